@@ -1,0 +1,1 @@
+//! Every metric, field and attribute name, once.
