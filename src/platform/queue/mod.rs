@@ -1,5 +1,6 @@
 //! Durable jobs over the store: the interface that a domain uses. What a job means is the domain's.
 
+pub mod config;
 mod idempotency;
 mod model;
 

@@ -1,5 +1,6 @@
 //! Everything durable: connections, the one committer, migrations, and the opaque [`Tx`].
 
+pub mod config;
 mod error;
 mod tx;
 

@@ -1,0 +1,81 @@
+//! The configuration as a commented TOML document that can be read back. Secrets are not in it.
+
+use super::{
+    reader::Entry,
+    sources::{Given, Kind, variable_of},
+};
+use toml::Value;
+
+const HEAD: &str = "\
+# The complete configuration with its effective values.
+# Weakest first: defaults, a TOML file like this one (--config FILE), the environment, --set key=value.
+";
+
+/// All entries by table, in the order in which they were read; variables last.
+pub(super) fn render(entries: &[Entry]) -> String {
+    let mut document = HEAD.to_owned();
+    let mut tables: Vec<&str> = Vec::new();
+    for entry in entries.iter().filter(|entry| !entry.is_variable) {
+        let (table, _) = split(entry.key);
+        if !tables.contains(&table) {
+            tables.push(table);
+        }
+    }
+    for table in tables {
+        document.push_str(&format!("\n[{table}]\n"));
+        let of_table = |entry: &&Entry| !entry.is_variable && split(entry.key).0 == table;
+        entries.iter().filter(of_table).for_each(|entry| document.push_str(&setting(entry)));
+    }
+    document.push_str("\n# Read from environment variables only:\n");
+    entries.iter().filter(|entry| entry.is_variable).for_each(|entry| document.push_str(&variable(entry)));
+    document
+}
+
+fn split(key: &str) -> (&str, &str) {
+    key.rsplit_once('.').unwrap_or(("", key))
+}
+
+fn setting(entry: &Entry) -> String {
+    let (_, name) = split(entry.key);
+    let default = entry.default.map_or_else(|| "none".to_owned(), |text| literal(entry.kind, text));
+    let range = entry
+        .range
+        .as_ref()
+        .map_or_else(String::new, |range| format!(", {} to {}", range.start(), range.end()));
+    let unbuilt = if entry.built { "" } else { " (not built yet: has no effect)" };
+    let comment =
+        format!("# {}{unbuilt}\n# {}; default {default}{range}\n", entry.meaning, variable_of(entry.key));
+    let value = match (&entry.given, entry.default) {
+        (Some(given), _) if entry.secret => format!("# {name} = a secret, set by {}", given.origin()),
+        (Some(given), _) => format!("{name} = {}", literal(entry.kind, &given.text)),
+        // Writing it out would count as having set it.
+        (None, Some(default)) if !entry.built => format!("# {name} = {}", literal(entry.kind, default)),
+        (None, Some(default)) => format!("{name} = {}", literal(entry.kind, default)),
+        (None, None) => format!("# {name} ="),
+    };
+    format!("{comment}{value}\n")
+}
+
+fn variable(entry: &Entry) -> String {
+    let shown =
+        |given: &Given| if entry.secret { "a secret".to_owned() } else { literal(Kind::Text, &given.text) };
+    let value =
+        entry.given.as_ref().map(shown).or_else(|| entry.default.map(|text| literal(Kind::Text, text)));
+    format!("# {}: {}\n#   now {}\n", entry.key, entry.meaning, value.as_deref().unwrap_or("unset"))
+}
+
+/// A text as TOML writes a value of that kind.
+fn literal(kind: Kind, text: &str) -> String {
+    let string = |text: &str| Value::String(text.to_owned());
+    match kind {
+        Kind::Integer => {
+            text.parse::<u64>().map_or_else(|_| string(text).to_string(), |number| number.to_string())
+        }
+        Kind::Boolean => text.to_owned(),
+        Kind::List => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Value::Array(items.map(string).collect()).to_string()
+        }
+        _ => string(text).to_string(),
+    }
+}
