@@ -49,52 +49,35 @@ enum Command {
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(help) if !help.use_stderr() => return print(&help.render().to_string()),
+        Err(help) if !help.use_stderr() => return say(io::stdout(), &help.to_string(), 0),
         Err(error) => {
-            let text = error.render().to_string();
-            return refuse(&format!("{}; see --help", text.lines().next().unwrap_or_default()));
+            let text = error.to_string();
+            return say(
+                io::stderr(),
+                &format!("{}; see --help", text.lines().next().unwrap_or_default()),
+                USAGE,
+            );
         }
     };
     let sources =
         Sources { file: cli.config, environment: std::env::vars_os().collect(), command_line: cli.set };
     let (config, document) = match Config::load(sources) {
         Ok(loaded) => loaded,
-        Err(faults) => return refuse(&faults.to_string()),
+        Err(faults) => return say(io::stderr(), &faults.to_string(), USAGE),
     };
     match cli.command.unwrap_or(Command::Serve) {
-        _ if cli.print_config => print(&document),
+        _ if cli.print_config => say(io::stdout(), &document, 0),
         Command::Serve => app::run(config),
-        Command::CheckConfig => print("the configuration is valid\n"),
-        Command::Healthcheck => healthcheck(&config),
+        Command::CheckConfig => say(io::stdout(), "the configuration is valid", 0),
+        Command::Healthcheck => match probe::ready(config.admin.listen) {
+            Ok(answer) => say(io::stdout(), &answer.body, if answer.ready { 0 } else { FAILURE }),
+            Err(error) => say(io::stderr(), &format!("{}: {error}", config.admin.listen), FAILURE),
+        },
     }
 }
 
-fn healthcheck(config: &Config) -> ExitCode {
-    match probe::ready(config.admin.listen) {
-        Ok(answer) if answer.ready => print(&format!("{}\n", answer.body)),
-        Ok(answer) => {
-            print(&format!("{}\n", answer.body));
-            ExitCode::from(FAILURE)
-        }
-        Err(error) => {
-            report(&format!("{}: {error}", config.admin.listen));
-            ExitCode::from(FAILURE)
-        }
-    }
-}
-
-fn refuse(faults: &str) -> ExitCode {
-    report(faults);
-    ExitCode::from(USAGE)
-}
-
-/// Writes to stderr; nobody is left to tell if that fails.
-fn report(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
-}
-
-/// Writes to stdout; a reader that left is no panic.
-fn print(text: &str) -> ExitCode {
-    let written = io::stdout().write_all(text.as_bytes());
-    if written.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) }
+/// Ends with this text and code; a reader that left is no panic.
+fn say(mut stream: impl Write, text: &str, code: u8) -> ExitCode {
+    let written = writeln!(stream, "{}", text.trim_end());
+    ExitCode::from(if written.is_ok() || code != 0 { code } else { FAILURE })
 }

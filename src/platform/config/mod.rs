@@ -6,8 +6,8 @@
 mod document;
 mod reader;
 mod sources;
-mod suggest;
 mod toml_file;
+mod unknown;
 mod values;
 
 pub use reader::{Faults, Parse, Reader};

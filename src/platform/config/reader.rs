@@ -3,7 +3,7 @@
 use super::{
     document,
     sources::{self, Collected, Given, Kind, Source, Sources},
-    suggest,
+    unknown,
 };
 use std::{fmt, ops::RangeInclusive};
 
@@ -138,9 +138,9 @@ impl Reader {
     /// # Errors
     /// All faults, those of keys that nobody read among them.
     pub fn finish(mut self) -> Result<String, Faults> {
-        let unknown =
-            self.collected.given.values().filter_map(|given| self.unknown(given)).collect::<Vec<_>>();
-        self.faults.extend(unknown);
+        let keys: Vec<_> =
+            self.entries.iter().filter(|entry| !entry.is_variable).map(|entry| entry.key).collect();
+        self.faults.extend(self.collected.given.values().filter_map(|given| unknown::fault(given, &keys)));
         if self.faults.is_empty() { Ok(document::render(&self.entries)) } else { Err(Faults(self.faults)) }
     }
 
@@ -204,33 +204,6 @@ impl Reader {
         });
         self.entries.push(entry);
         parsed?.map_err(|fault| self.faults.push(fault)).ok()
-    }
-
-    /// What is wrong with a given key that nobody read.
-    fn unknown(&self, given: &Given) -> Option<String> {
-        let keys = || self.entries.iter().filter(|entry| !entry.is_variable).map(|entry| entry.key);
-        if keys().any(|key| key == given.key) {
-            return None;
-        }
-        let spelled = |key: &str| match given.source {
-            Source::Environment { .. } => sources::variable_of(key),
-            _ => key.to_owned(),
-        };
-        let is_below =
-            |lower: &str, upper: &str| lower.strip_prefix(upper).is_some_and(|rest| rest.starts_with('.'));
-        let fault = if let Some(inner) = keys().find(|key| is_below(key, &given.key)) {
-            if given.kind == Kind::Table {
-                return None;
-            }
-            format!("is a table, not a value; set one of its keys, as {}", spelled(inner))
-        } else if let Some(value) = keys().find(|key| is_below(&given.key, key)) {
-            format!("there is nothing below {0}, which is a value; set {0} itself", spelled(value))
-        } else if let Some(near) = suggest::nearest(&given.key, keys()) {
-            format!("unknown key; did you mean {}?", spelled(near))
-        } else {
-            "unknown key; remove it (--print-config lists them all)".to_owned()
-        };
-        Some(format!("{}: {fault}", given.origin()))
     }
 }
 
