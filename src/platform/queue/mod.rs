@@ -77,6 +77,8 @@ struct State {
     due_until: i64,
     /// Unix ms when a waiting job is due next, as far as is known.
     next_due: Option<i64>,
+    /// A commit was uncertain: the counts have to be taken from the store again.
+    doubtful: bool,
 }
 
 /// [`Handler`] behind a pointer.

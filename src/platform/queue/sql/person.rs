@@ -2,11 +2,13 @@
 
 use super::{
     super::{
-        JobId, Priority, Status, Verdict,
+        Fact, JobId, Priority, Status, Verdict,
         schema::{code, decode, encode},
     },
     attempt::{finished_as, record},
-    priority, unknown,
+    priority,
+    read::channel,
+    unknown,
 };
 use crate::platform::store::{LedgerState, StoreError, Tx};
 
@@ -75,7 +77,8 @@ pub(crate) fn resolve(
     id: JobId,
     verdict: Verdict,
     now: i64,
-) -> Result<Option<Result<(), Status>>, StoreError> {
+    channels: &[&'static str],
+) -> Result<Option<Result<Fact, Status>>, StoreError> {
     let Some(found) = status(tx, id)? else { return Ok(None) };
     if found != Status::Unknown {
         return Ok(Some(Err(found)));
@@ -90,5 +93,8 @@ pub(crate) fn resolve(
     }
     let outcome = if verdict == Verdict::Delivered { "resolved_delivered" } else { "resolved_dead" };
     record(tx, id, now, outcome, "operator", 0)?;
-    Ok(Some(Ok(())))
+    tx.first("SELECT channel, priority FROM job WHERE id = $1", &[id.0.into()], |row| {
+        let (channel, priority) = (channel(channels, &row.text(0)?)?, priority(row.int(1)?)?);
+        Ok(Ok(Fact::Finished { channel, priority, status: to, end_to_end: None }))
+    })
 }

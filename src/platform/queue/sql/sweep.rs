@@ -64,21 +64,20 @@ pub(crate) fn due(
     })
 }
 
-/// Unfinished jobs by priority and state, as the counts in memory begin.
+/// Unfinished jobs by state, as the counts in memory begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Live {
-    pub priority: Priority,
     pub status: i64,
     pub waits: bool,
-    pub jobs: i64,
+    pub jobs: usize,
 }
 
 pub(crate) fn live(tx: &mut Tx<'_>, now: i64) -> Result<Vec<Live>, StoreError> {
-    const SQL: &str = "SELECT priority, status, at > $1, count(*) FROM job WHERE status <= 5 GROUP BY 1, 2, 3";
+    const SQL: &str = "SELECT status, at > $1, count(*) FROM job WHERE status <= 5 GROUP BY 1, 2";
     tx.query(SQL, &[now.into()], |row| {
-        let status = row.int(1)?;
-        let waits = row.int(2)? == 1 && (status == code::SCHEDULED || status == code::RETRYING);
-        Ok(Live { priority: priority(row.int(0)?)?, status, waits, jobs: row.int(3)? })
+        let status = row.int(0)?;
+        let waits = row.int(1)? == 1 && (status == code::SCHEDULED || status == code::RETRYING);
+        Ok(Live { status, waits, jobs: row.int(2)? as usize })
     })
 }
 
