@@ -110,3 +110,94 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyHeader {
         Self::read(&parts.headers)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    fn request(kind: Option<&str>, body: &[u8]) -> Request {
+        let mut request = Request::new(axum::body::Body::from(body.to_vec()));
+        if let Some(kind) = kind {
+            request.headers_mut().insert(header::CONTENT_TYPE, kind.parse().unwrap());
+        }
+        request
+    }
+
+    async fn status(kind: Option<&str>, body: &[u8]) -> u16 {
+        match JsonBody::from_request(request(kind, body), &()).await {
+            Ok(_) => 200,
+            Err(problem) => problem.status().as_u16(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_is_json_only_if_it_says_so() {
+        for kind in ["application/json", "Application/JSON; charset=utf-8", "application/merge-patch+json"] {
+            assert_eq!(status(Some(kind), b"{}").await, 200, "{kind}");
+        }
+        for kind in [None, Some("text/json"), Some("application/jsonp"), Some("application/x-www-form-urlencoded")] {
+            assert_eq!(status(kind, b"{}").await, 415, "{kind:?}");
+        }
+        let mut twice = request(Some("application/json"), b"{}");
+        twice.headers_mut().append(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        assert_eq!(JsonBody::from_request(twice, &()).await.unwrap_err().status(), 415);
+    }
+
+    #[tokio::test]
+    async fn an_unparsable_body_is_told_by_its_position_and_never_repeated() {
+        let body = br#"{"message": secret-canary}"#;
+        let problem = JsonBody::from_request(request(Some("application/json"), body), &()).await.unwrap_err();
+        assert_eq!(problem.status(), 400);
+        let told = format!("{problem:?}");
+        assert!(told.contains("line 1, column 13") && !told.contains("secret"), "{told}");
+    }
+
+    #[test]
+    fn an_idempotency_key_is_visible_ascii_and_there_once() {
+        let read = |values: &[&[u8]]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("idempotency-key", HeaderValue::from_bytes(value).unwrap());
+            }
+            IdempotencyHeader::read(&headers).map(|IdempotencyHeader(key)| key).map_err(|problem| problem.status())
+        };
+        assert_eq!(read(&[]), Ok(None));
+        assert_eq!(read(&[b"key-1"]), Ok(Some("key-1".to_owned())));
+        assert_eq!(read(&[&[b'k'; 255]]).unwrap().unwrap().len(), 255);
+        for bad in [&b""[..], &[b'k'; 256], b"two words", b"tab\there", "ключ".as_bytes()] {
+            assert_eq!(read(&[bad]), Err(StatusCode::BAD_REQUEST), "{bad:?}");
+        }
+        assert_eq!(read(&[b"a", b"a"]), Err(StatusCode::BAD_REQUEST));
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_panics_or_is_our_own_failure(bytes in prop::collection::vec(any::<u8>(), 0..200), text in "\\PC{0,100}") {
+            for body in [Bytes::from(bytes), Bytes::from(text)] {
+                let read = JsonBody::parse(body).and_then(|body| {
+                    let mut fields = body.fields()?;
+                    let name = fields.required::<String>("name");
+                    fields.optional::<i64>("count");
+                    fields.objects("list", 3, |item| item.required::<bool>("on"));
+                    fields.finish_with((name,))
+                });
+                if let Err(problem) = read {
+                    prop_assert!(problem.status().is_client_error());
+                }
+            }
+        }
+
+        #[test]
+        fn no_header_panics(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+                let mut headers = HeaderMap::new();
+                headers.insert("idempotency-key", value.clone());
+                headers.insert(header::CONTENT_TYPE, value);
+                let _ = IdempotencyHeader::read(&headers);
+                let _ = is_json(&headers);
+            }
+        }
+    }
+}

@@ -211,3 +211,61 @@ parts!(A B);
 parts!(A B C);
 parts!(A B C D);
 parts!(A B C D E);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::http::json::parse;
+    use proptest::prelude::*;
+
+    /// The faults of a body that has a name, may have a count, and has devices of a token each.
+    fn faults(body: &str) -> Vec<(String, String)> {
+        let parsed = parse(body.as_bytes()).unwrap();
+        let mut fields = Fields::new(parsed.value.as_object().unwrap(), &parsed.duplicates);
+        fields.required::<String>("name");
+        fields.optional::<i64>("count");
+        fields.objects("devices", 2, |device| device.required::<String>("token"));
+        fields.into_faults().into_iter().map(|fault| (fault.pointer, fault.detail)).collect()
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once_by_its_pointer() {
+        let told = faults(r#"{"count":"1","devices":[{"token":1},{"x":true},7],"a/b":1,"a/b":2}"#);
+        let pointers: Vec<&str> = told.iter().map(|(pointer, _)| pointer.as_str()).collect();
+        assert_eq!(pointers, ["/a~1b", "/name", "/count", "/devices", "/a~1b"]);
+        let told = faults(r#"{"name":"n","devices":[{"token":1},{"x":true}]}"#);
+        let pointers: Vec<&str> = told.iter().map(|(pointer, _)| pointer.as_str()).collect();
+        assert_eq!(pointers, ["/devices/0/token", "/devices/1/token", "/devices/1/x"]);
+        assert_eq!(told[0].1, "expected a string, found a number");
+        assert_eq!(told[2].1, "is not known; known are token");
+    }
+
+    #[test]
+    fn what_is_left_out_is_fine_only_where_it_may_be() {
+        assert_eq!(faults(r#"{"name":"n"}"#), []);
+        assert_eq!(faults("{}"), [("/name".to_owned(), "is required".to_owned())]);
+        assert_eq!(faults(r#"{"name":"n","count":null}"#).len(), 1);
+    }
+
+    #[test]
+    fn the_parts_come_out_only_without_a_fault() {
+        let parsed = parse(br#"{"a":"x","b":true}"#).unwrap();
+        let object = parsed.value.as_object().unwrap();
+        let mut fields = Fields::new(object, &[]);
+        let parts = (fields.required::<String>("a"), fields.required::<bool>("b"));
+        assert_eq!(fields.finish_with(parts).unwrap(), ("x".to_owned(), true));
+
+        let mut fields = Fields::new(object, &[]);
+        let parts = (fields.required::<String>("a"),);
+        assert_eq!(fields.finish_with(parts).unwrap_err().status(), 422);
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_is_ever_repeated(value in "[a-z]{12}") {
+            let told = faults(&format!(r#"{{"name":["{value}"],"count":"{value}","devices":"{value}"}}"#));
+            prop_assert_eq!(told.len(), 3);
+            prop_assert!(told.iter().all(|(_, detail)| !detail.contains(&value)));
+        }
+    }
+}

@@ -16,6 +16,7 @@ mod routes;
 mod serve;
 mod stack;
 
+pub(in crate::platform) use body::read as read_body;
 pub use config::HttpConfig;
 pub use extract::{IdempotencyHeader, JsonBody};
 pub use fields::{Field, Fields, expected};

@@ -81,7 +81,7 @@ impl Shutdown {
     pub async fn sequence(
         &self,
         health: &Health,
-        config: &ShutdownConfig,
+        config: ShutdownConfig,
         drained: impl Future<Output = ()>,
     ) -> Result<(), CutShort> {
         self.begun().await;
@@ -114,16 +114,16 @@ mod tests {
 
     fn config(not_ready_for: u64, drain_deadline: u64) -> ShutdownConfig {
         ShutdownConfig {
-            not_ready_for: Duration::from_secs(not_ready_for),
-            drain_deadline: Duration::from_secs(drain_deadline),
+            not_ready_for: Duration::from_millis(not_ready_for),
+            drain_deadline: Duration::from_millis(drain_deadline),
         }
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_service_is_not_ready_before_it_stops_listening() {
         let (shutdown, health) = (Shutdown::default(), Health::default());
         let stop = shutdown.stop();
-        let waiting = shutdown.sequence(&health, &config(5, 20), async {});
+        let waiting = shutdown.sequence(&health, config(50, 5000), async {});
         tokio::pin!(waiting);
         assert!(futures_util::poll!(waiting.as_mut()).is_pending());
         assert!(health.readiness().ready);
@@ -135,15 +135,15 @@ mod tests {
         assert!(stop.is_cancelled());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_drain_past_its_deadline_and_a_second_signal_cut_it_short() {
         let shutdown = Shutdown::default();
         shutdown.begin(Cause::Asked);
         let health = Health::default();
-        let late = shutdown.sequence(&health, &config(0, 20), pending()).await;
+        let late = shutdown.sequence(&health, config(0, 20), pending()).await;
         assert_eq!(late, Err(CutShort::Deadline));
         shutdown.at_once();
-        assert_eq!(shutdown.sequence(&health, &config(5, 20), ready(())).await, Err(CutShort::SecondSignal));
+        assert_eq!(shutdown.sequence(&health, config(5000, 5000), ready(())).await, Err(CutShort::SecondSignal));
     }
 
     #[test]

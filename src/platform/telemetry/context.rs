@@ -23,7 +23,7 @@ impl TraceContext {
 
     /// The caller's context.
     pub fn from_headers(_headers: &http::HeaderMap) -> Option<Self> {
-        todo!()
+        None
     }
 
     /// Sets `traceparent`.
@@ -58,7 +58,7 @@ impl TraceContext {
 
     /// The context of the current tracing span, if there is one.
     pub fn current() -> Option<Self> {
-        todo!()
+        None
     }
 }
 
@@ -92,7 +92,7 @@ impl SpanExt for tracing::Span {
         todo!()
     }
     fn trace_context(&self) -> Option<TraceContext> {
-        todo!()
+        None
     }
     fn link_to(&self, _other: TraceContext) {
         todo!()
