@@ -3,15 +3,11 @@
 //! `submit` and `people` write through the store's committer; `dispatch` takes what is due by weight
 //! and `worker` attempts it; `recover` and `housekeeping` keep the store tidy around them.
 
-<<<<<<< HEAD
 mod book;
 pub mod config;
 mod dispatch;
 mod housekeeping;
 mod id;
-=======
-pub mod config;
->>>>>>> w/C
 mod idempotency;
 mod lanes;
 mod metrics;

@@ -76,16 +76,16 @@ fn consumer_span(job: &Ready) -> Span {
         "process notifications",
         otel.kind = "consumer",
         otel.status_code = tracing::field::Empty,
-        messaging.system = names::MESSAGING_SYSTEM,
+        messaging.system = names::QUEUE_SYSTEM,
         messaging.operation.name = "process",
         messaging.operation.type = "process",
-        messaging.destination.name = names::DESTINATION,
+        messaging.destination.name = names::QUEUE_DESTINATION,
         messaging.message.id = %job.notification,
-        app.job.id = %job.id,
-        app.attempt = job.spent + 1,
-        app.priority = job.priority.as_str(),
-        app.channel = job.channel,
-        app.outcome = tracing::field::Empty,
+        job_id = %job.id,
+        attempt = job.spent + 1,
+        priority = job.priority.as_str(),
+        channel = job.channel,
+        outcome = tracing::field::Empty,
     );
     span.continue_from(job.trace);
     if let Some(before) = job.last_attempt {
@@ -118,9 +118,9 @@ async fn attempt(inner: &Inner, job: &Ready) -> (Attempt, i64) {
 /// Commits an attempt's end, however long the store takes to come back, and only then counts and logs it.
 async fn complete(queue: &Queue, job: &Ready, attempt: Attempt, began: i64, decision: Decision) {
     let span = Span::current();
-    span.record(names::attribute::OUTCOME, decision.outcome);
+    span.record(names::OUTCOME, decision.outcome);
     if decision.outcome != "delivered" {
-        span.record(names::attribute::OTEL_STATUS_CODE, "ERROR");
+        span.record(names::OTEL_STATUS_CODE, "ERROR");
     }
     let trace = span.trace_context();
     let ended = ended(job, &attempt, began, &decision, trace);
@@ -172,8 +172,8 @@ fn report(inner: &Inner, job: &Ready, attempt: &Attempt, ended: &Ended) {
     let (channel, provider, outcome) = (job.channel, attempt.provider, decision.outcome);
     inner.handler.observe(&Fact::Attempted { channel, provider, outcome, took: attempt.took });
     tracing::info!(
-        job = %job.id,
-        notification = %job.notification,
+        job_id = %job.id,
+        notification_id = %job.notification,
         channel,
         provider,
         attempt = job.spent + 1,
