@@ -51,7 +51,8 @@ impl Admin {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         // One thread that renders is enough, and a slow page holds up no probe.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build()?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build()?;
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let span = tracing::Span::current();

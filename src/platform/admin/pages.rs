@@ -60,7 +60,9 @@ impl Service for Served {
             "/readyz" if get => self.readyz(),
             "/version" if get => json(StatusCode::OK, &self.pages.version),
             "/metrics" if get => self.metrics().await,
-            "/log-filter" if put => self.log_filter(request).await.unwrap_or_else(IntoResponse::into_response),
+            "/log-filter" if put => {
+                self.log_filter(request).await.unwrap_or_else(IntoResponse::into_response)
+            }
             "/livez" | "/readyz" | "/version" | "/metrics" => not_allowed("GET, HEAD"),
             "/log-filter" => not_allowed("PUT"),
             _ => Problem::not_found("Nothing is served at this path.").into_response(),
@@ -96,7 +98,8 @@ impl Served {
         }
         let (parts, body) = request.into_parts();
         let filter = read_body(&parts.headers, body, LARGEST_FILTER, BODY_TIME).await?;
-        let filter = std::str::from_utf8(&filter).map_err(|_| Problem::bad_request("A filter is UTF-8 text."))?;
+        let filter =
+            std::str::from_utf8(&filter).map_err(|_| Problem::bad_request("A filter is UTF-8 text."))?;
         (self.pages.log_filter)(filter.trim()).map_err(Problem::bad_request)?;
         tracing::info!("log filter changed");
         Ok(StatusCode::NO_CONTENT.into_response())

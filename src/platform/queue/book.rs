@@ -58,7 +58,16 @@ impl Book {
     pub(super) fn new(bounds: Bounds) -> Self {
         let attempted = BTreeSet::new();
         let reserved = [0; 2];
-        Self { bounds, reserved, backlog: 0, scheduled: 0, waiting: 0, running: 0, attempted, finished: VecDeque::new() }
+        Self {
+            bounds,
+            reserved,
+            backlog: 0,
+            scheduled: 0,
+            waiting: 0,
+            running: 0,
+            attempted,
+            finished: VecDeque::new(),
+        }
     }
 
     /// Makes room for `jobs`, all or none; `urgent` ones may exceed the backlog by a tenth. The room is
@@ -174,7 +183,8 @@ impl Book {
     }
 
     fn room_in(&self, jobs: usize) -> Duration {
-        let recent: usize = self.finished.iter().filter(|(at, _)| at.elapsed() <= WINDOW).map(|(_, count)| count).sum();
+        let recent: usize =
+            self.finished.iter().filter(|(at, _)| at.elapsed() <= WINDOW).map(|(_, count)| count).sum();
         if recent == 0 {
             return Duration::from_secs(30);
         }

@@ -87,17 +87,18 @@ async fn look(queue: &Queue, looked: &mut i64) {
     };
     let kept = queue.clone();
     // The counts change where the commits' order is known.
-    let then = move |found: Result<&([sweep::Due; 3], Option<i64>, Option<Vec<sweep::Live>>), &WriteError>| {
-        let Ok((due, next, live)) = found else { return };
-        let mut state = kept.inner.state.lock();
-        state.became_due(due, sweep);
-        (state.due_until, state.next_due) = (now, *next);
-        if let Some(live) = live {
-            state.doubtful = false;
-            state.book.recount();
-            recover::count(&mut state.book, live);
-        }
-    };
+    let then =
+        move |found: Result<&([sweep::Due; 3], Option<i64>, Option<Vec<sweep::Live>>), &WriteError>| {
+            let Ok((due, next, live)) = found else { return };
+            let mut state = kept.inner.state.lock();
+            state.became_due(due, sweep);
+            (state.due_until, state.next_due) = (now, *next);
+            if let Some(live) = live {
+                state.doubtful = false;
+                state.book.recount();
+                recover::count(&mut state.book, live);
+            }
+        };
     let purpose = Purpose { operation: Operation::Other, rows: 0, trace: None };
     if let Err(error) = queue.inner.store.write_then(purpose, apply, then).await {
         tracing::warn!(%error, "could not look for due jobs; trying again");
@@ -196,7 +197,11 @@ async fn begin(queue: Queue, taken: Vec<Taken>) {
             kept.inner.begun(&known, begun);
         }
     };
-    let purpose = Purpose { operation: Operation::Begin, rows: taken.len(), trace: taken.first().map(|(job, _)| job.trace) };
+    let purpose = Purpose {
+        operation: Operation::Begin,
+        rows: taken.len(),
+        trace: taken.first().map(|(job, _)| job.trace),
+    };
     match queue.inner.store.write_then(purpose, apply, then).await {
         Ok(done) => {
             for ((job, permit), begun) in taken.into_iter().zip(done.value) {
@@ -208,14 +213,17 @@ async fn begin(queue: Queue, taken: Vec<Taken>) {
         }
         Err(error) => {
             tracing::warn!(%error, jobs = taken.len(), "attempts could not begin; trying again");
-            let mut state = queue.inner.state.lock();
-            taken.into_iter().rev().for_each(|(job, _permit)| state.lanes.put_back(job));
-            drop(state);
+            put_back(&queue, taken);
             // Woken when the store works again; a statement's own fault must not spin.
             tokio::time::sleep(Duration::from_millis(200)).await;
             queue.inner.wake.notify_one();
         }
     }
+}
+
+fn put_back(queue: &Queue, taken: Vec<Taken>) {
+    let mut state = queue.inner.state.lock();
+    taken.into_iter().rev().for_each(|(job, _permit)| state.lanes.put_back(job));
 }
 
 impl super::Inner {
@@ -234,7 +242,12 @@ impl super::Inner {
         drop(state);
         for (job, _) in jobs.iter().zip(begun).filter(|(_, begun)| **begun == Begun::Expired) {
             let (channel, priority) = (job.channel, job.priority);
-            self.handler.observe(&Fact::Finished { channel, priority, status: Status::Expired, end_to_end: None });
+            self.handler.observe(&Fact::Finished {
+                channel,
+                priority,
+                status: Status::Expired,
+                end_to_end: None,
+            });
         }
     }
 }

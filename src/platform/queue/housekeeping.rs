@@ -1,9 +1,6 @@
 //! Retention: finished jobs and idempotency keys are deleted in small pieces between other commits.
 
-use super::{
-    JobId, Queue,
-    sql::sweep,
-};
+use super::{JobId, Queue, sql::sweep};
 use crate::platform::{
     store::{Operation, Purpose, Tx},
     time::now_ms,
@@ -40,13 +37,15 @@ async fn clear_jobs(queue: &Queue) -> bool {
     let mut after = Some(JobId::first_of(0));
     let mut deleted = 0;
     while let Some(from) = after {
-        let look = queue.inner.store.read("find expired jobs", move |tx| sweep::expired(tx, from, cutoff, PIECE));
+        let look =
+            queue.inner.store.read("find expired jobs", move |tx| sweep::expired(tx, from, cutoff, PIECE));
         let Ok((ids, next)) = look.await else { return sleep(queue, ROUND).await };
         after = next;
         if !ids.is_empty() {
             deleted += ids.len();
             let purpose = Purpose { operation: Operation::Other, rows: ids.len(), trace: None };
-            if queue.inner.store.write(purpose, move |tx: &mut Tx<'_>| sweep::delete(tx, &ids)).await.is_err() {
+            if queue.inner.store.write(purpose, move |tx: &mut Tx<'_>| sweep::delete(tx, &ids)).await.is_err()
+            {
                 return sleep(queue, BREATH).await;
             }
         }
@@ -63,7 +62,8 @@ async fn clear_jobs(queue: &Queue) -> bool {
 async fn clear_keys(queue: &Queue) -> bool {
     loop {
         let purpose = Purpose { operation: Operation::Other, rows: 0, trace: None };
-        let forget = queue.inner.store.write(purpose, |tx: &mut Tx<'_>| sweep::forget_keys(tx, now_ms(), PIECE));
+        let forget =
+            queue.inner.store.write(purpose, |tx: &mut Tx<'_>| sweep::forget_keys(tx, now_ms(), PIECE));
         match forget.await {
             Ok(done) if done.value == PIECE => {}
             _ => return true,

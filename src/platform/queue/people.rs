@@ -87,7 +87,11 @@ impl Queue {
     ///
     /// # Errors
     /// See [`WriteError`].
-    pub async fn resolve(&self, id: JobId, verdict: Verdict) -> Result<Option<Result<(), Status>>, WriteError> {
+    pub async fn resolve(
+        &self,
+        id: JobId,
+        verdict: Verdict,
+    ) -> Result<Option<Result<(), Status>>, WriteError> {
         let queue = self.clone();
         let channels = self.inner.channels;
         let then = move |result: Result<&Option<Result<Fact, Status>>, &WriteError>| {
@@ -117,7 +121,12 @@ impl Inner {
         drop(state);
         for (job, _) in jobs.iter().filter(|job| job.status == Status::Cancelled).zip(cancelled) {
             let (channel, priority) = (job.channel, job.priority);
-            self.handler.observe(&Fact::Finished { channel, priority, status: Status::Cancelled, end_to_end: None });
+            self.handler.observe(&Fact::Finished {
+                channel,
+                priority,
+                status: Status::Cancelled,
+                end_to_end: None,
+            });
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) async fn recover(
     config: &QueueConfig,
     channels: &'static [&'static str],
 ) -> Result<Found, WriteError> {
-    let policy = config.retry;
+    let policy = config.retry.clone();
     let now = now_ms();
     let purpose = Purpose { operation: Operation::Other, rows: 1, trace: None };
     let found = store

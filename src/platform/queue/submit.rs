@@ -70,7 +70,9 @@ impl Queue {
         let work = async move {
             let written = queue.store_order(Arc::clone(&order)).await?;
             let submitted = match written {
-                Written::New => Submitted::Finished(worker::attempt_now(&queue, &order.jobs(), &order.submission).await),
+                Written::New => {
+                    Submitted::Finished(worker::attempt_now(&queue, &order.jobs(), &order.submission).await)
+                }
                 Written::Answered(answer) => Submitted::Replayed(answer),
                 Written::InFlight => Submitted::InFlight,
                 Written::Reused => return Err(Refused::KeyReused),
@@ -98,8 +100,11 @@ impl Queue {
     }
 
     async fn store_order(&self, order: Arc<Order>) -> Result<Written, Refused> {
-        let purpose =
-            Purpose { operation: Operation::Accept, rows: order.submission.payloads.len(), trace: Some(order.trace) };
+        let purpose = Purpose {
+            operation: Operation::Accept,
+            rows: order.submission.payloads.len(),
+            trace: Some(order.trace),
+        };
         let (queue, kept) = (self.clone(), Arc::clone(&order));
         let then = move |written: Result<&Written, &WriteError>| queue.inner.accepted(&kept, written);
         match self.inner.store.write_then(purpose, move |tx| order.write(tx), then).await {
@@ -173,7 +178,6 @@ impl Order {
             priority: submission.priority,
             spent: 0,
             first_due: self.first_due,
-            due: self.first_due,
             not_after: submission.not_after,
             trace: self.trace,
             payload: Arc::from(&payload[..]),

@@ -107,10 +107,8 @@ async fn attempt(inner: &Inner, job: &Ready) -> (Attempt, i64) {
         payload: Arc::clone(&job.payload),
     };
     // A panic has been logged by the panic hook; whether anything was sent is not known.
-    let attempt = AssertUnwindSafe(inner.handler.attempt(&job)).catch_unwind().await.unwrap_or_else(|_| Attempt {
-        outcome: Outcome::Unknown { reason: "panic" },
-        provider: "none",
-        took: started.elapsed(),
+    let attempt = AssertUnwindSafe(inner.handler.attempt(&job)).catch_unwind().await.unwrap_or_else(|_| {
+        Attempt { outcome: Outcome::Unknown { reason: "panic" }, provider: "none", took: started.elapsed() }
     });
     (attempt, began)
 }

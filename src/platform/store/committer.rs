@@ -125,7 +125,10 @@ impl Committer {
         while let Some(batch) = self.inbox.take() {
             let (batch, withdrawn): (Batch, Batch) = batch.into_iter().partition(|write| write.take());
             if !withdrawn.is_empty() {
-                self.answer(withdrawn, Err(WriteError::Refused(StoreError::Unavailable("the caller has left"))));
+                self.answer(
+                    withdrawn,
+                    Err(WriteError::Refused(StoreError::Unavailable("the caller has left"))),
+                );
             }
             if !batch.is_empty() {
                 self.commit(batch);
@@ -234,7 +237,9 @@ impl Committer {
             db.operation.name = "COMMIT",
             db.operation.batch.size = batch.iter().map(|write| write.rows()).sum::<usize>(),
         );
-        for trace in batch.iter().filter_map(|write| write.trace()).filter(|trace| trace.sampled()).take(LINKS) {
+        for trace in
+            batch.iter().filter_map(|write| write.trace()).filter(|trace| trace.sampled()).take(LINKS)
+        {
             span.link_to(trace);
         }
         span
@@ -255,7 +260,10 @@ impl Committer {
         self.connection = self.database.writer()?;
         self.checkpointer.watch(&mut self.connection)?;
         let mut tx = Tx::new(&self.connection);
-        tx.execute("INSERT OR REPLACE INTO probe (id, at) VALUES (1, $1)", &[crate::platform::time::now_ms().into()])?;
+        tx.execute(
+            "INSERT OR REPLACE INTO probe (id, at) VALUES (1, $1)",
+            &[crate::platform::time::now_ms().into()],
+        )?;
         Ledger::load(&mut tx)
     }
 }
