@@ -4,3 +4,4 @@ pub mod config;
 pub mod queue;
 pub mod store;
 pub mod telemetry;
+pub mod time;
