@@ -82,9 +82,16 @@ impl Service {
         assert!(within(PATIENCE, || matches!(self.child.try_wait(), Ok(Some(_)))), "SIGTERM did not stop it");
         let status = self.child.wait().unwrap();
         assert!(status.success(), "ended with {status}:\n{}", self.read("output"));
-        let last = format!("{} +++ exited with 0 +++", self.child.id());
-        assert!(within(PATIENCE, || self.read("trace").contains(&last)), "strace did not finish its trace");
+        assert!(within(PATIENCE, || self.trace_is_whole()), "strace did not finish its trace");
         self.read("trace")
+    }
+
+    /// The main thread's end is the last line that strace writes.
+    fn trace_is_whole(&self) -> bool {
+        let main = self.child.id().to_string();
+        let is_end =
+            |line: &str| line.split_whitespace().next() == Some(&main) && line.ends_with("exited with 0 +++");
+        self.read("trace").lines().any(is_end)
     }
 
     fn read(&self, name: &str) -> String {

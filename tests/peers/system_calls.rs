@@ -1,9 +1,9 @@
 //! What the service does at the kernel's door, as strace sees it.
 
-use crate::{
-    service::{Connection, Service, need},
-    trace::{Trace, Violation, every_202_follows_a_sync},
-};
+mod trace;
+
+use self::trace::{Trace, Violation, every_202_follows_a_sync};
+use crate::service::{Connection, Service, need};
 use std::thread;
 
 const CONNECTIONS: usize = 4;

@@ -2,6 +2,8 @@
 //!
 //! Nothing but the standard library, so that the first run builds in seconds.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to whoever typed it")]
+
 mod account;
 mod install;
 mod stage;
