@@ -129,6 +129,11 @@ impl Book {
         }
     }
 
+    /// A job that will not be attempted again, though it did not finish by an attempt.
+    pub(super) fn forget(&mut self, priority: Priority, first_due: i64, id: JobId) {
+        self.attempted.remove(&(priority, first_due, id));
+    }
+
     pub(super) fn counts(&self) -> Counts {
         let busy = self.waiting + self.running;
         let ready = self.backlog.saturating_sub(busy);

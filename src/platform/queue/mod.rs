@@ -3,11 +3,15 @@
 //! `submit` and `people` write through the store's committer; `dispatch` takes what is due by weight
 //! and `worker` attempts it; `recover` and `housekeeping` keep the store tidy around them.
 
+<<<<<<< HEAD
 mod book;
 pub mod config;
 mod dispatch;
 mod housekeeping;
 mod id;
+=======
+pub mod config;
+>>>>>>> w/C
 mod idempotency;
 mod lanes;
 mod metrics;
@@ -102,8 +106,8 @@ impl Queue {
         channels: &'static [&'static str],
         handler: Arc<H>,
     ) -> Result<Self, crate::platform::store::WriteError> {
-        let found = recover::recover(&store, &config).await?;
-        let bounds = Bounds { backlog: config.max_backlog, scheduled: config.max_scheduled };
+        let found = recover::recover(&store, &config, channels).await?;
+        let bounds = Bounds { backlog: config.max_backlog as usize, scheduled: config.max_scheduled as usize };
         let workers = config.workers;
         let inner = Inner {
             store,
@@ -121,6 +125,7 @@ impl Queue {
             config,
         };
         inner.metrics.recovered(found.recovered);
+        found.ended.iter().for_each(|fact| inner.handler.observe(fact));
         Ok(Self { inner: Arc::new(inner) })
     }
 

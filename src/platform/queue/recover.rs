@@ -1,15 +1,14 @@
 //! Start: what a crash interrupted is decided, and the counts begin with what the store holds.
 
 use super::{
-    JobId, Priority, State, Status,
+    Fact, JobId, Outcome, Priority, State, Status,
     book::{Book, Kind},
-    config::{OnUnknown, QueueConfig},
+    config::QueueConfig,
     lanes::Lanes,
     retry::{self, Decision},
     schema::code,
     sql::{attempt, sweep},
 };
-use super::Outcome;
 use crate::platform::{
     store::{Operation, Purpose, Store, StoreError, Tx, WriteError},
     time::now_ms,
@@ -21,6 +20,8 @@ pub(super) struct Found {
     pub(super) highest: i64,
     /// Jobs that a crash had interrupted in an attempt.
     pub(super) recovered: u64,
+    /// Those of them that ended with it.
+    pub(super) ended: Vec<Fact>,
     live: Vec<sweep::Live>,
     attempted: Vec<(Priority, i64, JobId)>,
     now: i64,
@@ -28,19 +29,29 @@ pub(super) struct Found {
 }
 
 /// Decides on interrupted jobs by `ON_UNKNOWN`, in one transaction, and reads the counts.
-pub(super) async fn recover(store: &Store, config: &QueueConfig) -> Result<Found, WriteError> {
-    let policy = config.retry.clone();
+pub(super) async fn recover(
+    store: &Store,
+    config: &QueueConfig,
+    channels: &'static [&'static str],
+) -> Result<Found, WriteError> {
+    let policy = config.retry;
     let now = now_ms();
     let purpose = Purpose { operation: Operation::Other, rows: 1, trace: None };
     let found = store
         .write(purpose, move |tx| {
-            let interrupted = attempt::interrupted(tx)?;
+            let interrupted = attempt::interrupted(tx, channels)?;
+            let mut ended = Vec::new();
             for job in &interrupted {
-                decide(tx, job, &policy, now)?;
+                let status = decide(tx, job, &policy, now)?;
+                if attempt::finished_as(status).is_some() {
+                    let (channel, priority) = (job.channel, job.priority);
+                    ended.push(Fact::Finished { channel, priority, status, end_to_end: None });
+                }
             }
             Ok(Found {
                 highest: sweep::highest(tx)?,
                 recovered: interrupted.len() as u64,
+                ended,
                 live: sweep::live(tx, now)?,
                 attempted: sweep::attempted(tx)?,
                 now,
@@ -59,7 +70,7 @@ fn decide(
     job: &attempt::Interrupted,
     policy: &retry::RetryConfig,
     now: i64,
-) -> Result<(), StoreError> {
+) -> Result<Status, StoreError> {
     const INTERRUPTED: Outcome = Outcome::Unknown { reason: "interrupted" };
     let decision = if job.sync {
         retry::decide_now(&INTERRUPTED)
@@ -68,6 +79,7 @@ fn decide(
         // What was interrupted has waited long enough.
         Decision { delay: Duration::ZERO, ..decision }
     };
+    let status = decision.status;
     let ended = attempt::Ended {
         id: job.id,
         began: now,
@@ -78,7 +90,8 @@ fn decide(
         ms: 0,
         trace: None,
     };
-    attempt::complete(tx, &ended)
+    attempt::complete(tx, &ended)?;
+    Ok(status)
 }
 
 /// The ledger and the jobs are written in the same transactions: if they differ, something else wrote.
@@ -111,12 +124,3 @@ impl Found {
         State { lanes, book, due_until: self.now, next_due: self.next_due }
     }
 }
-
-/// Whether a policy leaves an interrupted attempt to a person.
-#[cfg(test)]
-fn holds(policy: &retry::RetryConfig) -> bool {
-    policy.on_unknown == OnUnknown::Hold
-}
-
-#[expect(unused_imports, reason = "named in the documentation")]
-use Status as _;

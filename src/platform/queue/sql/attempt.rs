@@ -1,9 +1,13 @@
 //! An attempt's begin and end.
 
-use super::super::{
-    JobId, Status,
-    retry::Decision,
-    schema::{code, encode},
+use super::{
+    super::{
+        JobId, Priority, Status,
+        retry::Decision,
+        schema::{code, encode},
+    },
+    priority,
+    read::channel,
 };
 use crate::platform::store::{LedgerState, StoreError, Tx};
 use crate::platform::telemetry::TraceContext;
@@ -103,12 +107,20 @@ pub(crate) struct Interrupted {
     pub id: JobId,
     pub sync: bool,
     pub spent: u32,
+    pub channel: &'static str,
+    pub priority: Priority,
 }
 
 /// All jobs that were `sending` when the process ended.
-pub(crate) fn interrupted(tx: &mut Tx<'_>) -> Result<Vec<Interrupted>, StoreError> {
-    const SQL: &str = "SELECT id, sync, attempts FROM job WHERE status <= 5 AND status = $1";
+pub(crate) fn interrupted(tx: &mut Tx<'_>, channels: &[&'static str]) -> Result<Vec<Interrupted>, StoreError> {
+    const SQL: &str = "SELECT id, sync, attempts, channel, priority FROM job WHERE status <= 5 AND status = $1";
     tx.query(SQL, &[code::SENDING.into()], |row| {
-        Ok(Interrupted { id: JobId(row.int(0)?), sync: row.int(1)? == 1, spent: row.int(2)? as u32 })
+        Ok(Interrupted {
+            id: JobId(row.int(0)?),
+            sync: row.int(1)? == 1,
+            spent: row.int(2)? as u32,
+            channel: channel(channels, &row.text(3)?)?,
+            priority: priority(row.int(4)?)?,
+        })
     })
 }
