@@ -1,0 +1,3 @@
+//! The sample domain: notifications to patients.
+
+pub mod config;
