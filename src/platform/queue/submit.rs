@@ -105,8 +105,8 @@ impl Queue {
         match self.inner.store.write_then(purpose, move |tx| order.write(tx), then).await {
             Ok(Committed { value, waited, committed }) => {
                 let span = tracing::Span::current();
-                span.record(names::attribute::WAITED_MS, waited.as_secs_f64() * 1000.0);
-                span.record(names::attribute::COMMIT_MS, committed.as_secs_f64() * 1000.0);
+                span.record(names::WAITED_MS, waited.as_secs_f64() * 1000.0);
+                span.record(names::COMMITTED_MS, committed.as_secs_f64() * 1000.0);
                 Ok(value)
             }
             Err(WriteError::Refused(StoreError::Statement(reason))) => {

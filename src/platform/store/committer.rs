@@ -201,12 +201,12 @@ impl Committer {
                 Ok(Times { begun, committed })
             }
             End::RolledBack(error) => {
-                span.record(names::attribute::OTEL_STATUS_CODE, "ERROR");
+                span.record(names::OTEL_STATUS_CODE, "ERROR");
                 self.status.failed(&error);
                 Err(WriteError::Refused(error))
             }
             End::Uncertain(reason) => {
-                span.record(names::attribute::OTEL_STATUS_CODE, "ERROR");
+                span.record(names::OTEL_STATUS_CODE, "ERROR");
                 self.status.failed(&StoreError::Unavailable(reason));
                 Err(WriteError::CommitUnknown(reason))
             }

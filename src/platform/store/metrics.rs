@@ -18,8 +18,8 @@ impl CommitMetrics {
     pub(super) fn new() -> Self {
         let handles = |operation: Operation| Handles {
             operation,
-            duration: histogram!(names::QUEUE_COMMIT_DURATION_SECONDS, names::OPERATION => operation.as_str()),
-            rows: histogram!(names::QUEUE_COMMIT_ROWS, names::OPERATION => operation.as_str()),
+            duration: histogram!(names::QUEUE_COMMIT_DURATION, names::LABEL_OPERATION => operation.as_str()),
+            rows: histogram!(names::QUEUE_COMMIT_ROWS, names::LABEL_OPERATION => operation.as_str()),
         };
         Self(MEASURED.map(handles).into())
     }

@@ -204,7 +204,7 @@ impl Store {
         );
         let result = self.inner.readers.read(read).instrument(span.clone()).await;
         if result.is_err() {
-            span.record(names::attribute::OTEL_STATUS_CODE, "ERROR");
+            span.record(names::OTEL_STATUS_CODE, "ERROR");
         }
         result
     }

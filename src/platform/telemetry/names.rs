@@ -42,6 +42,11 @@ pub const CIRCUIT_BREAKER_TRANSITIONS: &str = "circuit_breaker_transitions_total
 pub const RPC_CLIENT_RETRIES: &str = "rpc_client_retries_total";
 pub const RPC_CLIENT_THROTTLED: &str = "rpc_client_throttled_total";
 
+// Metrics: the process's own parts.
+/// Connections closed because their first bytes or headers were slow.
+pub const HTTP_CONNECTIONS_TIMED_OUT: &str = "http_connections_timed_out_total";
+pub const TASK_PANICS: &str = "task_panics_total";
+
 // Metrics: telemetry about itself, and the process.
 pub const SPANS_ENDED: &str = "telemetry_spans_ended_total";
 pub const SPANS: &str = "telemetry_spans_total";
@@ -73,6 +78,7 @@ pub const LABEL_SOURCE: &str = "source";
 pub const LABEL_STATE: &str = "state";
 pub const LABEL_STATUS: &str = "status";
 pub const LABEL_SURFACE: &str = "surface";
+pub const LABEL_TASK: &str = "task";
 pub const LABEL_TARGET: &str = "target";
 pub const LABEL_TO: &str = "to";
 pub const LABEL_VERSION: &str = "version";
@@ -130,11 +136,13 @@ pub const WAITED_MS: &str = "waited_ms";
 
 /// Seconds, for calls whose threshold is the accept's 0.1 s; finer below, where an accept belongs.
 pub const REQUEST_BUCKETS: &[f64] = &[
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 30.0,
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+    30.0,
 ];
 /// Seconds of one commit: an fsync takes from 0.1 ms to seconds.
 pub const COMMIT_BUCKETS: &[f64] = &[
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.0075, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    10.0,
 ];
 /// Rows of one commit, by powers of two.
 pub const ROWS_BUCKETS: &[f64] =

@@ -16,39 +16,14 @@ impl Directives {
     /// The filter. Values of fields are compared and never matched as patterns, since `PUT /log-filter`
     /// brings them from outside.
     pub(super) fn filter(&self) -> Result<EnvFilter, String> {
-        EnvFilter::builder().with_regex(false).parse(&self.0).map_err(|error| format!("is not a log filter: {error}"))
+        EnvFilter::builder().with_regex(false).parse(&self.0).map_err(|error| format!("must be a log filter, as `info` or `info,hyper=warn`: {error}"))
     }
 }
 
 impl Parse for Directives {
     fn parse(text: &str) -> Result<Self, String> {
-        let text = if text.trim().is_empty() { "info" } else { text.trim() };
-        let directives = Self(text.to_owned());
+        let directives = Self(text.trim().to_owned());
         directives.filter().map(|_| directives)
-    }
-}
-
-/// `true` or `false`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Switch(pub bool);
-
-impl Parse for Switch {
-    fn parse(text: &str) -> Result<Self, String> {
-        match text.trim().to_ascii_lowercase().as_str() {
-            "true" => Ok(Self(true)),
-            "false" | "" => Ok(Self(false)),
-            _ => Err("is neither `true` nor `false`".to_owned()),
-        }
-    }
-}
-
-/// A text, or nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Name(pub Option<String>);
-
-impl Parse for Name {
-    fn parse(text: &str) -> Result<Self, String> {
-        Ok(Self(Some(text.trim().to_owned()).filter(|name| !name.is_empty())))
     }
 }
 
@@ -58,7 +33,7 @@ pub struct Millis(pub Duration);
 
 impl Parse for Millis {
     fn parse(text: &str) -> Result<Self, String> {
-        let millis = text.trim().parse::<u32>().map_err(|_| "is not a whole number of milliseconds".to_owned())?;
+        let millis = text.trim().parse::<u32>().map_err(|_| "must be a whole number of milliseconds".to_owned())?;
         Ok(Self(Duration::from_millis(u64::from(millis))))
     }
 }
@@ -70,7 +45,7 @@ pub struct Number(pub usize);
 impl Parse for Number {
     fn parse(text: &str) -> Result<Self, String> {
         let number = text.trim().parse::<u32>().ok().filter(|&number| number > 0);
-        number.map(|number| Self(number as usize)).ok_or_else(|| "is not a whole number above 0".to_owned())
+        number.map(|number| Self(number as usize)).ok_or_else(|| "must be a whole number above 0".to_owned())
     }
 }
 
@@ -80,9 +55,8 @@ pub struct Fraction(pub f64);
 
 impl Parse for Fraction {
     fn parse(text: &str) -> Result<Self, String> {
-        let text = if text.trim().is_empty() { "1" } else { text.trim() };
-        let fraction = text.parse().ok().filter(|fraction| (0.0..=1.0).contains(fraction));
-        fraction.map(Self).ok_or_else(|| "is not a number from 0 to 1".to_owned())
+        let fraction = text.trim().parse().ok().filter(|fraction| (0.0..=1.0).contains(fraction));
+        fraction.map(Self).ok_or_else(|| "must be a number from 0 to 1".to_owned())
     }
 }
 
@@ -100,11 +74,10 @@ impl Parse for SamplerName {
         let name = text.strip_prefix("parentbased_");
         let parent_based = name.is_some();
         match name.unwrap_or(text) {
-            "" => Ok(Self::AlwaysOn { parent_based: true }),
             "always_on" => Ok(Self::AlwaysOn { parent_based }),
             "always_off" => Ok(Self::AlwaysOff { parent_based }),
             "traceidratio" => Ok(Self::TraceIdRatio { parent_based }),
-            _ => Err("is none of `always_on`, `always_off`, `traceidratio`, each also after `parentbased_`".to_owned()),
+            _ => Err("must be `always_on`, `always_off` or `traceidratio`, each also after `parentbased_`".to_owned()),
         }
     }
 }
@@ -119,9 +92,9 @@ pub enum TracesExporter {
 impl Parse for TracesExporter {
     fn parse(text: &str) -> Result<Self, String> {
         match text.trim() {
-            "otlp" | "" => Ok(Self::Otlp),
+            "otlp" => Ok(Self::Otlp),
             "none" => Ok(Self::None),
-            _ => Err("is neither `otlp` nor `none`".to_owned()),
+            _ => Err("must be `otlp` or `none`".to_owned()),
         }
     }
 }
@@ -136,27 +109,24 @@ pub enum Protocol {
 impl Parse for Protocol {
     fn parse(text: &str) -> Result<Self, String> {
         match text.trim() {
-            "grpc" | "" => Ok(Self::Grpc),
+            "grpc" => Ok(Self::Grpc),
             "http/protobuf" => Ok(Self::HttpProtobuf),
-            _ => Err("is neither `grpc` nor `http/protobuf`".to_owned()),
+            _ => Err("must be `grpc` or `http/protobuf`".to_owned()),
         }
     }
 }
 
-/// An address with scheme and host, or nothing.
+/// An address with scheme and host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Url(pub Option<String>);
+pub struct Url(pub String);
 
 impl Parse for Url {
     fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        if text.is_empty() {
-            return Ok(Self(None));
-        }
         let uri: Option<Uri> = text.parse().ok();
         let valid = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty());
         // The address may hold a password, so it is not repeated.
-        uri.filter(valid).map(|_| Self(Some(text.to_owned()))).ok_or_else(|| "is not an address as `http://localhost:4317`".to_owned())
+        uri.filter(valid).map(|_| Self(text.to_owned())).ok_or_else(|| "must be an address with its scheme, as `http://localhost:4317`".to_owned())
     }
 }
 
@@ -177,6 +147,10 @@ impl fmt::Debug for Headers {
 }
 
 impl Parse for Headers {
+    fn is_secret(_: &str) -> bool {
+        true
+    }
+
     fn parse(text: &str) -> Result<Self, String> {
         let header = |(name, value): (String, String)| {
             let mut value = HeaderValue::try_from(value).ok()?;
@@ -184,7 +158,7 @@ impl Parse for Headers {
             Some((HeaderName::try_from(name).ok()?, value))
         };
         let headers: Option<Vec<_>> = pairs(text)?.into_iter().map(header).collect();
-        headers.map(Self).ok_or_else(|| "holds a name or value that no header can have".to_owned())
+        headers.map(Self).ok_or_else(|| "must hold names and values that headers can have".to_owned())
     }
 }
 
@@ -207,7 +181,7 @@ fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
         let key = key.trim();
         if key.is_empty() { None } else { Some((key.to_owned(), decode(value.trim())?)) }
     };
-    parts.map(pair).collect::<Option<_>>().ok_or_else(|| "is not of the form `key=value,key=value`".to_owned())
+    parts.map(pair).collect::<Option<_>>().ok_or_else(|| "must have the form `key=value,key=value`".to_owned())
 }
 
 /// Percent-decoding; `None` for a broken escape or for bytes that are not UTF-8.
@@ -229,15 +203,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn empty_settings_are_defaults() {
-        assert_eq!(Directives::parse(" "), Directives::parse("info"));
-        assert_eq!(SamplerName::parse(""), Ok(SamplerName::AlwaysOn { parent_based: true }));
-        assert_eq!(Url::parse(""), Ok(Url(None)));
-        assert_eq!(Headers::parse(""), Ok(Headers::default()));
-        assert_eq!(Protocol::parse(""), Ok(Protocol::Grpc));
-    }
 
     #[test]
     fn what_is_not_understood_is_refused() {
