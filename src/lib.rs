@@ -4,4 +4,5 @@
 //! ([`notify`]) is what a fork deletes, and the platform never names the domain. `app` is the
 //! only room that knows both.
 
+pub mod notify;
 pub mod platform;
