@@ -2,5 +2,7 @@
 //!
 //! A fork deletes this room. What it stands on (HTTP, queue, store, telemetry) is the platform's.
 
+pub mod config;
 pub mod model;
 mod payload;
+mod providers;
