@@ -1,0 +1,3 @@
+//! The way down, from the first signal to the exit.
+
+pub mod config;

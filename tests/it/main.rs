@@ -1,0 +1,3 @@
+//! The service from outside, as one test binary.
+
+mod config;
