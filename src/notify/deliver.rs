@@ -79,7 +79,9 @@ impl Deliverer {
 fn is_reachable(payload: &Payload, contact: &Contact) -> bool {
     match payload {
         Payload::Sms { .. } => contact.phone.is_some(),
-        Payload::Push { device, .. } => device.as_ref().is_some_and(|device| contact.push_tokens.contains(device)),
+        Payload::Push { device, .. } => {
+            device.as_ref().is_some_and(|device| contact.push_tokens.contains(device))
+        }
     }
 }
 

@@ -19,7 +19,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 5] = [Self::Invalid, Self::NoContact, Self::BacklogFull, Self::StoreUnavailable, Self::Shed];
+    const ALL: [Self; 5] =
+        [Self::Invalid, Self::NoContact, Self::BacklogFull, Self::StoreUnavailable, Self::Shed];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -63,13 +64,16 @@ impl Metrics {
         let refused = Refusal::ALL.map(|reason| {
             (reason, counter!(names::NOTIFICATION_REFUSED, names::LABEL_REASON => reason.as_str()))
         });
-        let pairs = Channel::ALL.into_iter().flat_map(|channel| Priority::ALL.map(|priority| (channel, priority)));
-        let attempted = providers
-            .iter()
-            .map(|(channel, provider)| ((*channel, provider.name()), Attempted::new(*channel, provider.name())));
+        let pairs =
+            Channel::ALL.into_iter().flat_map(|channel| Priority::ALL.map(|priority| (channel, priority)));
+        let attempted = providers.iter().map(|(channel, provider)| {
+            ((*channel, provider.name()), Attempted::new(*channel, provider.name()))
+        });
         Self {
             refused: refused.into(),
-            ended: pairs.map(|(channel, priority)| ((channel, priority), Ended::new(channel, priority))).collect(),
+            ended: pairs
+                .map(|(channel, priority)| ((channel, priority), Ended::new(channel, priority)))
+                .collect(),
             attempted: attempted.collect(),
         }
     }
@@ -88,7 +92,9 @@ impl Metrics {
                     ended.accepted.increment(1);
                 }
             }
-            Fact::Attempted { channel, provider, outcome, took } => self.attempted(channel, provider, outcome, took),
+            Fact::Attempted { channel, provider, outcome, took } => {
+                self.attempted(channel, provider, outcome, took)
+            }
             Fact::Finished { channel, priority, status, end_to_end } => {
                 let Some(ended) = self.ended(channel, priority) else { return };
                 if let Some(at) = ENDS.iter().position(|end| *end == status) {
@@ -105,7 +111,13 @@ impl Metrics {
         self.ended.get(&(Channel::of(channel)?, priority))
     }
 
-    fn attempted(&self, channel: &'static str, provider: &'static str, outcome: &'static str, took: Duration) {
+    fn attempted(
+        &self,
+        channel: &'static str,
+        provider: &'static str,
+        outcome: &'static str,
+        took: Duration,
+    ) {
         let known = Channel::of(channel).and_then(|channel| self.attempted.get(&(channel, provider)));
         let Some(known) = known else { return };
         if let Some(at) = ATTEMPT_OUTCOMES.iter().position(|known| *known == outcome) {

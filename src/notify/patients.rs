@@ -29,13 +29,13 @@ impl Directory {
     /// Makes or replaces a patient's contact, and says whether it is a new one.
     pub async fn put(&self, patient: PatientId, contact: Contact) -> Result<bool, WriteError> {
         let now = now_ms();
-        let put = move |tx: &mut _| store::put(tx, &patient, &contact, now);
-        Ok(self.store.write(Purpose::of(Operation::Other), put).await?.value)
+        let purpose = Purpose::of(Operation::Other);
+        Ok(self.store.write(purpose, move |tx| store::put(tx, &patient, &contact, now)).await?.value)
     }
 
     /// Forgets a patient, and says whether there was one.
     pub async fn delete(&self, patient: PatientId) -> Result<bool, WriteError> {
-        let delete = move |tx: &mut _| store::delete(tx, &patient);
-        Ok(self.store.write(Purpose::of(Operation::Other), delete).await?.value)
+        let purpose = Purpose::of(Operation::Other);
+        Ok(self.store.write(purpose, move |tx| store::delete(tx, &patient)).await?.value)
     }
 }

@@ -9,11 +9,7 @@ use crate::{
         time::now_ms,
     },
 };
-use axum::{
-    Extension,
-    extract::State,
-    response::Response,
-};
+use axum::{Extension, extract::State, response::Response};
 use std::{net::IpAddr, sync::Arc};
 use tracing::{Instrument, field::Empty};
 
@@ -82,13 +78,14 @@ impl Route {
         let IdempotencyHeader(key) = key.map_err(invalid)?;
         let body = body.map_err(invalid)?;
         let wanted = Wanted::read(&body, self.channel(), self.at_once(), now_ms()).map_err(invalid)?;
-        let key = key.map(|key| {
-            IdempotencyKey::new(&client(peer), "POST", self.template(), &key, body.bytes())
-        });
+        let key =
+            key.map(|key| IdempotencyKey::new(&client(peer), "POST", self.template(), &key, body.bytes()));
         let submission = self.submission(api, wanted, key).await?;
         let (id, jobs) = (submission.id, submission.payloads.len());
         match self.submit(api, submission).await {
-            Ok(Submitted::Accepted) => Ok(answer::respond(id, self.answer()(id, &vec![Status::Accepted; jobs]))),
+            Ok(Submitted::Accepted) => {
+                Ok(answer::respond(id, self.answer()(id, &vec![Status::Accepted; jobs])))
+            }
             Ok(Submitted::Finished(statuses)) => Ok(answer::respond(id, self.answer()(id, &statuses))),
             Ok(Submitted::Replayed(first)) => Ok(answer::replayed(first)),
             Ok(Submitted::InFlight) => Err(problems::in_flight()),
@@ -97,7 +94,12 @@ impl Route {
     }
 
     /// What is to be stored. The directory is asked only where the answer changes it.
-    async fn submission(self, api: &Api, wanted: Wanted, key: Option<IdempotencyKey>) -> Result<Submission, Problem> {
+    async fn submission(
+        self,
+        api: &Api,
+        wanted: Wanted,
+        key: Option<IdempotencyKey>,
+    ) -> Result<Submission, Problem> {
         let channel = self.channel();
         let needs_contact = api.needs_contact(channel);
         let mut contact = None;

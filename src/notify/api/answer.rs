@@ -38,7 +38,9 @@ pub fn push_attempted(id: JobId, statuses: &[Status]) -> Answer {
 fn attempted(id: JobId, status: Status, jobs: Option<Value>) -> Answer {
     let (code, mut body) = match status {
         Status::Delivered => (200, json!({ "id": id.to_string(), "status": "delivered" })),
-        Status::Unknown => (504, problem(id, 504, status, "The gateway did not say whether it was delivered")),
+        Status::Unknown => {
+            (504, problem(id, 504, status, "The gateway did not say whether it was delivered"))
+        }
         _ => (502, problem(id, 502, Status::Dead, "The gateway did not deliver it")),
     };
     if let (Some(jobs), Some(body)) = (jobs, body.as_object_mut()) {
@@ -85,8 +87,10 @@ fn replay(answer: Answer) -> Response {
     } else {
         ("application/problem+json", with_trace_id(answer.body))
     };
-    let mut response = (status, [(header::CONTENT_TYPE, HeaderValue::from_static(kind))], body).into_response();
-    if let Some(location) = answer.location.and_then(|location| HeaderValue::from_maybe_shared(location).ok()) {
+    let mut response =
+        (status, [(header::CONTENT_TYPE, HeaderValue::from_static(kind))], body).into_response();
+    if let Some(location) = answer.location.and_then(|location| HeaderValue::from_maybe_shared(location).ok())
+    {
         response.headers_mut().insert(header::LOCATION, location);
     }
     response

@@ -1,15 +1,14 @@
 //! The jobs that wait for a person: listed, and queued again.
 
-use super::{Api, notifications::about, path::IdInPath, problems, view};
+use super::{Api, json_response, notifications::about, path::IdInPath, problems, view};
 use crate::platform::{
     http::{Fault, Problem},
     queue::{DeadLetters, JobId},
 };
 use axum::{
-    Json,
     extract::{RawQuery, State},
     http::{HeaderValue, StatusCode, header},
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -28,17 +27,19 @@ pub async fn list(api: State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Res
     jobs.truncate(limit);
     let next = jobs.last().filter(|_| more).map(|last| last.id.to_string());
     let items: Vec<Value> = jobs.iter().map(view::dead_letter).collect();
-    Ok(Json(json!({ "items": items, "nextCursor": next })).into_response())
+    Ok(json_response(StatusCode::OK, &json!({ "items": items, "nextCursor": next })))
 }
 
 /// Queues a dead or unknown job again; its history stays.
 pub async fn replay(api: State<Arc<Api>>, IdInPath(id): IdInPath) -> Result<Response, Problem> {
     match api.queue.replay(id).await.map_err(|error| problems::unwritten(&error))? {
         None => Err(Problem::not_found("There is no dead letter of this id.")),
-        Some(Err(_)) => Err(Problem::conflict("not-a-dead-letter", "Only what is dead or unknown can be replayed.")),
+        Some(Err(_)) => {
+            Err(Problem::conflict("not-a-dead-letter", "Only what is dead or unknown can be replayed."))
+        }
         Some(Ok(())) => {
-            let mut response = about(id, json!({ "id": id.to_string(), "status": "accepted" }));
-            *response.status_mut() = StatusCode::ACCEPTED;
+            let mut response =
+                about(id, StatusCode::ACCEPTED, &json!({ "id": id.to_string(), "status": "accepted" }));
             if let Ok(location) = HeaderValue::try_from(view::location(id)) {
                 response.headers_mut().insert(header::LOCATION, location);
             }

@@ -5,8 +5,8 @@ mod answer;
 mod dead_letters;
 mod fields;
 mod notifications;
-mod patients;
 mod path;
+mod patients;
 mod problems;
 mod submission;
 mod view;
@@ -21,6 +21,11 @@ use crate::platform::{
     http::{Problem, Routes},
     queue::Queue,
 };
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::Value;
 use std::sync::Arc;
 
 const NOTIFICATION: &str = "/api/v1/notifications/{id}";
@@ -44,6 +49,11 @@ impl Api {
         self.metrics.refused(reason);
         problem
     }
+}
+
+fn json_response(status: StatusCode, body: &Value) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    (status, [(header::CONTENT_TYPE, json)], body.to_string()).into_response()
 }
 
 /// All routes of the domain.

@@ -1,15 +1,11 @@
 //! One notification: shown, cancelled, and judged by a person.
 
-use super::{Api, path::IdInPath, problems, view};
+use super::{Api, json_response, path::IdInPath, problems, view};
 use crate::platform::{
     http::{JsonBody, Problem, ResourceId},
     queue::{JobId, JobRecord, Verdict},
 };
-use axum::{
-    Json,
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, http::StatusCode, response::Response};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -22,13 +18,20 @@ pub async fn show(api: State<Arc<Api>>, IdInPath(id): IdInPath) -> Result<Respon
 pub async fn cancel(api: State<Arc<Api>>, IdInPath(id): IdInPath) -> Result<Response, Problem> {
     let (cancelled, jobs) = api.queue.cancel(id).await.map_err(|error| problems::unwritten(&error))?;
     if cancelled == 0 && !jobs.is_empty() {
-        return Err(Problem::conflict("not-cancellable", "Only what is accepted or retrying can be cancelled."));
+        return Err(Problem::conflict(
+            "not-cancellable",
+            "Only what is accepted or retrying can be cancelled.",
+        ));
     }
     shown(id, &jobs)
 }
 
 /// A person's verdict on an unknown notification, or on one unknown job of it.
-pub async fn resolve(api: State<Arc<Api>>, IdInPath(id): IdInPath, body: JsonBody) -> Result<Response, Problem> {
+pub async fn resolve(
+    api: State<Arc<Api>>,
+    IdInPath(id): IdInPath,
+    body: JsonBody,
+) -> Result<Response, Problem> {
     let mut fields = body.fields()?;
     let status = fields.required::<Verdict>("status");
     let (verdict,) = fields.finish_with((status,))?;
@@ -40,18 +43,19 @@ pub async fn resolve(api: State<Arc<Api>>, IdInPath(id): IdInPath, body: JsonBod
                 Verdict::Delivered => "delivered",
                 Verdict::Dead => "dead",
             };
-            Ok(about(id, json!({ "id": id.to_string(), "status": status })))
+            Ok(about(id, StatusCode::OK, &json!({ "id": id.to_string(), "status": status })))
         }
     }
 }
 
 fn shown(id: JobId, jobs: &[JobRecord]) -> Result<Response, Problem> {
-    view::notification(jobs).map(|shown| about(id, shown)).ok_or_else(problems::no_such_notification)
+    let shown = view::notification(jobs).ok_or_else(problems::no_such_notification)?;
+    Ok(about(id, StatusCode::OK, &shown))
 }
 
 /// An answer whose access line names the id.
-pub fn about(id: JobId, body: Value) -> Response {
-    let mut response = Json(body).into_response();
+pub fn about(id: JobId, status: StatusCode, body: &Value) -> Response {
+    let mut response = json_response(status, body);
     response.extensions_mut().insert(ResourceId(id.to_string()));
     response
 }

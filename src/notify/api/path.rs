@@ -30,11 +30,16 @@ impl<S: Send + Sync> FromRequestParts<S> for PatientInPath {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let patient = last::<PatientId, S>(parts, state).await?;
-        patient.map(Self).map_err(|rule| Problem::invalid(Vec::new()).detail(format!("The patientId in the path {rule}.")))
+        patient
+            .map(Self)
+            .map_err(|rule| Problem::invalid(Vec::new()).detail(format!("The patientId in the path {rule}.")))
     }
 }
 
-async fn last<T: FromStr, S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Result<T, T::Err>, Problem> {
+async fn last<T: FromStr, S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+) -> Result<Result<T, T::Err>, Problem> {
     // Only a path that is no UTF-8 once decoded gets here.
     let unreadable = |_| Problem::bad_request("The path cannot be read.");
     let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(unreadable)?;

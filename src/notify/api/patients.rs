@@ -1,17 +1,16 @@
 //! The contact directory's resource: how a patient can be reached.
 
-use super::{Api, path::PatientInPath, problems};
+use super::{Api, json_response, path::PatientInPath, problems};
 use crate::{
-    notify::model::{Contact, Locale, PatientId, Phone, Platform, PushToken, TimeZone},
+    notify::model::{Contact, Platform, PushToken},
     platform::http::{Fields, JsonBody, Problem},
 };
 use axum::{
-    Json,
     extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// Makes (201) or replaces (200) a patient's contact, and shows it. What is left out is not there.
@@ -21,19 +20,22 @@ pub async fn put(
     body: JsonBody,
 ) -> Result<Response, Problem> {
     let contact = read(&body)?;
-    let shown = show(&patient, &contact);
+    let shown = show(&contact);
     let new = api.directory.put(patient, contact).await.map_err(|error| problems::unwritten(&error))?;
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(shown)).into_response())
+    Ok(json_response(status, &shown))
 }
 
 pub async fn get(api: State<Arc<Api>>, PatientInPath(patient): PatientInPath) -> Result<Response, Problem> {
     let found = api.directory.find(&patient).await.map_err(|error| problems::unread(&error))?;
     let contact = found.ok_or_else(no_such_patient)?;
-    Ok(Json(show(&patient, &contact)).into_response())
+    Ok(json_response(StatusCode::OK, &show(&contact)))
 }
 
-pub async fn delete(api: State<Arc<Api>>, PatientInPath(patient): PatientInPath) -> Result<Response, Problem> {
+pub async fn delete(
+    api: State<Arc<Api>>,
+    PatientInPath(patient): PatientInPath,
+) -> Result<Response, Problem> {
     let found = api.directory.delete(patient).await.map_err(|error| problems::unwritten(&error))?;
     if found { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(no_such_patient()) }
 }
@@ -74,13 +76,18 @@ fn read_token(fields: &mut Fields<'_>) -> Option<PushToken> {
     }
 }
 
-fn show(patient: &PatientId, contact: &Contact) -> Value {
+/// What was put, so that it can be changed and put again.
+fn show(contact: &Contact) -> Value {
     let token = |token: &PushToken| json!({ "platform": token.platform().as_str(), "token": token.token() });
-    json!({
-        "patientId": patient.as_str(),
-        "phone": contact.phone.as_ref().map(Phone::as_str),
-        "pushTokens": contact.push_tokens.iter().map(token).collect::<Vec<_>>(),
-        "timeZone": contact.time_zone.as_ref().map(TimeZone::as_str),
-        "locale": contact.locale.as_ref().map(Locale::as_str),
-    })
+    let parts = [
+        ("phone", contact.phone.as_ref().map(|phone| phone.as_str().into())),
+        ("pushTokens", Some(contact.push_tokens.iter().map(token).collect())),
+        ("timeZone", contact.time_zone.as_ref().map(|zone| zone.as_str().into())),
+        ("locale", contact.locale.as_ref().map(|locale| locale.as_str().into())),
+    ];
+    parts
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+        .collect::<Map<_, _>>()
+        .into()
 }

@@ -40,10 +40,12 @@ pub fn refused(refused: &Refused) -> Problem {
             Problem::unavailable("backlog-full", "Too many notifications are waiting; nothing was stored.")
                 .retry_after(*retry_after)
         }
-        Refused::KeyReused => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key-reused", "The key was used before")
-                .detail("The Idempotency-Key was used within 24 hours for another body.")
-        }
+        Refused::KeyReused => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency-key-reused",
+            "The key was used before",
+        )
+        .detail("The Idempotency-Key was used within 24 hours for another body."),
         Refused::StoreUnavailable => store_unavailable(),
         Refused::CommitUnknown => commit_unknown(),
     }
