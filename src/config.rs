@@ -177,6 +177,14 @@ mod tests {
     }
 
     #[test]
+    fn a_key_in_a_gateways_address_is_never_shown() {
+        let http =
+            [("push.provider", "http"), ("push.http.url", "https://gateway.example/canary?key=canary")];
+        let shown = format!("{:?}", Config::for_tests(&http).unwrap());
+        assert!(shown.contains("https://gateway.example") && !shown.contains("canary"), "{shown}");
+    }
+
+    #[test]
     fn every_number_has_bounds_and_its_fault_tells_them() {
         let cases = [
             ("http.max_connections", "0", "1 to 1000000"),

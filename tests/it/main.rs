@@ -1,3 +1,8 @@
-//! The service from outside, as one test binary.
+//! The hermetic tests, in one binary: no network, no root, no other program.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
 
 mod config;
+mod file_shape;
+mod import_rule;
+mod source;

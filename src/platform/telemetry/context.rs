@@ -21,6 +21,21 @@ impl TraceContext {
         todo!()
     }
 
+    /// A new trace.
+    pub fn new_root() -> Self {
+        todo!()
+    }
+
+    /// The caller's context.
+    pub fn from_headers(_headers: &http::HeaderMap) -> Option<Self> {
+        None
+    }
+
+    /// Sets `traceparent`.
+    pub fn inject(&self, _headers: &mut http::HeaderMap) {
+        todo!()
+    }
+
     /// The context's storage form: trace id, span id, flags, big-endian.
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
         todo!()
@@ -48,7 +63,7 @@ impl TraceContext {
 
     /// The context of the current tracing span, if there is one.
     pub fn current() -> Option<Self> {
-        todo!()
+        None
     }
 }
 
@@ -64,6 +79,8 @@ pub trait SpanExt {
     /// Makes the span a child of `parent`. Has to be the first thing done with the span: once it has
     /// started (an event, a child, `trace_context`) its parent is fixed; a failure is counted.
     fn continue_from(&self, parent: TraceContext);
+    /// As [`Self::continue_from`] for a caller that is not trusted: our own sampler decides.
+    fn continue_from_untrusted(&self, parent: TraceContext);
     /// This span's own context; starts the span.
     fn trace_context(&self) -> Option<TraceContext>;
     /// Links another span to this one.
@@ -76,8 +93,11 @@ impl SpanExt for tracing::Span {
     fn continue_from(&self, _parent: TraceContext) {
         todo!()
     }
-    fn trace_context(&self) -> Option<TraceContext> {
+    fn continue_from_untrusted(&self, _parent: TraceContext) {
         todo!()
+    }
+    fn trace_context(&self) -> Option<TraceContext> {
+        None
     }
     fn link_to(&self, _other: TraceContext) {
         todo!()
