@@ -1,6 +1,6 @@
 //! The domain's metric series, with their handles made once: no label is looked up on the hot path.
 
-use super::{model::Channel, providers::Provider};
+use super::model::Channel;
 use crate::platform::{
     queue::{Fact, Priority, Status},
     telemetry::names,
@@ -60,15 +60,15 @@ pub struct Metrics {
 
 impl Metrics {
     /// Call once metrics are recorded, or the handles lead nowhere. `providers`: the configured ones.
-    pub fn new(providers: &[(Channel, &Provider)]) -> Self {
+    pub fn new(providers: &[(Channel, &'static str)]) -> Self {
         let refused = Refusal::ALL.map(|reason| {
             (reason, counter!(names::NOTIFICATION_REFUSED, names::LABEL_REASON => reason.as_str()))
         });
         let pairs =
             Channel::ALL.into_iter().flat_map(|channel| Priority::ALL.map(|priority| (channel, priority)));
-        let attempted = providers.iter().map(|(channel, provider)| {
-            ((*channel, provider.name()), Attempted::new(*channel, provider.name()))
-        });
+        let attempted = providers
+            .iter()
+            .map(|(channel, provider)| ((*channel, *provider), Attempted::new(*channel, provider)));
         Self {
             refused: refused.into(),
             ended: pairs
@@ -93,7 +93,7 @@ impl Metrics {
                 }
             }
             Fact::Attempted { channel, provider, outcome, took } => {
-                self.attempted(channel, provider, outcome, took)
+                self.attempted(channel, provider, outcome, took);
             }
             Fact::Finished { channel, priority, status, end_to_end } => {
                 let Some(ended) = self.ended(channel, priority) else { return };

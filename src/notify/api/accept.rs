@@ -6,6 +6,7 @@ use crate::{
     platform::{
         http::{IdempotencyHeader, JsonBody, Peer, Problem},
         queue::{Answer, IdempotencyKey, JobId, Refused, Status, Submission, Submitted},
+        telemetry::names,
         time::now_ms,
     },
 };
@@ -130,13 +131,13 @@ impl Route {
             "send notifications",
             otel.kind = "producer",
             otel.status_code = Empty,
-            messaging.system = "epro-notify",
+            messaging.system = names::QUEUE_SYSTEM,
             messaging.operation.name = "send",
             messaging.operation.type = "send",
-            messaging.destination.name = "notifications",
+            messaging.destination.name = names::QUEUE_DESTINATION,
             messaging.message.id = %submission.id,
-            app.queue.waited_ms = Empty,
-            app.commit.ms = Empty,
+            waited_ms = Empty,
+            committed_ms = Empty,
         );
         if self.at_once() {
             api.queue.deliver_now(submission).instrument(span).await

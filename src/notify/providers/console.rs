@@ -5,7 +5,7 @@ use crate::{notify::model::Channel, platform::queue::Outcome};
 
 pub fn send(channel: Channel, letter: &Letter<'_>) -> Outcome {
     tracing::info!(
-        "app.job.id" = %letter.id,
+        job_id = %letter.id,
         channel = channel.as_str(),
         "provider console: a message would have gone out"
     );

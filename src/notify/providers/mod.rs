@@ -29,9 +29,6 @@ pub enum Provider {
 }
 
 impl Provider {
-    /// Every [`Self::name`], for series that exist from the start.
-    pub const NAMES: [&'static str; 2] = ["console", "http"];
-
     /// `connections`: how many deliveries there may be at once.
     pub fn new(config: &ProviderConfig, connections: usize) -> Result<Self, BuildError> {
         Ok(match config {

@@ -56,10 +56,12 @@ fn reason(status: StatusCode) -> &'static str {
         502 => "status_502",
         503 => "status_503",
         504 => "status_504",
-        300..=399 => "status_3xx",
-        400..=499 => "status_4xx",
-        500..=599 => "status_5xx",
-        _ => "status_other",
+        other => match other / 100 {
+            3 => "status_3xx",
+            4 => "status_4xx",
+            5 => "status_5xx",
+            _ => "status_other",
+        },
     }
 }
 
