@@ -43,7 +43,10 @@ async fn each_answer_is_counted_once_logged_once_and_traced_once() {
         assert_eq!(lines.len(), 1, "{what}: {lines:?}");
         let line = |name: &str| lines[0].get(name).map(String::as_str);
         assert_eq!(line("status"), Some(status.to_string().as_str()), "{what}");
-        assert_eq!((line("method"), line("route"), line("span")), (Some(method), Some(route), Some("request")));
+        assert_eq!(
+            (line("method"), line("route"), line("span")),
+            (Some(method), Some(route), Some("request"))
+        );
 
         let spans = seen.spans();
         assert_eq!(spans.len(), 1, "{what}: {spans:?}");
@@ -53,11 +56,8 @@ async fn each_answer_is_counted_once_logged_once_and_traced_once() {
         assert_eq!(span("otel.name"), Some(format!("{method} {route}").as_str()), "{what}");
         assert_eq!(span("otel.status_code"), (status >= 500).then_some("ERROR"), "{what}");
 
-        let labels = [
-            format!("status=\"{status}\""),
-            format!("method=\"{method}\""),
-            format!("route=\"{route}\""),
-        ];
+        let labels =
+            [format!("status=\"{status}\""), format!("method=\"{method}\""), format!("route=\"{route}\"")];
         let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
         assert_eq!(seen.metric("http_request_duration_seconds_count", &labels), 1.0, "{what}");
         assert_eq!(seen.metric("http_request_duration_seconds_count", &[]), 1.0, "{what}");
@@ -88,7 +88,8 @@ async fn each_error_is_a_problem_with_its_status() {
 async fn faults_are_named_by_their_pointers() {
     let server = Server::start(config()).await;
     let answer = server.ask(&post("/things", r#"{"nam":1,"name":false}"#)).await;
-    let pointers: Vec<_> = answer.json()["errors"].as_array().unwrap().iter().map(|e| e["pointer"].clone()).collect();
+    let pointers: Vec<_> =
+        answer.json()["errors"].as_array().unwrap().iter().map(|e| e["pointer"].clone()).collect();
     assert_eq!(pointers, ["/name", "/nam"]);
 }
 
@@ -116,7 +117,13 @@ async fn a_caller_that_leaves_within_its_body_is_told_of_once_as_499() {
     stream.write_all(post("/things", "{}").replace(": 2", ": 9").as_bytes()).await.unwrap();
     drop(stream);
     // Only what is told ends the wait: the server notices by itself.
-    timeout(LONG, async { while seen.lines().is_empty() { tokio::task::yield_now().await } }).await.unwrap();
+    timeout(LONG, async {
+        while seen.lines().is_empty() {
+            tokio::task::yield_now().await
+        }
+    })
+    .await
+    .unwrap();
     server.stop().await;
     assert_eq!(seen.lines().len(), 1);
     assert_eq!(seen.lines()[0]["status"], "499");

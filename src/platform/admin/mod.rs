@@ -8,7 +8,10 @@ pub mod probe;
 pub use config::AdminConfig;
 pub use pages::{Pages, Version};
 
-use crate::platform::http::{Limits, serve};
+use crate::platform::{
+    http::{Limits, serve},
+    task,
+};
 use std::{
     io,
     net::{SocketAddr, TcpListener},
@@ -51,18 +54,15 @@ impl Admin {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         // One thread that renders is enough, and a slow page holds up no probe.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build()?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build()?;
         let stop = CancellationToken::new();
         let stopped = stop.clone();
-        let span = tracing::Span::current();
-        let work = move || {
-            let _span = span.entered();
+        let thread = task::spawn_thread("admin", move || {
             runtime.block_on(run(listener, pages, address, stopped));
             // A page that is still being rendered is nobody's any more.
             runtime.shutdown_background();
-        };
-        #[expect(clippy::disallowed_methods, reason = "it enters the span itself")]
-        let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(work)?;
+        })?;
         Ok(Self { address, stop, thread: Some(thread) })
     }
 

@@ -4,6 +4,7 @@
 use crate::platform::{
     health::Health,
     http::{Peer, Problem, Service, read_body},
+    task,
 };
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -60,7 +61,9 @@ impl Service for Served {
             "/readyz" if get => self.readyz(),
             "/version" if get => json(StatusCode::OK, &self.pages.version),
             "/metrics" if get => self.metrics().await,
-            "/log-filter" if put => self.log_filter(request).await.unwrap_or_else(IntoResponse::into_response),
+            "/log-filter" if put => {
+                self.log_filter(request).await.unwrap_or_else(IntoResponse::into_response)
+            }
             "/livez" | "/readyz" | "/version" | "/metrics" => not_allowed("GET, HEAD"),
             "/log-filter" => not_allowed("PUT"),
             _ => Problem::not_found("Nothing is served at this path.").into_response(),
@@ -79,10 +82,8 @@ impl Served {
     async fn metrics(&self) -> Response {
         const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         let render = Arc::clone(&self.pages.metrics);
-        let span = tracing::Span::current();
         // Off this thread: a big registry takes long to render, and probes are not to wait for it.
-        #[expect(clippy::disallowed_methods, reason = "it enters the span itself")]
-        let rendered = tokio::task::spawn_blocking(move || span.in_scope(|| render()));
+        let rendered = task::spawn_blocking(move || render());
         match rendered.await {
             Ok(text) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),
             Err(_) => Problem::internal().into_response(),
@@ -96,7 +97,8 @@ impl Served {
         }
         let (parts, body) = request.into_parts();
         let filter = read_body(&parts.headers, body, LARGEST_FILTER, BODY_TIME).await?;
-        let filter = std::str::from_utf8(&filter).map_err(|_| Problem::bad_request("A filter is UTF-8 text."))?;
+        let filter =
+            std::str::from_utf8(&filter).map_err(|_| Problem::bad_request("A filter is UTF-8 text."))?;
         (self.pages.log_filter)(filter.trim()).map_err(Problem::bad_request)?;
         tracing::info!("log filter changed");
         Ok(StatusCode::NO_CONTENT.into_response())

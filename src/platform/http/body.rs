@@ -147,6 +147,9 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_never_ends_is_slow() {
         let body = StreamBody::new(futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>());
-        assert_eq!(read(&HeaderMap::new(), body, 6, Duration::from_millis(20)).await.unwrap_err().status(), 408);
+        assert_eq!(
+            read(&HeaderMap::new(), body, 6, Duration::from_millis(20)).await.unwrap_err().status(),
+            408
+        );
     }
 }

@@ -137,7 +137,9 @@ mod tests {
         for kind in ["application/json", "Application/JSON; charset=utf-8", "application/merge-patch+json"] {
             assert_eq!(status(Some(kind), b"{}").await, 200, "{kind}");
         }
-        for kind in [None, Some("text/json"), Some("application/jsonp"), Some("application/x-www-form-urlencoded")] {
+        for kind in
+            [None, Some("text/json"), Some("application/jsonp"), Some("application/x-www-form-urlencoded")]
+        {
             assert_eq!(status(kind, b"{}").await, 415, "{kind:?}");
         }
         let mut twice = request(Some("application/json"), b"{}");
@@ -161,7 +163,9 @@ mod tests {
             for value in values {
                 headers.append("idempotency-key", HeaderValue::from_bytes(value).unwrap());
             }
-            IdempotencyHeader::read(&headers).map(|IdempotencyHeader(key)| key).map_err(|problem| problem.status())
+            IdempotencyHeader::read(&headers)
+                .map(|IdempotencyHeader(key)| key)
+                .map_err(|problem| problem.status())
         };
         assert_eq!(read(&[]), Ok(None));
         assert_eq!(read(&[b"key-1"]), Ok(Some("key-1".to_owned())));

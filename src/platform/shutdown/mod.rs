@@ -143,7 +143,10 @@ mod tests {
         let late = shutdown.sequence(&health, config(0, 20), pending()).await;
         assert_eq!(late, Err(CutShort::Deadline));
         shutdown.at_once();
-        assert_eq!(shutdown.sequence(&health, config(5000, 5000), ready(())).await, Err(CutShort::SecondSignal));
+        assert_eq!(
+            shutdown.sequence(&health, config(5000, 5000), ready(())).await,
+            Err(CutShort::SecondSignal)
+        );
     }
 
     #[test]

@@ -67,7 +67,10 @@ impl Server {
         let mut stream = self.connect().await;
         let head_end = request.find("\r\n").unwrap() + 2;
         let (line, rest) = request.split_at(head_end);
-        stream.write_all(format!("{line}Host: test\r\nConnection: close\r\n{rest}").as_bytes()).await.unwrap();
+        stream
+            .write_all(format!("{line}Host: test\r\nConnection: close\r\n{rest}").as_bytes())
+            .await
+            .unwrap();
         Answer::parse(&read_to_end(&mut stream).await)
     }
 
@@ -102,7 +105,8 @@ impl Answer {
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        let named = |line: &&str| line.split(':').next().is_some_and(|found| found.eq_ignore_ascii_case(name));
+        let named =
+            |line: &&str| line.split(':').next().is_some_and(|found| found.eq_ignore_ascii_case(name));
         self.head.lines().skip(1).find(named).and_then(|line| line.split_once(": ")).map(|(_, value)| value)
     }
 
@@ -114,7 +118,9 @@ impl Answer {
 /// A request with a JSON body.
 pub fn post(path: &str, body: &str) -> String {
     let length = body.len();
-    format!("POST {path} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")
+    format!(
+        "POST {path} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
 }
 
 fn routes(meeting: Meeting) -> Routes {
