@@ -1,8 +1,8 @@
 //! The configuration as a commented TOML document that can be read back. Secrets are not in it.
 
 use super::{
-    reader::Entry,
-    sources::{Given, Kind, variable_of},
+    entry::Entry,
+    sources::{Kind, variable_of},
 };
 use toml::Value;
 
@@ -26,7 +26,9 @@ pub(super) fn render(entries: &[Entry]) -> String {
         let of_table = |entry: &&Entry| !entry.is_variable && split(entry.key).0 == table;
         entries.iter().filter(of_table).for_each(|entry| document.push_str(&setting(entry)));
     }
-    document.push_str("\n# Read from environment variables only:\n");
+    if entries.iter().any(|entry| entry.is_variable) {
+        document.push_str("\n# Read from environment variables only:\n");
+    }
     entries.iter().filter(|entry| entry.is_variable).for_each(|entry| document.push_str(&variable(entry)));
     document
 }
@@ -46,7 +48,9 @@ fn setting(entry: &Entry) -> String {
     let comment =
         format!("# {}{unbuilt}\n# {}; default {default}{range}\n", entry.meaning, variable_of(entry.key));
     let value = match (&entry.given, entry.default) {
-        (Some(given), _) if entry.secret => format!("# {name} = a secret, set by {}", given.origin()),
+        (Some(given), _) if entry.secret => {
+            format!("# {name} = a secret, set by {}", given.origin().escape_debug())
+        }
         (Some(given), _) => format!("{name} = {}", literal(entry.kind, &given.text)),
         // Writing it out would count as having set it.
         (None, Some(default)) if !entry.built => format!("# {name} = {}", literal(entry.kind, default)),
@@ -56,12 +60,12 @@ fn setting(entry: &Entry) -> String {
     format!("{comment}{value}\n")
 }
 
+/// A comment, so the value has to stay on its line.
 fn variable(entry: &Entry) -> String {
-    let shown =
-        |given: &Given| if entry.secret { "a secret".to_owned() } else { literal(Kind::Text, &given.text) };
-    let value =
-        entry.given.as_ref().map(shown).or_else(|| entry.default.map(|text| literal(Kind::Text, text)));
-    format!("# {}: {}\n#   now {}\n", entry.key, entry.meaning, value.as_deref().unwrap_or("unset"))
+    let shown = |text: &str| if entry.secret { "a secret".to_owned() } else { format!("{text:?}") };
+    let given = entry.given.as_ref().map(|given| given.text.as_str());
+    let value = given.or(entry.default).map_or_else(|| "unset".to_owned(), shown);
+    format!("# {}: {}\n#   now {value}\n", entry.key, entry.meaning)
 }
 
 /// A text as TOML writes a value of that kind.
@@ -77,5 +81,37 @@ fn literal(kind: Kind, text: &str) -> String {
             Value::Array(items.map(string).collect()).to_string()
         }
         _ => string(text).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{List, Reader, Sources};
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    fn read(mut reader: Reader) -> (String, Vec<String>, u64, String) {
+        let text = reader.value("a.text", "x", "a text");
+        let List(items) = reader.value("a.list", "", "a list");
+        let number = reader.value("b.c.number", "1", "a number");
+        reader.environment_optional::<String>("VARIABLE", "a variable");
+        (text, items, number, reader.finish().unwrap())
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_printed_is_read_back(
+            text in "[\\s\\S]+",
+            items in "[^,\\s]+(,[^,\\s]+){0,3}",
+            number: u64,
+        ) {
+            let number = number.to_string();
+            let given = [("a.text", text.as_str()), ("a.list", &items), ("b.c.number", &number), ("VARIABLE", &text)];
+            let first = read(Reader::for_tests(&given));
+            let mut file = tempfile::NamedTempFile::new().unwrap();
+            file.write_all(first.3.as_bytes()).unwrap();
+            let second = read(Reader::new(Sources { file: Some(file.path().to_owned()), ..Sources::default() }));
+            prop_assert_eq!((first.0, first.1, first.2), (second.0, second.1, second.2));
+        }
     }
 }

@@ -4,10 +4,11 @@
 //! room's `config.rs`, and are put together by the crate's own `config`.
 
 mod document;
+mod entry;
 mod reader;
 mod sources;
-mod suggest;
 mod toml_file;
+mod unknown;
 mod values;
 
 pub use reader::{Faults, Parse, Reader};

@@ -1,36 +1,8 @@
 //! The queue's words: jobs, their states, attempts and outcomes.
 
-use super::{Answer, IdempotencyKey};
+use super::{Answer, IdempotencyKey, JobId};
 use crate::platform::telemetry::TraceContext;
-use std::{fmt, future::Future, str::FromStr, sync::Arc, time::Duration};
-
-/// A job's id: a 63-bit number that rises with time, written as 13 characters of Crockford's base 32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobId(pub(super) i64);
-
-impl JobId {
-    /// When the id was made, Unix milliseconds.
-    pub fn made_at(self) -> i64 {
-        todo!()
-    }
-    /// The id of the `part`-th job of the notification whose id this is.
-    pub fn part(self, part: usize) -> Self {
-        Self(self.0 + part as i64)
-    }
-}
-
-impl fmt::Display for JobId {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
-    }
-}
-
-impl FromStr for JobId {
-    type Err = ();
-    fn from_str(_text: &str) -> Result<Self, ()> {
-        todo!()
-    }
-}
+use std::{future::Future, sync::Arc, time::Duration};
 
 /// How soon a job is taken when others wait: weighted, so that none starves another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -149,13 +121,23 @@ pub struct Attempt {
 pub enum Outcome {
     Delivered,
     /// Failed before anything can have been sent. `after` is the gateway's wish.
-    Retry { reason: &'static str, after: Option<Duration> },
+    Retry {
+        reason: &'static str,
+        after: Option<Duration>,
+    },
     /// Not tried, or turned away by a limit: costs no attempt.
-    Parked { reason: &'static str, after: Option<Duration> },
+    Parked {
+        reason: &'static str,
+        after: Option<Duration>,
+    },
     /// Permanent.
-    Dead { reason: &'static str },
+    Dead {
+        reason: &'static str,
+    },
     /// May or may not have been sent.
-    Unknown { reason: &'static str },
+    Unknown {
+        reason: &'static str,
+    },
 }
 
 /// What a domain does with jobs.
@@ -169,11 +151,24 @@ pub trait Handler: Send + Sync + 'static {
 /// Something that is true because it has been committed (or refused).
 #[derive(Clone, Debug)]
 pub enum Fact {
-    Accepted { channel: &'static str, priority: Priority },
+    Accepted {
+        channel: &'static str,
+        priority: Priority,
+    },
     /// `outcome` is `delivered`, `retry`, `parked`, `dead` or `unknown`.
-    Attempted { channel: &'static str, provider: &'static str, outcome: &'static str, took: Duration },
+    Attempted {
+        channel: &'static str,
+        provider: &'static str,
+        outcome: &'static str,
+        took: Duration,
+    },
     /// `end_to_end` (from the later of accept and `send_at`) is there for `delivered`.
-    Finished { channel: &'static str, priority: Priority, status: Status, end_to_end: Option<Duration> },
+    Finished {
+        channel: &'static str,
+        priority: Priority,
+        status: Status,
+        end_to_end: Option<Duration>,
+    },
 }
 
 /// A job as it is stored.

@@ -14,7 +14,8 @@ pub struct StoreConfig {
 #[derive(Clone, Debug)]
 pub enum StoreUrl {
     /// An SQLite file: `sqlite://data/x.db` is relative to the working directory, `sqlite:///data/x.db` absolute.
-    Sqlite(PathBuf),
+    /// `?synchronous=off` is for measuring only: a power cut then loses what was acknowledged.
+    Sqlite { path: PathBuf, synchronous: bool },
     /// A PostgreSQL URL, which may hold a password.
     Postgres(SecretString),
 }
@@ -36,12 +37,16 @@ impl Parse for StoreUrl {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             return Ok(Self::Postgres(text.into()));
         }
-        let path = text.strip_prefix("sqlite://").filter(|path| !path.is_empty() && !path.ends_with('/'));
-        match path {
+        let rest = text.strip_prefix("sqlite://");
+        let (path, synchronous) = match rest.and_then(|rest| rest.strip_suffix("?synchronous=off")) {
+            Some(path) => (Some(path), false),
+            None => (rest, true),
+        };
+        match path.filter(|path| !path.is_empty() && !path.ends_with('/')) {
             Some(path) if path.contains(['?', '#', '\0']) => {
-                Err("must be a plain path after sqlite://, without parameters".to_owned())
+                Err("must be a plain path after sqlite://; its one parameter is ?synchronous=off".to_owned())
             }
-            Some(path) => Ok(Self::Sqlite(path.into())),
+            Some(path) => Ok(Self::Sqlite { path: path.into(), synchronous }),
             None => {
                 Err("must be sqlite://relative/file.db, sqlite:///absolute/file.db or postgres://…"
                     .to_owned())
@@ -62,7 +67,7 @@ mod tests {
 
     fn sqlite(text: &str) -> Option<PathBuf> {
         match StoreUrl::parse(text) {
-            Ok(StoreUrl::Sqlite(path)) => Some(path),
+            Ok(StoreUrl::Sqlite { path, synchronous: true }) => Some(path),
             _ => None,
         }
     }
@@ -76,6 +81,13 @@ mod tests {
         {
             assert_eq!(sqlite(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn only_an_explicit_parameter_turns_syncing_off() {
+        let off = StoreUrl::parse("sqlite://x.db?synchronous=off");
+        assert!(matches!(off, Ok(StoreUrl::Sqlite { synchronous: false, .. })));
+        assert!(StoreUrl::parse("sqlite://x.db?synchronous=normal").is_err());
     }
 
     #[test]

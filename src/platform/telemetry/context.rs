@@ -21,6 +21,11 @@ impl TraceContext {
         todo!()
     }
 
+    /// A new trace.
+    pub fn new_root() -> Self {
+        todo!()
+    }
+
     /// The caller's context.
     pub fn from_headers(_headers: &http::HeaderMap) -> Option<Self> {
         None

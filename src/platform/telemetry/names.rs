@@ -134,6 +134,10 @@ pub const STATUS: &str = "status";
 /// Milliseconds from the call until its batch began.
 pub const WAITED_MS: &str = "waited_ms";
 
+/// The queue as messaging spans name it.
+pub const QUEUE_SYSTEM: &str = "epro-notify";
+pub const QUEUE_DESTINATION: &str = "notifications";
+
 /// Seconds, for calls whose threshold is the accept's 0.1 s; finer below, where an accept belongs.
 pub const REQUEST_BUCKETS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
