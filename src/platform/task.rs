@@ -37,7 +37,6 @@ pub fn spawn_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<std::thread::JoinHandle<T>> {
     let span = Span::current();
-    #[expect(clippy::disallowed_methods, reason = "the one place that adds the span")]
     std::thread::Builder::new().name(name.to_owned()).spawn(move || span.in_scope(work))
 }
 

@@ -119,7 +119,7 @@ async fn a_caller_that_leaves_within_its_body_is_told_of_once_as_499() {
     // Only what is told ends the wait: the server notices by itself.
     timeout(LONG, async {
         while seen.lines().is_empty() {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     })
     .await

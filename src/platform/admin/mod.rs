@@ -6,7 +6,7 @@ mod pages;
 pub mod probe;
 
 pub use config::AdminConfig;
-pub use pages::{Pages, Version};
+pub use pages::{Pages, Render, SetFilter, Version};
 
 use crate::platform::{
     http::{Limits, serve},

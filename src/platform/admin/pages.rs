@@ -26,15 +26,20 @@ pub struct Version {
     pub rustc: &'static str,
 }
 
+/// Renders a page.
+pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
+/// Sets a filter, or says what is wrong with its text.
+pub type SetFilter = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
 /// Where the pages come from. Cheap to clone.
 #[derive(Clone)]
 pub struct Pages {
     pub health: Health,
     pub version: Version,
     /// Renders the metrics in Prometheus' text format; called where blocking is allowed.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    /// Sets the log filter, or says what is wrong with the text.
-    pub log_filter: Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
+    pub metrics: Render,
+    /// Sets the log filter.
+    pub log_filter: SetFilter,
 }
 
 impl Pages {

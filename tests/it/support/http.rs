@@ -1,7 +1,8 @@
 //! A server of the platform's own stack with a small router, and a caller that writes raw bytes.
 
-use epro_notify::platform::http::{
-    HttpConfig, IdempotencyHeader, JsonBody, Limits, Problem, Routes, Stack, bind, serve,
+use epro_notify::platform::{
+    http::{HttpConfig, IdempotencyHeader, JsonBody, Limits, Problem, Routes, Stack, bind, serve},
+    task,
 };
 use http::StatusCode;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -54,7 +55,7 @@ impl Server {
         let stack = Stack::new(routes(meeting.clone()), &config).unwrap();
         let limits =
             Limits { header_timeout: config.header_timeout, max_connections: config.max_connections };
-        let served = tokio::spawn(serve(listener, stack, limits, |_| true, stop.clone()));
+        let served = task::spawn(serve(listener, stack, limits, |_| true, stop.clone()));
         Self { address, meeting, stop, served }
     }
 
@@ -84,7 +85,7 @@ impl Server {
 /// Everything until the other end closes.
 pub async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
-    timeout(LONG, stream.read_to_end(&mut all)).await.expect("the connection stays open").unwrap();
+    timeout(LONG, stream.read_to_end(&mut all)).await.unwrap().unwrap();
     all
 }
 
