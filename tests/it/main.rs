@@ -12,4 +12,5 @@ mod import_rule;
 mod queue;
 mod source;
 mod support;
+mod telemetry_lines;
 mod telemetry_spans;
