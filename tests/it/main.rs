@@ -12,5 +12,7 @@ mod import_rule;
 mod queue;
 mod source;
 mod support;
+mod telemetry_http;
 mod telemetry_lines;
+mod telemetry_process;
 mod telemetry_spans;

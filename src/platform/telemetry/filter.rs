@@ -44,7 +44,9 @@ impl OwnSpans {
 
     fn is_own(&self, meta: &Metadata<'_>) -> bool {
         let rest = meta.target().strip_prefix(self.root);
-        meta.is_span() && *meta.level() <= LEVEL && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        meta.is_span()
+            && *meta.level() <= LEVEL
+            && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     }
 }
 
