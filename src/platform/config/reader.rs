@@ -13,7 +13,12 @@ pub trait Parse: Sized {
 
 impl Reader {
     /// The value of `key` (as `http.listen`); `default` and `meaning` are printed by `--print-config`.
-    pub fn value<T: Parse>(&mut self, _key: &'static str, _default: &'static str, _meaning: &'static str) -> T {
+    pub fn value<T: Parse>(
+        &mut self,
+        _key: &'static str,
+        _default: &'static str,
+        _meaning: &'static str,
+    ) -> T {
         todo!()
     }
 

@@ -5,8 +5,8 @@ mod model;
 
 pub use idempotency::{Answer, IdempotencyKey};
 pub use model::{
-    Attempt, AttemptRecord, DeadLetters, Fact, Handler, Job, JobId, JobRecord, Outcome, Priority, Refused, Status,
-    Submission, Submitted, Verdict,
+    Attempt, AttemptRecord, DeadLetters, Fact, Handler, Job, JobId, JobRecord, Outcome, Priority, Refused,
+    Status, Submission, Submitted, Verdict,
 };
 
 use crate::platform::store::{StoreError, WriteError};
@@ -46,7 +46,12 @@ impl Queue {
     }
 
     /// A page of jobs that are `dead` (or `unknown`), newest first, older than `before`.
-    pub async fn dead_letters(&self, _which: DeadLetters, _before: Option<JobId>, _limit: usize) -> Result<Vec<JobRecord>, StoreError> {
+    pub async fn dead_letters(
+        &self,
+        _which: DeadLetters,
+        _before: Option<JobId>,
+        _limit: usize,
+    ) -> Result<Vec<JobRecord>, StoreError> {
         todo!()
     }
 
@@ -57,7 +62,11 @@ impl Queue {
     }
 
     /// A person's verdict on an `unknown` job (or on every unknown job of a notification); answers as `replay`.
-    pub async fn resolve(&self, _id: JobId, _verdict: Verdict) -> Result<Option<Result<(), Status>>, WriteError> {
+    pub async fn resolve(
+        &self,
+        _id: JobId,
+        _verdict: Verdict,
+    ) -> Result<Option<Result<(), Status>>, WriteError> {
         todo!()
     }
 }
