@@ -1,6 +1,5 @@
 //! What a run found: one table for people, one file for programs.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -84,15 +83,10 @@ impl Report {
         let mut text = format!("\nRatios on {}\n\n", description());
         let width = self.rows.iter().map(|row| row.figure.chars().count()).max().unwrap_or(0);
         let head = ("figure", "measured", "goal", "superb", "verdict", "numbers behind it");
-        let mut line =
-            |(figure, measured, first, superb, verdict, raw): (&str, &str, &str, &str, &str, &str)| {
-                // Writing to a string does not fail.
-                drop(writeln!(
-                    text,
-                    "{figure:<width$}  {measured:>12}  {first:>9}  {superb:>9}  {verdict:<12}  {raw}"
-                ));
-            };
-        line(head);
+        let line = |(figure, measured, first, superb, verdict, raw): (&str, &str, &str, &str, &str, &str)| {
+            format!("{figure:<width$}  {measured:>12}  {first:>9}  {superb:>9}  {verdict:<12}  {raw}\n")
+        };
+        text += &line(head);
         for row in &self.rows {
             let (first, superb) = match row.goal {
                 Goal::AtLeast(first, superb) => (format!("≥ {first}"), format!("≥ {superb}")),
@@ -103,7 +97,7 @@ impl Report {
                 Ok(value) => (format!("{value:.2} {}", row.unit), row.raw.clone()),
                 Err(reason) => ("–".to_owned(), reason.clone()),
             };
-            line((row.figure, measured.trim(), &first, &superb, word(row.verdict()), &raw));
+            text += &line((row.figure, measured.trim(), &first, &superb, word(row.verdict()), &raw));
         }
         text
     }

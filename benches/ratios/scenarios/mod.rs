@@ -53,10 +53,13 @@ impl Rows<'_> {
     }
 }
 
+/// Measures one scenario and adds its figures.
+type Measure = fn(&Bench, &mut Rows<'_>) -> Result<()>;
+
 /// Runs one scenario; what it promised and could not measure is reported with the reason.
 pub fn run(bench: &Bench, scenario: Scenario, report: &mut Report) {
     eprintln!("{}", format!("{scenario:?}").to_lowercase());
-    let (promises, measure): (&[Promise], fn(&Bench, &mut Rows<'_>) -> Result<()>) = match scenario {
+    let (promises, measure): (&[Promise], Measure) = match scenario {
         Scenario::Accept => (&accept::PROMISES, accept::measure),
         Scenario::Deliver => (&deliver::PROMISES, deliver::measure),
         Scenario::Drain => (&drain::PROMISES, drain::measure),
