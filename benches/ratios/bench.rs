@@ -1,5 +1,6 @@
 //! What all scenarios share: the options, the folder on a real disk, the sink, and stores filled once.
 
+use std::cell::Cell;
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 use crate::child::Child;
 use crate::http;
 use crate::load::Load;
-use crate::machine::in_memory;
+use crate::machine::{in_memory, resident};
 use crate::options::Options;
 use crate::service::{Delivery, Mode, Service};
 use crate::{Result, servers};
@@ -37,7 +38,18 @@ pub struct Bench {
     pub sink_address: SocketAddr,
     /// A gateway that never answers: the kernel takes the connection, and nobody reads it.
     pub black_hole: TcpListener,
+    /// How the last store was filled.
+    pub filling: Cell<Option<Filling>>,
     folder: TempDir,
+}
+
+/// How a store was filled through the API, by a service without telemetry.
+#[derive(Clone, Copy)]
+pub struct Filling {
+    /// Jobs a second.
+    pub rate: f64,
+    /// Resident memory of the service at the end, in bytes.
+    pub resident: u64,
 }
 
 impl Bench {
@@ -50,7 +62,7 @@ impl Bench {
         }
         let (sink, sink_address) = Child::own(servers::SINK)?;
         let black_hole = TcpListener::bind(("127.0.0.1", 0))?;
-        Ok(Self { options, sink, sink_address, black_hole, folder })
+        Ok(Self { options, sink, sink_address, black_hole, filling: Cell::new(None), folder })
     }
 
     /// The request of the accept call, as its bytes.
@@ -96,7 +108,9 @@ impl Bench {
             return Err(format!("{} of {jobs} jobs were accepted while filling", outcome.answered).into());
         }
         let rate = outcome.answered as f64 / outcome.elapsed.as_secs_f64();
-        eprintln!("filled a store with {jobs} jobs through the API, {rate:.0}/s at {FILLERS} connections");
+        let resident = resident(service.child.pid())?;
+        self.filling.set(Some(Filling { rate, resident }));
+        eprintln!("  filled a store with {jobs} jobs through the API: {rate:.0}/s, {FILLERS} connections");
         service.stop()
     }
 }

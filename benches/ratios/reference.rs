@@ -18,7 +18,7 @@ const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/go-reference"
 pub fn start(bench: &Bench, target: &Path) -> Result<(Child, SocketAddr)> {
     let program = target.join("go-reference");
     let output = Command::new("go").args(["build", "-o"]).arg(&program).arg(".").current_dir(SOURCE).output();
-    let output = output.map_err(|_| "not measured: no Go")?;
+    let output = output.map_err(|_| "no Go")?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(format!("go build failed: {}", said.lines().last().unwrap_or("silently")).into());

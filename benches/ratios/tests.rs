@@ -23,7 +23,7 @@ use http::{Response, parse, request};
 use load::Load;
 use options::{Options, Scenario};
 use proptest::prelude::*;
-use repeat::{Repeated, repeat};
+use repeat::{Repeated, repeat_after};
 use report::{Goal, Report, Row, Verdict};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
@@ -180,12 +180,12 @@ fn a_span_that_is_in_no_figure_shows_in_the_account() {
 fn disturbed_rounds_are_repeated_and_never_silently_kept() {
     let options = Options::parse_from(["bench", "--rounds", "2"]);
     let shares = [0.5, 0.0, 0.2, 0.01, 0.0];
-    let repeated =
-        repeat(&options, |attempt| Ok((attempt, shares[attempt as usize]))).expect("two quiet rounds");
+    let round = |attempt: u32| Ok((attempt, shares[attempt as usize]));
+    let repeated = repeat_after(&options, || Ok(()), round).expect("two quiet rounds");
     assert_eq!((repeated.values, repeated.disturbed, repeated.doubtful), (vec![1, 3], 2, false));
-    assert!(repeat(&options, |_| Ok(((), 1.0))).is_err());
+    assert!(repeat_after(&options, || Ok(()), |_| Ok(((), 1.0))).is_err());
     let options = Options::parse_from(["bench", "--rounds", "2", "--keep-disturbed"]);
-    let repeated = repeat(&options, |_| Ok((0.0, 1.0))).expect("kept");
+    let repeated = repeat_after(&options, || Ok(()), |_| Ok((0.0, 1.0))).expect("kept");
     assert!(repeated.doubtful);
     let values = Repeated { values: vec![1.0, 9.0, 2.0], disturbed: 0, doubtful: false };
     assert_eq!(values.middle(|value| *value), Some(2.0));

@@ -7,7 +7,7 @@ use crate::bench::Bench;
 use crate::histogram::median;
 use crate::machine::{Watch, resident};
 use crate::repeat::repeat;
-use crate::report::Goal::{AtLeast, AtMost};
+use crate::report::Goal::{AtLeast, AtMost, None as Told};
 use crate::rounds::{Peer, Sample, alternate, rest};
 use crate::service::{Delivery, Mode, Service};
 
@@ -16,9 +16,10 @@ const CPU: Promise = Promise("a million queued / empty: CPU a request", "", AtMo
 const DRAIN: Promise = Promise("a million queued / a tenth of it: drain", "", AtLeast(0.8, 0.95));
 const MEMORY: Promise = Promise("memory with a million queued", "MB", AtMost(150.0, 80.0));
 const RESTART: Promise = Promise("start to ready with a million queued", "s", AtMost(3.0, 1.0));
+const FILL: Promise = Promise("filling it through the API", "jobs/s", Told);
 
 /// What [`measure`] tells.
-pub const PROMISES: [Promise; 5] = [RATE, CPU, DRAIN, MEMORY, RESTART];
+pub const PROMISES: [Promise; 6] = [RATE, CPU, DRAIN, MEMORY, RESTART, FILL];
 
 const EMPTY: &str = "empty";
 const FULL: &str = "a million queued";
@@ -60,10 +61,11 @@ pub fn measure(bench: &Bench, rows: &mut Rows<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Compares the accept call; returns resident memory of the full service before and after, in MB.
+/// Compares the accept call; returns resident memory of the full service, once filled, before and after, in MB.
 fn accept(bench: &Bench, rows: &mut Rows<'_>, jobs: u64) -> Result<Vec<f64>> {
     let held = Mode { telemetry: true, delivery: Delivery::Held };
     let full = Service::start(bench, held, &bench.filled("full", jobs)?)?;
+    let filling = bench.filling.get();
     let empty = Service::start(bench, held, &bench.empty("empty")?)?;
     rest()?;
     let before = resident(full.child.pid())?;
@@ -73,12 +75,17 @@ fn accept(bench: &Bench, rows: &mut Rows<'_>, jobs: u64) -> Result<Vec<f64>> {
     ];
     let rounds = alternate(bench, &peers)?;
     let raw = format!("{}; {}; {jobs} jobs before the first round", rounds.raw(FULL), rounds.raw(EMPTY));
+    if let Some(filling) = filling {
+        let raw = "256 connections, telemetry off".to_owned();
+        rows.add(FILL, Some(filling.rate), false, raw);
+    }
     rows.add(RATE, rounds.ratio(FULL, EMPTY, Sample::rate), rounds.doubtful, raw.clone());
     rows.add(CPU, rounds.ratio(FULL, EMPTY, Sample::cpu_each), rounds.doubtful, raw);
     let after = resident(full.child.pid())?;
     full.stop()?;
     empty.stop()?;
-    Ok([before, after].map(|bytes| bytes as f64 / MEGABYTE).to_vec())
+    let filled = filling.map(|filling| filling.resident);
+    Ok(filled.into_iter().chain([before, after]).map(|bytes| bytes as f64 / MEGABYTE).collect())
 }
 
 fn describe(drain: &Drain) -> String {
