@@ -12,3 +12,4 @@ mod import_rule;
 mod queue;
 mod source;
 mod support;
+mod telemetry_spans;
