@@ -8,7 +8,9 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     for path in ["HEAD", "logs/HEAD"] {
         // Only a file that is there: a missing one would have this run on every build.
-        if let Some(path) = run("git", &["rev-parse", "--git-path", path]).filter(|path| std::fs::exists(path).unwrap_or(false)) {
+        if let Some(path) = run("git", &["rev-parse", "--git-path", path])
+            .filter(|path| std::fs::exists(path).unwrap_or(false))
+        {
             println!("cargo::rerun-if-changed={path}");
         }
     }
@@ -23,7 +25,8 @@ fn main() {
 
 /// What a command says on its one line, if it can be run and is content.
 fn run(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
+    let output =
+        Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
     let text = String::from_utf8(output.stdout).ok()?;
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::lines::Format;
 use super::sampling::{Root, Sampling};
-use super::settings::{Attributes, Directives, Fraction, Headers, Millis, Number, SamplerName, TracesExporter, Url};
 pub use super::settings::Protocol;
+use super::settings::{
+    Attributes, Directives, Fraction, Headers, Millis, Number, SamplerName, TracesExporter, Url,
+};
 use crate::platform::config::Reader;
 
 /// All settings of telemetry.
@@ -54,19 +56,31 @@ pub struct Batching {
 impl TelemetryConfig {
     /// Reads all settings; faults are the reader's.
     pub fn read(reader: &mut Reader) -> Self {
-        let filter = reader.environment("RUST_LOG", "info", "which log lines are written; never which have ids or which spans are exported");
+        let filter = reader.environment(
+            "RUST_LOG",
+            "info",
+            "which log lines are written; never which have ids or which spans are exported",
+        );
         let format = reader.value("log.format", "json", "`json`, or `pretty` for a terminal");
-        let disabled = reader.environment("OTEL_SDK_DISABLED", "false", "`true` records and exports no span");
-        let name = reader.environment_optional("OTEL_SERVICE_NAME", "the service's name, if not the program's");
-        let attributes: Option<Attributes> =
-            reader.environment_optional("OTEL_RESOURCE_ATTRIBUTES", "further attributes of this process: `key=value,…`");
+        let disabled: bool =
+            reader.environment("OTEL_SDK_DISABLED", "false", "`true` records and exports no span");
+        let name =
+            reader.environment_optional("OTEL_SERVICE_NAME", "the service's name, if not the program's");
+        let attributes: Option<Attributes> = reader.environment_optional(
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "further attributes of this process: `key=value,…`",
+        );
         let sampling = read_sampling(reader);
-        let exporter = reader.environment("OTEL_TRACES_EXPORTER", "otlp", "`otlp`, or `none`");
+        let exporter: TracesExporter =
+            reader.environment("OTEL_TRACES_EXPORTER", "otlp", "`otlp`, or `none`");
         let export = read_export(reader);
         let on = !disabled && exporter == TracesExporter::Otlp;
         let mut resource = attributes.unwrap_or_default().0;
         // The variable of its own wins over the attribute, as the specification has it.
-        let of_resource = resource.iter().position(|(key, _)| key == super::names::SERVICE_NAME).map(|at| resource.remove(at).1);
+        let of_resource = resource
+            .iter()
+            .position(|(key, _)| key == super::names::SERVICE_NAME)
+            .map(|at| resource.remove(at).1);
         let service_name = name.or(of_resource);
         Self { filter, format, service_name, resource, sampling, export: export.filter(|_| on) }
     }
@@ -78,7 +92,8 @@ fn read_sampling(reader: &mut Reader) -> Sampling {
         "parentbased_always_on",
         "`always_on`, `always_off`, `traceidratio`, or one of them after `parentbased_`",
     );
-    let Fraction(fraction) = reader.environment("OTEL_TRACES_SAMPLER_ARG", "1", "the fraction for `traceidratio`, 0 to 1");
+    let Fraction(fraction) =
+        reader.environment("OTEL_TRACES_SAMPLER_ARG", "1", "the fraction for `traceidratio`, 0 to 1");
     let (parent_based, root) = match sampler {
         SamplerName::AlwaysOn { parent_based } => (parent_based, Root::AlwaysOn),
         SamplerName::AlwaysOff { parent_based } => (parent_based, Root::AlwaysOff),
@@ -90,7 +105,8 @@ fn read_sampling(reader: &mut Reader) -> Sampling {
 /// `None` where no endpoint is set.
 fn read_export(reader: &mut Reader) -> Option<Export> {
     let protocol = reader.environment("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "`grpc`, or `http/protobuf`");
-    let of_traces = reader.environment_optional("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "the same for spans alone");
+    let of_traces =
+        reader.environment_optional("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "the same for spans alone");
     let protocol = of_traces.unwrap_or(protocol);
     let url: Option<Url> = reader.environment_optional(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -104,8 +120,10 @@ fn read_export(reader: &mut Reader) -> Option<Export> {
         reader.environment_optional("OTEL_EXPORTER_OTLP_HEADERS", "sent with each export: `key=value,…`");
     let headers_of_traces: Option<Headers> =
         reader.environment_optional("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "the same for spans alone");
-    let Millis(timeout) = reader.environment("OTEL_EXPORTER_OTLP_TIMEOUT", "10000", "one call to the collector, in ms");
-    let timeout_of_traces = reader.environment_optional("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "the same for spans alone");
+    let Millis(timeout) =
+        reader.environment("OTEL_EXPORTER_OTLP_TIMEOUT", "10000", "one call to the collector, in ms");
+    let timeout_of_traces =
+        reader.environment_optional("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "the same for spans alone");
     let batching = read_batching(reader);
     let url = match (of_traces, url) {
         (Some(Url(own)), _) => own,
@@ -128,12 +146,16 @@ fn generic_url(protocol: Protocol, base: String) -> String {
 fn read_batching(reader: &mut Reader) -> Batching {
     // The specification's 5 s would lose that much of what explains a crash.
     let Millis(delay) = reader.environment("OTEL_BSP_SCHEDULE_DELAY", "200", "how long spans gather, in ms");
-    let Millis(export_timeout) = reader.environment("OTEL_BSP_EXPORT_TIMEOUT", "30000", "one batch with its retries, in ms");
-    let queue: Option<Number> =
-        reader.environment_optional("OTEL_BSP_MAX_QUEUE_SIZE", "spans that wait at most; not set, 64 MiB of them");
-    let batch: Option<Number> =
-        reader.environment_optional("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "spans in one call at most; not set, 2 MiB of them");
-    let (max_queue_spans, max_batch_spans) = (queue.map(|Number(spans)| spans), batch.map(|Number(spans)| spans));
+    let Millis(export_timeout) =
+        reader.environment("OTEL_BSP_EXPORT_TIMEOUT", "30000", "one batch with its retries, in ms");
+    let queue: Option<Number> = reader
+        .environment_optional("OTEL_BSP_MAX_QUEUE_SIZE", "spans that wait at most; not set, 64 MiB of them");
+    let batch: Option<Number> = reader.environment_optional(
+        "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+        "spans in one call at most; not set, 2 MiB of them",
+    );
+    let (max_queue_spans, max_batch_spans) =
+        (queue.map(|Number(spans)| spans), batch.map(|Number(spans)| spans));
     Batching { delay, max_queue_spans, max_batch_spans, export_timeout }
 }
 
@@ -159,7 +181,10 @@ mod tests {
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317");
         assert!(read(&[]).export.is_none());
         let export = read(&[endpoint]).export.unwrap();
-        assert_eq!(export.endpoint, Endpoint { protocol: Protocol::Grpc, url: "http://collector:4317".to_owned() });
+        assert_eq!(
+            export.endpoint,
+            Endpoint { protocol: Protocol::Grpc, url: "http://collector:4317".to_owned() }
+        );
         assert!(read(&[endpoint, ("OTEL_SDK_DISABLED", "true")]).export.is_none());
         assert!(read(&[endpoint, ("OTEL_TRACES_EXPORTER", "none")]).export.is_none());
     }
@@ -178,7 +203,10 @@ mod tests {
         ])
         .export
         .unwrap();
-        assert_eq!(export.endpoint, Endpoint { protocol: Protocol::HttpProtobuf, url: "https://traces:4318/own".to_owned() });
+        assert_eq!(
+            export.endpoint,
+            Endpoint { protocol: Protocol::HttpProtobuf, url: "https://traces:4318/own".to_owned() }
+        );
         assert_eq!(export.timeout, Duration::from_secs(2));
         assert_eq!(export.headers.to_map().len(), 1);
         assert_eq!(export.headers.to_map()["b"], "2");

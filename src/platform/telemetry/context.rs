@@ -48,7 +48,8 @@ impl TraceContext {
         let bytes = header.as_bytes();
         let (known, rest) = bytes.split_at_checked(HEADER_LENGTH)?;
         let version = hex(known.get(..2)?)?;
-        let well_ended = if version == 0 { rest.is_empty() } else { rest.first().is_none_or(|&byte| byte == b'-') };
+        let well_ended =
+            if version == 0 { rest.is_empty() } else { rest.first().is_none_or(|&byte| byte == b'-') };
         let dashes = [2, 35, 52].iter().all(|&at| known.get(at) == Some(&b'-'));
         if version == 0xff || !well_ended || !dashes {
             return None;
@@ -104,14 +105,6 @@ impl TraceContext {
 
     pub(super) fn trace_number(&self) -> u128 {
         self.trace_id
-    }
-
-    pub(super) fn span_number(&self) -> u64 {
-        self.span_id
-    }
-
-    pub(super) fn flags(&self) -> u8 {
-        self.flags
     }
 
     /// OpenTelemetry's form, as the context of a span in another process.

@@ -100,7 +100,11 @@ pub struct TestTelemetry {
 ///
 /// # Errors
 /// As [`init`].
-pub fn init_for_tests(config: &TelemetryConfig, service: Service, output: Output) -> Result<TestTelemetry, InitError> {
+pub fn init_for_tests(
+    config: &TelemetryConfig,
+    service: Service,
+    output: Output,
+) -> Result<TestTelemetry, InitError> {
     let (telemetry, dispatch, recorder) = assemble(config, service, output)?;
     ::metrics::with_local_recorder(&recorder, || telemetry.tell(service.version));
     Ok(TestTelemetry { telemetry, dispatch, recorder })
@@ -127,8 +131,9 @@ fn assemble(config: &TelemetryConfig, service: Service, output: Output) -> Resul
     let (filter, handle) = reload::Layer::new(filter);
     let doorkeeper = Doorkeeper::new(config.sampling);
     let layer = LineLayer::new(config.format, (name, service.version), doorkeeper, Arc::clone(&lines));
-    let subscriber =
-        Registry::default().with(layer.with_filter(filter)).with(bridge(tracer(config, processor)).with_filter(OwnSpans::new()));
+    let subscriber = Registry::default()
+        .with(layer.with_filter(filter))
+        .with(bridge(tracer(config, processor)).with_filter(OwnSpans::new()));
     let flusher = Flusher { spans, lines };
     let telemetry = Telemetry { metrics, filter: LogFilter::new(handle), flusher, down: false };
     Ok((telemetry, Dispatch::new(subscriber), recorder))
@@ -174,7 +179,8 @@ fn resource(config: &TelemetryConfig, name: &str, version: &'static str) -> Vec<
     ];
     let is_given = |key: &str| config.resource.iter().any(|(given, _)| given == key);
     let own = own.into_iter().filter(|(key, _)| !is_given(key)).map(|(key, value)| KeyValue::new(key, value));
-    let given = config.resource.iter().map(|(key, value)| KeyValue::new(key.clone(), Value::from(value.clone())));
+    let given =
+        config.resource.iter().map(|(key, value)| KeyValue::new(key.clone(), Value::from(value.clone())));
     own.chain(given).collect()
 }
 

@@ -13,7 +13,11 @@ impl TraceContext {
     /// The caller's context: a valid `traceparent` that is there exactly once, or a valid
     /// `uber-trace-id` where there is no `traceparent` at all.
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        if headers.contains_key(TRACEPARENT) { Self::parse(once(headers, TRACEPARENT)?) } else { Self::parse_jaeger(once(headers, UBER_TRACE_ID)?) }
+        if headers.contains_key(TRACEPARENT) {
+            Self::parse(once(headers, TRACEPARENT)?)
+        } else {
+            Self::parse_jaeger(once(headers, UBER_TRACE_ID)?)
+        }
     }
 
     /// Sets `traceparent`.
@@ -62,7 +66,10 @@ mod tests {
     const W3C: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
+            .collect()
     }
 
     #[test]
@@ -85,16 +92,33 @@ mod tests {
     #[test]
     fn jaegers_header_is_read_only_without_a_traceparent() {
         let jaeger = "af7651916cd43dd8448eb211c80319c:b7ad6b7169203331:0:1";
-        assert_eq!(TraceContext::from_headers(&headers(&[("uber-trace-id", jaeger)])), TraceContext::parse(W3C));
+        assert_eq!(
+            TraceContext::from_headers(&headers(&[("uber-trace-id", jaeger)])),
+            TraceContext::parse(W3C)
+        );
         let encoded = jaeger.replace(':', "%3A");
-        assert_eq!(TraceContext::from_headers(&headers(&[("uber-trace-id", &encoded)])), TraceContext::parse(W3C));
+        assert_eq!(
+            TraceContext::from_headers(&headers(&[("uber-trace-id", &encoded)])),
+            TraceContext::parse(W3C)
+        );
         let both = headers(&[("uber-trace-id", jaeger), ("traceparent", "nonsense")]);
         assert_eq!(TraceContext::from_headers(&both), None);
     }
 
     #[test]
     fn malformed_jaeger_headers_are_refused() {
-        for bad in ["", "1", "1:2:3", "0:1:0:1", "1:0:0:1", "1:2:0:1:5", "1:+2:0:1", "g:2:0:1", "1:2:0:", "1:12345678901234567:0:1"] {
+        for bad in [
+            "",
+            "1",
+            "1:2:3",
+            "0:1:0:1",
+            "1:0:0:1",
+            "1:2:0:1:5",
+            "1:+2:0:1",
+            "g:2:0:1",
+            "1:2:0:",
+            "1:12345678901234567:0:1",
+        ] {
             assert_eq!(TraceContext::parse_jaeger(bad), None, "{bad}");
         }
     }

@@ -55,7 +55,10 @@ impl Doorkeeper {
             Root::AlwaysOn => true,
             Root::AlwaysOff => false,
             // A float saturates when cast, so a fraction of 1 is every hash but one in 2^64.
-            Root::Ratio(fraction) => self.key.hash_one(context.trace_number()) <= (fraction * u64::MAX as f64) as u64 && fraction > 0.0,
+            Root::Ratio(fraction) => {
+                self.key.hash_one(context.trace_number()) <= (fraction * u64::MAX as f64) as u64
+                    && fraction > 0.0
+            }
         };
         context.with_sampled(sampled)
     }

@@ -16,7 +16,10 @@ impl Directives {
     /// The filter. Values of fields are compared and never matched as patterns, since `PUT /log-filter`
     /// brings them from outside.
     pub(super) fn filter(&self) -> Result<EnvFilter, String> {
-        EnvFilter::builder().with_regex(false).parse(&self.0).map_err(|error| format!("must be a log filter, as `info` or `info,hyper=warn`: {error}"))
+        EnvFilter::builder()
+            .with_regex(false)
+            .parse(&self.0)
+            .map_err(|error| format!("must be a log filter, as `info` or `info,hyper=warn`: {error}"))
     }
 }
 
@@ -33,7 +36,8 @@ pub struct Millis(pub Duration);
 
 impl Parse for Millis {
     fn parse(text: &str) -> Result<Self, String> {
-        let millis = text.trim().parse::<u32>().map_err(|_| "must be a whole number of milliseconds".to_owned())?;
+        let millis =
+            text.trim().parse::<u32>().map_err(|_| "must be a whole number of milliseconds".to_owned())?;
         Ok(Self(Duration::from_millis(u64::from(millis))))
     }
 }
@@ -77,7 +81,8 @@ impl Parse for SamplerName {
             "always_on" => Ok(Self::AlwaysOn { parent_based }),
             "always_off" => Ok(Self::AlwaysOff { parent_based }),
             "traceidratio" => Ok(Self::TraceIdRatio { parent_based }),
-            _ => Err("must be `always_on`, `always_off` or `traceidratio`, each also after `parentbased_`".to_owned()),
+            _ => Err("must be `always_on`, `always_off` or `traceidratio`, each also after `parentbased_`"
+                .to_owned()),
         }
     }
 }
@@ -124,9 +129,14 @@ impl Parse for Url {
     fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         let uri: Option<Uri> = text.parse().ok();
-        let valid = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty());
+        let valid = |uri: &Uri| {
+            matches!(uri.scheme_str(), Some("http" | "https"))
+                && uri.host().is_some_and(|host| !host.is_empty())
+        };
         // The address may hold a password, so it is not repeated.
-        uri.filter(valid).map(|_| Self(text.to_owned())).ok_or_else(|| "must be an address with its scheme, as `http://localhost:4317`".to_owned())
+        uri.filter(valid)
+            .map(|_| Self(text.to_owned()))
+            .ok_or_else(|| "must be an address with its scheme, as `http://localhost:4317`".to_owned())
     }
 }
 
@@ -181,7 +191,10 @@ fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
         let key = key.trim();
         if key.is_empty() { None } else { Some((key.to_owned(), decode(value.trim())?)) }
     };
-    parts.map(pair).collect::<Option<_>>().ok_or_else(|| "must have the form `key=value,key=value`".to_owned())
+    parts
+        .map(pair)
+        .collect::<Option<_>>()
+        .ok_or_else(|| "must have the form `key=value,key=value`".to_owned())
 }
 
 /// Percent-decoding; `None` for a broken escape or for bytes that are not UTF-8.

@@ -186,7 +186,10 @@ mod tests {
         let mut chunks = Vec::new();
         shards.drain(&mut chunks);
         assert_eq!(chunks.iter().map(|chunk| chunk.items).collect::<Vec<_>>(), [3, 3, 1]);
-        assert_eq!(chunks.iter().flat_map(|chunk| chunk.bytes.iter().step_by(2)).copied().collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(
+            chunks.iter().flat_map(|chunk| chunk.bytes.iter().step_by(2)).copied().collect::<Vec<_>>(),
+            [0, 1, 2, 3, 4, 5, 6]
+        );
         assert_eq!(shards.waiting(), 7);
         shards.release(14, 7);
         assert_eq!(shards.waiting(), 0);

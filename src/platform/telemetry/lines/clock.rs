@@ -22,7 +22,8 @@ impl Clock {
     fn write(&mut self, second: u64, micros: u32, line: &mut String) {
         if self.second != Some(second) {
             self.text.clear();
-            let timestamp = i64::try_from(second).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
+            let timestamp =
+                i64::try_from(second).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
             // `…:21Z` without its last letter; a year beyond 9999 is shown as 1970.
             let _ = write!(self.text, "{}", timestamp.unwrap_or_default());
             self.text.pop();

@@ -30,7 +30,9 @@ impl Ids {
     /// `,"trace_id":"…","span_id":"…","trace_flags":"…"`
     pub fn json(&self, line: &mut String) {
         let (trace_id, span_id, flags) = self.parts();
-        for part in [",\"trace_id\":\"", trace_id, "\",\"span_id\":\"", span_id, "\",\"trace_flags\":\"", flags, "\""] {
+        for part in
+            [",\"trace_id\":\"", trace_id, "\",\"span_id\":\"", span_id, "\",\"trace_flags\":\"", flags, "\""]
+        {
             line.push_str(part);
         }
     }
@@ -56,11 +58,16 @@ impl Ids {
 ///
 /// The registry is asked and not `ctx`, because `ctx` hides spans that the lines' own filter disables,
 /// and a line has its ids whatever `RUST_LOG` says.
-pub(super) fn of_event<S>(event: &Event<'_>, ctx: &Context<'_, S>, dispatch: Option<&WeakDispatch>) -> Option<Ids>
+pub(super) fn of_event<S>(
+    event: &Event<'_>,
+    ctx: &Context<'_, S>,
+    dispatch: Option<&WeakDispatch>,
+) -> Option<Ids>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let current = if event.is_contextual() { ctx.current_span().id().cloned() } else { event.parent().cloned() }?;
+    let current =
+        if event.is_contextual() { ctx.current_span().id().cloned() } else { event.parent().cloned() }?;
     let dispatch = dispatch?.upgrade()?;
     let registry = dispatch.downcast_ref::<Registry>()?;
     registry.span(&current)?.scope().find_map(|span| {

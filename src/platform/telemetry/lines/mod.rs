@@ -42,7 +42,12 @@ pub(super) struct LineLayer {
 }
 
 impl LineLayer {
-    pub fn new(format: Format, (service, version): (&str, &str), doorkeeper: Doorkeeper, writer: Arc<LineWriter>) -> Self {
+    pub fn new(
+        format: Format,
+        (service, version): (&str, &str),
+        doorkeeper: Doorkeeper,
+        writer: Arc<LineWriter>,
+    ) -> Self {
         let mut pair = String::from(",\"service\":");
         json::string(&mut pair, service);
         pair.push_str(",\"version\":");

@@ -28,7 +28,11 @@ struct OneLine<'a>(&'a mut String);
 impl Write for OneLine<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
-            if character.is_control() { self.0.extend(character.escape_default()) } else { self.0.push(character) }
+            if character.is_control() {
+                self.0.extend(character.escape_default())
+            } else {
+                self.0.push(character)
+            }
         }
         Ok(())
     }

@@ -22,10 +22,22 @@ type Entry = (&'static str, Unit, &'static str);
 const COUNTERS: &[Entry] = &[
     (names::AUTH_REQUESTS, Unit::Count, "Requests by the key that made them and whether it was let in."),
     (names::CIRCUIT_BREAKER_TRANSITIONS, Unit::Count, "Changes of a circuit breaker's state."),
-    (names::HTTP_CONNECTIONS_TIMED_OUT, Unit::Count, "Connections closed because their first bytes or headers were slow."),
-    (names::LATE_PARENTS, Unit::Count, "Spans that started before their parent was set, and so lost their trace. Always 0."),
+    (
+        names::HTTP_CONNECTIONS_TIMED_OUT,
+        Unit::Count,
+        "Connections closed because their first bytes or headers were slow.",
+    ),
+    (
+        names::LATE_PARENTS,
+        Unit::Count,
+        "Spans that started before their parent was set, and so lost their trace. Always 0.",
+    ),
     (names::LOAD_SHED, Unit::Count, "Requests refused to protect the service, by feature."),
-    (names::LOG_LINES, Unit::Count, "Log lines that were written, or dropped because stdout did not take them."),
+    (
+        names::LOG_LINES,
+        Unit::Count,
+        "Log lines that were written, or dropped because stdout did not take them.",
+    ),
     (names::NOTIFICATION_ACCEPTED, Unit::Count, "Jobs whose acceptance is committed."),
     (names::NOTIFICATION_ATTEMPTS, Unit::Count, "Finished attempts to deliver, by outcome."),
     (names::NOTIFICATION_FINISHED, Unit::Count, "Jobs that reached their last state."),
@@ -45,9 +57,17 @@ const GAUGES: &[Entry] = &[
     (names::CIRCUIT_BREAKER_STATE, Unit::Count, "A circuit breaker's state: 0 closed, 1 half-open, 2 open."),
     (names::DEGRADATION_LEVEL, Unit::Count, "How many features are switched off to protect the service."),
     (names::HTTP_REQUESTS_IN_FLIGHT, Unit::Count, "HTTP requests being answered."),
-    (names::NOTIFICATION_LEDGER_JOBS, Unit::Count, "All jobs ever accepted, by state. Store-wide: take max, never sum."),
+    (
+        names::NOTIFICATION_LEDGER_JOBS,
+        Unit::Count,
+        "All jobs ever accepted, by state. Store-wide: take max, never sum.",
+    ),
     (names::QUEUE_JOBS, Unit::Count, "Unfinished jobs. Store-wide: take max, never sum."),
-    (names::QUEUE_OLDEST_JOB_AGE, Unit::Seconds, "Time since the longest-due job was due. Store-wide: take max."),
+    (
+        names::QUEUE_OLDEST_JOB_AGE,
+        Unit::Seconds,
+        "Time since the longest-due job was due. Store-wide: take max.",
+    ),
     (names::SPANS_QUEUED, Unit::Count, "Ended spans on their way to the collector."),
     (names::STORE_FREE_BYTES, Unit::Bytes, "Free space where the store lives."),
     (names::STORE_UP, Unit::Count, "Whether the store can commit: 1 or 0."),
@@ -59,7 +79,11 @@ const HISTOGRAMS: &[Entry] = &[
     (names::GRPC_REQUEST_DURATION, Unit::Seconds, "gRPC calls until their status is known."),
     (names::HTTP_REQUEST_DURATION, Unit::Seconds, "HTTP requests until their answer's head is sent."),
     (names::NOTIFICATION_ATTEMPT_DURATION, Unit::Seconds, "Calls to a gateway."),
-    (names::NOTIFICATION_END_TO_END_DURATION, Unit::Seconds, "From the later of accept and sendAt to delivered."),
+    (
+        names::NOTIFICATION_END_TO_END_DURATION,
+        Unit::Seconds,
+        "From the later of accept and sendAt to delivered.",
+    ),
     (names::QUEUE_COMMIT_DURATION, Unit::Seconds, "Commits with their sync, by what they are for."),
     (names::QUEUE_COMMIT_ROWS, Unit::Count, "Writes in one commit, by what they are for."),
 ];

@@ -10,7 +10,9 @@ mod process;
 use std::sync::Arc;
 
 use ::metrics::{Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
 use parking_lot::Mutex;
 
 use super::names;
@@ -114,7 +116,9 @@ mod tests {
     #[test]
     fn every_histogram_of_ours_has_buckets_with_edges_on_the_thresholds() {
         let (metrics, recorder) = Metrics::new().unwrap();
-        with_local_recorder(&recorder, || names::HISTOGRAMS.iter().for_each(|(name, _)| histogram!(*name).record(0.2)));
+        with_local_recorder(&recorder, || {
+            names::HISTOGRAMS.iter().for_each(|(name, _)| histogram!(*name).record(0.2))
+        });
         let text = metrics.render();
         for (name, _) in names::HISTOGRAMS {
             assert!(text.contains(&format!("# TYPE {name} histogram")), "{name}");

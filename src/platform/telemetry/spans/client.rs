@@ -50,11 +50,17 @@ impl Client {
                     endpoint = endpoint.tls_config(ClientTlsConfig::new().with_native_roots())?;
                 }
                 let channel = endpoint.connect_timeout(CONNECT_TIMEOUT).connect_lazy();
-                Self::Grpc { grpc: tonic::client::Grpc::new(channel), metadata: MetadataMap::from_headers(headers) }
+                Self::Grpc {
+                    grpc: tonic::client::Grpc::new(channel),
+                    metadata: MetadataMap::from_headers(headers),
+                }
             }
             Protocol::HttpProtobuf => {
                 let redirects = reqwest::redirect::Policy::none();
-                let http = reqwest::Client::builder().redirect(redirects).connect_timeout(CONNECT_TIMEOUT).build()?;
+                let http = reqwest::Client::builder()
+                    .redirect(redirects)
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .build()?;
                 Self::Http { http, url: export.endpoint.url.clone(), headers }
             }
         })
@@ -76,12 +82,19 @@ impl Client {
     }
 }
 
-async fn post(http: &reqwest::Client, url: &str, headers: http::HeaderMap, message: Bytes) -> Result<Answer, Failure> {
-    let request = http.post(url).headers(headers).header(CONTENT_TYPE, "application/x-protobuf").body(message);
+async fn post(
+    http: &reqwest::Client,
+    url: &str,
+    headers: http::HeaderMap,
+    message: Bytes,
+) -> Result<Answer, Failure> {
+    let request =
+        http.post(url).headers(headers).header(CONTENT_TYPE, "application/x-protobuf").body(message);
     let unavailable = |_| Failure { kind: "unavailable", again: Again::Later };
     let mut response = request.send().await.map_err(unavailable)?;
     if !response.status().is_success() {
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after =
+            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         return Err(Failure::of_http(response.status().as_u16(), retry_after));
     }
     let mut body = Vec::new();

@@ -117,9 +117,15 @@ fn value(out: &mut Vec<u8>, value: &Value) {
 
 fn array(out: &mut Vec<u8>, array: &Array) {
     match array {
-        Array::Bool(values) => values.iter().for_each(|truth| nested(out, 1, |out| present(out, 2, u64::from(*truth)))),
-        Array::I64(values) => values.iter().for_each(|number| nested(out, 1, |out| present(out, 3, *number as u64))),
-        Array::F64(values) => values.iter().for_each(|number| nested(out, 1, |out| fixed64(out, 4, number.to_bits()))),
+        Array::Bool(values) => {
+            values.iter().for_each(|truth| nested(out, 1, |out| present(out, 2, u64::from(*truth))))
+        }
+        Array::I64(values) => {
+            values.iter().for_each(|number| nested(out, 1, |out| present(out, 3, *number as u64)))
+        }
+        Array::F64(values) => {
+            values.iter().for_each(|number| nested(out, 1, |out| fixed64(out, 4, number.to_bits())))
+        }
         Array::String(values) => {
             values.iter().for_each(|text| nested(out, 1, |out| bytes(out, 1, text.as_str().as_bytes())));
         }
@@ -278,7 +284,11 @@ mod tests {
 
     fn expected_value(value: &Value) -> AnyValue {
         use any_value::Value as Proto;
-        let array = |values: Vec<Value>| Proto::ArrayValue(opentelemetry_proto::tonic::common::v1::ArrayValue { values: values.iter().map(expected_value).collect() });
+        let array = |values: Vec<Value>| {
+            Proto::ArrayValue(opentelemetry_proto::tonic::common::v1::ArrayValue {
+                values: values.iter().map(expected_value).collect(),
+            })
+        };
         let value = match value {
             Value::Bool(truth) => Proto::BoolValue(*truth),
             Value::I64(number) => Proto::IntValue(*number),

@@ -39,7 +39,12 @@ impl Exporter {
 
     /// Runs on a thread and runtime of its own, so that exporting never competes with requests for a worker.
     /// `ended` is dropped as the thread's last step.
-    pub fn start(self, flushes: UnboundedReceiver<Flush>, stop: Stop, ended: SyncSender<()>) -> io::Result<()> {
+    pub fn start(
+        self,
+        flushes: UnboundedReceiver<Flush>,
+        stop: Stop,
+        ended: SyncSender<()>,
+    ) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let client = runtime.block_on(async { Client::new(&self.export) }).map_err(io::Error::other)?;
         let run = move || {
@@ -67,14 +72,17 @@ impl Exporter {
     /// Returns when it is told to stop and everything is sent.
     async fn work(&mut self, mut client: Client, mut flushes: UnboundedReceiver<Flush>, stop: &mut Stop) {
         let mut asked: Vec<Flush> = Vec::new();
+        let max_spans = self.export.batching.max_batch_spans.unwrap_or(usize::MAX);
         loop {
             self.gather(&mut flushes, &mut asked, stop).await;
             self.queue.shards.drain(&mut self.backlog);
-            while let Some(batch) = self.envelope.next_batch(&mut self.backlog, self.max_spans()) {
+            while let Some(batch) = self.envelope.next_batch(&mut self.backlog, max_spans) {
                 self.send(&mut client, batch, stop).await;
             }
-            // Nobody waits for an answer any more if this fails.
-            asked.drain(..).for_each(|flush| drop(flush.try_send(())));
+            for flush in asked.drain(..) {
+                // If this fails, nobody waits for the answer any more.
+                let _ = flush.try_send(());
+            }
             if stopping(stop) && self.queue.shards.waiting() == 0 {
                 return;
             }
@@ -100,17 +108,14 @@ impl Exporter {
         }
     }
 
-    fn max_spans(&self) -> usize {
-        self.export.batching.max_batch_spans.unwrap_or(usize::MAX)
-    }
-
     /// Sends a batch, again where that may help, and accounts it.
     async fn send(&mut self, client: &mut Client, batch: Batch, stop: &mut Stop) {
         let limit = tokio::time::Instant::now() + self.export.batching.export_timeout;
         let mut attempt = 1;
         let outcome = loop {
             let call = timeout(self.export.timeout, client.send(batch.message.clone()));
-            let outcome = timeout_at(limit, call).await.ok().and_then(Result::ok).unwrap_or(Err(Failure::TIMED_OUT));
+            let outcome =
+                timeout_at(limit, call).await.ok().and_then(Result::ok).unwrap_or(Err(Failure::TIMED_OUT));
             let failure = match outcome {
                 Err(failure) if failure.again != Again::Never => failure,
                 outcome => break outcome,
@@ -134,7 +139,9 @@ impl Exporter {
         self.queue.failed.fetch_add(failed, Ordering::Relaxed);
         self.queue.shards.release(batch.bytes, batch.spans);
         match outcome {
-            Err(failure) if !self.failing => tracing::warn!(error_kind = failure.kind, "spans cannot be exported"),
+            Err(failure) if !self.failing => {
+                tracing::warn!(error_kind = failure.kind, "spans cannot be exported")
+            }
             Ok(_) if self.failing => tracing::info!("spans are exported again"),
             _ => {}
         }

@@ -53,7 +53,8 @@ impl Envelope {
     pub fn next_batch(&self, chunks: &mut VecDeque<Chunk>, max_spans: usize) -> Option<Batch> {
         let (mut taken, mut spans, mut bytes) = (Vec::new(), 0, 0);
         while let Some(chunk) = chunks.pop_front() {
-            if !taken.is_empty() && (spans + chunk.items > max_spans || bytes + chunk.bytes.len() > MAX_BYTES) {
+            if !taken.is_empty() && (spans + chunk.items > max_spans || bytes + chunk.bytes.len() > MAX_BYTES)
+            {
                 chunks.push_front(chunk);
                 break;
             }
@@ -113,12 +114,14 @@ mod tests {
     #[test]
     fn batches_hold_what_was_pushed_within_the_bounds() {
         let envelope = Envelope::new(&[KeyValue::new(names::SERVICE_NAME, "a service")]);
-        let mut chunks = VecDeque::from([chunk(&["a", "b"]), chunk(&["c"]), chunk(&["d", "e"]), chunk(&["f"; 9])]);
+        let mut chunks =
+            VecDeque::from([chunk(&["a", "b"]), chunk(&["c"]), chunk(&["d", "e"]), chunk(&["f"; 9])]);
         let mut batches = Vec::new();
         while let Some(batch) = envelope.next_batch(&mut chunks, 3) {
             batches.push((names(&batch), batch.spans));
         }
-        let owned = |names: &[&str]| (names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), names.len());
+        let owned =
+            |names: &[&str]| (names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), names.len());
         assert_eq!(batches, [owned(&["a", "b", "c"]), owned(&["d", "e"]), owned(&["f"; 9])]);
     }
 }

@@ -44,7 +44,9 @@ impl Failure {
     pub fn of_grpc(status: &Status) -> Self {
         let asked = RetryInfo::delay_in(status.details());
         let again = match (status.code(), asked) {
-            (_, Some(delay)) if retryable(status.code()) || status.code() == Code::ResourceExhausted => Again::After(delay),
+            (_, Some(delay)) if retryable(status.code()) || status.code() == Code::ResourceExhausted => {
+                Again::After(delay)
+            }
             (code, _) if retryable(code) => Again::Later,
             _ => Again::Never,
         };
@@ -146,7 +148,10 @@ mod tests {
     #[test]
     fn an_exhausted_collector_is_asked_again_when_it_says_so() {
         let info = RetryInfo { retry_delay: Some(ProtoDuration { seconds: 3, nanos: 500_000_000 }) };
-        let any = AnyMessage { type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(), value: info.encode_to_vec() };
+        let any = AnyMessage {
+            type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(),
+            value: info.encode_to_vec(),
+        };
         let details = RpcStatus { details: vec![any] }.encode_to_vec();
         assert_eq!(exhausted(details).again, Again::After(Duration::from_millis(3500)));
     }
