@@ -7,6 +7,7 @@ mod config;
 mod file_shape;
 mod http_answers;
 mod http_connections;
+mod http_inputs;
 mod http_shutdown;
 mod import_rule;
 mod source;
