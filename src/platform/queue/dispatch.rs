@@ -64,6 +64,16 @@ fn pause(queue: &Queue, looked: i64) -> Duration {
     Duration::from_millis((at - now_ms()).max(1) as u64).min(SWEEP)
 }
 
+/// What a look into the store found.
+struct Looked {
+    /// By priority.
+    due: [sweep::Due; 3],
+    /// Unix ms.
+    next: Option<i64>,
+    /// All unfinished jobs, where the counts are in doubt.
+    live: Option<Vec<sweep::Live>>,
+}
+
 /// Counts what has become due, if anything may have, and learns when to look again.
 async fn look(queue: &Queue, looked: &mut i64) {
     let now = now_ms();
@@ -83,22 +93,21 @@ async fn look(queue: &Queue, looked: &mut i64) {
             *due = sweep::become_due(tx, of, since, now)?;
         }
         let live = if doubtful { Some(sweep::live(tx, now)?) } else { None };
-        Ok((due, sweep::next_due(tx, now)?, live))
+        Ok(Looked { due, next: sweep::next_due(tx, now)?, live })
     };
     let kept = queue.clone();
     // The counts change where the commits' order is known.
-    let then =
-        move |found: Result<&([sweep::Due; 3], Option<i64>, Option<Vec<sweep::Live>>), &WriteError>| {
-            let Ok((due, next, live)) = found else { return };
-            let mut state = kept.inner.state.lock();
-            state.became_due(due, sweep);
-            (state.due_until, state.next_due) = (now, *next);
-            if let Some(live) = live {
-                state.doubtful = false;
-                state.book.recount();
-                recover::count(&mut state.book, live);
-            }
-        };
+    let then = move |found: Result<&Looked, &WriteError>| {
+        let Ok(Looked { due, next, live }) = found else { return };
+        let mut state = kept.inner.state.lock();
+        state.became_due(due, sweep);
+        (state.due_until, state.next_due) = (now, *next);
+        if let Some(live) = live {
+            state.doubtful = false;
+            state.book.recount();
+            recover::count(&mut state.book, live);
+        }
+    };
     let purpose = Purpose { operation: Operation::Other, rows: 0, trace: None };
     if let Err(error) = queue.inner.store.write_then(purpose, apply, then).await {
         tracing::warn!(%error, "could not look for due jobs; trying again");

@@ -105,8 +105,7 @@ impl Queue {
         handler: Arc<H>,
     ) -> Result<Self, crate::platform::store::WriteError> {
         let found = recover::recover(&store, &config, channels).await?;
-        let bounds =
-            Bounds { backlog: config.max_backlog as usize, scheduled: config.max_scheduled as usize };
+        let bounds = Bounds { backlog: config.max_backlog, scheduled: config.max_scheduled };
         let workers = config.workers;
         let inner = Inner {
             store,

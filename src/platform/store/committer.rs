@@ -9,7 +9,7 @@ use super::{
     sqlite::Database,
     status::Status,
 };
-use crate::platform::telemetry::{SpanExt, names};
+use crate::platform::telemetry::{SpanExt, TraceContext, names};
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 use std::{
@@ -125,10 +125,8 @@ impl Committer {
         while let Some(batch) = self.inbox.take() {
             let (batch, withdrawn): (Batch, Batch) = batch.into_iter().partition(|write| write.take());
             if !withdrawn.is_empty() {
-                self.answer(
-                    withdrawn,
-                    Err(WriteError::Refused(StoreError::Unavailable("the caller has left"))),
-                );
+                let left = WriteError::Refused(StoreError::Unavailable("the caller has left"));
+                self.answer(withdrawn, &Err(left));
             }
             if !batch.is_empty() {
                 self.commit(batch);
@@ -145,7 +143,7 @@ impl Committer {
     fn commit(&mut self, mut batch: Batch) {
         let begun = Instant::now();
         let span = self.span(&batch);
-        let _entered = span.enter();
+        let entered = span.enter();
         let end = self.transact(&mut batch);
         if let End::RolledBack(error) = &end
             && !error.is_environment()
@@ -153,7 +151,7 @@ impl Committer {
         {
             // One write is at fault: each gets a transaction of its own, so that only that one fails.
             span.add_event("split", &[]);
-            drop(_entered);
+            drop(entered);
             return batch.into_iter().for_each(|write| self.commit(vec![write]));
         }
         self.finish(batch, begun, end, &span);
@@ -197,7 +195,7 @@ impl Committer {
         }
     }
 
-    fn finish(&mut self, batch: Batch, begun: Instant, end: End, span: &tracing::Span) {
+    fn finish(&self, batch: Batch, begun: Instant, end: End, span: &tracing::Span) {
         let result = match end {
             End::Committed(committed) => {
                 self.metrics.record(&batch, begun.elapsed());
@@ -214,11 +212,11 @@ impl Committer {
                 Err(WriteError::CommitUnknown(reason))
             }
         };
-        self.answer(batch, result);
+        self.answer(batch, &result);
         self.checkpointer.committed();
     }
 
-    fn answer(&self, batch: Batch, result: Result<Times, WriteError>) {
+    fn answer(&self, batch: Batch, result: &Result<Times, WriteError>) {
         let answers = batch.into_iter().map(|write| (write, result.clone())).collect();
         if let Err(mpsc::error::SendError(answers)) = self.answers.send(answers) {
             // The runtime is gone: nobody waits, but what has to be known is still made known.
@@ -237,8 +235,7 @@ impl Committer {
             db.operation.name = "COMMIT",
             db.operation.batch.size = batch.iter().map(|write| write.rows()).sum::<usize>(),
         );
-        for trace in
-            batch.iter().filter_map(|write| write.trace()).filter(|trace| trace.sampled()).take(LINKS)
+        for trace in batch.iter().filter_map(|write| write.trace()).filter(TraceContext::sampled).take(LINKS)
         {
             span.link_to(trace);
         }

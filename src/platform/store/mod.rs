@@ -23,7 +23,10 @@ pub use migrate::{Migration, Schema};
 pub use status::Verdict;
 pub use tx::{Param, Row, Tx};
 
-use crate::platform::telemetry::{TraceContext, names};
+use crate::platform::{
+    task,
+    telemetry::{TraceContext, names},
+};
 use checkpoint::Checkpointer;
 use committer::{Committer, Inbox, answer_callers};
 use parking_lot::Mutex;
@@ -131,8 +134,9 @@ impl Store {
         let status = Arc::new(Status::new(Ledger::load(&mut Tx::new(&connection)).map_err(unusable)?));
         status.measure(&database);
         let inbox = Arc::new(Inbox::default());
+        #[expect(clippy::disallowed_methods, reason = "it holds no more than the callers that wait")]
         let (answers, answered) = mpsc::unbounded_channel();
-        tokio::spawn(answer_callers(answered));
+        task::spawn(answer_callers(answered));
         let committer = Committer {
             connection,
             database: database.clone(),
