@@ -9,6 +9,7 @@ mod http_answers;
 mod http_connections;
 mod http_inputs;
 mod http_shutdown;
+mod http_traces;
 mod import_rule;
 mod source;
 mod support;

@@ -58,6 +58,11 @@ pub struct Server {
 
 impl Server {
     pub async fn start(config: HttpConfig) -> Self {
+        Self::start_trusting(config, true).await
+    }
+
+    /// Whether its callers are trusted proxies.
+    pub async fn start_trusting(config: HttpConfig, trusted: bool) -> Self {
         let meeting = Meeting::default();
         let listener = bind(config.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -65,7 +70,7 @@ impl Server {
         let stack = Stack::new(routes(meeting.clone()), &config).unwrap();
         let limits =
             Limits { header_timeout: config.header_timeout, max_connections: config.max_connections };
-        let served = task::spawn(serve(listener, stack, limits, |_| true, stop.clone()));
+        let served = task::spawn(serve(listener, stack, limits, move |_| trusted, stop.clone()));
         Self { address, meeting, stop, served }
     }
 
