@@ -12,6 +12,7 @@ use crate::{
         queue::config::QueueConfig,
         shutdown::config::ShutdownConfig,
         store::config::StoreConfig,
+        telemetry::TelemetryConfig,
     },
 };
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub struct Config {
     pub limits: LimitsConfig,
     pub auth: AuthConfig,
     pub shutdown: ShutdownConfig,
+    pub telemetry: TelemetryConfig,
     /// Keys that were set though nothing obeys them yet: named once at start.
     pub unbuilt: Vec<&'static str>,
 }
@@ -75,6 +77,7 @@ impl Config {
             limits: LimitsConfig::read(reader),
             auth: AuthConfig::read(reader),
             shutdown: ShutdownConfig::read(reader),
+            telemetry: TelemetryConfig::read(reader),
             http,
             unbuilt: Vec::new(),
         };

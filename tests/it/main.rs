@@ -11,5 +11,6 @@ mod http_inputs;
 mod http_shutdown;
 mod http_traces;
 mod import_rule;
+mod queue;
 mod source;
 mod support;

@@ -66,6 +66,10 @@ impl Inbox {
         self.arrived.notify_one();
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.waiting.lock().closed
+    }
+
     /// Everything that waits; empty after [`IDLE`] without a write; `None` once closed and empty.
     fn take(&self) -> Option<Batch> {
         let mut waiting = self.waiting.lock();

@@ -237,6 +237,11 @@ impl Store {
         self.inner.status.subscribe()
     }
 
+    /// Whether the committer has ended, as it does after [`Self::close`] or by a defect.
+    pub fn has_ended(&self) -> bool {
+        self.inner.inbox.is_closed()
+    }
+
     /// Commits what waits, takes nothing more, and ends the threads. Blocks.
     pub fn close(&self) {
         self.inner.inbox.close();
