@@ -12,6 +12,7 @@ use crate::{
         queue::config::QueueConfig,
         shutdown::config::ShutdownConfig,
         store::config::StoreConfig,
+        telemetry::TelemetryConfig,
     },
 };
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ pub struct Config {
     pub limits: LimitsConfig,
     pub auth: AuthConfig,
     pub shutdown: ShutdownConfig,
+    pub telemetry: TelemetryConfig,
     /// Keys that were set though nothing obeys them yet: named once at start.
     pub unbuilt: Vec<&'static str>,
 }
@@ -75,6 +77,7 @@ impl Config {
             limits: LimitsConfig::read(reader),
             auth: AuthConfig::read(reader),
             shutdown: ShutdownConfig::read(reader),
+            telemetry: TelemetryConfig::read(reader),
             http,
             unbuilt: Vec::new(),
         };
@@ -174,6 +177,14 @@ mod tests {
         assert!(matches!(config.notify.push.provider, ProviderConfig::Console));
         assert_eq!(config.queue.retry.on_unknown, OnUnknown::Hold);
         assert_eq!(faults(&[&http[..], &[("sms.http.timeout", "30s")]].concat()).len(), 1);
+    }
+
+    #[test]
+    fn a_key_in_a_gateways_address_is_never_shown() {
+        let http =
+            [("push.provider", "http"), ("push.http.url", "https://gateway.example/canary?key=canary")];
+        let shown = format!("{:?}", Config::for_tests(&http).unwrap());
+        assert!(shown.contains("https://gateway.example") && !shown.contains("canary"), "{shown}");
     }
 
     #[test]

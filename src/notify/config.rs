@@ -2,7 +2,7 @@
 
 use crate::platform::config::{Parse, Reader};
 use reqwest::Url;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// The channels' settings.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct ChannelConfig {
 }
 
 /// Who delivers a channel's messages.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum ProviderConfig {
     /// Nobody: a line in the log.
     Console,
@@ -44,6 +44,18 @@ struct Keys {
 
 const SMS: Keys = Keys { provider: "sms.provider", url: "sms.http.url", timeout: "sms.http.timeout" };
 const PUSH: Keys = Keys { provider: "push.provider", url: "push.http.url", timeout: "push.http.timeout" };
+
+/// Without path and query of the address, which may hold a key.
+impl fmt::Debug for ProviderConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Console => f.write_str("Console"),
+            Self::Http { url, timeout } => {
+                write!(f, "Http({}, {timeout:?})", url.origin().ascii_serialization())
+            }
+        }
+    }
+}
 
 impl NotifyConfig {
     /// Reads `sms.*` and `push.*`.

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{Read, Write},
     net::TcpListener,
     process::{Command, Output},
 };
@@ -194,4 +195,24 @@ fn a_service_that_is_not_there_is_not_healthy() {
     let output = program(&[("APP_ADMIN__LISTEN", &closed)], &["healthcheck"]);
     assert_eq!(output.status.code(), Some(70), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).starts_with(&closed), "{output:?}");
+}
+
+#[test]
+fn the_health_check_passes_on_the_verdict_and_its_reasons() {
+    for (status, code) in [("200 OK", 0), ("503 Service Unavailable", 70)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let admin = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let length = stream.read(&mut request).unwrap();
+            write!(stream, "HTTP/1.1 {status}\r\nconnection: close\r\n\r\n{{\"store\":\"the reason\"}}")
+                .unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        });
+        let output = program(&[("APP_ADMIN__LISTEN", &address)], &["healthcheck"]);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        assert_eq!(stdout(&output), "{\"store\":\"the reason\"}\n");
+        assert!(admin.join().unwrap().starts_with("GET /readyz HTTP/1.1\r\n"));
+    }
 }

@@ -5,4 +5,6 @@
 mod config;
 mod file_shape;
 mod import_rule;
+mod queue;
 mod source;
+mod support;

@@ -1,7 +1,7 @@
 //! The configuration as a commented TOML document that can be read back. Secrets are not in it.
 
 use super::{
-    reader::Entry,
+    entry::Entry,
     sources::{Kind, variable_of},
 };
 use toml::Value;

@@ -4,6 +4,7 @@
 //! room's `config.rs`, and are put together by the crate's own `config`.
 
 mod document;
+mod entry;
 mod reader;
 mod sources;
 mod toml_file;

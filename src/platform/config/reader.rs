@@ -2,6 +2,7 @@
 
 use super::{
     document,
+    entry::Entry,
     sources::{self, Collected, Given, Kind, Source, Sources},
     unknown,
 };
@@ -29,20 +30,6 @@ pub trait Parse: Sized {
     fn is_secret(_text: &str) -> bool {
         false
     }
-}
-
-/// A key as it was read: what `--print-config` prints and what unknown keys are compared with.
-pub(super) struct Entry {
-    pub key: &'static str,
-    pub default: Option<&'static str>,
-    pub range: Option<RangeInclusive<&'static str>>,
-    pub meaning: &'static str,
-    pub kind: Kind,
-    /// Read from a variable of this very name, not a key of ours.
-    pub is_variable: bool,
-    pub built: bool,
-    pub secret: bool,
-    pub given: Option<Given>,
 }
 
 /// Everything that is wrong with a configuration; shown as one line each.
@@ -150,19 +137,7 @@ impl Reader {
         default: Option<&'static str>,
         meaning: &'static str,
     ) -> Entry {
-        let given = self.collected.given.get(key).cloned();
-        let secret = given.as_ref().is_some_and(|given| T::is_secret(&given.text));
-        Entry {
-            key,
-            default,
-            range: None,
-            meaning,
-            kind: T::KIND,
-            is_variable: false,
-            built: true,
-            secret,
-            given,
-        }
+        Entry::of::<T>(key, default, meaning, self.collected.given.get(key).cloned())
     }
 
     fn variable<T: Parse>(
@@ -180,18 +155,7 @@ impl Reader {
         };
         let source = Source::Environment { variable: name.to_owned() };
         let given = text.map(|text| Given { key: name.to_owned(), text, kind: Kind::Untyped, source });
-        let secret = given.as_ref().is_some_and(|given| T::is_secret(&given.text));
-        Entry {
-            key: name,
-            default,
-            range: None,
-            meaning,
-            kind: T::KIND,
-            is_variable: true,
-            built: true,
-            secret,
-            given,
-        }
+        Entry { is_variable: true, ..Entry::of::<T>(name, default, meaning, given) }
     }
 
     /// Parses what was given, keeps the entry, and collects the fault if there is one.
@@ -204,27 +168,6 @@ impl Reader {
         });
         self.entries.push(entry);
         parsed?.map_err(|fault| self.faults.push(fault)).ok()
-    }
-}
-
-impl Entry {
-    fn check(&self, given: &Given) -> Result<(), String> {
-        if self.secret && given.source == Source::CommandLine {
-            return Err(
-                "holds a secret, which others see on a command line; set it in the file or the environment"
-                    .to_owned(),
-            );
-        }
-        if given.kind == Kind::Untyped || given.kind == self.kind {
-            return Ok(());
-        }
-        Err(format!("must be {}, not {}", self.kind.as_str(), given.kind.as_str()))
-    }
-
-    fn bounds(&self) -> String {
-        self.range
-            .as_ref()
-            .map_or_else(String::new, |range| format!("must be from {} to {}", range.start(), range.end()))
     }
 }
 
@@ -241,5 +184,51 @@ impl fmt::Display for Faults {
             f.write_str(if nth == 0 { "" } else { "\n" }).and_then(|()| f.write_str(&line))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::{ExposeSecret, SecretString};
+    use std::{ffi::OsString, os::unix::ffi::OsStringExt};
+
+    #[test]
+    fn a_variable_of_others_is_read_by_its_own_name_and_an_empty_one_is_unset() {
+        let mut reader = Reader::for_tests(&[("RUST_LOG", "debug"), ("OTEL_EMPTY", ""), ("OTEL_OTHER", "x")]);
+        assert_eq!(reader.environment::<String>("RUST_LOG", "info", "log filter"), "debug");
+        assert_eq!(reader.environment::<u32>("OTEL_EMPTY", "7", "a number"), 7);
+        assert_eq!(reader.environment_optional::<String>("OTEL_ABSENT", "a text"), None);
+        assert!(reader.finish().unwrap().contains("# RUST_LOG: log filter\n#   now \"debug\""));
+    }
+
+    #[test]
+    fn a_secret_is_read_and_not_printed() {
+        let mut reader = Reader::for_tests(&[("a.key", "canary"), ("OTEL_HEADERS", "canary")]);
+        let key = reader.optional::<SecretString>("a.key", "a key").unwrap();
+        let headers = reader.environment_optional::<SecretString>("OTEL_HEADERS", "headers").unwrap();
+        assert_eq!((key.expose_secret(), headers.expose_secret()), ("canary", "canary"));
+        let document = reader.finish().unwrap();
+        assert!(document.contains("OTEL_HEADERS: headers\n#   now a secret") && !document.contains("canary"));
+    }
+
+    #[test]
+    fn a_variable_that_is_not_utf_8_is_a_fault_where_it_is_ours_or_read() {
+        let value = || OsString::from_vec(vec![0xff]);
+        let names = ["APP_A__B", "RUST_LOG", "UNRELATED"];
+        let environment = names.map(|name| (name.into(), value())).to_vec();
+        let mut reader = Reader::new(Sources { environment, ..Sources::default() });
+        reader.environment::<String>("RUST_LOG", "info", "log filter");
+        let faults = reader.finish().unwrap_err().to_string();
+        let expected = names[..2].iter().map(|name| sources::not_unicode(name)).collect::<Vec<_>>();
+        assert_eq!(faults, expected.join("\n"));
+    }
+
+    #[test]
+    fn a_fault_leaves_the_default_in_its_place_and_is_one_line() {
+        let mut reader = Reader::for_tests(&[("a.number", "x\ny"), ("b\nc", "")]);
+        assert_eq!(reader.value_in::<u32>("a.number", "5", "1"..="9", "a number"), 5);
+        reader.fault("a.number", "does not go with b".to_owned());
+        assert_eq!(reader.finish().unwrap_err().to_string().lines().count(), 3);
     }
 }

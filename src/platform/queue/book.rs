@@ -33,6 +33,8 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Book {
     bounds: Bounds,
+    /// Room taken by submissions that are being committed: due, scheduled.
+    reserved: [usize; 2],
     /// Unfinished and due once, running and retrying ones among them.
     backlog: usize,
     scheduled: usize,
@@ -55,29 +57,59 @@ pub(super) struct Counts {
 impl Book {
     pub(super) fn new(bounds: Bounds) -> Self {
         let attempted = BTreeSet::new();
-        Self { bounds, backlog: 0, scheduled: 0, waiting: 0, running: 0, attempted, finished: VecDeque::new() }
+        let reserved = [0; 2];
+        Self {
+            bounds,
+            reserved,
+            backlog: 0,
+            scheduled: 0,
+            waiting: 0,
+            running: 0,
+            attempted,
+            finished: VecDeque::new(),
+        }
     }
 
-    /// Makes room for `jobs`, all or none; `urgent` ones may exceed the backlog by a tenth.
+    /// Makes room for `jobs`, all or none; `urgent` ones may exceed the backlog by a tenth. The room is
+    /// taken until [`Self::settle`].
     ///
     /// # Errors
     /// After how long there may be room, from the speed at which jobs finish.
     pub(super) fn reserve(&mut self, kind: Kind, urgent: bool, jobs: usize) -> Result<(), Duration> {
         let (count, bound) = match kind {
-            Kind::Due if urgent => (&mut self.backlog, self.bounds.backlog + self.bounds.backlog / 10),
-            Kind::Due => (&mut self.backlog, self.bounds.backlog),
-            Kind::Scheduled => (&mut self.scheduled, self.bounds.scheduled),
+            Kind::Due if urgent => (self.backlog, self.bounds.backlog + self.bounds.backlog / 10),
+            Kind::Due => (self.backlog, self.bounds.backlog),
+            Kind::Scheduled => (self.scheduled, self.bounds.scheduled),
         };
-        if *count + jobs <= bound {
-            *count += jobs;
+        let wanted = count + self.reserved[kind as usize] + jobs;
+        if wanted <= bound {
+            self.reserved[kind as usize] += jobs;
             return Ok(());
         }
-        let excess = *count + jobs - bound;
-        Err(if kind == Kind::Due { self.room_in(excess) } else { RETRY_MAX })
+        Err(if kind == Kind::Due { self.room_in(wanted - bound) } else { RETRY_MAX })
     }
 
-    /// Adds what the store holds at start, over the bounds or not.
-    pub(super) fn restore(&mut self, kind: Kind, jobs: usize, waiting: bool) {
+    /// The commit of reserved jobs has ended: they are in the store, or they are not.
+    pub(super) fn settle(&mut self, kind: Kind, jobs: usize, stored: bool) {
+        let reserved = &mut self.reserved[kind as usize];
+        *reserved = reserved.saturating_sub(jobs);
+        if stored {
+            self.add(kind, jobs, false);
+        }
+    }
+
+    /// Forgets all counts but the reservations, to be told anew with [`Self::add`].
+    pub(super) fn recount(&mut self) {
+        (self.backlog, self.scheduled, self.waiting, self.running) = (0, 0, 0, 0);
+    }
+
+    /// Tells of running jobs that the store holds, which are part of the backlog.
+    pub(super) fn add_running(&mut self, jobs: usize) {
+        self.running += jobs;
+    }
+
+    /// Adds jobs that the store holds, over the bounds or not; they may be `waiting` for a retry.
+    pub(super) fn add(&mut self, kind: Kind, jobs: usize, waiting: bool) {
         match kind {
             Kind::Scheduled => self.scheduled += jobs,
             Kind::Due => {
@@ -87,7 +119,7 @@ impl Book {
         }
     }
 
-    /// Jobs that are no longer there: refused after all, cancelled, expired, or finished.
+    /// Jobs that have finished, or were cancelled or expired.
     pub(super) fn leave(&mut self, kind: Kind, jobs: usize) {
         let count = if kind == Kind::Scheduled { &mut self.scheduled } else { &mut self.backlog };
         *count = count.saturating_sub(jobs);
@@ -151,7 +183,8 @@ impl Book {
     }
 
     fn room_in(&self, jobs: usize) -> Duration {
-        let recent: usize = self.finished.iter().filter(|(at, _)| at.elapsed() <= WINDOW).map(|(_, count)| count).sum();
+        let recent: usize =
+            self.finished.iter().filter(|(at, _)| at.elapsed() <= WINDOW).map(|(_, count)| count).sum();
         if recent == 0 {
             return Duration::from_secs(30);
         }
@@ -171,10 +204,12 @@ mod tests {
     fn the_backlog_is_bounded_to_the_job_and_urgent_may_exceed_it_by_a_tenth() {
         let mut book = book(20);
         assert!((0..20).all(|_| book.reserve(Kind::Due, false, 1).is_ok()));
+        book.settle(Kind::Due, 20, true);
         assert!(book.reserve(Kind::Due, false, 1).is_err());
         assert!(book.reserve(Kind::Due, true, 2).is_ok());
         assert!(book.reserve(Kind::Due, true, 1).is_err());
-        book.leave(Kind::Due, 3);
+        book.settle(Kind::Due, 2, false);
+        book.leave(Kind::Due, 1);
         assert!(book.reserve(Kind::Due, false, 1).is_ok());
     }
 
@@ -190,6 +225,7 @@ mod tests {
         let mut book = book(1);
         assert!(book.reserve(Kind::Scheduled, false, 2).is_ok());
         assert!(book.reserve(Kind::Scheduled, true, 1).is_err());
+        book.settle(Kind::Scheduled, 2, true);
         book.scheduled_due(1);
         assert_eq!(book.counts(), Counts { ready: 1, scheduled: 1, running: 0 });
         assert!(book.reserve(Kind::Due, false, 1).is_err());
@@ -198,7 +234,7 @@ mod tests {
     #[test]
     fn the_oldest_job_keeps_its_age_through_retries() {
         let mut book = book(10);
-        book.reserve(Kind::Due, false, 2).unwrap();
+        book.add(Kind::Due, 2, false);
         for (due, id) in [(5, JobId(1)), (3, JobId(2))] {
             book.begun(Priority::Normal, due, id);
             book.ended(true);
@@ -214,7 +250,7 @@ mod tests {
     #[test]
     fn a_full_backlog_says_when_there_may_be_room() {
         let mut book = book(100);
-        book.reserve(Kind::Due, false, 100).unwrap();
+        book.add(Kind::Due, 100, false);
         (0..50).for_each(|number| book.finished(Priority::Normal, 0, JobId(number)));
         book.reserve(Kind::Due, false, 50).unwrap();
         let wait = book.reserve(Kind::Due, false, 10).unwrap_err();

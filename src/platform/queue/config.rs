@@ -7,9 +7,9 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct QueueConfig {
     /// Unfinished jobs that are due.
-    pub max_backlog: u64,
+    pub max_backlog: usize,
     /// Jobs that are due later.
-    pub max_scheduled: u64,
+    pub max_scheduled: usize,
     /// Deliveries in flight at once.
     pub workers: usize,
     /// How long finished jobs are kept.
@@ -18,7 +18,7 @@ pub struct QueueConfig {
 }
 
 /// When a failed attempt is made again: exponentially later, with full jitter.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct RetryConfig {
     /// Counted from the first attempt.
     pub max_attempts: u32,

@@ -49,7 +49,8 @@ impl IdempotencyKey {
 
     /// Looks the key up and, if it is new, remembers it for `id`.
     pub(super) fn claim(&self, tx: &mut Tx<'_>, id: JobId, now: i64) -> Result<Claim, StoreError> {
-        const FIND: &str = "SELECT body, job, status, answer, location FROM idempotency WHERE scope = $1 AND expires > $2";
+        const FIND: &str =
+            "SELECT body, job, status, answer, location FROM idempotency WHERE scope = $1 AND expires > $2";
         let found = tx.first(FIND, &[self.scope[..].into(), now.into()], |row| {
             if row.blob(0)? != self.body {
                 return Ok(Claim::Reused);
@@ -65,7 +66,8 @@ impl IdempotencyKey {
             return Ok(claim);
         }
         // An expired key that housekeeping has not reached yet is replaced.
-        const INSERT: &str = "INSERT OR REPLACE INTO idempotency (scope, body, job, expires) VALUES ($1, $2, $3, $4)";
+        const INSERT: &str =
+            "INSERT OR REPLACE INTO idempotency (scope, body, job, expires) VALUES ($1, $2, $3, $4)";
         let expires = now + REMEMBERED_MS;
         tx.execute(INSERT, &[self.scope[..].into(), self.body[..].into(), id.0.into(), expires.into()])?;
         Ok(Claim::New)

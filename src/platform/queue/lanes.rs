@@ -29,8 +29,6 @@ pub(crate) struct Ready {
     /// Unix ms: the later of accept and `sendAt`.
     pub first_due: i64,
     /// Unix ms.
-    pub due: i64,
-    /// Unix ms.
     pub not_after: i64,
     pub trace: TraceContext,
     pub payload: Arc<[u8]>,
@@ -176,7 +174,6 @@ mod tests {
             priority,
             spent: 0,
             first_due: number,
-            due: number,
             not_after: i64::MAX,
             trace: TraceContext::from_bytes(&[1; TraceContext::BYTES]).unwrap(),
             payload: Arc::from(vec![0; 8]),

@@ -20,17 +20,17 @@ pub(super) struct QueueMetrics {
 
 impl QueueMetrics {
     pub(super) fn new(workers: usize) -> Self {
-        let state = |state: &'static str| gauge!(names::QUEUE_JOBS, names::STATE => state);
+        let state = |state: &'static str| gauge!(names::QUEUE_JOBS, names::LABEL_STATE => state);
         gauge!(names::WORKERS).set(workers as f64);
         Self {
             ready: state("ready"),
             scheduled: state("scheduled"),
             running: state("running"),
             ages: Priority::ALL
-                .map(|of| gauge!(names::QUEUE_OLDEST_JOB_AGE_SECONDS, names::PRIORITY => of.as_str())),
+                .map(|of| gauge!(names::QUEUE_OLDEST_JOB_AGE, names::LABEL_PRIORITY => of.as_str())),
             ledger: LedgerState::ALL
-                .map(|of| gauge!(names::NOTIFICATION_LEDGER_JOBS, names::STATE => of.as_str())),
-            recovered: counter!(names::QUEUE_RECOVERED_JOBS_TOTAL),
+                .map(|of| gauge!(names::NOTIFICATION_LEDGER_JOBS, names::LABEL_STATE => of.as_str())),
+            recovered: counter!(names::QUEUE_RECOVERED_JOBS),
             busy: gauge!(names::WORKERS_BUSY),
         }
     }

@@ -3,15 +3,11 @@
 //! `submit` and `people` write through the store's committer; `dispatch` takes what is due by weight
 //! and `worker` attempts it; `recover` and `housekeeping` keep the store tidy around them.
 
-<<<<<<< HEAD
 mod book;
 pub mod config;
 mod dispatch;
 mod housekeeping;
 mod id;
-=======
-pub mod config;
->>>>>>> w/C
 mod idempotency;
 mod lanes;
 mod metrics;
@@ -77,6 +73,8 @@ struct State {
     due_until: i64,
     /// Unix ms when a waiting job is due next, as far as is known.
     next_due: Option<i64>,
+    /// A commit was uncertain: the counts have to be taken from the store again.
+    doubtful: bool,
 }
 
 /// [`Handler`] behind a pointer.
@@ -107,7 +105,7 @@ impl Queue {
         handler: Arc<H>,
     ) -> Result<Self, crate::platform::store::WriteError> {
         let found = recover::recover(&store, &config, channels).await?;
-        let bounds = Bounds { backlog: config.max_backlog as usize, scheduled: config.max_scheduled as usize };
+        let bounds = Bounds { backlog: config.max_backlog, scheduled: config.max_scheduled };
         let workers = config.workers;
         let inner = Inner {
             store,

@@ -121,13 +121,23 @@ pub struct Attempt {
 pub enum Outcome {
     Delivered,
     /// Failed before anything can have been sent. `after` is the gateway's wish.
-    Retry { reason: &'static str, after: Option<Duration> },
+    Retry {
+        reason: &'static str,
+        after: Option<Duration>,
+    },
     /// Not tried, or turned away by a limit: costs no attempt.
-    Parked { reason: &'static str, after: Option<Duration> },
+    Parked {
+        reason: &'static str,
+        after: Option<Duration>,
+    },
     /// Permanent.
-    Dead { reason: &'static str },
+    Dead {
+        reason: &'static str,
+    },
     /// May or may not have been sent.
-    Unknown { reason: &'static str },
+    Unknown {
+        reason: &'static str,
+    },
 }
 
 /// What a domain does with jobs.
@@ -141,11 +151,24 @@ pub trait Handler: Send + Sync + 'static {
 /// Something that is true because it has been committed (or refused).
 #[derive(Clone, Debug)]
 pub enum Fact {
-    Accepted { channel: &'static str, priority: Priority },
+    Accepted {
+        channel: &'static str,
+        priority: Priority,
+    },
     /// `outcome` is `delivered`, `retry`, `parked`, `dead` or `unknown`.
-    Attempted { channel: &'static str, provider: &'static str, outcome: &'static str, took: Duration },
+    Attempted {
+        channel: &'static str,
+        provider: &'static str,
+        outcome: &'static str,
+        took: Duration,
+    },
     /// `end_to_end` (from the later of accept and `send_at`) is there for `delivered`.
-    Finished { channel: &'static str, priority: Priority, status: Status, end_to_end: Option<Duration> },
+    Finished {
+        channel: &'static str,
+        priority: Priority,
+        status: Status,
+        end_to_end: Option<Duration>,
+    },
 }
 
 /// A job as it is stored.

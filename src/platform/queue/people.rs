@@ -6,7 +6,7 @@ use super::{
     sql::{person, read},
 };
 use crate::platform::{
-    store::{Operation, Purpose, StoreError, WriteError},
+    store::{Operation, Purpose, StoreError, Tx, WriteError},
     time::now_ms,
 };
 
@@ -45,7 +45,7 @@ impl Queue {
     pub async fn cancel(&self, id: JobId) -> Result<(usize, Vec<JobRecord>), WriteError> {
         let channels = self.inner.channels;
         let queue = self.clone();
-        let apply = move |tx: &mut crate::platform::store::Tx<'_>| {
+        let apply = move |tx: &mut Tx<'_>| {
             let cancelled = match person::parts(tx, id)? {
                 Some(parts) => person::cancel(tx, id, parts, now_ms())?,
                 None => Vec::new(),
@@ -72,13 +72,13 @@ impl Queue {
         let then = move |result: Result<&Option<Result<Priority, Status>>, &WriteError>| {
             if let Ok(Some(Ok(priority))) = result {
                 let mut state = queue.inner.state.lock();
-                state.book.restore(Kind::Due, 1, false);
+                state.book.add(Kind::Due, 1, false);
                 state.lanes.spilled(*priority);
                 drop(state);
                 queue.inner.wake.notify_one();
             }
         };
-        let apply = move |tx: &mut crate::platform::store::Tx<'_>| person::replay(tx, id, now_ms());
+        let apply = move |tx: &mut Tx<'_>| person::replay(tx, id, now_ms());
         let done = self.inner.store.write_then(Purpose::of(Operation::Other), apply, then).await?;
         Ok(done.value.map(|found| found.map(|_priority| ())))
     }
@@ -87,9 +87,21 @@ impl Queue {
     ///
     /// # Errors
     /// See [`WriteError`].
-    pub async fn resolve(&self, id: JobId, verdict: Verdict) -> Result<Option<Result<(), Status>>, WriteError> {
-        let apply = move |tx: &mut crate::platform::store::Tx<'_>| person::resolve(tx, id, verdict, now_ms());
-        Ok(self.inner.store.write(Purpose::of(Operation::Other), apply).await?.value)
+    pub async fn resolve(
+        &self,
+        id: JobId,
+        verdict: Verdict,
+    ) -> Result<Option<Result<(), Status>>, WriteError> {
+        let queue = self.clone();
+        let channels = self.inner.channels;
+        let then = move |result: Result<&Option<Result<Fact, Status>>, &WriteError>| {
+            if let Ok(Some(Ok(fact))) = result {
+                queue.inner.handler.observe(fact);
+            }
+        };
+        let apply = move |tx: &mut Tx<'_>| person::resolve(tx, id, verdict, now_ms(), channels);
+        let done = self.inner.store.write_then(Purpose::of(Operation::Other), apply, then).await?;
+        Ok(done.value.map(|found| found.map(|_fact| ())))
     }
 }
 
@@ -109,7 +121,12 @@ impl Inner {
         drop(state);
         for (job, _) in jobs.iter().filter(|job| job.status == Status::Cancelled).zip(cancelled) {
             let (channel, priority) = (job.channel, job.priority);
-            self.handler.observe(&Fact::Finished { channel, priority, status: Status::Cancelled, end_to_end: None });
+            self.handler.observe(&Fact::Finished {
+                channel,
+                priority,
+                status: Status::Cancelled,
+                end_to_end: None,
+            });
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) async fn recover(
     config: &QueueConfig,
     channels: &'static [&'static str],
 ) -> Result<Found, WriteError> {
-    let policy = config.retry;
+    let policy = config.retry.clone();
     let now = now_ms();
     let purpose = Purpose { operation: Operation::Other, rows: 1, trace: None };
     let found = store
@@ -96,7 +96,7 @@ fn decide(
 
 /// The ledger and the jobs are written in the same transactions: if they differ, something else wrote.
 fn check(store: &Store, found: &Found) {
-    let jobs: i64 = found.live.iter().map(|live| live.jobs).sum();
+    let jobs = found.live.iter().map(|live| live.jobs).sum::<usize>() as i64;
     let ledger = store.ledger();
     let queued = ledger.get(crate::platform::store::LedgerState::Queued);
     if jobs != queued || ledger.imbalance() != 0 {
@@ -111,16 +111,23 @@ fn check(store: &Store, found: &Found) {
 impl Found {
     /// The state to begin with: everything due is still in the store.
     pub(super) fn state(&self, mut book: Book) -> State {
-        for live in &self.live {
-            let kind = if live.status == code::SCHEDULED && live.waits { Kind::Scheduled } else { Kind::Due };
-            let waiting = live.status == code::RETRYING && live.waits;
-            book.restore(kind, live.jobs as usize, waiting);
-        }
+        count(&mut book, &self.live);
         for (priority, first_due, id) in &self.attempted {
             book.restore_attempted(*priority, *first_due, *id);
         }
         let mut lanes = Lanes::default();
         Priority::ALL.into_iter().for_each(|of| lanes.spilled(of));
-        State { lanes, book, due_until: self.now, next_due: self.next_due }
+        State { lanes, book, due_until: self.now, next_due: self.next_due, doubtful: false }
+    }
+}
+
+/// Tells the book what the store holds.
+pub(super) fn count(book: &mut Book, live: &[sweep::Live]) {
+    for live in live {
+        let kind = if live.status == code::SCHEDULED && live.waits { Kind::Scheduled } else { Kind::Due };
+        book.add(kind, live.jobs, live.status == code::RETRYING && live.waits);
+        if live.status == code::SENDING {
+            book.add_running(live.jobs);
+        }
     }
 }

@@ -29,7 +29,13 @@ pub(super) fn decide(policy: &RetryConfig, attempt: u32, outcome: &Outcome) -> D
         Outcome::Dead { reason } => done(Status::Dead, "dead", Some(reason)),
         Outcome::Parked { reason, after } => {
             let delay = after.map_or_else(|| backoff(policy, 1), |after| after.min(GATEWAY_CAP));
-            Decision { status: Status::Retrying, delay, spent: false, outcome: "parked", reason: Some(reason) }
+            Decision {
+                status: Status::Retrying,
+                delay,
+                spent: false,
+                outcome: "parked",
+                reason: Some(reason),
+            }
         }
         Outcome::Unknown { reason } if policy.on_unknown == OnUnknown::Hold => {
             done(Status::Unknown, "unknown", Some(reason))
@@ -78,7 +84,8 @@ fn backoff(policy: &RetryConfig, attempt: u32) -> Duration {
 }
 
 fn ceiling(policy: &RetryConfig, attempt: u32) -> Duration {
-    let factor = 1_u32.checked_shl(attempt.saturating_sub(1)).filter(|factor| *factor > 0).unwrap_or(u32::MAX);
+    let factor =
+        1_u32.checked_shl(attempt.saturating_sub(1)).filter(|factor| *factor > 0).unwrap_or(u32::MAX);
     policy.base_delay.saturating_mul(factor).min(policy.max_delay)
 }
 
@@ -142,8 +149,14 @@ mod tests {
 
     #[test]
     fn an_unknown_outcome_waits_for_a_person_only_under_hold() {
-        assert_eq!(decide(&policy(OnUnknown::Hold), 1, &Outcome::Unknown { reason: "x" }).status, Status::Unknown);
-        assert_eq!(decide(&policy(OnUnknown::Retry), 1, &Outcome::Unknown { reason: "x" }).status, Status::Retrying);
+        assert_eq!(
+            decide(&policy(OnUnknown::Hold), 1, &Outcome::Unknown { reason: "x" }).status,
+            Status::Unknown
+        );
+        assert_eq!(
+            decide(&policy(OnUnknown::Retry), 1, &Outcome::Unknown { reason: "x" }).status,
+            Status::Retrying
+        );
     }
 
     #[test]

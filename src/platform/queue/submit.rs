@@ -70,7 +70,9 @@ impl Queue {
         let work = async move {
             let written = queue.store_order(Arc::clone(&order)).await?;
             let submitted = match written {
-                Written::New => Submitted::Finished(worker::attempt_now(&queue, &order.jobs(), &order.submission).await),
+                Written::New => {
+                    Submitted::Finished(worker::attempt_now(&queue, &order.jobs(), &order.submission).await)
+                }
                 Written::Answered(answer) => Submitted::Replayed(answer),
                 Written::InFlight => Submitted::InFlight,
                 Written::Reused => return Err(Refused::KeyReused),
@@ -98,15 +100,18 @@ impl Queue {
     }
 
     async fn store_order(&self, order: Arc<Order>) -> Result<Written, Refused> {
-        let purpose =
-            Purpose { operation: Operation::Accept, rows: order.submission.payloads.len(), trace: Some(order.trace) };
+        let purpose = Purpose {
+            operation: Operation::Accept,
+            rows: order.submission.payloads.len(),
+            trace: Some(order.trace),
+        };
         let (queue, kept) = (self.clone(), Arc::clone(&order));
         let then = move |written: Result<&Written, &WriteError>| queue.inner.accepted(&kept, written);
         match self.inner.store.write_then(purpose, move |tx| order.write(tx), then).await {
             Ok(Committed { value, waited, committed }) => {
                 let span = tracing::Span::current();
-                span.record(names::attribute::WAITED_MS, waited.as_secs_f64() * 1000.0);
-                span.record(names::attribute::COMMIT_MS, committed.as_secs_f64() * 1000.0);
+                span.record(names::WAITED_MS, waited.as_secs_f64() * 1000.0);
+                span.record(names::COMMITTED_MS, committed.as_secs_f64() * 1000.0);
                 Ok(value)
             }
             Err(WriteError::Refused(StoreError::Statement(reason))) => {
@@ -173,7 +178,6 @@ impl Order {
             priority: submission.priority,
             spent: 0,
             first_due: self.first_due,
-            due: self.first_due,
             not_after: submission.not_after,
             trace: self.trace,
             payload: Arc::from(&payload[..]),
@@ -188,30 +192,30 @@ impl Inner {
     fn accepted(&self, order: &Order, written: Result<&Written, &WriteError>) {
         let jobs = order.submission.payloads.len();
         let mut state = self.state.lock();
+        let stored = matches!(written, Ok(Written::New));
+        state.book.settle(order.kind, jobs, stored);
         match written {
             Ok(Written::New) if order.sync => {
                 for job in order.jobs() {
                     state.book.begun(job.priority, job.first_due, job.id);
                 }
             }
-            // It fell due while it was being committed.
             Ok(Written::New) if order.kind == Kind::Scheduled && order.first_due > state.due_until => {
                 state.next_due = Some(state.next_due.map_or(order.first_due, |at| at.min(order.first_due)));
             }
             Ok(Written::New) => {
                 if order.kind == Kind::Scheduled {
+                    // It fell due while it was being committed.
                     state.book.scheduled_due(jobs);
                 }
                 order.jobs().into_iter().for_each(|job| state.lanes.push(job));
             }
-            Err(WriteError::CommitUnknown(_)) => {
-                // If it was stored after all, it is found there; the room stays taken until the next start.
-                state.lanes.spilled(order.submission.priority);
-            }
-            Ok(_) | Err(WriteError::Refused(_)) => state.book.leave(order.kind, jobs),
+            // If it was stored after all, it is found there.
+            Err(WriteError::CommitUnknown(_)) => state.doubt(),
+            Ok(_) | Err(WriteError::Refused(_)) => {}
         }
         drop(state);
-        if matches!(written, Ok(Written::New)) {
+        if stored {
             let (channel, priority) = (order.submission.channel, order.submission.priority);
             (0..jobs).for_each(|_| self.handler.observe(&Fact::Accepted { channel, priority }));
             self.wake.notify_one();

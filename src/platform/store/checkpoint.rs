@@ -2,7 +2,7 @@
 
 use super::{StoreError, sqlite::Database};
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use rusqlite::{CheckpointMode, Connection};
+use rusqlite::{Connection, wal::CheckpointMode};
 use std::sync::{
     Arc,
     atomic::{AtomicI32, Ordering},

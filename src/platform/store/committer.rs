@@ -9,7 +9,7 @@ use super::{
     sqlite::Database,
     status::Status,
 };
-use crate::platform::telemetry::{SpanExt, names};
+use crate::platform::telemetry::{SpanExt, TraceContext, names};
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
 use std::{
@@ -64,6 +64,10 @@ impl Inbox {
     pub(super) fn close(&self) {
         self.waiting.lock().closed = true;
         self.arrived.notify_one();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.waiting.lock().closed
     }
 
     /// Everything that waits; empty after [`IDLE`] without a write; `None` once closed and empty.
@@ -125,7 +129,8 @@ impl Committer {
         while let Some(batch) = self.inbox.take() {
             let (batch, withdrawn): (Batch, Batch) = batch.into_iter().partition(|write| write.take());
             if !withdrawn.is_empty() {
-                self.answer(withdrawn, Err(WriteError::Refused(StoreError::Unavailable("the caller has left"))));
+                let left = WriteError::Refused(StoreError::Unavailable("the caller has left"));
+                self.answer(withdrawn, &Err(left));
             }
             if !batch.is_empty() {
                 self.commit(batch);
@@ -142,7 +147,7 @@ impl Committer {
     fn commit(&mut self, mut batch: Batch) {
         let begun = Instant::now();
         let span = self.span(&batch);
-        let _entered = span.enter();
+        let entered = span.enter();
         let end = self.transact(&mut batch);
         if let End::RolledBack(error) = &end
             && !error.is_environment()
@@ -150,7 +155,7 @@ impl Committer {
         {
             // One write is at fault: each gets a transaction of its own, so that only that one fails.
             span.add_event("split", &[]);
-            drop(_entered);
+            drop(entered);
             return batch.into_iter().for_each(|write| self.commit(vec![write]));
         }
         self.finish(batch, begun, end, &span);
@@ -194,28 +199,28 @@ impl Committer {
         }
     }
 
-    fn finish(&mut self, batch: Batch, begun: Instant, end: End, span: &tracing::Span) {
+    fn finish(&self, batch: Batch, begun: Instant, end: End, span: &tracing::Span) {
         let result = match end {
             End::Committed(committed) => {
                 self.metrics.record(&batch, begun.elapsed());
                 Ok(Times { begun, committed })
             }
             End::RolledBack(error) => {
-                span.record(names::attribute::OTEL_STATUS_CODE, "ERROR");
+                span.record(names::OTEL_STATUS_CODE, "ERROR");
                 self.status.failed(&error);
                 Err(WriteError::Refused(error))
             }
             End::Uncertain(reason) => {
-                span.record(names::attribute::OTEL_STATUS_CODE, "ERROR");
+                span.record(names::OTEL_STATUS_CODE, "ERROR");
                 self.status.failed(&StoreError::Unavailable(reason));
                 Err(WriteError::CommitUnknown(reason))
             }
         };
-        self.answer(batch, result);
+        self.answer(batch, &result);
         self.checkpointer.committed();
     }
 
-    fn answer(&self, batch: Batch, result: Result<Times, WriteError>) {
+    fn answer(&self, batch: Batch, result: &Result<Times, WriteError>) {
         let answers = batch.into_iter().map(|write| (write, result.clone())).collect();
         if let Err(mpsc::error::SendError(answers)) = self.answers.send(answers) {
             // The runtime is gone: nobody waits, but what has to be known is still made known.
@@ -234,7 +239,8 @@ impl Committer {
             db.operation.name = "COMMIT",
             db.operation.batch.size = batch.iter().map(|write| write.rows()).sum::<usize>(),
         );
-        for trace in batch.iter().filter_map(|write| write.trace()).filter(|trace| trace.sampled()).take(LINKS) {
+        for trace in batch.iter().filter_map(|write| write.trace()).filter(TraceContext::sampled).take(LINKS)
+        {
             span.link_to(trace);
         }
         span
@@ -255,7 +261,10 @@ impl Committer {
         self.connection = self.database.writer()?;
         self.checkpointer.watch(&mut self.connection)?;
         let mut tx = Tx::new(&self.connection);
-        tx.execute("INSERT OR REPLACE INTO probe (id, at) VALUES (1, $1)", &[crate::platform::time::now_ms().into()])?;
+        tx.execute(
+            "INSERT OR REPLACE INTO probe (id, at) VALUES (1, $1)",
+            &[crate::platform::time::now_ms().into()],
+        )?;
         Ledger::load(&mut tx)
     }
 }

@@ -27,11 +27,15 @@ pub enum WriteError {
 /// Why the store could not be opened at start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("{path} is in use by another instance (lock held on {path}.lock): stop it, or set APP_STORE__URL to another file")]
+    #[error(
+        "{path} is in use by another instance (lock held on {path}.lock): stop it, or set APP_STORE__URL to another file"
+    )]
     InUse { path: String },
     #[error("{path} can't be opened: {reason}")]
     Unusable { path: String, reason: String },
-    #[error("{path} was written by a newer release ({component} schema {found}, which needs a reader of at least {min_reader}; this release reads {known}): run that release, or restore a backup")]
+    #[error(
+        "{path} was written by a newer release ({component} schema {found}, which needs a reader of at least {min_reader}; this release reads {known}): run that release, or restore a backup"
+    )]
     TooNew { path: String, component: &'static str, found: i64, min_reader: i64, known: i64 },
 }
 

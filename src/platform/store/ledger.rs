@@ -97,11 +97,6 @@ impl LedgerChange {
         self.0.0[state as usize] += by;
     }
 
-    /// Adds another transaction's change to this one's.
-    pub(super) fn merge(&mut self, other: &Self) {
-        self.0.apply(other);
-    }
-
     pub(super) fn store(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
         if *self == Self::default() {
             return Ok(());

@@ -18,8 +18,8 @@ impl CommitMetrics {
     pub(super) fn new() -> Self {
         let handles = |operation: Operation| Handles {
             operation,
-            duration: histogram!(names::QUEUE_COMMIT_DURATION_SECONDS, names::OPERATION => operation.as_str()),
-            rows: histogram!(names::QUEUE_COMMIT_ROWS, names::OPERATION => operation.as_str()),
+            duration: histogram!(names::QUEUE_COMMIT_DURATION, names::LABEL_OPERATION => operation.as_str()),
+            rows: histogram!(names::QUEUE_COMMIT_ROWS, names::LABEL_OPERATION => operation.as_str()),
         };
         Self(MEASURED.map(handles).into())
     }
@@ -27,8 +27,9 @@ impl CommitMetrics {
     /// One batch holds writes of several operations: each that it holds gets the batch's duration and its own rows.
     pub(super) fn record(&self, batch: &[Box<dyn Pending>], took: Duration) {
         for handles in &self.0 {
-            let of = |write: &&Box<dyn Pending>| write.operation().measured_as() == handles.operation;
-            let rows: usize = batch.iter().filter(of).map(|write| write.rows()).sum();
+            let same = |write: &dyn Pending| write.operation().measured_as() == handles.operation;
+            let rows: usize =
+                batch.iter().filter(|write| same(write.as_ref())).map(|write| write.rows()).sum();
             if rows > 0 {
                 handles.duration.record(took);
                 handles.rows.record(rows as f64);

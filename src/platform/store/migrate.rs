@@ -31,7 +31,8 @@ const BOOKKEEPING: &str = "CREATE TABLE IF NOT EXISTS schema_version (\
 /// # Errors
 /// The file needs a newer reader than this release, or a statement failed; nothing of that component changed.
 pub(super) fn migrate(connection: &mut Connection, path: &str, schemas: &[Schema]) -> Result<(), OpenError> {
-    let unusable = |error: StoreError| OpenError::Unusable { path: path.to_owned(), reason: error.to_string() };
+    let unusable =
+        |error: StoreError| OpenError::Unusable { path: path.to_owned(), reason: error.to_string() };
     connection.execute_batch(BOOKKEEPING).map_err(|error| unusable(error.into()))?;
     for schema in schemas {
         let transaction = connection
@@ -48,7 +49,12 @@ pub(super) fn migrate(connection: &mut Connection, path: &str, schemas: &[Schema
         }
         transaction.commit().map_err(|error| unusable(error.into()))?;
         if found > known {
-            tracing::warn!(component = schema.component, found, known, "the store was written by a newer release; reading on");
+            tracing::warn!(
+                component = schema.component,
+                found,
+                known,
+                "the store was written by a newer release; reading on"
+            );
         }
     }
     Ok(())
@@ -102,7 +108,8 @@ mod tests {
 
     #[test]
     fn a_failing_step_leaves_the_version_it_found() {
-        const BROKEN: Migration = Migration { version: 2, min_reader: 1, sql: "CREATE TABLE b (z); NONSENSE" };
+        const BROKEN: Migration =
+            Migration { version: 2, min_reader: 1, sql: "CREATE TABLE b (z); NONSENSE" };
         let mut connection = Connection::open_in_memory().unwrap();
         run(&mut connection, &[ONE]).unwrap();
         run(&mut connection, &[ONE, BROKEN]).unwrap_err();

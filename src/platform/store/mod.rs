@@ -23,7 +23,10 @@ pub use migrate::{Migration, Schema};
 pub use status::Verdict;
 pub use tx::{Param, Row, Tx};
 
-use crate::platform::telemetry::{TraceContext, names};
+use crate::platform::{
+    task,
+    telemetry::{TraceContext, names},
+};
 use checkpoint::Checkpointer;
 use committer::{Committer, Inbox, answer_callers};
 use parking_lot::Mutex;
@@ -114,9 +117,15 @@ impl Store {
     ///
     /// # Errors
     /// The file is locked by another instance, can't be opened, is damaged, or needs a newer release.
-    pub fn open(path: &Path, synchronous: bool, patience: Duration, schemas: &[Schema]) -> Result<Self, OpenError> {
+    pub fn open(
+        path: &Path,
+        synchronous: bool,
+        patience: Duration,
+        schemas: &[Schema],
+    ) -> Result<Self, OpenError> {
         let shown = path.display().to_string();
-        let unusable = |error: StoreError| OpenError::Unusable { path: shown.clone(), reason: error.to_string() };
+        let unusable =
+            |error: StoreError| OpenError::Unusable { path: shown.clone(), reason: error.to_string() };
         let (database, lock, mut connection) = Database::open(path, synchronous)?;
         let all: Vec<Schema> = std::iter::once(schema::SCHEMA).chain(schemas.iter().copied()).collect();
         migrate::migrate(&mut connection, &shown, &all)?;
@@ -125,8 +134,9 @@ impl Store {
         let status = Arc::new(Status::new(Ledger::load(&mut Tx::new(&connection)).map_err(unusable)?));
         status.measure(&database);
         let inbox = Arc::new(Inbox::default());
+        #[expect(clippy::disallowed_methods, reason = "it holds no more than the callers that wait")]
         let (answers, answered) = mpsc::unbounded_channel();
-        tokio::spawn(answer_callers(answered));
+        task::spawn(answer_callers(answered));
         let committer = Committer {
             connection,
             database: database.clone(),
@@ -140,7 +150,9 @@ impl Store {
             .map_err(|error| OpenError::Unusable { path: shown.clone(), reason: error.to_string() })?;
         let readers = Arc::new(Readers::new(database));
         let threads = Mutex::new(threads);
-        Ok(Self { inner: Arc::new(Inner { inbox, readers, status, checkpointer, patience, threads, _lock: lock }) })
+        Ok(Self {
+            inner: Arc::new(Inner { inbox, readers, status, checkpointer, patience, threads, _lock: lock }),
+        })
     }
 
     /// Runs `apply` in the committer's next batch and answers after that batch is synced.
@@ -160,7 +172,12 @@ impl Store {
     }
 
     /// As [`Self::write`]; `then` always runs, in the order of the commits, also if the caller has left.
-    pub async fn write_then<T, F, G>(&self, purpose: Purpose, apply: F, then: G) -> Result<Committed<T>, WriteError>
+    pub async fn write_then<T, F, G>(
+        &self,
+        purpose: Purpose,
+        apply: F,
+        then: G,
+    ) -> Result<Committed<T>, WriteError>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
@@ -171,7 +188,8 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         let Purpose { operation, rows, trace } = purpose;
         let (submitted, value) = (Instant::now(), None);
-        let write = Write { operation, rows, trace, claim: claim.0.clone(), submitted, value, apply, then, reply };
+        let write =
+            Write { operation, rows, trace, claim: claim.0.clone(), submitted, value, apply, then, reply };
         if let Err(write) = self.inner.inbox.push(Box::new(write)) {
             let stopping = WriteError::Refused(StoreError::Unavailable("the service is stopping"));
             write.answer(Err(stopping.clone()));
@@ -204,7 +222,7 @@ impl Store {
         );
         let result = self.inner.readers.read(read).instrument(span.clone()).await;
         if result.is_err() {
-            span.record(names::attribute::OTEL_STATUS_CODE, "ERROR");
+            span.record(names::OTEL_STATUS_CODE, "ERROR");
         }
         result
     }
@@ -217,6 +235,11 @@ impl Store {
     /// Whether commits succeed, and each change of that.
     pub fn verdict(&self) -> watch::Receiver<Verdict> {
         self.inner.status.subscribe()
+    }
+
+    /// Whether the committer has ended, as it does after [`Self::close`] or by a defect.
+    pub fn has_ended(&self) -> bool {
+        self.inner.inbox.is_closed()
     }
 
     /// Commits what waits, takes nothing more, and ends the threads. Blocks.
@@ -240,8 +263,14 @@ impl Drop for Withdraw {
     }
 }
 
-fn start(committer: Committer, checkpointer: Arc<Checkpointer>, database: Database) -> std::io::Result<Vec<JoinHandle<()>>> {
+fn start(
+    committer: Committer,
+    checkpointer: Arc<Checkpointer>,
+    database: Database,
+) -> std::io::Result<Vec<JoinHandle<()>>> {
     let commit = thread::Builder::new().name("store-commit".to_owned()).spawn(move || committer.run())?;
-    let check = thread::Builder::new().name("store-checkpoint".to_owned()).spawn(move || checkpointer.run(&database))?;
+    let check = thread::Builder::new()
+        .name("store-checkpoint".to_owned())
+        .spawn(move || checkpointer.run(&database))?;
     Ok(vec![commit, check])
 }

@@ -36,9 +36,9 @@ impl Readers {
             let _permit = self.permits.acquire().await.map_err(|_| LATE)?;
             let readers = Arc::clone(self);
             let span = tracing::Span::current();
-            tokio::task::spawn_blocking(move || span.in_scope(|| readers.run(read)))
-                .await
-                .map_err(|error| StoreError::Statement(format!("a read ended early: {error}")))?
+            #[expect(clippy::disallowed_methods, reason = "it enters the span itself")]
+            let task = tokio::task::spawn_blocking(move || span.in_scope(|| readers.run(read)));
+            task.await.map_err(|error| StoreError::Statement(format!("a read ended early: {error}")))?
         };
         tokio::time::timeout(TIMEOUT, work).await.unwrap_or(Err(LATE))
     }

@@ -30,11 +30,15 @@ pub(super) struct InstanceLock {
 
 impl Database {
     /// Makes the folder, takes the lock and opens the writing connection, creating the file if it is new.
-    pub(super) fn open(path: &Path, synchronous: bool) -> Result<(Self, InstanceLock, Connection), OpenError> {
+    pub(super) fn open(
+        path: &Path,
+        synchronous: bool,
+    ) -> Result<(Self, InstanceLock, Connection), OpenError> {
         let database = Self { path: path.to_owned(), synchronous };
         let unusable = |reason: String| OpenError::Unusable { path: path.display().to_string(), reason };
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).map_err(|error| unusable(format!("its folder can't be made: {error}")))?;
+            fs::create_dir_all(folder)
+                .map_err(|error| unusable(format!("its folder can't be made: {error}")))?;
         }
         let lock = database.lock()?;
         let connection = database
@@ -47,12 +51,10 @@ impl Database {
         let mut path = self.path.clone().into_os_string();
         path.push(".lock");
         let shown = self.path.display().to_string();
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|error| OpenError::Unusable { path: shown.clone(), reason: format!("its lock file: {error}") })?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(|error| {
+                OpenError::Unusable { path: shown.clone(), reason: format!("its lock file: {error}") }
+            })?;
         match file.try_lock() {
             Ok(()) => Ok(InstanceLock { _file: file }),
             Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse { path: shown }),
@@ -74,7 +76,8 @@ impl Database {
 
     /// Bytes free for the file on its disk.
     pub(super) fn free_bytes(&self) -> Option<u64> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder =
+            self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let stat = rustix::fs::statvfs(folder).ok()?;
         Some(stat.f_bavail.saturating_mul(stat.f_frsize))
     }

@@ -73,6 +73,6 @@ impl Status {
             Err(reason) => tracing::error!(reason, "the store can't commit"),
         }
         self.up.set(if verdict.is_ok() { 1.0 } else { 0.0 });
-        self.verdict.send_replace(verdict);
+        let _before = self.verdict.send_replace(verdict);
     }
 }

@@ -112,8 +112,12 @@ pub(crate) struct Interrupted {
 }
 
 /// All jobs that were `sending` when the process ended.
-pub(crate) fn interrupted(tx: &mut Tx<'_>, channels: &[&'static str]) -> Result<Vec<Interrupted>, StoreError> {
-    const SQL: &str = "SELECT id, sync, attempts, channel, priority FROM job WHERE status <= 5 AND status = $1";
+pub(crate) fn interrupted(
+    tx: &mut Tx<'_>,
+    channels: &[&'static str],
+) -> Result<Vec<Interrupted>, StoreError> {
+    const SQL: &str =
+        "SELECT id, sync, attempts, channel, priority FROM job WHERE status <= 5 AND status = $1";
     tx.query(SQL, &[code::SENDING.into()], |row| {
         Ok(Interrupted {
             id: JobId(row.int(0)?),

@@ -45,7 +45,7 @@ pub(crate) fn due(
     limit: usize,
     channels: &[&'static str],
 ) -> Result<Vec<Ready>, StoreError> {
-    const SQL: &str = "SELECT id, part, channel, attempts, first_due, at, not_after, trace, payload, last_attempt \
+    const SQL: &str = "SELECT id, part, channel, attempts, first_due, not_after, trace, payload, last_attempt \
          FROM job WHERE priority = $1 AND status <= 5 AND at <= $2 ORDER BY at LIMIT $3";
     tx.query(SQL, &[(of as i64).into(), now.into(), (limit as i64).into()], |row| {
         Ok(Ready {
@@ -55,30 +55,28 @@ pub(crate) fn due(
             priority: of,
             spent: row.int(3)? as u32,
             first_due: row.int(4)?,
-            due: row.int(5)?,
-            not_after: row.int(6)?,
-            trace: trace(&row.blob(7)?)?,
-            payload: Arc::from(row.blob(8)?),
-            last_attempt: row.optional_blob(9)?.and_then(|bytes| TraceContext::from_bytes(&bytes)),
+            not_after: row.int(5)?,
+            trace: trace(&row.blob(6)?)?,
+            payload: Arc::from(row.blob(7)?),
+            last_attempt: row.optional_blob(8)?.and_then(|bytes| TraceContext::from_bytes(&bytes)),
         })
     })
 }
 
-/// Unfinished jobs by priority and state, as the counts in memory begin.
+/// Unfinished jobs by state, as the counts in memory begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Live {
-    pub priority: Priority,
     pub status: i64,
     pub waits: bool,
-    pub jobs: i64,
+    pub jobs: usize,
 }
 
 pub(crate) fn live(tx: &mut Tx<'_>, now: i64) -> Result<Vec<Live>, StoreError> {
-    const SQL: &str = "SELECT priority, status, at > $1, count(*) FROM job WHERE status <= 5 GROUP BY 1, 2, 3";
+    const SQL: &str = "SELECT status, at > $1, count(*) FROM job WHERE status <= 5 GROUP BY 1, 2";
     tx.query(SQL, &[now.into()], |row| {
-        let status = row.int(1)?;
-        let waits = row.int(2)? == 1 && (status == code::SCHEDULED || status == code::RETRYING);
-        Ok(Live { priority: priority(row.int(0)?)?, status, waits, jobs: row.int(3)? })
+        let status = row.int(0)?;
+        let waits = row.int(1)? == 1 && (status == code::SCHEDULED || status == code::RETRYING);
+        Ok(Live { status, waits, jobs: row.int(2)? as usize })
     })
 }
 

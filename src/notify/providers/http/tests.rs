@@ -1,0 +1,1 @@
+//! The provider against gateways that break at chosen moments.

@@ -1,0 +1,1 @@
+//! The domain over a real store, queue and gateway, asked through its own routes.

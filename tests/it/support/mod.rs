@@ -1,0 +1,3 @@
+//! What the tests share: parts of the service made ready on temporary folders and free ports.
+
+pub mod queue;
