@@ -69,8 +69,8 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
     let store = open_store(&config)?;
     tasks.spawn_essential("store", follow_store(store.clone(), health.check("store")));
     let check = health.check("queue");
-    let notify = Notify::new(&config.notify, config.queue.workers, store.clone())?;
-    let handler = Arc::new(notify.deliverer());
+    let notify = Notify::new(&config.notify, store.clone(), config.queue.workers)?;
+    let handler = notify.deliverer();
     let queue = Queue::open(store.clone(), config.queue.clone(), notify::CHANNELS, handler).await?;
     let measured = queue.clone();
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));

@@ -1,11 +1,12 @@
-//! Background tasks that are never silently gone: named, under a span, their panics counted and logged.
+//! Tasks and threads under the span that started them, and background tasks that are never silently gone:
+//! named, their panics counted and logged.
 
 use crate::platform::{
     shutdown::{Cause, Shutdown},
     telemetry::names,
 };
 use futures_util::FutureExt;
-use std::panic::AssertUnwindSafe;
+use std::{io, panic::AssertUnwindSafe};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 
@@ -16,6 +17,27 @@ where
 {
     #[expect(clippy::disallowed_methods, reason = "the one place that adds the span")]
     tokio::spawn(future.instrument(Span::current()))
+}
+
+/// Runs what blocks where it may, under the current span.
+pub fn spawn_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    let span = Span::current();
+    #[expect(clippy::disallowed_methods, reason = "the one place that adds the span")]
+    tokio::task::spawn_blocking(move || span.in_scope(work))
+}
+
+/// Starts a named thread under the current span.
+///
+/// # Errors
+/// If the system has no thread to give.
+pub fn spawn_thread<T: Send + 'static>(
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<std::thread::JoinHandle<T>> {
+    let span = Span::current();
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || span.in_scope(work))
 }
 
 /// The service's background tasks. Cheap to clone.

@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
 
+mod admin;
 mod config;
 mod file_shape;
+mod http_answers;
+mod http_connections;
+mod http_shutdown;
 mod import_rule;
 mod queue;
 mod source;

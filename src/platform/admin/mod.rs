@@ -6,9 +6,12 @@ mod pages;
 pub mod probe;
 
 pub use config::AdminConfig;
-pub use pages::{Pages, Version};
+pub use pages::{Pages, Render, SetFilter, Version};
 
-use crate::platform::http::{Limits, serve};
+use crate::platform::{
+    http::{Limits, serve},
+    task,
+};
 use std::{
     io,
     net::{SocketAddr, TcpListener},
@@ -55,15 +58,11 @@ impl Admin {
             tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build()?;
         let stop = CancellationToken::new();
         let stopped = stop.clone();
-        let span = tracing::Span::current();
-        let work = move || {
-            let _span = span.entered();
+        let thread = task::spawn_thread("admin", move || {
             runtime.block_on(run(listener, pages, address, stopped));
             // A page that is still being rendered is nobody's any more.
             runtime.shutdown_background();
-        };
-        #[expect(clippy::disallowed_methods, reason = "it enters the span itself")]
-        let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(work)?;
+        })?;
         Ok(Self { address, stop, thread: Some(thread) })
     }
 

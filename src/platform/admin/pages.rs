@@ -4,6 +4,7 @@
 use crate::platform::{
     health::Health,
     http::{Peer, Problem, Service, read_body},
+    task,
 };
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -25,15 +26,20 @@ pub struct Version {
     pub rustc: &'static str,
 }
 
+/// Renders a page.
+pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
+/// Sets a filter, or says what is wrong with its text.
+pub type SetFilter = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
 /// Where the pages come from. Cheap to clone.
 #[derive(Clone)]
 pub struct Pages {
     pub health: Health,
     pub version: Version,
     /// Renders the metrics in Prometheus' text format; called where blocking is allowed.
-    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
-    /// Sets the log filter, or says what is wrong with the text.
-    pub log_filter: Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
+    pub metrics: Render,
+    /// Sets the log filter.
+    pub log_filter: SetFilter,
 }
 
 impl Pages {
@@ -81,10 +87,8 @@ impl Served {
     async fn metrics(&self) -> Response {
         const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         let render = Arc::clone(&self.pages.metrics);
-        let span = tracing::Span::current();
         // Off this thread: a big registry takes long to render, and probes are not to wait for it.
-        #[expect(clippy::disallowed_methods, reason = "it enters the span itself")]
-        let rendered = tokio::task::spawn_blocking(move || span.in_scope(|| render()));
+        let rendered = task::spawn_blocking(move || render());
         match rendered.await {
             Ok(text) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),
             Err(_) => Problem::internal().into_response(),

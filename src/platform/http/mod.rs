@@ -6,7 +6,6 @@ pub mod config;
 mod endpoint;
 mod extract;
 mod fields;
-mod first_bytes;
 mod json;
 mod listen;
 mod observe;
@@ -15,6 +14,7 @@ mod problems;
 mod routes;
 mod serve;
 mod stack;
+mod timed_io;
 
 pub(in crate::platform) use body::read as read_body;
 pub use config::HttpConfig;

@@ -73,7 +73,7 @@ impl<'a> Observed<'a> {
                 method = self.endpoint.method,
                 route = self.endpoint.route,
                 status = status.as_u16(),
-                duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                duration_ms = took.as_secs_f64() * 1000.0,
                 id,
                 "request"
             );

@@ -1,6 +1,6 @@
 //! The accept loop and the connections: their number, their first bytes and headers, and their end.
 
-use super::first_bytes::{Busy, FirstBytes};
+use super::timed_io::{Busy, TimedIo};
 use crate::platform::{task, telemetry::names};
 use axum::response::Response;
 use http::Request;
@@ -36,7 +36,8 @@ pub struct Peer {
 /// What a listener allows.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For the first bytes, and for the headers of each request; also how long a connection may idle.
+    /// For the first bytes and for the headers of each request; also how long a connection may idle, and
+    /// an answer may find nobody who takes it.
     pub header_timeout: Duration,
     /// Open at once; more wait in the backlog.
     pub max_connections: usize,
@@ -113,16 +114,18 @@ impl Connections {
         // Answers are small and complete: waiting for more of them to fill a packet only delays them. The
         // option can't be set on a connection that is already gone.
         let _ = stream.set_nodelay(true);
-        let (io, busy) = FirstBytes::new(stream, self.header_timeout);
+        let (io, busy) = TimedIo::new(stream, self.header_timeout);
         let answer = service_fn(move |request| {
             let service = service.clone();
             async move { service.call(request, peer).await }
         });
+        // A token of its own: waiting on one that all share would have them queue for its lock.
+        let stop = self.stop.child_token();
         let mut connection = pin!(self.builder.serve_connection(TokioIo::new(io), answer));
         let ended = tokio::select! {
             biased;
             ended = connection.as_mut() => ended,
-            () = self.stop.cancelled() => {
+            () = stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

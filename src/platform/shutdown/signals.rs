@@ -16,7 +16,7 @@ pub fn watch_signals(shutdown: Shutdown) -> io::Result<impl Future<Output = ()> 
         shutdown.begin(Cause::Asked);
         either(&mut terminate, &mut interrupt).await;
         shutdown.at_once();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     })
 }
 

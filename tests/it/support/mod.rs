@@ -1,3 +1,5 @@
 //! What the tests share: parts of the service made ready on temporary folders and free ports.
 
+pub mod http;
 pub mod queue;
+pub mod seen;

@@ -1,5 +1,6 @@
-//! A connection whose first bytes are awaited for a bounded time: hyper-util reads them, to tell HTTP/2
-//! from HTTP/1, without any limit, and hyper's own time-out begins only after that.
+//! A connection that waits for the other end for a bounded time, where hyper and hyper-util would wait for
+//! ever: for the first bytes, which tell HTTP/2 from HTTP/1, and for an answer to be taken. The time for
+//! headers is hyper's own matter.
 
 use std::{
     io,
@@ -13,17 +14,20 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::Sleep,
+    time::{Sleep, sleep},
 };
 
 /// What HTTP/2 begins with (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The connection, and whether it is in the middle of something.
-pub(super) struct FirstBytes<I> {
+pub(super) struct TimedIo<I> {
     inner: I,
+    time: Duration,
     /// How much of [`PREFACE`] was seen, and until when the rest may come; `None` once it is told apart.
     waiting: Option<(usize, Pin<Box<Sleep>>)>,
+    /// Until when the other end may take more of an answer; `None` while it takes it.
+    writing: Option<Pin<Box<Sleep>>>,
     busy: Busy,
 }
 
@@ -42,11 +46,27 @@ impl Busy {
     }
 }
 
-impl<I> FirstBytes<I> {
+impl<I> TimedIo<I> {
     pub fn new(inner: I, time: Duration) -> (Self, Busy) {
         let busy = Busy(Arc::new(AtomicBool::new(true)));
-        let waiting = Some((0, Box::pin(tokio::time::sleep(time))));
-        (Self { inner, waiting, busy: busy.clone() }, busy)
+        let waiting = Some((0, Box::pin(sleep(time))));
+        (Self { inner, time, waiting, writing: None, busy: busy.clone() }, busy)
+    }
+
+    /// Ends a write that the other end does not take; a reader that is merely slow begins anew each time.
+    fn wrote<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.writing = None;
+            self.busy.set(false);
+            return written;
+        }
+        let time = self.time;
+        let until = self.writing.get_or_insert_with(|| Box::pin(sleep(time)));
+        if until.as_mut().poll(cx).is_ready() {
+            Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        } else {
+            written
+        }
     }
 
     /// Notes what was read; the wait is over at the first byte that is not the preface's, or at its end.
@@ -61,7 +81,7 @@ impl<I> FirstBytes<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for FirstBytes<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for TimedIo<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -87,10 +107,10 @@ impl<I: AsyncRead + Unpin> AsyncRead for FirstBytes<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for FirstBytes<I> {
+impl<I: AsyncWrite + Unpin> AsyncWrite for TimedIo<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.busy.set(false);
-        Pin::new(&mut self.inner).poll_write(cx, buf)
+        let written = Pin::new(&mut self.inner).poll_write(cx, buf);
+        self.wrote(cx, written)
     }
 
     fn poll_write_vectored(
@@ -98,8 +118,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for FirstBytes<I> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.busy.set(false);
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
+        self.wrote(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -125,7 +145,7 @@ mod tests {
     /// What reading comes to after `first` was sent and nothing else follows.
     async fn after(first: &[u8]) -> Option<io::ErrorKind> {
         let (mut caller, ours) = duplex(64);
-        let (mut io, busy) = FirstBytes::new(ours, TIME);
+        let (mut io, busy) = TimedIo::new(ours, TIME);
         caller.write_all(first).await.unwrap();
         let mut buf = vec![0; first.len()];
         io.read_exact(&mut buf).await.unwrap();
@@ -146,5 +166,13 @@ mod tests {
         assert_eq!(after(b"G").await, None);
         assert_eq!(after(b"PO").await, None);
         assert_eq!(after(PREFACE).await, None);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_takes_is_given_up() {
+        let (_caller, ours) = duplex(64);
+        let (mut io, _) = TimedIo::new(ours, TIME);
+        let error = io.write_all(&[0; 65]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 }
