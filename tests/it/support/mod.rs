@@ -1,5 +1,7 @@
 //! What the tests share: parts of the service made ready on temporary folders and free ports.
 
+pub mod gateway;
 pub mod http;
+pub mod notify;
 pub mod queue;
 pub mod seen;
