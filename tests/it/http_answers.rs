@@ -7,7 +7,7 @@ use crate::support::{
 use tokio::{io::AsyncWriteExt, time::timeout};
 
 /// A request; what it is told as: status, method, route.
-fn cases() -> Vec<(String, u16, &'static str, &'static str)> {
+pub fn cases() -> Vec<(String, u16, &'static str, &'static str)> {
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\n\r\n");
     let large = "x".repeat(70_000);
     let no_end = "POST /things HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";

@@ -18,7 +18,7 @@ async fn a_request_in_flight_is_answered_and_then_its_connection_closed() {
     server.stop.cancel();
     tokio::task::yield_now().await;
     assert!(!server.served.is_finished());
-    server.meeting.go_on.add_permits(1);
+    server.meeting.go_on.0.add_permits(1);
     let answer = Answer::parse(&read_to_end(&mut stream).await);
     assert_eq!((answer.status, answer.body.as_str()), (200, "waited"));
     server.stop().await;

@@ -31,12 +31,22 @@ pub fn config() -> HttpConfig {
 }
 
 /// What handlers and tests meet at.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Meeting {
     /// Told when a handler at `/wait` has begun.
     pub begun: Arc<Notify>,
     /// A permit lets one handler at `/wait` go on.
-    pub go_on: Arc<Semaphore>,
+    pub go_on: GoOn,
+}
+
+/// A semaphore that begins without a permit.
+#[derive(Clone)]
+pub struct GoOn(pub Arc<Semaphore>);
+
+impl Default for GoOn {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
 }
 
 pub struct Server {
@@ -48,14 +58,19 @@ pub struct Server {
 
 impl Server {
     pub async fn start(config: HttpConfig) -> Self {
-        let meeting = Meeting { begun: Arc::default(), go_on: Arc::new(Semaphore::new(0)) };
+        Self::start_trusting(config, true).await
+    }
+
+    /// Whether its callers are trusted proxies.
+    pub async fn start_trusting(config: HttpConfig, trusted: bool) -> Self {
+        let meeting = Meeting::default();
         let listener = bind(config.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let stack = Stack::new(routes(meeting.clone()), &config).unwrap();
         let limits =
             Limits { header_timeout: config.header_timeout, max_connections: config.max_connections };
-        let served = task::spawn(serve(listener, stack, limits, |_| true, stop.clone()));
+        let served = task::spawn(serve(listener, stack, limits, move |_| trusted, stop.clone()));
         Self { address, meeting, stop, served }
     }
 
@@ -124,7 +139,8 @@ pub fn post(path: &str, body: &str) -> String {
     )
 }
 
-fn routes(meeting: Meeting) -> Routes {
+/// A small router: answers, reads a body, panics, never ends, waits to be told.
+pub fn routes(meeting: Meeting) -> Routes {
     Routes::new()
         .get("/things/{id}", async || "a thing")
         .post("/things", make)
@@ -143,6 +159,6 @@ async fn make(_key: IdempotencyHeader, body: JsonBody) -> Result<StatusCode, Pro
 
 async fn wait(axum::extract::State(meeting): axum::extract::State<Meeting>) -> &'static str {
     meeting.begun.notify_one();
-    meeting.go_on.acquire().await.unwrap().forget();
+    meeting.go_on.0.acquire().await.unwrap().forget();
     "waited"
 }
