@@ -100,8 +100,7 @@ fn no_canary_is_told_by_lines_spans_or_metrics_at_any_level() {
     let (received, spans, text) = told(with_canaries);
     assert!(received >= 4 && spans.len() > 20, "the scenario did not run");
     for canary in ["canary", "30901820"] {
-        let place =
-            text.find(canary).map(|at| text[at.saturating_sub(300)..].chars().take(400).collect::<String>());
+        let place = text.lines().find(|line| line.contains(canary));
         assert_eq!(place, None);
     }
 }
