@@ -19,4 +19,7 @@ mod notify_telemetry;
 mod queue;
 mod source;
 mod support;
+mod telemetry_http;
+mod telemetry_lines;
+mod telemetry_process;
 mod telemetry_spans;
