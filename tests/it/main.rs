@@ -12,5 +12,6 @@ mod http_shutdown;
 mod http_traces;
 mod import_rule;
 mod queue;
+mod shutdown;
 mod source;
 mod support;

@@ -1,5 +1,6 @@
 //! What the tests share: parts of the service made ready on temporary folders and free ports.
 
 pub mod http;
+pub mod process;
 pub mod queue;
 pub mod seen;
