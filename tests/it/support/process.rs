@@ -10,6 +10,8 @@ use std::{
 };
 use tempfile::TempDir;
 
+const BINARY: &str = env!("CARGO_BIN_EXE_epro-notify");
+
 pub struct Process {
     child: Child,
     lines: BufReader<ChildStdout>,
@@ -21,8 +23,19 @@ pub struct Process {
 impl Process {
     /// Starts the service with these variables, and waits until it says that it is ready.
     pub fn start(variables: &[(&str, &str)]) -> Self {
+        Self::run(Command::new(BINARY), variables)
+    }
+
+    /// The same with so few files that it may open.
+    pub fn start_with_files(files: u32) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\""), BINARY]);
+        Self::run(shell, &[])
+    }
+
+    fn run(mut command: Command, variables: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_epro-notify"))
+        let mut child = command
             .env_clear()
             .current_dir(folder.path())
             .envs([("APP_HTTP__LISTEN", "127.0.0.1:0"), ("APP_ADMIN__LISTEN", "127.0.0.1:0")])
@@ -31,16 +44,14 @@ impl Process {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let ready = loop {
-            let mut line = String::new();
-            assert_ne!(lines.read_line(&mut line).unwrap(), 0, "it ended before it was ready");
-            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-            if line["message"] == "ready" {
-                break line;
-            }
-        };
+        let ready = await_line(&mut lines, "ready");
         let address = |name: &str| ready["fields"][name].as_str().unwrap().parse().unwrap();
         Self { child, lines, http: address("http"), admin: address("admin"), _folder: folder }
+    }
+
+    /// Waits until it writes a line with this message.
+    pub fn await_line(&mut self, message: &str) {
+        await_line(&mut self.lines, message);
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -60,6 +71,17 @@ impl Process {
         while ask(self.admin, path).is_none_or(|answer| answer.status != status) {
             assert!(begun.elapsed() < LONG, "{path} never answers {status}");
             std::thread::yield_now();
+        }
+    }
+}
+
+fn await_line(lines: &mut impl BufRead, message: &str) -> serde_json::Value {
+    loop {
+        let mut line = String::new();
+        assert_ne!(lines.read_line(&mut line).unwrap(), 0, "it ended before {message:?}");
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        if line["message"] == message {
+            return line;
         }
     }
 }
