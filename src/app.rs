@@ -35,16 +35,15 @@ pub fn run(config: Config) -> ExitCode {
             return ExitCode::from(FAILURE);
         }
     };
-    let ended = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Failure::from)
-        .and_then(|runtime| {
-            let ended = runtime.block_on(serve(config, &telemetry));
-            // What still runs after a shutdown that was cut short is not waited for.
-            runtime.shutdown_background();
-            ended
-        });
+    let ended =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::from).and_then(
+            |runtime| {
+                let ended = runtime.block_on(serve(config, &telemetry));
+                // What still runs after a shutdown that was cut short is not waited for.
+                runtime.shutdown_background();
+                ended
+            },
+        );
     match &ended {
         Ok(()) => tracing::info!("stopped"),
         Err(error) => tracing::error!(error = %error, "stopped"),
@@ -78,8 +77,10 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
     check.ok();
 
     let stack = Stack::new(notify.routes(queue.clone()), &config.http)?;
-    let limits =
-        http::Limits { header_timeout: config.http.header_timeout, max_connections: config.http.max_connections };
+    let limits = http::Limits {
+        header_timeout: config.http.header_timeout,
+        max_connections: config.http.max_connections,
+    };
     let proxies = config.limits.clone();
     let trusted = move |peer| proxies.trusts(peer);
     let served = http::serve(listener, stack, limits, trusted, shutdown.stop());
@@ -126,7 +127,9 @@ fn open_store(config: &Config) -> Result<Store, Failure> {
         return Err("PostgreSQL is not built yet".into());
     };
     if !synchronous {
-        tracing::warn!("the store does not sync: a power cut loses what was acknowledged; for measuring only");
+        tracing::warn!(
+            "the store does not sync: a power cut loses what was acknowledged; for measuring only"
+        );
     }
     let patience = PATIENCE.min(config.http.handler_timeout.mul_f32(0.8));
     let schemas = [crate::platform::queue::SCHEMA, notify::SCHEMA];

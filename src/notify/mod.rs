@@ -12,8 +12,6 @@ mod patients;
 mod payload;
 mod providers;
 mod store;
-#[cfg(test)]
-mod tests;
 
 pub use deliver::Deliverer;
 pub use providers::BuildError;

@@ -15,3 +15,4 @@ mod queue;
 mod shutdown;
 mod source;
 mod support;
+mod telemetry_spans;

@@ -36,7 +36,10 @@ async fn an_accepted_job_is_delivered_once_and_accounted_for() {
     assert!(matches!(running.queue.submit(submission).await, Ok(Submitted::Accepted)));
     let job = running.until(id, Status::Delivered).await;
     assert_eq!(job.attempts.len(), 1);
-    assert_eq!((job.attempts[0].outcome.as_str(), job.attempts[0].provider.as_str()), ("delivered", "script"));
+    assert_eq!(
+        (job.attempts[0].outcome.as_str(), job.attempts[0].provider.as_str()),
+        ("delivered", "script")
+    );
     assert_eq!(running.ledger(LedgerState::Delivered), 1);
     assert_eq!(running.ledger(LedgerState::Queued), 0);
     assert_eq!(running.script.attempts.lock().len(), 1);
@@ -52,7 +55,9 @@ async fn a_full_backlog_refuses_the_next_job_and_not_one_earlier() {
         assert!(running.queue.submit(running.submission()).await.is_ok());
     }
     let refused = running.queue.submit(running.submission()).await;
-    assert!(matches!(refused, Err(Refused::BacklogFull { retry_after }) if retry_after >= Duration::from_secs(1)));
+    assert!(
+        matches!(refused, Err(Refused::BacklogFull { retry_after }) if retry_after >= Duration::from_secs(1))
+    );
     let urgent = || Submission { priority: Priority::Urgent, ..running.submission() };
     assert!(running.queue.submit(urgent()).await.is_ok(), "urgent may exceed it by a tenth");
     assert!(running.queue.submit(urgent()).await.is_err());
@@ -155,7 +160,14 @@ async fn a_failed_attempt_is_repeated_with_its_history_until_the_maximum() {
 async fn a_parked_job_costs_no_attempt() {
     let folder = tempfile::tempdir().unwrap();
     let parked = Outcome::Parked { reason: "status_429", after: Some(Duration::from_millis(10)) };
-    let script = telling(&[parked.clone(), parked.clone(), parked.clone(), parked.clone(), parked, Outcome::Delivered]);
+    let script = telling(&[
+        parked.clone(),
+        parked.clone(),
+        parked.clone(),
+        parked.clone(),
+        parked,
+        Outcome::Delivered,
+    ]);
     let running = Running::started(folder.path(), config(), script).await;
     let submission = running.submission();
     let id = submission.id;
@@ -170,7 +182,8 @@ async fn an_attempt_of_unknown_outcome_waits_for_a_person_under_hold() {
     let folder = tempfile::tempdir().unwrap();
     let retry = RetryConfig { on_unknown: OnUnknown::Hold, ..config().retry };
     let running =
-        Running::started(folder.path(), QueueConfig { retry, ..config() }, telling(&[UNKNOWN, UNKNOWN])).await;
+        Running::started(folder.path(), QueueConfig { retry, ..config() }, telling(&[UNKNOWN, UNKNOWN]))
+            .await;
     let (one, other) = (running.submission(), running.submission());
     let (one_id, other_id) = (one.id, other.id);
     running.queue.submit(one).await.unwrap();
@@ -291,7 +304,8 @@ async fn more_jobs_than_memory_holds_are_all_delivered_once() {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), all).await.expect("not all were delivered");
-    let attempts: std::collections::HashSet<_> = running.script.attempts.lock().iter().map(|job| job.id).collect();
+    let attempts: std::collections::HashSet<_> =
+        running.script.attempts.lock().iter().map(|job| job.id).collect();
     assert_eq!((attempts.len(), running.script.attempts.lock().len()), (JOBS, JOBS));
     running.stop().await;
 }
@@ -299,7 +313,8 @@ async fn more_jobs_than_memory_holds_are_all_delivered_once() {
 #[tokio::test]
 async fn a_synchronous_call_makes_one_attempt_and_answers_a_repeat_alike() {
     let folder = tempfile::tempdir().unwrap();
-    let running = Running::started(folder.path(), config(), telling(&[RETRY, UNKNOWN, Outcome::Delivered])).await;
+    let running =
+        Running::started(folder.path(), config(), telling(&[RETRY, UNKNOWN, Outcome::Delivered])).await;
     for expected in [Status::Dead, Status::Unknown, Status::Delivered] {
         let submission = running.keyed(expected.as_str(), b"body");
         let id = submission.id;
@@ -346,7 +361,8 @@ async fn retention_deletes_what_is_finished_and_the_ledger_keeps_counting_it() {
     let id = submission.id;
     running.queue.submit(submission).await.unwrap();
     let gone = async {
-        while !running.queue.find(id).await.unwrap().is_empty() || running.ledger(LedgerState::Delivered) == 0 {
+        while !running.queue.find(id).await.unwrap().is_empty() || running.ledger(LedgerState::Delivered) == 0
+        {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -371,6 +387,7 @@ async fn facts_are_told_once_each_after_their_commit() {
     assert_eq!(count(|fact| matches!(fact, Fact::Accepted { .. })), 1);
     assert_eq!(count(|fact| matches!(fact, Fact::Attempted { outcome: "retry", .. })), 1);
     assert_eq!(count(|fact| matches!(fact, Fact::Attempted { outcome: "delivered", .. })), 1);
-    let finished = |fact: &Fact| matches!(fact, Fact::Finished { status: Status::Delivered, end_to_end: Some(_), .. });
+    let finished =
+        |fact: &Fact| matches!(fact, Fact::Finished { status: Status::Delivered, end_to_end: Some(_), .. });
     assert_eq!(count(finished), 1);
 }

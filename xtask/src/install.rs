@@ -19,10 +19,11 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
     }
 }
 
+/// Builds without optimisation: building is what takes the time, not running.
 fn from_crates_io(tool: Tool, folder: &Path) -> Result<(), String> {
     let version = tool.version().unwrap_or("*");
     run(Command::new("cargo")
-        .args(["install", "--locked", "--quiet", "--version", version, tool.program(), "--root"])
+        .args(["install", "--locked", "--debug", "--quiet", "--version", version, tool.program(), "--root"])
         .arg(folder)
         .arg("--target-dir")
         .arg(folder.join("build")))

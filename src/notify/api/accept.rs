@@ -78,10 +78,51 @@ impl Route {
         let invalid = |problem| api.refuse(Refusal::Invalid, problem);
         let IdempotencyHeader(key) = key.map_err(invalid)?;
         let body = body.map_err(invalid)?;
-        let wanted = Wanted::read(&body, self.channel(), self.at_once(), now_ms()).map_err(invalid)?;
         let key =
             key.map(|key| IdempotencyKey::new(&client(peer), "POST", self.template(), &key, body.bytes()));
-        let submission = self.submission(api, wanted, key).await?;
+        match self.prepare(api, &body).await {
+            Ok(submission) => self.submitted(api, Submission { idempotency: key, ..submission }).await,
+            Err((reason, problem)) => {
+                // What was accepted once may be refused by now, as after its patient was deleted: a
+                // repeat still gets the first answer.
+                let first = match key {
+                    Some(key) => api.queue.first_answer(key).await.ok().flatten(),
+                    None => None,
+                };
+                first.map(answer::replayed).ok_or_else(|| api.refuse(reason, problem))
+            }
+        }
+    }
+
+    /// What is to be stored. The directory is asked only where the answer changes it.
+    async fn prepare(self, api: &Api, body: &JsonBody) -> Result<Submission, (Refusal, Problem)> {
+        let (channel, now) = (self.channel(), now_ms());
+        let wanted =
+            Wanted::read(body, channel, self.at_once(), now).map_err(|fault| (Refusal::Invalid, fault))?;
+        let needs_contact = api.needs_contact(channel);
+        let mut contact = None;
+        if needs_contact || channel == Channel::Push {
+            let unread = |error| (Refusal::StoreUnavailable, problems::unread(&error));
+            contact = api.directory.find(&wanted.patient).await.map_err(unread)?;
+        }
+        let (priority, schedule) = (wanted.priority, wanted.schedule);
+        let payloads = wanted.payloads(contact, needs_contact);
+        if payloads.is_empty() {
+            return Err((Refusal::NoContact, problems::no_contact(channel)));
+        }
+        Ok(Submission {
+            id: api.queue.allocate(payloads.len()),
+            channel: channel.as_str(),
+            priority,
+            send_at: schedule.send_at,
+            not_after: schedule.not_after,
+            payloads,
+            idempotency: None,
+            answer: self.answer(),
+        })
+    }
+
+    async fn submitted(self, api: &Api, submission: Submission) -> Answered {
         let (id, jobs) = (submission.id, submission.payloads.len());
         match self.submit(api, submission).await {
             Ok(Submitted::Accepted) => {
@@ -92,37 +133,6 @@ impl Route {
             Ok(Submitted::InFlight) => Err(problems::in_flight()),
             Err(refused) => Err(api.refuse(reason(&refused), problems::refused(&refused))),
         }
-    }
-
-    /// What is to be stored. The directory is asked only where the answer changes it.
-    async fn submission(
-        self,
-        api: &Api,
-        wanted: Wanted,
-        key: Option<IdempotencyKey>,
-    ) -> Result<Submission, Problem> {
-        let channel = self.channel();
-        let needs_contact = api.needs_contact(channel);
-        let mut contact = None;
-        if needs_contact || channel == Channel::Push {
-            let unread = |error| api.refuse(Refusal::StoreUnavailable, problems::unread(&error));
-            contact = api.directory.find(&wanted.patient).await.map_err(unread)?;
-        }
-        let (priority, schedule) = (wanted.priority, wanted.schedule);
-        let payloads = wanted.payloads(contact, needs_contact);
-        if payloads.is_empty() {
-            return Err(api.refuse(Refusal::NoContact, problems::no_contact(channel)));
-        }
-        Ok(Submission {
-            id: api.queue.allocate(payloads.len()),
-            channel: channel.as_str(),
-            priority,
-            send_at: schedule.send_at,
-            not_after: schedule.not_after,
-            payloads,
-            idempotency: key,
-            answer: self.answer(),
-        })
     }
 
     /// Hands it to the queue under a PRODUCER span, whose context the jobs keep.
@@ -139,11 +149,15 @@ impl Route {
             waited_ms = Empty,
             committed_ms = Empty,
         );
-        if self.at_once() {
-            api.queue.deliver_now(submission).instrument(span).await
+        let submitted = if self.at_once() {
+            api.queue.deliver_now(submission).instrument(span.clone()).await
         } else {
-            api.queue.submit(submission).instrument(span).await
+            api.queue.submit(submission).instrument(span.clone()).await
+        };
+        if let Err(Refused::StoreUnavailable | Refused::CommitUnknown) = &submitted {
+            span.record(names::OTEL_STATUS_CODE, "ERROR");
         }
+        submitted
     }
 }
 

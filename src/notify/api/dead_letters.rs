@@ -7,7 +7,7 @@ use crate::platform::{
 };
 use axum::{
     extract::{RawQuery, State},
-    http::{HeaderValue, StatusCode, header},
+    http::StatusCode,
     response::Response,
 };
 use serde_json::{Value, json};
@@ -38,12 +38,7 @@ pub async fn replay(api: State<Arc<Api>>, IdInPath(id): IdInPath) -> Result<Resp
             Err(Problem::conflict("not-a-dead-letter", "Only what is dead or unknown can be replayed."))
         }
         Some(Ok(())) => {
-            let mut response =
-                about(id, StatusCode::ACCEPTED, &json!({ "id": id.to_string(), "status": "accepted" }));
-            if let Ok(location) = HeaderValue::try_from(view::location(id)) {
-                response.headers_mut().insert(header::LOCATION, location);
-            }
-            Ok(response)
+            Ok(about(id, StatusCode::ACCEPTED, &json!({ "id": id.to_string(), "status": "accepted" })))
         }
     }
 }

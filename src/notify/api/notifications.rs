@@ -3,7 +3,7 @@
 use super::{Api, json_response, path::IdInPath, problems, view};
 use crate::platform::{
     http::{JsonBody, Problem, ResourceId},
-    queue::{JobId, JobRecord, Verdict},
+    queue::{JobId, JobRecord, Status, Verdict},
 };
 use axum::{extract::State, http::StatusCode, response::Response};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ pub async fn cancel(api: State<Arc<Api>>, IdInPath(id): IdInPath) -> Result<Resp
     shown(id, &jobs)
 }
 
-/// A person's verdict on an unknown notification, or on one unknown job of it.
+/// A person's verdict on all of a notification's jobs that are unknown, or on one of them by its own id.
 pub async fn resolve(
     api: State<Arc<Api>>,
     IdInPath(id): IdInPath,
@@ -35,17 +35,26 @@ pub async fn resolve(
     let mut fields = body.fields()?;
     let status = fields.required::<Verdict>("status");
     let (verdict,) = fields.finish_with((status,))?;
-    match api.queue.resolve(id, verdict).await.map_err(|error| problems::unwritten(&error))? {
-        None => Err(problems::no_such_notification()),
-        Some(Err(_)) => Err(Problem::conflict("not-unknown", "Only what is unknown can be resolved.")),
-        Some(Ok(())) => {
-            let status = match verdict {
-                Verdict::Delivered => "delivered",
-                Verdict::Dead => "dead",
-            };
-            Ok(about(id, StatusCode::OK, &json!({ "id": id.to_string(), "status": status })))
+    let jobs = api.queue.find(id).await.map_err(|error| problems::unread(&error))?;
+    let mut unknown: Vec<_> =
+        jobs.iter().filter(|job| job.status == Status::Unknown).map(|job| job.id).collect();
+    if unknown.is_empty() {
+        unknown.push(id);
+    }
+    for job in unknown {
+        match api.queue.resolve(job, verdict).await.map_err(|error| problems::unwritten(&error))? {
+            Some(Ok(())) => {}
+            None => return Err(problems::no_such_notification()),
+            Some(Err(_)) => {
+                return Err(Problem::conflict("not-unknown", "Only what is unknown can be resolved."));
+            }
         }
     }
+    let status = match verdict {
+        Verdict::Delivered => Status::Delivered,
+        Verdict::Dead => Status::Dead,
+    };
+    Ok(about(id, StatusCode::OK, &json!({ "id": id.to_string(), "status": status.as_str() })))
 }
 
 fn shown(id: JobId, jobs: &[JobRecord]) -> Result<Response, Problem> {

@@ -1,7 +1,10 @@
 //! Idempotency keys, kept in the transaction of what they created.
 
-use super::JobId;
-use crate::platform::store::{StoreError, Tx};
+use super::{JobId, Queue};
+use crate::platform::{
+    store::{StoreError, Tx},
+    time::now_ms,
+};
 use sha2::{Digest, Sha256};
 
 /// How long a key is remembered, in milliseconds: 24 hours.
@@ -47,11 +50,11 @@ impl IdempotencyKey {
         Self { scope: scope.finalize().into(), body: Sha256::digest(body).into() }
     }
 
-    /// Looks the key up and, if it is new, remembers it for `id`.
-    pub(super) fn claim(&self, tx: &mut Tx<'_>, id: JobId, now: i64) -> Result<Claim, StoreError> {
+    /// What is known of the key; `None` if it is new.
+    fn find(&self, tx: &mut Tx<'_>, now: i64) -> Result<Option<Claim>, StoreError> {
         const FIND: &str =
             "SELECT body, job, status, answer, location FROM idempotency WHERE scope = $1 AND expires > $2";
-        let found = tx.first(FIND, &[self.scope[..].into(), now.into()], |row| {
+        tx.first(FIND, &[self.scope[..].into(), now.into()], |row| {
             if row.blob(0)? != self.body {
                 return Ok(Claim::Reused);
             }
@@ -61,8 +64,12 @@ impl IdempotencyKey {
                 }
                 _ => Claim::Open(JobId(row.int(1)?)),
             })
-        })?;
-        if let Some(claim) = found {
+        })
+    }
+
+    /// Looks the key up and, if it is new, remembers it for `id`.
+    pub(super) fn claim(&self, tx: &mut Tx<'_>, id: JobId, now: i64) -> Result<Claim, StoreError> {
+        if let Some(claim) = self.find(tx, now)? {
             return Ok(claim);
         }
         // An expired key that housekeeping has not reached yet is replaced.
@@ -80,6 +87,22 @@ impl IdempotencyKey {
         let status = i64::from(answer.status);
         tx.execute(SQL, &[status.into(), answer.body[..].into(), location.into(), self.scope[..].into()])?;
         Ok(())
+    }
+}
+
+impl Queue {
+    /// The answer that a repeat of the key's first use gets, if that is kept: for a repeat that can't be
+    /// submitted again, since what it depended on has changed.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub async fn first_answer(&self, key: IdempotencyKey) -> Result<Option<Answer>, StoreError> {
+        let find = move |tx: &mut Tx<'_>| key.find(tx, now_ms());
+        let found = self.inner.store.read("find idempotency key", find).await?;
+        Ok(found.and_then(|claim| match claim {
+            Claim::Answered(answer) => Some(answer),
+            Claim::New | Claim::Open(_) | Claim::Reused => None,
+        }))
     }
 }
 

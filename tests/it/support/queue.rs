@@ -2,8 +2,8 @@
 
 use epro_notify::platform::{
     queue::{
-        Answer, Attempt, Fact, Handler, IdempotencyKey, Job, JobId, JobRecord, Outcome, Priority, Queue, SCHEMA, Status,
-        Submission,
+        Answer, Attempt, Fact, Handler, IdempotencyKey, Job, JobId, JobRecord, Outcome, Priority, Queue,
+        SCHEMA, Status, Submission,
         config::{OnUnknown, QueueConfig, RetryConfig},
     },
     store::{LedgerState, Store},
@@ -102,7 +102,9 @@ impl Running {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, reached).await.unwrap_or_else(|_| panic!("the job never became {status:?}"))
+        tokio::time::timeout(PATIENCE, reached)
+            .await
+            .unwrap_or_else(|_| panic!("the job never became {status:?}"))
     }
 
     /// Waits until so many attempts have begun.
@@ -141,6 +143,7 @@ impl Running {
 }
 
 pub fn answer(id: JobId, statuses: &[Status]) -> Answer {
-    let body = format!("{id} {}", statuses.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(","));
+    let body =
+        format!("{id} {}", statuses.iter().map(|status| status.as_str()).collect::<Vec<_>>().join(","));
     Answer { status: 202, body: body.into_bytes(), location: None }
 }

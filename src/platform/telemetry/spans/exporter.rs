@@ -7,7 +7,7 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until, timeout, timeout_at};
 
@@ -39,12 +39,7 @@ impl Exporter {
 
     /// Runs on a thread and runtime of its own, so that exporting never competes with requests for a worker.
     /// `ended` is dropped as the thread's last step.
-    pub fn start(
-        self,
-        flushes: UnboundedReceiver<Flush>,
-        stop: Stop,
-        ended: SyncSender<()>,
-    ) -> io::Result<()> {
+    pub fn start(self, flushes: Receiver<Flush>, stop: Stop, ended: SyncSender<()>) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let client = runtime.block_on(async { Client::new(&self.export) }).map_err(io::Error::other)?;
         let run = move || {
@@ -57,7 +52,7 @@ impl Exporter {
         Ok(())
     }
 
-    async fn run(mut self, client: Client, flushes: UnboundedReceiver<Flush>, mut stop: Stop) {
+    async fn run(mut self, client: Client, flushes: Receiver<Flush>, mut stop: Stop) {
         let deadline = deadline(stop.clone());
         tokio::select! {
             () = self.work(client, flushes, &mut stop) => {}
@@ -70,7 +65,7 @@ impl Exporter {
     }
 
     /// Returns when it is told to stop and everything is sent.
-    async fn work(&mut self, mut client: Client, mut flushes: UnboundedReceiver<Flush>, stop: &mut Stop) {
+    async fn work(&mut self, mut client: Client, mut flushes: Receiver<Flush>, stop: &mut Stop) {
         let mut asked: Vec<Flush> = Vec::new();
         let max_spans = self.export.batching.max_batch_spans.unwrap_or(usize::MAX);
         loop {
@@ -91,7 +86,7 @@ impl Exporter {
 
     /// Waits until something should be sent: for spans, then for more of them; at once when asked to
     /// flush or to stop.
-    async fn gather(&self, flushes: &mut UnboundedReceiver<Flush>, asked: &mut Vec<Flush>, stop: &mut Stop) {
+    async fn gather(&self, flushes: &mut Receiver<Flush>, asked: &mut Vec<Flush>, stop: &mut Stop) {
         // Spans that came while others were sent found themselves not the first and called nobody.
         if self.queue.shards.waiting() == 0 {
             tokio::select! {

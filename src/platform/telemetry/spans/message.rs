@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use opentelemetry::KeyValue;
 
-use super::encode;
+use super::{encode, wire};
 use crate::platform::telemetry::names;
 use crate::platform::telemetry::shards::Chunk;
 
@@ -15,7 +15,7 @@ const MAX_BYTES: usize = 2 * 1024 * 1024;
 
 /// An encoded span's tag and length, as an element of `ScopeSpans.spans`.
 pub(super) fn span_head(out: &mut Vec<u8>, span: &[u8]) {
-    encode::head(out, 2, span.len());
+    wire::head(out, 2, span.len());
 }
 
 /// What stands around the spans of every message: who sends them.
@@ -40,12 +40,12 @@ pub(super) struct Batch {
 impl Envelope {
     pub fn new(resource: &[KeyValue]) -> Self {
         let (mut encoded, mut scope, mut schema) = (Vec::new(), Vec::new(), Vec::new());
-        encode::nested(&mut encoded, 1, |out| encode::attributes(out, 1, resource));
-        encode::nested(&mut scope, 1, |out| {
-            encode::bytes(out, 1, env!("CARGO_PKG_NAME").as_bytes());
-            encode::bytes(out, 2, env!("CARGO_PKG_VERSION").as_bytes());
+        wire::nested(&mut encoded, 1, |out| encode::attributes(out, 1, resource));
+        wire::nested(&mut scope, 1, |out| {
+            wire::bytes(out, 1, env!("CARGO_PKG_NAME").as_bytes());
+            wire::bytes(out, 2, env!("CARGO_PKG_VERSION").as_bytes());
         });
-        encode::bytes(&mut schema, 3, names::SCHEMA_URL.as_bytes());
+        wire::bytes(&mut schema, 3, names::SCHEMA_URL.as_bytes());
         Self { resource: encoded, scope, schema }
     }
 
@@ -68,11 +68,11 @@ impl Envelope {
     fn wrap(&self, chunks: &[Chunk], bytes: usize) -> Bytes {
         let scope_spans = self.scope.len() + bytes + self.schema.len();
         let mut inner = self.resource.clone();
-        encode::head(&mut inner, 2, scope_spans);
+        wire::head(&mut inner, 2, scope_spans);
         let resource_spans = inner.len() + scope_spans + self.schema.len();
         // A tag and a length take at most eleven bytes.
         let mut message = Vec::with_capacity(resource_spans + 11);
-        encode::head(&mut message, 1, resource_spans);
+        wire::head(&mut message, 1, resource_spans);
         message.extend_from_slice(&inner);
         message.extend_from_slice(&self.scope);
         chunks.iter().for_each(|chunk| message.extend_from_slice(&chunk.bytes));

@@ -7,6 +7,7 @@ mod encode;
 mod exporter;
 mod message;
 mod retry;
+mod wire;
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use parking_lot::Mutex;
-use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::mpsc::{self, Sender};
 use tokio::sync::{Notify, watch};
 
 use super::config::{Batching, Export};
@@ -31,6 +32,8 @@ use exporter::{Exporter, Flush};
 const QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// From this many bytes on a message is worth sending before the delay is over.
 const CALL_AT_BYTES: usize = 1024 * 1024;
+/// How many may wait for a flush at once.
+const MAX_FLUSHES: usize = 16;
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(100);
 
 /// What became of all spans that ended.
@@ -137,7 +140,7 @@ impl SpanProcessor for Processor {
 #[derive(Clone)]
 pub(super) struct Spans {
     queue: Arc<Queue>,
-    flushes: UnboundedSender<Flush>,
+    flushes: Sender<Flush>,
     stop: Arc<watch::Sender<Option<Instant>>>,
     /// Closed when the thread has ended.
     ended: Arc<Mutex<Receiver<()>>>,
@@ -154,7 +157,7 @@ impl Spans {
             failed: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
         });
-        let (flushes, inbox) = mpsc::unbounded_channel();
+        let (flushes, inbox) = mpsc::channel(MAX_FLUSHES);
         let (stop, stopped) = watch::channel(None);
         let (ending, ended) = sync_channel(0);
         let envelope = message::Envelope::new(resource);
@@ -170,7 +173,7 @@ impl Spans {
     /// Exports everything that ended until now; `false` if that takes longer than `wait`.
     pub fn flush(&self, wait: Duration) -> bool {
         let (done, answer) = sync_channel(1);
-        self.flushes.send(done).is_ok() && answer.recv_timeout(wait).is_ok()
+        self.flushes.try_send(done).is_ok() && answer.recv_timeout(wait).is_ok()
     }
 
     /// Exports what it can within `wait`, drops the rest, and ends the thread; `false` if it had to drop or

@@ -1,0 +1,71 @@
+//! `cargo bench`: ratios of the service against the limits of this machine, all from one run.
+//!
+//! This file is the way through a run; what is measured stands in `scenarios`, the load generator in `load`.
+//! See `cargo bench --bench ratios -- --help`.
+
+mod account;
+mod bench;
+mod ceiling;
+mod child;
+mod histogram;
+mod http;
+mod load;
+mod machine;
+mod options;
+mod reference;
+mod repeat;
+mod report;
+mod rounds;
+mod scenarios;
+mod servers;
+mod service;
+
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use mimalloc::MiMalloc;
+
+use crate::bench::{Bench, target};
+use crate::options::{Options, Scenario};
+use crate::report::Report;
+
+/// As in the service, for the bare handler's sake.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.split_first() {
+        Some((command, arguments)) if command == child::COMMAND => run_child(arguments),
+        _ => run(Options::parse()),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("{error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run_child(arguments: &[String]) -> Result<ExitCode> {
+    match child::program(arguments) {
+        Some(program) => child::become_program(program)?,
+        None => servers::run(arguments.first().map_or("", String::as_str))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(options: Options) -> Result<ExitCode> {
+    let bench = Bench::new(options)?;
+    let mut report = Report::default();
+    for scenario in Scenario::value_variants() {
+        if bench.options.wants(*scenario) {
+            scenarios::run(&bench, *scenario, &mut report);
+        }
+    }
+    let file = target().join("ratios.json");
+    report.write(&file)?;
+    println!("{}\nAlso in {}", report.table(), file.display());
+    let failed = bench.options.check && !report.holds();
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,148 @@
+//! The real service as a child: how it is configured for a measurement, and what it says of itself.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::bench::Bench;
+use crate::child::Child;
+use crate::http::call;
+use crate::{Result, account};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_epro-notify");
+const START_DEADLINE: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Copy)]
+pub struct Mode {
+    /// Everything sampled, exported and logged, or nothing.
+    pub telemetry: bool,
+    pub delivery: Delivery,
+}
+
+#[derive(Clone, Copy)]
+pub enum Delivery {
+    /// One worker and a gateway that never answers.
+    Held,
+    /// The provider that does nothing but say so.
+    Console,
+    /// A gateway, with the default number of workers.
+    Http(SocketAddr),
+}
+
+pub struct Service {
+    pub child: Child,
+    pub http: SocketAddr,
+    pub admin: SocketAddr,
+    /// From its start until it said that it was ready.
+    pub ready_after: Duration,
+}
+
+impl Service {
+    /// Starts the service on the store in `folder` and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it ends, or is not ready within a minute.
+    pub fn start(bench: &Bench, mode: Mode, folder: &Path) -> Result<Self> {
+        let mut service = Self::begin(bench, mode, folder)?;
+        service.wait_ready()?;
+        // Only `console` needs no contact.
+        let patient = r#"{"phone":"+8613800138000"}"#;
+        match call(service.http, "PUT", "/api/v1/patients/p-000001", patient)? {
+            (200..300, _) => Ok(service),
+            (status, body) => Err(format!("the patient was refused: {status} {body}").into()),
+        }
+    }
+
+    /// Starts it without waiting.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn begin(bench: &Bench, mode: Mode, folder: &Path) -> Result<Self> {
+        let [http, grpc, admin] = free_addresses()?;
+        let mut environment = environment(bench, mode);
+        environment.insert("APP_HTTP__LISTEN", http.to_string());
+        environment.insert("APP_GRPC__LISTEN", grpc.to_string());
+        environment.insert("APP_ADMIN__LISTEN", admin.to_string());
+        environment.insert("APP_STORE__URL", format!("sqlite://{}/notify.db", folder.display()));
+        let child = Child::start("epro-notify", Path::new(PROGRAM), &[], &environment)?;
+        Ok(Self { child, http, admin, ready_after: Duration::ZERO })
+    }
+
+    fn wait_ready(&mut self) -> Result<()> {
+        let started = Instant::now();
+        while started.elapsed() < START_DEADLINE {
+            if matches!(call(self.admin, "GET", "/readyz", ""), Ok((200, _))) {
+                self.ready_after = started.elapsed();
+                return Ok(());
+            }
+            self.child.still_runs()?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Err("epro-notify was not ready within a minute".into())
+    }
+
+    /// Its metrics as Prometheus text.
+    ///
+    /// # Errors
+    /// When the admin listener does not answer.
+    pub fn metrics(&self) -> Result<String> {
+        match call(self.admin, "GET", "/metrics", "")? {
+            (200, text) => Ok(text),
+            (status, _) => Err(format!("/metrics answered {status}").into()),
+        }
+    }
+
+    /// Jobs delivered since it was started.
+    ///
+    /// # Errors
+    /// As [`Self::metrics`].
+    pub fn delivered(&self) -> Result<u64> {
+        let text = self.metrics()?;
+        let value = account::value(&text, "notification_finished_total", &[("outcome", "delivered")]);
+        Ok(value.unwrap_or(0.0) as u64)
+    }
+
+    /// # Errors
+    /// When it does not stop cleanly.
+    pub fn stop(self) -> Result<()> {
+        self.child.stop()
+    }
+}
+
+fn environment(bench: &Bench, mode: Mode) -> BTreeMap<&'static str, String> {
+    let mut environment = BTreeMap::from([
+        ("APP_QUEUE__MAX_BACKLOG", "10000000".to_owned()),
+        ("APP_LIMITS__PER_CLIENT__RATE", "1000000".to_owned()),
+        ("APP_LIMITS__PER_CLIENT__BURST", "1000000".to_owned()),
+    ]);
+    if mode.telemetry {
+        environment.insert("RUST_LOG", "info".to_owned());
+        environment.insert("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", bench.sink_address));
+    } else {
+        environment.insert("RUST_LOG", "off".to_owned());
+        environment.insert("OTEL_SDK_DISABLED", "true".to_owned());
+    }
+    let gateway = match mode.delivery {
+        Delivery::Console => return environment,
+        Delivery::Http(gateway) => Some(gateway),
+        Delivery::Held => {
+            environment.insert("APP_QUEUE__WORKERS", "1".to_owned());
+            bench.black_hole.local_addr().ok()
+        }
+    };
+    if let Some(gateway) = gateway {
+        environment.insert("APP_SMS__PROVIDER", "http".to_owned());
+        environment.insert("APP_SMS__HTTP__URL", format!("http://{gateway}/"));
+    }
+    environment
+}
+
+/// Addresses that nobody listened on a moment ago.
+fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
+    let listeners: Vec<TcpListener> =
+        (0..N).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<std::io::Result<_>>()?;
+    let addresses: Vec<SocketAddr> =
+        listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<_>>()?;
+    addresses.try_into().map_err(|_| "too few addresses".into())
+}

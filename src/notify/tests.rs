@@ -1,1 +1,0 @@
-//! The domain over a real store, queue and gateway, asked through its own routes.
