@@ -15,4 +15,7 @@ mod queue;
 mod shutdown;
 mod source;
 mod support;
+mod telemetry_http;
+mod telemetry_lines;
+mod telemetry_process;
 mod telemetry_spans;
