@@ -17,6 +17,7 @@ mod notify_directory;
 mod notify_people;
 mod notify_telemetry;
 mod queue;
+mod shutdown;
 mod source;
 mod support;
 mod telemetry_http;

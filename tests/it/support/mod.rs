@@ -4,6 +4,7 @@ pub mod collector;
 pub mod gateway;
 pub mod http;
 pub mod notify;
+pub mod process;
 pub mod queue;
 pub mod seen;
 pub mod telemetry;
