@@ -215,7 +215,7 @@ fn a_verdict_says_which_goal_is_reached_and_judges_nothing_doubtful() {
     ] {
         assert_eq!(row(Ok(value), goal, false).verdict(), verdict, "{value}");
     }
-    assert_eq!(row(Ok(0.7), least, true).verdict(), Verdict::Disturbed);
+    assert_eq!(row(Ok(0.7), least, true).verdict(), Verdict::NotJudged);
     assert_eq!(row(Err("no Go".to_owned()), least, false).verdict(), Verdict::NotMeasured);
 
     let mut report = Report::default();
