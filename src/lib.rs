@@ -4,4 +4,7 @@
 //! ([`notify`]) is what a fork deletes, and the platform never names the domain. `app` is the
 //! only room that knows both.
 
+pub mod app;
+pub mod config;
+pub mod notify;
 pub mod platform;

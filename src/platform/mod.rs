@@ -1,6 +1,15 @@
 //! What every fork keeps: telemetry, HTTP, the store, the queue, and the process around them.
 
+pub mod admin;
+pub mod auth;
 pub mod config;
+pub mod grpc;
+pub mod health;
+pub mod http;
+pub mod limits;
 pub mod queue;
+pub mod shutdown;
 pub mod store;
+pub mod task;
 pub mod telemetry;
+pub mod time;

@@ -1,5 +1,15 @@
 //! Idempotency keys, kept in the transaction of what they created.
 
+use super::{JobId, Queue};
+use crate::platform::{
+    store::{StoreError, Tx},
+    time::now_ms,
+};
+use sha2::{Digest, Sha256};
+
+/// How long a key is remembered, in milliseconds: 24 hours.
+pub(super) const REMEMBERED_MS: i64 = 24 * 60 * 60 * 1000;
+
 /// A caller's key for one request, already scoped and hashed: neither the key nor the body is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
@@ -16,9 +26,97 @@ pub struct Answer {
     pub location: Option<String>,
 }
 
+/// What the store knows of a key.
+#[derive(Debug)]
+pub(super) enum Claim {
+    New,
+    /// Used with the same body, and its answer kept.
+    Answered(Answer),
+    /// Used with the same body; no answer is kept (yet).
+    Open(JobId),
+    /// Used with another body.
+    Reused,
+}
+
 impl IdempotencyKey {
     /// `key` as the caller sent it, scoped to `client`, `method` and `route` (the template).
-    pub fn new(_client: &str, _method: &str, _route: &str, _key: &str, _body: &[u8]) -> Self {
-        todo!()
+    pub fn new(client: &str, method: &str, route: &str, key: &str, body: &[u8]) -> Self {
+        let mut scope = Sha256::new();
+        for part in [client, method, route, key] {
+            // Lengths keep ("a", "bc") apart from ("ab", "c").
+            scope.update((part.len() as u64).to_be_bytes());
+            scope.update(part.as_bytes());
+        }
+        Self { scope: scope.finalize().into(), body: Sha256::digest(body).into() }
+    }
+
+    /// What is known of the key; `None` if it is new.
+    fn find(&self, tx: &mut Tx<'_>, now: i64) -> Result<Option<Claim>, StoreError> {
+        const FIND: &str =
+            "SELECT body, job, status, answer, location FROM idempotency WHERE scope = $1 AND expires > $2";
+        tx.first(FIND, &[self.scope[..].into(), now.into()], |row| {
+            if row.blob(0)? != self.body {
+                return Ok(Claim::Reused);
+            }
+            Ok(match (row.optional_int(2)?, row.optional_blob(3)?) {
+                (Some(status), Some(body)) => {
+                    Claim::Answered(Answer { status: status as u16, body, location: row.optional_text(4)? })
+                }
+                _ => Claim::Open(JobId(row.int(1)?)),
+            })
+        })
+    }
+
+    /// Looks the key up and, if it is new, remembers it for `id`.
+    pub(super) fn claim(&self, tx: &mut Tx<'_>, id: JobId, now: i64) -> Result<Claim, StoreError> {
+        if let Some(claim) = self.find(tx, now)? {
+            return Ok(claim);
+        }
+        // An expired key that housekeeping has not reached yet is replaced.
+        const INSERT: &str =
+            "INSERT OR REPLACE INTO idempotency (scope, body, job, expires) VALUES ($1, $2, $3, $4)";
+        let expires = now + REMEMBERED_MS;
+        tx.execute(INSERT, &[self.scope[..].into(), self.body[..].into(), id.0.into(), expires.into()])?;
+        Ok(Claim::New)
+    }
+
+    /// Keeps the answer for repeats.
+    pub(super) fn answered(&self, tx: &mut Tx<'_>, answer: &Answer) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE idempotency SET status = $1, answer = $2, location = $3 WHERE scope = $4";
+        let location = answer.location.as_deref();
+        let status = i64::from(answer.status);
+        tx.execute(SQL, &[status.into(), answer.body[..].into(), location.into(), self.scope[..].into()])?;
+        Ok(())
+    }
+}
+
+impl Queue {
+    /// The answer that a repeat of the key's first use gets, if that is kept: for a repeat that can't be
+    /// submitted again, since what it depended on has changed.
+    ///
+    /// # Errors
+    /// The store can't be read.
+    pub async fn first_answer(&self, key: IdempotencyKey) -> Result<Option<Answer>, StoreError> {
+        let find = move |tx: &mut Tx<'_>| key.find(tx, now_ms());
+        let found = self.inner.store.read("find idempotency key", find).await?;
+        Ok(found.and_then(|claim| match claim {
+            Claim::Answered(answer) => Some(answer),
+            Claim::New | Claim::Open(_) | Claim::Reused => None,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_belongs_to_one_client_method_and_route() {
+        let key = |client, method, route, key| IdempotencyKey::new(client, method, route, key, b"x").scope;
+        let base = key("a", "POST", "/r", "k");
+        assert_ne!(base, key("b", "POST", "/r", "k"));
+        assert_ne!(base, key("a", "PUT", "/r", "k"));
+        assert_ne!(base, key("a", "POST", "/s", "k"));
+        assert_ne!(base, key("a", "POST", "/", "rk"));
     }
 }

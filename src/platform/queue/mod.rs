@@ -1,72 +1,150 @@
 //! Durable jobs over the store: the interface that a domain uses. What a job means is the domain's.
+//!
+//! `submit` and `people` write through the store's committer; `dispatch` takes what is due by weight
+//! and `worker` attempts it; `recover` and `housekeeping` keep the store tidy around them.
 
+mod book;
+pub mod config;
+mod dispatch;
+mod housekeeping;
+mod id;
 mod idempotency;
+mod lanes;
+mod metrics;
 mod model;
+mod people;
+mod recover;
+mod retry;
+mod schema;
+mod sql;
+mod submit;
+mod worker;
 
+pub use id::{JobId, NotAnId};
 pub use idempotency::{Answer, IdempotencyKey};
 pub use model::{
-    Attempt, AttemptRecord, DeadLetters, Fact, Handler, Job, JobId, JobRecord, Outcome, Priority, Refused,
-    Status, Submission, Submitted, Verdict,
+    Attempt, AttemptRecord, DeadLetters, Fact, Handler, Job, JobRecord, Outcome, Priority, Refused, Status,
+    Submission, Submitted, Verdict,
 };
+pub use schema::SCHEMA;
 
-use crate::platform::store::{StoreError, WriteError};
+use crate::platform::store::Store;
+use book::{Book, Bounds};
+use config::QueueConfig;
+use futures_util::future::BoxFuture;
+use id::IdMaker;
+use lanes::Lanes;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// The durable queue. Cheap to clone.
 #[derive(Clone)]
-pub struct Queue {}
+pub struct Queue {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    config: QueueConfig,
+    channels: &'static [&'static str],
+    handler: Box<dyn Deliver>,
+    ids: IdMaker,
+    state: Mutex<State>,
+    /// Something may be ready to be taken, or due at another time than was thought.
+    wake: Notify,
+    /// Deliveries in flight.
+    slots: Arc<Semaphore>,
+    /// Synchronous deliveries in flight.
+    sync_slots: Arc<Semaphore>,
+    /// Attempts whose end is not committed yet.
+    unfinished: Arc<Semaphore>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    metrics: metrics::QueueMetrics,
+}
+
+/// What changes in the order of the commits.
+struct State {
+    lanes: Lanes,
+    book: Book,
+    /// Unix ms up to which waiting jobs have been counted as due.
+    due_until: i64,
+    /// Unix ms when a waiting job is due next, as far as is known.
+    next_due: Option<i64>,
+    /// A commit was uncertain: the counts have to be taken from the store again.
+    doubtful: bool,
+}
+
+/// [`Handler`] behind a pointer.
+trait Deliver: Send + Sync {
+    fn attempt<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Attempt>;
+    fn observe(&self, fact: &Fact);
+}
+
+impl<H: Handler> Deliver for Arc<H> {
+    fn attempt<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Attempt> {
+        Box::pin(H::attempt(self, job))
+    }
+    fn observe(&self, fact: &Fact) {
+        H::observe(self, fact);
+    }
+}
 
 impl Queue {
-    /// Ids for a notification of `parts` jobs: the first is the notification's own, the rest follow it.
-    /// Ids rise with time and hold the time of their making.
-    pub fn allocate(&self, _parts: usize) -> JobId {
-        todo!()
+    /// A queue over `store`, whose schemas have to include [`SCHEMA`]. It has recovered what a crash
+    /// interrupted, and delivers nothing until [`Self::start`].
+    ///
+    /// # Errors
+    /// The store can't be read or written.
+    pub async fn open<H: Handler>(
+        store: Store,
+        config: QueueConfig,
+        channels: &'static [&'static str],
+        handler: Arc<H>,
+    ) -> Result<Self, crate::platform::store::WriteError> {
+        let found = recover::recover(&store, &config, channels).await?;
+        let bounds = Bounds { backlog: config.max_backlog, scheduled: config.max_scheduled };
+        let workers = config.workers;
+        let inner = Inner {
+            store,
+            channels,
+            handler: Box::new(handler),
+            ids: IdMaker::new(found.highest),
+            state: Mutex::new(found.state(Book::new(bounds))),
+            wake: Notify::new(),
+            slots: Arc::new(Semaphore::new(workers)),
+            sync_slots: Arc::new(Semaphore::new(workers)),
+            unfinished: Arc::new(Semaphore::new(4 * workers + 64)),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            metrics: metrics::QueueMetrics::new(workers),
+            config,
+        };
+        inner.metrics.recovered(found.recovered);
+        found.ended.iter().for_each(|fact| inner.handler.observe(fact));
+        Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Accepts jobs to be delivered later; answers once they are committed. Call inside the PRODUCER
-    /// span: its context is kept in the jobs, and the times waited and committed are recorded on it.
-    pub async fn submit(&self, _submission: Submission) -> Result<Submitted, Refused> {
-        todo!()
+    /// Begins to deliver. The returned future is the dispatcher: it ends after [`Self::stop`].
+    pub fn start(&self) -> impl Future<Output = ()> + Send + use<> {
+        let queue = self.clone();
+        queue.inner.tasks.spawn(housekeeping::run(queue.clone()));
+        dispatch::run(queue)
     }
 
-    /// Commits jobs as `sending`, makes one attempt of each and commits its outcome; never retried.
-    /// The caller's leaving cancels nothing. The answer is `Submitted::Finished`.
-    pub async fn deliver_now(&self, _submission: Submission) -> Result<Submitted, Refused> {
-        todo!()
+    /// Begins no more attempts; those in hand are finished and committed when this returns. What has
+    /// not begun stays queued.
+    pub async fn stop(&self) {
+        self.inner.stop.cancel();
+        self.inner.wake.notify_one();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
     }
 
-    /// All jobs of a notification in order, empty if there is none of that id.
-    pub async fn find(&self, _id: JobId) -> Result<Vec<JobRecord>, StoreError> {
-        todo!()
-    }
-
-    /// Cancels the notification's jobs that are `accepted` or `retrying`, and says how many it cancelled
-    /// and what the jobs are afterwards; an empty list if there is no such notification.
-    pub async fn cancel(&self, _id: JobId) -> Result<(usize, Vec<JobRecord>), WriteError> {
-        todo!()
-    }
-
-    /// A page of jobs that are `dead` (or `unknown`), newest first, older than `before`.
-    pub async fn dead_letters(
-        &self,
-        _which: DeadLetters,
-        _before: Option<JobId>,
-        _limit: usize,
-    ) -> Result<Vec<JobRecord>, StoreError> {
-        todo!()
-    }
-
-    /// Queues a dead or unknown job again with its history; `None` if there is no such job, `Err(status)`
-    /// inside if it is in another status.
-    pub async fn replay(&self, _id: JobId) -> Result<Option<Result<(), Status>>, WriteError> {
-        todo!()
-    }
-
-    /// A person's verdict on an `unknown` job (or on every unknown job of a notification); answers as `replay`.
-    pub async fn resolve(
-        &self,
-        _id: JobId,
-        _verdict: Verdict,
-    ) -> Result<Option<Result<(), Status>>, WriteError> {
-        todo!()
+    /// Sets the gauges from one moment's counts.
+    pub fn measure(&self) {
+        self.inner.metrics.measure(&self.inner.state.lock(), &self.inner.store.ledger());
     }
 }

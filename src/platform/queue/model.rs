@@ -1,36 +1,8 @@
 //! The queue's words: jobs, their states, attempts and outcomes.
 
-use super::{Answer, IdempotencyKey};
+use super::{Answer, IdempotencyKey, JobId};
 use crate::platform::telemetry::TraceContext;
-use std::{fmt, future::Future, str::FromStr, sync::Arc, time::Duration};
-
-/// A job's id: a 63-bit number that rises with time, written as 13 characters of Crockford's base 32.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobId(pub(super) i64);
-
-impl JobId {
-    /// When the id was made, Unix milliseconds.
-    pub fn made_at(self) -> i64 {
-        todo!()
-    }
-    /// The id of the `part`-th job of the notification whose id this is.
-    pub fn part(self, part: usize) -> Self {
-        Self(self.0 + part as i64)
-    }
-}
-
-impl fmt::Display for JobId {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
-    }
-}
-
-impl FromStr for JobId {
-    type Err = ();
-    fn from_str(_text: &str) -> Result<Self, ()> {
-        todo!()
-    }
-}
+use std::{future::Future, sync::Arc, time::Duration};
 
 /// How soon a job is taken when others wait: weighted, so that none starves another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

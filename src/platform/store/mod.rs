@@ -1,12 +1,47 @@
 //! Everything durable: connections, the one committer, migrations, and the opaque [`Tx`].
+//!
+//! What is stored is the business of the rooms that bring their own SQL; here stands how it is
+//! committed, read, migrated and watched.
 
+mod checkpoint;
+mod committer;
+pub mod config;
 mod error;
+mod ledger;
+mod metrics;
+mod migrate;
+mod pending;
+mod readers;
+mod schema;
+mod sqlite;
+mod status;
 mod tx;
 
-pub use error::{StoreError, WriteError};
+pub use error::{OpenError, StoreError, WriteError};
+pub use ledger::{Ledger, LedgerChange, LedgerState};
+pub use migrate::{Migration, Schema};
+pub use status::Verdict;
 pub use tx::{Param, Row, Tx};
 
-use std::time::Duration;
+use crate::platform::{
+    task,
+    telemetry::{TraceContext, names},
+};
+use checkpoint::Checkpointer;
+use committer::{Committer, Inbox, answer_callers};
+use parking_lot::Mutex;
+use pending::{Claim, Write};
+use readers::Readers;
+use sqlite::{Database, InstanceLock};
+use status::Status;
+use std::{
+    path::Path,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::Instrument;
 
 /// What a write is for: the `operation` label of the commit metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +49,40 @@ pub enum Operation {
     Accept,
     Begin,
     Complete,
-    /// The domain's own writes: not in the commit metrics' closed set, so they are timed as `accept`.
-    Domain,
+    /// The domain's own writes, a person's decisions, housekeeping. Measured as `accept`, in whose place
+    /// (a caller waits for it) it stands.
+    Other,
+}
+
+impl Operation {
+    fn as_str(self) -> &'static str {
+        match self.measured_as() {
+            Self::Begin => "begin",
+            Self::Complete => "complete",
+            Self::Accept | Self::Other => "accept",
+        }
+    }
+
+    fn measured_as(self) -> Self {
+        if self == Self::Other { Self::Accept } else { self }
+    }
+}
+
+/// A write's description for metrics and traces.
+#[derive(Clone, Copy, Debug)]
+pub struct Purpose {
+    pub operation: Operation,
+    /// Jobs or records that it writes.
+    pub rows: usize,
+    /// The trace that the batch's span links to.
+    pub trace: Option<TraceContext>,
+}
+
+impl Purpose {
+    /// A write of one record for the current span's trace.
+    pub fn of(operation: Operation) -> Self {
+        Self { operation, rows: 1, trace: TraceContext::current() }
+    }
 }
 
 /// What a committed write returns.
@@ -30,27 +97,180 @@ pub struct Committed<T> {
 
 /// The service's store. Cheap to clone.
 #[derive(Clone)]
-pub struct Store {}
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    inbox: Arc<Inbox>,
+    readers: Arc<Readers>,
+    status: Arc<Status>,
+    checkpointer: Arc<Checkpointer>,
+    patience: Duration,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    _lock: InstanceLock,
+}
 
 impl Store {
+    /// Opens (or makes) the file, migrates it and starts the committer. Call inside the runtime that
+    /// is to answer callers. A write waits at most `patience` for its turn.
+    ///
+    /// # Errors
+    /// The file is locked by another instance, can't be opened, is damaged, or needs a newer release.
+    pub fn open(
+        path: &Path,
+        synchronous: bool,
+        patience: Duration,
+        schemas: &[Schema],
+    ) -> Result<Self, OpenError> {
+        let shown = path.display().to_string();
+        let unusable =
+            |error: StoreError| OpenError::Unusable { path: shown.clone(), reason: error.to_string() };
+        let (database, lock, mut connection) = Database::open(path, synchronous)?;
+        let all: Vec<Schema> = std::iter::once(schema::SCHEMA).chain(schemas.iter().copied()).collect();
+        migrate::migrate(&mut connection, &shown, &all)?;
+        let checkpointer = Arc::new(Checkpointer::default());
+        checkpointer.watch(&mut connection).map_err(unusable)?;
+        let status = Arc::new(Status::new(Ledger::load(&mut Tx::new(&connection)).map_err(unusable)?));
+        status.measure(&database);
+        let inbox = Arc::new(Inbox::default());
+        #[expect(clippy::disallowed_methods, reason = "it holds no more than the callers that wait")]
+        let (answers, answered) = mpsc::unbounded_channel();
+        task::spawn(answer_callers(answered));
+        let committer = Committer {
+            connection,
+            database: database.clone(),
+            inbox: Arc::clone(&inbox),
+            status: Arc::clone(&status),
+            checkpointer: Arc::clone(&checkpointer),
+            answers,
+            metrics: metrics::CommitMetrics::new(),
+        };
+        let threads = start(committer, Arc::clone(&checkpointer), database.clone())
+            .map_err(|error| OpenError::Unusable { path: shown.clone(), reason: error.to_string() })?;
+        let readers = Arc::new(Readers::new(database));
+        let threads = Mutex::new(threads);
+        Ok(Self {
+            inner: Arc::new(Inner { inbox, readers, status, checkpointer, patience, threads, _lock: lock }),
+        })
+    }
+
     /// Runs `apply` in the committer's next batch and answers after that batch is synced.
     ///
-    /// `apply` may run again after a rollback that another write of the batch caused, so it must
-    /// not move anything out of itself. If it returns an error nothing of it is stored.
-    pub async fn write<T, F>(&self, _operation: Operation, _apply: F) -> Result<Committed<T>, WriteError>
+    /// `apply` may run again after a rollback that another write of the batch caused, so it must not
+    /// move anything out of itself. If it returns an error nothing of it is stored. A caller that
+    /// leaves before the batch begins stores nothing; afterwards its write goes on.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn write<T, F>(&self, purpose: Purpose, apply: F) -> Result<Committed<T>, WriteError>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        todo!()
+        self.write_then(purpose, apply, |_| ()).await
     }
 
-    /// Runs `read` on a reading connection, in one snapshot, under a CLIENT span `name`.
-    pub async fn read<T, F>(&self, _name: &'static str, _read: F) -> Result<T, StoreError>
+    /// As [`Self::write`]; `then` always runs, in the order of the commits, also if the caller has left.
+    pub async fn write_then<T, F, G>(
+        &self,
+        purpose: Purpose,
+        apply: F,
+        then: G,
+    ) -> Result<Committed<T>, WriteError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        G: FnOnce(Result<&T, &WriteError>) + Send + 'static,
+    {
+        const LATE: &str = "it did not commit in time";
+        let claim = Withdraw(Claim::default());
+        let (reply, answer) = oneshot::channel();
+        let Purpose { operation, rows, trace } = purpose;
+        let (submitted, value) = (Instant::now(), None);
+        let write =
+            Write { operation, rows, trace, claim: claim.0.clone(), submitted, value, apply, then, reply };
+        if let Err(write) = self.inner.inbox.push(Box::new(write)) {
+            let stopping = WriteError::Refused(StoreError::Unavailable("the service is stopping"));
+            write.answer(Err(stopping.clone()));
+            return Err(stopping);
+        }
+        match tokio::time::timeout(self.inner.patience, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(WriteError::CommitUnknown("the committer ended")),
+            Err(_) if claim.0.withdraw() => Err(WriteError::Refused(StoreError::Unavailable(LATE))),
+            Err(_) => Err(WriteError::CommitUnknown(LATE)),
+        }
+    }
+
+    /// Runs `read` on a reading connection, in one snapshot, under a CLIENT span.
+    ///
+    /// # Errors
+    /// See [`StoreError`]; a read that takes over 10 s is given up.
+    pub async fn read<T, F>(&self, name: &'static str, read: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        todo!()
+        let span = tracing::info_span!(
+            "read",
+            otel.name = name,
+            otel.kind = "client",
+            otel.status_code = tracing::field::Empty,
+            db.system.name = "sqlite",
+            db.operation.name = name,
+        );
+        let result = self.inner.readers.read(read).instrument(span.clone()).await;
+        if result.is_err() {
+            span.record(names::OTEL_STATUS_CODE, "ERROR");
+        }
+        result
     }
+
+    /// The ledger as of the last commit.
+    pub fn ledger(&self) -> Ledger {
+        self.inner.status.ledger()
+    }
+
+    /// Whether commits succeed, and each change of that.
+    pub fn verdict(&self) -> watch::Receiver<Verdict> {
+        self.inner.status.subscribe()
+    }
+
+    /// Whether the committer has ended, as it does after [`Self::close`] or by a defect.
+    pub fn has_ended(&self) -> bool {
+        self.inner.inbox.is_closed()
+    }
+
+    /// Commits what waits, takes nothing more, and ends the threads. Blocks.
+    pub fn close(&self) {
+        self.inner.inbox.close();
+        self.inner.checkpointer.close();
+        for thread in std::mem::take(&mut *self.inner.threads.lock()) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
+        }
+    }
+}
+
+/// Withdraws a write whose caller leaves before its batch has begun.
+struct Withdraw(Claim);
+
+impl Drop for Withdraw {
+    fn drop(&mut self) {
+        self.0.withdraw();
+    }
+}
+
+fn start(
+    committer: Committer,
+    checkpointer: Arc<Checkpointer>,
+    database: Database,
+) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let commit = thread::Builder::new().name("store-commit".to_owned()).spawn(move || committer.run())?;
+    let check = thread::Builder::new()
+        .name("store-checkpoint".to_owned())
+        .spawn(move || checkpointer.run(&database))?;
+    Ok(vec![commit, check])
 }

@@ -1,6 +1,7 @@
 //! One transaction on whichever database: SQL with `$1`-style parameters, numbered in order.
 
-use super::StoreError;
+use super::{LedgerChange, StoreError};
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 
 /// A statement's parameter.
 #[derive(Clone, Copy, Debug)]
@@ -32,30 +33,60 @@ impl<'a, T: Into<Param<'a>>> From<Option<T>> for Param<'a> {
     }
 }
 
-/// A transaction or a read snapshot.
+impl ToSql for Param<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match *self {
+            Param::Null => ValueRef::Null,
+            Param::Int(value) => ValueRef::Integer(value),
+            Param::Text(value) => ValueRef::Text(value.as_bytes()),
+            Param::Blob(value) => ValueRef::Blob(value),
+        }))
+    }
+}
+
+/// A transaction of the committer, or a read snapshot.
 pub struct Tx<'a> {
-    _connection: std::marker::PhantomData<&'a ()>,
+    connection: &'a rusqlite::Connection,
+    ledger: LedgerChange,
 }
 
 /// A row of a result; columns count from 0.
 pub struct Row<'a> {
-    _row: std::marker::PhantomData<&'a ()>,
+    row: &'a rusqlite::Row<'a>,
 }
 
-impl Tx<'_> {
+impl<'a> Tx<'a> {
+    pub(super) fn new(connection: &'a rusqlite::Connection) -> Self {
+        Self { connection, ledger: LedgerChange::default() }
+    }
+
+    /// The change to the lifetime ledger that is committed with this transaction.
+    pub fn ledger(&mut self) -> &mut LedgerChange {
+        &mut self.ledger
+    }
+
     /// Executes a statement and returns how many rows it changed.
-    pub fn execute(&mut self, _sql: &'static str, _params: &[Param<'_>]) -> Result<usize, StoreError> {
-        todo!()
+    pub fn execute(&mut self, sql: &'static str, params: &[Param<'_>]) -> Result<usize, StoreError> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        bind(&mut statement, params)?;
+        Ok(statement.raw_execute()?)
     }
 
     /// All rows of a query, each read by `read`.
     pub fn query<T>(
         &mut self,
-        _sql: &'static str,
-        _params: &[Param<'_>],
-        _read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+        sql: &'static str,
+        params: &[Param<'_>],
+        mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        todo!()
+        let mut statement = self.connection.prepare_cached(sql)?;
+        bind(&mut statement, params)?;
+        let mut rows = statement.raw_query();
+        let mut all = Vec::new();
+        while let Some(row) = rows.next()? {
+            all.push(read(&Row { row })?);
+        }
+        Ok(all)
     }
 
     /// The first row of a query, if there is one.
@@ -63,29 +94,47 @@ impl Tx<'_> {
         &mut self,
         sql: &'static str,
         params: &[Param<'_>],
-        read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+        mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        Ok(self.query(sql, params, read)?.into_iter().next())
+        let mut statement = self.connection.prepare_cached(sql)?;
+        bind(&mut statement, params)?;
+        let mut rows = statement.raw_query();
+        rows.next()?.map(|row| read(&Row { row })).transpose()
     }
 }
 
+/// SQLite numbers `$n` parameters by their first appearance, so they have to appear in order.
+fn bind(statement: &mut rusqlite::Statement<'_>, params: &[Param<'_>]) -> Result<(), StoreError> {
+    debug_assert_eq!(statement.parameter_count(), params.len(), "a parameter for each $n");
+    for (index, param) in params.iter().enumerate() {
+        statement.raw_bind_parameter(index + 1, param)?;
+    }
+    Ok(())
+}
+
 impl Row<'_> {
-    pub fn int(&self, _column: usize) -> Result<i64, StoreError> {
-        todo!()
+    /// An integer that is there.
+    pub fn int(&self, column: usize) -> Result<i64, StoreError> {
+        Ok(self.row.get(column)?)
     }
-    pub fn text(&self, _column: usize) -> Result<String, StoreError> {
-        todo!()
+    /// A text that is there.
+    pub fn text(&self, column: usize) -> Result<String, StoreError> {
+        Ok(self.row.get(column)?)
     }
-    pub fn blob(&self, _column: usize) -> Result<Vec<u8>, StoreError> {
-        todo!()
+    /// A blob that is there.
+    pub fn blob(&self, column: usize) -> Result<Vec<u8>, StoreError> {
+        Ok(self.row.get(column)?)
     }
-    pub fn optional_int(&self, _column: usize) -> Result<Option<i64>, StoreError> {
-        todo!()
+    /// An integer, or NULL.
+    pub fn optional_int(&self, column: usize) -> Result<Option<i64>, StoreError> {
+        Ok(self.row.get(column)?)
     }
-    pub fn optional_text(&self, _column: usize) -> Result<Option<String>, StoreError> {
-        todo!()
+    /// A text, or NULL.
+    pub fn optional_text(&self, column: usize) -> Result<Option<String>, StoreError> {
+        Ok(self.row.get(column)?)
     }
-    pub fn optional_blob(&self, _column: usize) -> Result<Option<Vec<u8>>, StoreError> {
-        todo!()
+    /// A blob, or NULL.
+    pub fn optional_blob(&self, column: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.row.get(column)?)
     }
 }

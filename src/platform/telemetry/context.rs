@@ -1,10 +1,18 @@
 //! The W3C trace context as the rest of the service sees it, without OpenTelemetry's types.
+//!
+//! What is done with it lives beside: spans in `span_ext.rs`, headers in `propagation.rs`.
 
 use std::fmt;
+
+use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
+
+use super::span_ext::SpanExt;
 
 /// A W3C trace context: which trace, which span in it, and whether it is sampled.
 ///
 /// Written as the `traceparent` header, version 00 (<https://www.w3.org/TR/trace-context/>).
+/// `tracestate` is not carried: nothing here reads it, it may hold what a caller put there, and the
+/// recommendation lets a participant drop it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceContext {
     trace_id: u128,
@@ -12,23 +20,61 @@ pub struct TraceContext {
     flags: u8,
 }
 
+/// The flags that level 2 of the recommendation defines: sampled and random.
+const KNOWN_FLAGS: u8 = 0b11;
+const SAMPLED: u8 = 0b01;
+/// `00-<32>-<16>-<2>`.
+const HEADER_LENGTH: usize = 55;
+
 impl TraceContext {
     /// Length of [`Self::to_bytes`].
     pub const BYTES: usize = 25;
 
+    /// A context of random ids that are not zero, sampled: the root of a trace.
+    pub fn new_root() -> Self {
+        let (trace_id, span_id) = (rand::random_range(1..=u128::MAX), rand::random_range(1..=u64::MAX));
+        Self { trace_id, span_id, flags: SAMPLED }
+    }
+
+    /// The context of these ids; `None` if one is zero.
+    pub(super) fn from_parts(trace_id: u128, span_id: u64, flags: u8) -> Option<Self> {
+        (trace_id != 0 && span_id != 0).then_some(Self { trace_id, span_id, flags: flags & KNOWN_FLAGS })
+    }
+
     /// Reads a `traceparent` header; `None` if it is not valid.
-    pub fn parse(_header: &str) -> Option<Self> {
-        todo!()
+    ///
+    /// A version above 00 is read by its first 55 characters, as the recommendation asks; `ff` is never valid.
+    pub fn parse(header: &str) -> Option<Self> {
+        let bytes = header.as_bytes();
+        let (known, rest) = bytes.split_at_checked(HEADER_LENGTH)?;
+        let version = hex(known.get(..2)?)?;
+        let well_ended =
+            if version == 0 { rest.is_empty() } else { rest.first().is_none_or(|&byte| byte == b'-') };
+        let dashes = [2, 35, 52].iter().all(|&at| known.get(at) == Some(&b'-'));
+        if version == 0xff || !well_ended || !dashes {
+            return None;
+        }
+        let trace_id = hex(known.get(3..35)?)?;
+        let span_id = u64::try_from(hex(known.get(36..52)?)?).ok()?;
+        let flags = u8::try_from(hex(known.get(53..55)?)?).ok()?;
+        Self::from_parts(trace_id, span_id, flags)
     }
 
     /// The context's storage form: trace id, span id, flags, big-endian.
     pub fn to_bytes(self) -> [u8; Self::BYTES] {
-        todo!()
+        let mut bytes = [0; Self::BYTES];
+        bytes[..16].copy_from_slice(&self.trace_id.to_be_bytes());
+        bytes[16..24].copy_from_slice(&self.span_id.to_be_bytes());
+        bytes[24] = self.flags;
+        bytes
     }
 
     /// Reads [`Self::to_bytes`] back; `None` for another length or all-zero ids.
-    pub fn from_bytes(_bytes: &[u8]) -> Option<Self> {
-        todo!()
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; Self::BYTES] = bytes.try_into().ok()?;
+        let trace_id = u128::from_be_bytes(*bytes.first_chunk()?);
+        let span_id = u64::from_be_bytes(bytes[16..24].try_into().ok()?);
+        Self::from_parts(trace_id, span_id, bytes[24])
     }
 
     /// 32 lower-case hex digits.
@@ -43,12 +89,35 @@ impl TraceContext {
 
     /// Whether spans of this trace are recorded.
     pub fn sampled(&self) -> bool {
-        self.flags & 1 == 1
+        self.flags & SAMPLED == SAMPLED
+    }
+
+    /// The same place in the same trace, sampled or not.
+    pub(super) fn with_sampled(self, sampled: bool) -> Self {
+        let flags = if sampled { self.flags | SAMPLED } else { self.flags & !SAMPLED };
+        Self { flags, ..self }
     }
 
     /// The context of the current tracing span, if there is one.
     pub fn current() -> Option<Self> {
-        todo!()
+        tracing::Span::current().trace_context()
+    }
+
+    pub(super) fn trace_number(&self) -> u128 {
+        self.trace_id
+    }
+
+    /// OpenTelemetry's form, as the context of a span in another process.
+    pub(super) fn to_remote(self) -> SpanContext {
+        let (trace_id, span_id) = (TraceId::from(self.trace_id), SpanId::from(self.span_id));
+        SpanContext::new(trace_id, span_id, TraceFlags::new(self.flags), true, TraceState::NONE)
+    }
+
+    /// `None` for OpenTelemetry's invalid context.
+    pub(super) fn from_otel(context: &SpanContext) -> Option<Self> {
+        let trace_id = u128::from_be_bytes(context.trace_id().to_bytes());
+        let span_id = u64::from_be_bytes(context.span_id().to_bytes());
+        Self::from_parts(trace_id, span_id, context.trace_flags().to_u8())
     }
 }
 
@@ -59,30 +128,87 @@ impl fmt::Display for TraceContext {
     }
 }
 
-/// What the rest of the service does with a span's place in its trace.
-pub trait SpanExt {
-    /// Makes the span a child of `parent`. Has to be the first thing done with the span: once it has
-    /// started (an event, a child, `trace_context`) its parent is fixed; a failure is counted.
-    fn continue_from(&self, parent: TraceContext);
-    /// This span's own context; starts the span.
-    fn trace_context(&self) -> Option<TraceContext>;
-    /// Links another span to this one.
-    fn link_to(&self, other: TraceContext);
-    /// Adds a span event; never a log line.
-    fn add_event(&self, name: &'static str, attributes: &[(&'static str, String)]);
+/// Lower-case hex digits as a number; `None` for anything else, or more than 32 of them.
+fn hex(digits: &[u8]) -> Option<u128> {
+    if digits.len() > 32 {
+        return None;
+    }
+    digits.iter().try_fold(0, |number: u128, digit| {
+        let value = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            _ => return None,
+        };
+        Some(number << 4 | u128::from(value))
+    })
 }
 
-impl SpanExt for tracing::Span {
-    fn continue_from(&self, _parent: TraceContext) {
-        todo!()
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    #[test]
+    fn the_recommendations_own_example_is_read() {
+        let context = TraceContext::parse(VALID).unwrap();
+        assert_eq!(context.to_string(), VALID);
+        assert_eq!(context.trace_id(), "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(context.span_id(), "b7ad6b7169203331");
+        assert!(context.sampled());
     }
-    fn trace_context(&self) -> Option<TraceContext> {
-        todo!()
+
+    #[test]
+    fn what_the_recommendation_forbids_is_refused() {
+        for bad in [
+            "",
+            "00",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0g",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what",
+            "00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01what",
+            " 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0é",
+        ] {
+            assert_eq!(TraceContext::parse(bad), None, "{bad}");
+        }
     }
-    fn link_to(&self, _other: TraceContext) {
-        todo!()
+
+    #[test]
+    fn a_later_version_is_read_by_what_is_known_of_it() {
+        let later = "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what-the-future-holds";
+        assert_eq!(TraceContext::parse(later), TraceContext::parse(VALID));
+        assert_eq!(TraceContext::parse(&VALID.replacen("00", "01", 1)), TraceContext::parse(VALID));
+        let flags = VALID.replacen("-01", "-ff", 1);
+        assert_eq!(TraceContext::parse(&flags).map(|context| context.flags), Some(KNOWN_FLAGS));
     }
-    fn add_event(&self, _name: &'static str, _attributes: &[(&'static str, String)]) {
-        todo!()
+
+    proptest! {
+        #[test]
+        fn a_context_survives_header_and_storage(trace_id in 1u128.., span_id in 1u64.., flags in 0u8..4) {
+            let context = TraceContext { trace_id, span_id, flags };
+            prop_assert_eq!(TraceContext::parse(&context.to_string()), Some(context));
+            prop_assert_eq!(TraceContext::from_bytes(&context.to_bytes()), Some(context));
+            prop_assert_eq!(TraceContext::from_otel(&context.to_remote()), Some(context));
+        }
+
+        #[test]
+        fn no_text_and_no_bytes_panic(text in "\\PC*", bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let _ = TraceContext::parse(&text);
+            let _ = TraceContext::from_bytes(&bytes);
+        }
+
+        #[test]
+        fn what_is_read_is_what_is_written(text in "[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}") {
+            if let Some(context) = TraceContext::parse(&text) {
+                prop_assert_eq!(&context.to_string()[2..52], &text[2..52]);
+            }
+        }
     }
 }

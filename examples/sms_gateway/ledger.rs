@@ -1,0 +1,99 @@
+//! What has arrived and how it was answered: the other side of the service's own account.
+
+use axum::http::StatusCode;
+use serde::Serialize;
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::File,
+    io::{self, Write},
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// One arrival, in order.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Arrival {
+    pub id: String,
+    /// Unix milliseconds.
+    pub at: u64,
+}
+
+/// How often one id arrived, and how often it was answered with 2xx.
+#[derive(Default)]
+struct Count {
+    arrived: u32,
+    delivered: u32,
+}
+
+/// The answer of `GET /stats`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stats {
+    pub received: usize,
+    /// Different ids.
+    pub unique: usize,
+    /// Arrivals of an id that had arrived before.
+    pub duplicates: usize,
+    /// Ids that were answered with 2xx.
+    pub delivered: usize,
+    /// Ids that were answered with 2xx more than once: what a patient got twice.
+    pub delivered_twice: usize,
+    /// Answers by status.
+    pub statuses: BTreeMap<u16, usize>,
+}
+
+pub struct Ledger {
+    counts: HashMap<String, Count>,
+    arrivals: Vec<Arrival>,
+    statuses: BTreeMap<u16, usize>,
+    record: Option<File>,
+}
+
+impl Ledger {
+    pub fn new(record: Option<&Path>) -> io::Result<Self> {
+        let open = |path| File::options().create(true).append(true).open(path);
+        Ok(Self {
+            counts: HashMap::new(),
+            arrivals: Vec::new(),
+            statuses: BTreeMap::new(),
+            record: record.map(open).transpose()?,
+        })
+    }
+
+    /// Counts an arrival. The line is with the kernel when this returns, so that it outlives a kill.
+    pub fn arrived(&mut self, id: &str) -> io::Result<()> {
+        if let Some(file) = &mut self.record {
+            file.write_all(format!("{id}\n").as_bytes())?;
+        }
+        self.counts.entry(id.to_owned()).or_default().arrived += 1;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.arrivals.push(Arrival { id: id.to_owned(), at: now.as_millis() as u64 });
+        Ok(())
+    }
+
+    /// Counts an answer; one without an id was to something that was no message.
+    pub fn answered(&mut self, id: Option<&str>, status: StatusCode) {
+        *self.statuses.entry(status.as_u16()).or_default() += 1;
+        if let Some(count) = id.filter(|_| status.is_success()).and_then(|id| self.counts.get_mut(id)) {
+            count.delivered += 1;
+        }
+    }
+
+    pub fn stats(&self) -> Stats {
+        let having = |most: u32| self.counts.values().filter(|count| count.delivered > most).count();
+        Stats {
+            received: self.arrivals.len(),
+            unique: self.counts.len(),
+            duplicates: self.arrivals.len() - self.counts.len(),
+            delivered: having(0),
+            delivered_twice: having(1),
+            statuses: self.statuses.clone(),
+        }
+    }
+
+    /// Arrivals from the `after`-th on, at most `most` of them.
+    pub fn since(&self, after: usize, most: usize) -> Vec<Arrival> {
+        self.arrivals.iter().skip(after).take(most).cloned().collect()
+    }
+}

@@ -1,0 +1,160 @@
+//! The composition root: the only file that knows both halves.
+
+use crate::{
+    config::Config,
+    notify::{self, Notify},
+    platform::{
+        admin::{Admin, Pages, Version},
+        health::{Check, Health},
+        http::{self, Stack},
+        queue::Queue,
+        shutdown::{Shutdown, watch_signals},
+        store::{Store, config::StoreUrl},
+        task::Tasks,
+        telemetry::{self, Service, Telemetry},
+    },
+};
+use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
+
+const FAILURE: u8 = 70;
+/// For the last spans and lines, once everything else has ended.
+const FLUSH: Duration = Duration::from_secs(2);
+/// A write waits this long for its turn at most, and less where handlers have less time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Runs the service until it is told to stop: 0 after a clean stop, 70 otherwise.
+pub fn run(config: Config) -> ExitCode {
+    let service = Service { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
+    let telemetry = match telemetry::init(&config.telemetry, service) {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            // Lines are what could not be started.
+            let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{error}\n"));
+            return ExitCode::from(FAILURE);
+        }
+    };
+    let ended =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::from).and_then(
+            |runtime| {
+                let ended = runtime.block_on(serve(config, &telemetry));
+                // What still runs after a shutdown that was cut short is not waited for.
+                runtime.shutdown_background();
+                ended
+            },
+        );
+    match &ended {
+        Ok(()) => tracing::info!("stopped"),
+        Err(error) => tracing::error!(error = %error, "stopped"),
+    }
+    telemetry.shutdown(FLUSH);
+    if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) }
+}
+
+/// Binds every port, opens the store, then serves until the shutdown's end.
+async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    http::raise_open_files();
+    let (health, shutdown) = (Health::default(), Shutdown::default());
+    let tasks = Tasks::new(shutdown.clone());
+    tasks.spawn("signals", watch_signals(shutdown.clone())?);
+    let listener = http::bind(config.http.listen).await?;
+    let admin = Admin::start(&config.admin, pages(&health, telemetry))?;
+    let (http_address, admin_address) = (listener.local_addr()?, admin.address());
+
+    let store = open_store(&config)?;
+    tasks.spawn_essential("store", follow_store(store.clone(), health.check("store")));
+    let check = health.check("queue");
+    let notify = Notify::new(&config.notify, store.clone(), config.queue.workers)?;
+    let handler = notify.deliverer();
+    let queue = Queue::open(store.clone(), config.queue.clone(), notify::CHANNELS, handler).await?;
+    let measured = queue.clone();
+    telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
+    tasks.spawn_essential("dispatcher", queue.start());
+    check.ok();
+
+    let stack = Stack::new(notify.routes(queue.clone()), &config.http)?;
+    let limits = http::Limits {
+        header_timeout: config.http.header_timeout,
+        max_connections: config.http.max_connections,
+    };
+    let proxies = config.limits.clone();
+    let trusted = move |peer| proxies.trusts(peer);
+    let served = http::serve(listener, stack, limits, trusted, shutdown.stop());
+    let (drained, drain) = tokio::sync::oneshot::channel();
+    tasks.spawn_essential("http", async move {
+        served.await;
+        // Nobody waits for it if the shutdown was cut short.
+        let _ = drained.send(());
+    });
+    tracing::info!(http = %http_address, admin = %admin_address, "ready");
+
+    let drained = async {
+        // Requests finish first: a synchronous one still makes its attempt.
+        let _ = drain.await;
+        queue.stop().await;
+        close(store).await;
+    };
+    let ended = shutdown.sequence(&health, config.shutdown.clone(), drained).await;
+    admin.stop();
+    ended?;
+    match shutdown.cause() {
+        Some(crate::platform::shutdown::Cause::Failed { part }) => Err(format!("{part} ended").into()),
+        _ => Ok(()),
+    }
+}
+
+fn pages(health: &Health, telemetry: &Telemetry) -> Pages {
+    let (metrics, filter) = (telemetry.metrics.clone(), telemetry.filter.clone());
+    Pages {
+        health: health.clone(),
+        version: Version {
+            version: env!("CARGO_PKG_VERSION"),
+            platform_version: telemetry::PLATFORM_VERSION,
+            commit: env!("BUILD_COMMIT"),
+            rustc: env!("BUILD_RUSTC"),
+        },
+        metrics: Arc::new(move || metrics.render()),
+        log_filter: Arc::new(move |text| filter.set(text)),
+    }
+}
+
+fn open_store(config: &Config) -> Result<Store, Failure> {
+    let StoreUrl::Sqlite { path, synchronous } = &config.store.url else {
+        return Err("PostgreSQL is not built yet".into());
+    };
+    if !synchronous {
+        tracing::warn!(
+            "the store does not sync: a power cut loses what was acknowledged; for measuring only"
+        );
+    }
+    let patience = PATIENCE.min(config.http.handler_timeout.mul_f32(0.8));
+    let schemas = [crate::platform::queue::SCHEMA, notify::SCHEMA];
+    Ok(Store::open(path, *synchronous, patience, &schemas)?)
+}
+
+/// Tells readiness of the store's word; ends only if the committer has.
+async fn follow_store(store: Store, check: Check) {
+    let mut verdict = store.verdict();
+    loop {
+        match *verdict.borrow_and_update() {
+            Ok(()) => check.ok(),
+            Err(reason) => check.fail(reason),
+        }
+        if store.has_ended() || verdict.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits for the store's last commit, beside the runtime's workers.
+async fn close(store: Store) {
+    let span = tracing::Span::current();
+    #[expect(clippy::disallowed_methods, reason = "it enters the span itself")]
+    let closing = tokio::task::spawn_blocking(move || span.in_scope(|| store.close()));
+    // A panic was logged by the panic hook.
+    let _ = closing.await;
+}

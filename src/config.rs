@@ -1,0 +1,215 @@
+//! The whole configuration, and what only holds between several concerns.
+
+use crate::{
+    notify::config::NotifyConfig,
+    platform::{
+        admin::config::AdminConfig,
+        auth::config::AuthConfig,
+        config::{Faults, Reader, Sources},
+        grpc::config::GrpcConfig,
+        http::config::HttpConfig,
+        limits::config::LimitsConfig,
+        queue::config::QueueConfig,
+        shutdown::config::ShutdownConfig,
+        store::config::StoreConfig,
+        telemetry::TelemetryConfig,
+    },
+};
+use std::net::SocketAddr;
+
+/// The service's configuration, valid as a whole.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub http: HttpConfig,
+    pub grpc: GrpcConfig,
+    pub admin: AdminConfig,
+    pub store: StoreConfig,
+    pub queue: QueueConfig,
+    pub notify: NotifyConfig,
+    pub limits: LimitsConfig,
+    pub auth: AuthConfig,
+    pub shutdown: ShutdownConfig,
+    pub telemetry: TelemetryConfig,
+    /// Keys that were set though nothing obeys them yet: named once at start.
+    pub unbuilt: Vec<&'static str>,
+}
+
+impl Config {
+    /// Reads the configuration, and gives it as a commented TOML document as well, without secrets.
+    ///
+    /// # Errors
+    /// Every fault of every source at once.
+    pub fn load(sources: Sources) -> Result<(Self, String), Faults> {
+        let mut reader = Reader::new(sources);
+        let config = Self::read(&mut reader);
+        reader.finish().map(|document| (config, document))
+    }
+
+    /// The configuration of these values alone; see [`Reader::for_tests`].
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn for_tests(values: &[(&str, &str)]) -> Result<Self, Faults> {
+        let mut reader = Reader::for_tests(values);
+        let config = Self::read(&mut reader);
+        reader.finish().map(|_document| config)
+    }
+
+    /// What an operator is warned of once at start.
+    pub fn warnings(&self) -> Vec<String> {
+        let unbuilt = (!self.unbuilt.is_empty())
+            .then(|| format!("set, but not built yet and without effect: {}", self.unbuilt.join(", ")));
+        let in_clear = (!is_loopback(self.admin.listen)).then(|| {
+            "admin.listen is not a loopback address and serves no TLS: TLS must end in front of it".to_owned()
+        });
+        unbuilt.into_iter().chain(in_clear).collect()
+    }
+
+    /// Reads every key; faults stay in the reader.
+    pub fn read(reader: &mut Reader) -> Self {
+        let http = HttpConfig::read(reader);
+        let mut config = Self {
+            grpc: GrpcConfig::read(reader),
+            admin: AdminConfig::read(reader),
+            store: StoreConfig::read(reader),
+            queue: QueueConfig::read(reader),
+            notify: NotifyConfig::read(reader, http.handler_timeout),
+            limits: LimitsConfig::read(reader),
+            auth: AuthConfig::read(reader),
+            shutdown: ShutdownConfig::read(reader),
+            telemetry: TelemetryConfig::read(reader),
+            http,
+            unbuilt: Vec::new(),
+        };
+        config.check_listeners(reader);
+        config.unbuilt = reader.unbuilt();
+        config
+    }
+
+    fn check_listeners(&self, reader: &mut Reader) {
+        let (http, grpc, admin) = (self.http.listen, self.grpc.listen, self.admin.listen);
+        let pairs = [
+            ("grpc.listen", grpc, "http.listen", http),
+            ("admin.listen", admin, "http.listen", http),
+            ("admin.listen", admin, "grpc.listen", grpc),
+        ];
+        for (key, address, other_key, other) in pairs {
+            if collide(address, other) {
+                reader.fault(key, format!("is the address of {other_key} too; give each a port of its own"));
+            }
+        }
+        for (key, address) in [("http.listen", http), ("grpc.listen", grpc)] {
+            if !is_loopback(address) {
+                let fault =
+                    "must be a loopback address: others need API keys, and checking them is not built yet";
+                reader.fault(key, fault.to_owned());
+            }
+        }
+    }
+}
+
+/// Whether both can't be bound at once. A dual-stack `[::]` takes the port of IPv4 as well.
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let overlap = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0 && a.port() == b.port() && overlap
+}
+
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{notify::config::ProviderConfig, platform::queue::config::OnUnknown};
+    use proptest::prelude::*;
+
+    fn faults(values: &[(&str, &str)]) -> Vec<String> {
+        let faults = Config::for_tests(values).err().map(|faults| faults.to_string()).unwrap_or_default();
+        faults.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_warn_of_nothing() {
+        assert_eq!(Config::for_tests(&[]).unwrap().warnings(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn two_listeners_never_share_an_address() {
+        let shared = "127.0.0.1:7000";
+        assert_eq!(faults(&[("http.listen", shared), ("grpc.listen", shared)]).len(), 1);
+        assert_eq!(faults(&[("http.listen", shared), ("admin.listen", "0.0.0.0:7000")]).len(), 1);
+        assert_eq!(faults(&[("http.listen", shared), ("admin.listen", "[::]:7000")]).len(), 1);
+        assert_eq!(faults(&[("http.listen", shared), ("admin.listen", "[::1]:7000")]).len(), 0);
+        let any = "127.0.0.1:0";
+        assert_eq!(faults(&[("http.listen", any), ("grpc.listen", any), ("admin.listen", any)]).len(), 0);
+    }
+
+    #[test]
+    fn only_the_admin_listener_may_leave_loopback_and_it_warns() {
+        assert_eq!(faults(&[("http.listen", "0.0.0.0:1"), ("grpc.listen", "[::]:2")]).len(), 2);
+        assert_eq!(faults(&[("http.listen", "192.0.2.1:1"), ("auth.api_keys_file", "keys")]).len(), 1);
+        assert_eq!(faults(&[("http.listen", "[::ffff:127.0.0.1]:1"), ("grpc.listen", "[::1]:2")]).len(), 0);
+        let config = Config::for_tests(&[("admin.listen", "0.0.0.0:9464")]).unwrap();
+        assert!(config.warnings().concat().contains("TLS must end in front"));
+    }
+
+    #[test]
+    fn keys_without_effect_are_named_once() {
+        let set = [
+            ("limits.max_clients", "5"),
+            ("grpc.listen", "127.0.0.1:1"),
+            ("limits.trusted_proxies", "10.0.0.0/8"),
+        ];
+        let config = Config::for_tests(&set).unwrap();
+        assert_eq!(config.unbuilt, ["grpc.listen", "limits.max_clients"]);
+        assert_eq!(config.warnings().len(), 1);
+        let trusts = |peer: &str| config.limits.trusts(peer.parse().unwrap());
+        assert!(trusts("10.1.2.3") && trusts("::ffff:10.1.2.3") && !trusts("127.0.0.1"));
+    }
+
+    #[test]
+    fn a_gateway_may_not_take_longer_than_the_call_that_waits_for_it() {
+        let http =
+            [("sms.provider", "http"), ("sms.http.url", "http://127.0.0.1:1/"), ("retry.on_unknown", "hold")];
+        let config = Config::for_tests(&http).unwrap();
+        assert!(matches!(config.notify.sms.provider, ProviderConfig::Http { .. }));
+        assert!(matches!(config.notify.push.provider, ProviderConfig::Console));
+        assert_eq!(config.queue.retry.on_unknown, OnUnknown::Hold);
+        assert_eq!(faults(&[&http[..], &[("sms.http.timeout", "30s")]].concat()).len(), 1);
+    }
+
+    #[test]
+    fn a_key_in_a_gateways_address_is_never_shown() {
+        let http =
+            [("push.provider", "http"), ("push.http.url", "https://gateway.example/canary?key=canary")];
+        let shown = format!("{:?}", Config::for_tests(&http).unwrap());
+        assert!(shown.contains("https://gateway.example") && !shown.contains("canary"), "{shown}");
+    }
+
+    #[test]
+    fn every_number_has_bounds_and_its_fault_tells_them() {
+        let cases = [
+            ("http.max_connections", "0", "1 to 1000000"),
+            ("queue.workers", "10001", "1 to 10000"),
+            ("limits.per_client.rate", "1000001", "1 to 1000000"),
+            ("retry.max_delay", "25h", "1ms to 24h"),
+            ("shutdown.drain_deadline", "0s", "100ms to 1h"),
+        ];
+        for (key, text, bounds) in cases {
+            let faults = faults(&[(key, text)]);
+            assert!(faults.iter().any(|fault| fault.contains(bounds)), "{key}: {faults:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_values_panic_and_each_fault_is_one_line(
+            keys in proptest::collection::vec("[a-z]{1,4}(\\.[a-z_]{0,4}){0,3}|http.listen|store.url|limits|queue.workers", 0..6),
+            text in "[\\s\\S]*",
+        ) {
+            let values: Vec<_> = keys.iter().map(|key| (key.as_str(), text.as_str())).collect();
+            prop_assert!(faults(&values).iter().all(|fault| fault.contains(": ")));
+        }
+    }
+}

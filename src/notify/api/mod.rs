@@ -1,0 +1,75 @@
+//! The domain's HTTP API: which routes there are. What each does stands in the file of its resource.
+
+mod accept;
+mod answer;
+mod dead_letters;
+mod fields;
+mod notifications;
+mod path;
+mod patients;
+mod problems;
+mod submission;
+mod view;
+
+use super::{
+    deliver::Providers,
+    metrics::{Metrics, Refusal},
+    model::Channel,
+    patients::Directory,
+};
+use crate::platform::{
+    http::{Problem, Routes},
+    queue::Queue,
+};
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::Value;
+use std::sync::Arc;
+
+const NOTIFICATION: &str = "/api/v1/notifications/{id}";
+const PATIENT: &str = "/api/v1/patients/{patientId}";
+
+/// What the handlers work with.
+pub struct Api {
+    pub queue: Queue,
+    pub directory: Directory,
+    pub providers: Arc<Providers>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Api {
+    fn needs_contact(&self, channel: Channel) -> bool {
+        self.providers.of(channel).needs_contact()
+    }
+
+    /// Counts a refusal, and gives its problem on.
+    fn refuse(&self, reason: Refusal, problem: Problem) -> Problem {
+        self.metrics.refused(reason);
+        problem
+    }
+}
+
+fn json_response(status: StatusCode, body: &Value) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    (status, [(header::CONTENT_TYPE, json)], body.to_string()).into_response()
+}
+
+/// All routes of the domain.
+pub fn routes(api: Api) -> Routes {
+    Routes::new()
+        .post(accept::Route::SmsLater.template(), accept::sms_later)
+        .post(accept::Route::SmsNow.template(), accept::sms_now)
+        .post(accept::Route::PushLater.template(), accept::push_later)
+        .post(accept::Route::PushNow.template(), accept::push_now)
+        .get(NOTIFICATION, notifications::show)
+        .delete(NOTIFICATION, notifications::cancel)
+        .post("/api/v1/notifications/{id}/resolve", notifications::resolve)
+        .get("/api/v1/dead-letters", dead_letters::list)
+        .post("/api/v1/dead-letters/{id}/replay", dead_letters::replay)
+        .put(PATIENT, patients::put)
+        .get(PATIENT, patients::get)
+        .delete(PATIENT, patients::delete)
+        .with_state(Arc::new(api))
+}

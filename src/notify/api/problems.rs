@@ -1,0 +1,79 @@
+//! The domain's refusals as problems: what each means to the caller.
+
+use crate::{
+    notify::model::Channel,
+    platform::{
+        http::{Fault, Problem},
+        queue::Refused,
+        store::{StoreError, WriteError},
+    },
+};
+use axum::http::StatusCode;
+use std::time::Duration;
+
+/// How soon a store that was away is worth asking again.
+const STORE_RETRY: Duration = Duration::from_secs(5);
+
+pub fn no_such_notification() -> Problem {
+    Problem::not_found("There is no notification of this id.")
+}
+
+pub fn no_contact(channel: Channel) -> Problem {
+    let missing = match channel {
+        Channel::Sms => "the directory has no phone of this patient",
+        Channel::Push => "the directory has no push token of this patient",
+    };
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no-contact", "The patient cannot be reached")
+        .detail("Put a contact of the patient into the directory first.")
+        .errors(vec![Fault { pointer: "/patientId".to_owned(), detail: missing.to_owned() }])
+}
+
+/// The first use of the key is still being delivered.
+pub fn in_flight() -> Problem {
+    Problem::conflict("in-flight", "A request with this Idempotency-Key is still being delivered.")
+        .retry_after(Duration::from_secs(1))
+}
+
+pub fn refused(refused: &Refused) -> Problem {
+    match refused {
+        Refused::BacklogFull { retry_after } => {
+            Problem::unavailable("backlog-full", "Too many notifications are waiting; nothing was stored.")
+                .retry_after(*retry_after)
+        }
+        Refused::KeyReused => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "idempotency-key-reused",
+            "The key was used before",
+        )
+        .detail("The Idempotency-Key was used within 24 hours for another body."),
+        Refused::StoreUnavailable => store_unavailable(),
+        Refused::CommitUnknown => commit_unknown(),
+    }
+}
+
+pub fn unread(error: &StoreError) -> Problem {
+    match error {
+        StoreError::Unavailable(_) => store_unavailable(),
+        StoreError::Statement(_) => Problem::internal(),
+    }
+}
+
+pub fn unwritten(error: &WriteError) -> Problem {
+    match error {
+        WriteError::Refused(error) => unread(error),
+        WriteError::CommitUnknown(_) => commit_unknown(),
+    }
+}
+
+fn store_unavailable() -> Problem {
+    Problem::unavailable("store-unavailable", "The store cannot be used now; nothing was stored.")
+        .retry_after(STORE_RETRY)
+}
+
+fn commit_unknown() -> Problem {
+    Problem::unavailable(
+        "commit-unknown",
+        "The store vanished during the commit: it may have been stored. Repeating with the same Idempotency-Key is safe.",
+    )
+    .retry_after(STORE_RETRY)
+}

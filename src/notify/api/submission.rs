@@ -1,0 +1,71 @@
+//! Reading the body of a POST that makes a notification, and turning it into jobs' payloads.
+
+use crate::{
+    notify::{
+        model::{Channel, Contact, Message, PatientId, Schedule, ScheduleFault, Title},
+        payload::Payload,
+    },
+    platform::{
+        http::{JsonBody, Problem},
+        queue::Priority,
+    },
+};
+
+/// A body that was understood.
+pub struct Wanted {
+    pub patient: PatientId,
+    /// There for push, and only there.
+    title: Option<Title>,
+    message: Message,
+    pub priority: Priority,
+    pub schedule: Schedule,
+}
+
+impl Wanted {
+    /// `at_once`: the caller waits, so there is nothing to plan. `now` in Unix milliseconds.
+    pub fn read(body: &JsonBody, channel: Channel, at_once: bool, now: i64) -> Result<Self, Problem> {
+        let mut fields = body.fields()?;
+        let patient = fields.required("patientId");
+        let title = (channel == Channel::Push).then(|| fields.required("title"));
+        let message = fields.required("message");
+        let (mut priority, mut send_at, mut not_after) = (None, None, None);
+        if !at_once {
+            priority = fields.optional("priority");
+            send_at = fields.optional("sendAt");
+            not_after = fields.optional("notAfter");
+        }
+        let schedule = Schedule::new(now, send_at, not_after)
+            .map_err(|fault| {
+                let field = match fault {
+                    ScheduleFault::SendAtTooFar => "sendAt",
+                    ScheduleFault::EndsTooSoon => "notAfter",
+                };
+                fields.fault(field, fault.to_string());
+            })
+            .ok();
+        let (patient, message, schedule) = fields.finish_with((patient, message, schedule))?;
+        let priority = priority.unwrap_or(Priority::Normal);
+        Ok(Self { patient, title: title.flatten(), message, priority, schedule })
+    }
+
+    /// One payload for a job, each as it is stored: an SMS is one job, a push one for each device.
+    ///
+    /// `contact` is there where it was looked up; `None` inside it means that the patient has none.
+    /// Without a device there is one job for a provider that needs none, and nothing for another.
+    pub fn payloads(self, contact: Option<Contact>, needs_contact: bool) -> Vec<Vec<u8>> {
+        let Self { patient, title, message, .. } = self;
+        let contact = contact.unwrap_or_default();
+        let Some(title) = title else {
+            let reachable = contact.phone.is_some() || !needs_contact;
+            return if reachable { vec![Payload::Sms { patient, message }.encode()] } else { Vec::new() };
+        };
+        let push = |device| {
+            let (patient, title, message) = (patient.clone(), title.clone(), message.clone());
+            Payload::Push { patient, title, message, device }.encode()
+        };
+        if contact.push_tokens.is_empty() && !needs_contact {
+            return vec![push(None)];
+        }
+        contact.push_tokens.into_iter().map(|device| push(Some(device))).collect()
+    }
+}

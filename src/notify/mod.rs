@@ -1,0 +1,68 @@
+//! The sample domain: notifications to patients by SMS and push.
+//!
+//! A fork deletes this room. What it stands on (HTTP, queue, store, telemetry) is the platform's; here
+//! stands what a notification is ([`model`]), who may be written to, and by which gateway.
+
+mod api;
+pub mod config;
+mod deliver;
+mod metrics;
+pub mod model;
+mod patients;
+mod payload;
+mod providers;
+mod store;
+
+pub use deliver::Deliverer;
+pub use providers::BuildError;
+pub use store::SCHEMA;
+
+use crate::platform::{http::Routes, queue::Queue, store::Store};
+use api::Api;
+use config::NotifyConfig;
+use deliver::Providers;
+use metrics::Metrics;
+use model::Channel;
+use patients::Directory;
+use providers::Provider;
+use std::sync::Arc;
+
+/// The labels under which the queue knows the channels.
+pub const CHANNELS: &[&str] = &[Channel::Sms.as_str(), Channel::Push.as_str()];
+
+/// The domain, ready to be put between queue and HTTP.
+pub struct Notify {
+    directory: Directory,
+    providers: Arc<Providers>,
+    metrics: Arc<Metrics>,
+}
+
+impl Notify {
+    /// `workers`: deliveries in flight at once. Metrics have to be recorded by now, and the store to have
+    /// [`SCHEMA`].
+    ///
+    /// # Errors
+    /// A gateway's client can't be made.
+    pub fn new(config: &NotifyConfig, store: Store, workers: usize) -> Result<Self, BuildError> {
+        let sms = Provider::new(&config.sms.provider, workers)?;
+        let push = Provider::new(&config.push.provider, workers)?;
+        let metrics = Metrics::new(&[(Channel::Sms, sms.name()), (Channel::Push, push.name())]);
+        Ok(Self {
+            directory: Directory::new(store),
+            providers: Arc::new(Providers { sms, push }),
+            metrics: Arc::new(metrics),
+        })
+    }
+
+    /// What the queue's workers call.
+    pub fn deliverer(&self) -> Arc<Deliverer> {
+        let metrics = Arc::clone(&self.metrics);
+        Arc::new(Deliverer::new(self.directory.clone(), Arc::clone(&self.providers), metrics))
+    }
+
+    /// What HTTP serves, over the queue that was opened with [`Self::deliverer`].
+    pub fn routes(&self, queue: Queue) -> Routes {
+        let (providers, metrics) = (Arc::clone(&self.providers), Arc::clone(&self.metrics));
+        api::routes(Api { queue, directory: self.directory.clone(), providers, metrics })
+    }
+}

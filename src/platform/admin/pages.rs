@@ -1,0 +1,126 @@
+//! What the admin listener answers. It has no metrics, spans or lines of its own: probes and scrapes are
+//! nobody's traffic.
+
+use crate::platform::{
+    health::Health,
+    http::{Peer, Problem, Service, read_body},
+    task,
+};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use hyper::body::Incoming;
+use serde::Serialize;
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+/// The text of a log filter, in bytes.
+const LARGEST_FILTER: usize = 4096;
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// What runs here: `/version`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Version {
+    pub version: &'static str,
+    pub platform_version: &'static str,
+    pub commit: &'static str,
+    pub rustc: &'static str,
+}
+
+/// Renders a page.
+pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
+/// Sets a filter, or says what is wrong with its text.
+pub type SetFilter = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
+
+/// Where the pages come from. Cheap to clone.
+#[derive(Clone)]
+pub struct Pages {
+    pub health: Health,
+    pub version: Version,
+    /// Renders the metrics in Prometheus' text format; called where blocking is allowed.
+    pub metrics: Render,
+    /// Sets the log filter.
+    pub log_filter: SetFilter,
+}
+
+impl Pages {
+    /// The pages as they are served on this listener.
+    pub(super) fn on(self, loopback: bool) -> Served {
+        Served { pages: self, loopback }
+    }
+}
+
+/// The pages of one listener.
+#[derive(Clone)]
+pub(super) struct Served {
+    pages: Pages,
+    /// Whether only this machine reaches it: what changes the service is not for others.
+    loopback: bool,
+}
+
+impl Service for Served {
+    async fn call(&self, request: Request<Incoming>, _peer: Peer) -> Result<Response, Infallible> {
+        let get = matches!(*request.method(), Method::GET | Method::HEAD);
+        let put = request.method() == Method::PUT;
+        let response = match request.uri().path() {
+            "/livez" if get => "ok\n".into_response(),
+            "/readyz" if get => self.readyz(),
+            "/version" if get => json(StatusCode::OK, &self.pages.version),
+            "/metrics" if get => self.metrics().await,
+            "/log-filter" if put => {
+                self.log_filter(request).await.unwrap_or_else(IntoResponse::into_response)
+            }
+            "/livez" | "/readyz" | "/version" | "/metrics" => not_allowed("GET, HEAD"),
+            "/log-filter" => not_allowed("PUT"),
+            _ => Problem::not_found("Nothing is served at this path.").into_response(),
+        };
+        Ok(response)
+    }
+}
+
+impl Served {
+    fn readyz(&self) -> Response {
+        let readiness = self.pages.health.readiness();
+        let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        json(status, &readiness)
+    }
+
+    async fn metrics(&self) -> Response {
+        const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+        let render = Arc::clone(&self.pages.metrics);
+        // Off this thread: a big registry takes long to render, and probes are not to wait for it.
+        let rendered = task::spawn_blocking(move || render());
+        match rendered.await {
+            Ok(text) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),
+            Err(_) => Problem::internal().into_response(),
+        }
+    }
+
+    async fn log_filter(&self, request: Request<Incoming>) -> Result<Response, Problem> {
+        if !self.loopback {
+            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden")
+                .detail("Changes are taken on a loopback address alone."));
+        }
+        let (parts, body) = request.into_parts();
+        let filter = read_body(&parts.headers, body, LARGEST_FILTER, BODY_TIME).await?;
+        let filter =
+            std::str::from_utf8(&filter).map_err(|_| Problem::bad_request("A filter is UTF-8 text."))?;
+        (self.pages.log_filter)(filter.trim()).map_err(Problem::bad_request)?;
+        tracing::info!("log filter changed");
+        Ok(StatusCode::NO_CONTENT.into_response())
+    }
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response {
+    const JSON: HeaderValue = HeaderValue::from_static("application/json");
+    match serde_json::to_vec(value) {
+        Ok(body) => (status, [(header::CONTENT_TYPE, JSON)], body).into_response(),
+        Err(_) => Problem::internal().into_response(),
+    }
+}
+
+fn not_allowed(allow: &'static str) -> Response {
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed");
+    let mut response = problem.into_response();
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+    response
+}

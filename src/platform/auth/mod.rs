@@ -1,0 +1,3 @@
+//! Who may call: so far only its settings.
+
+pub mod config;

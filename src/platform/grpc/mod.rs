@@ -1,0 +1,3 @@
+//! gRPC: so far only its settings.
+
+pub mod config;

@@ -1,0 +1,123 @@
+//! Whether the service is ready, as named checks with cached verdicts. Whoever owns a part tells its
+//! verdict here when it changes; asking never goes to the part itself.
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use std::{borrow::Cow, sync::Arc};
+
+/// The registry of checks. Cheap to clone; ready if every check is, and until [`Self::not_ready`].
+#[derive(Clone, Default)]
+pub struct Health(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    checks: Vec<Verdict>,
+    /// Why the whole service is not ready, whatever its checks say.
+    overruled: Option<&'static str>,
+}
+
+/// One check's cached verdict, as `/readyz` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    pub name: &'static str,
+    pub ok: bool,
+    /// From code and configuration alone, never from a request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Cow<'static, str>>,
+}
+
+/// All verdicts at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    pub ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    pub checks: Vec<Verdict>,
+}
+
+impl Health {
+    /// Registers a check, which fails as `starting` until it first says otherwise.
+    pub fn check(&self, name: &'static str) -> Check {
+        let mut state = self.0.lock();
+        state.checks.push(Verdict { name, ok: false, reason: Some(Cow::Borrowed("starting")) });
+        Check { name, at: state.checks.len() - 1, health: self.clone() }
+    }
+
+    /// Makes the service not ready for good, as its shutdown does.
+    pub fn not_ready(&self, reason: &'static str) {
+        self.0.lock().overruled = Some(reason);
+    }
+
+    /// The verdicts now.
+    pub fn readiness(&self) -> Readiness {
+        let state = self.0.lock();
+        Readiness {
+            ready: state.overruled.is_none() && state.checks.iter().all(|check| check.ok),
+            reason: state.overruled,
+            checks: state.checks.clone(),
+        }
+    }
+}
+
+/// One part's handle on its own verdict. Cheap to clone and to call.
+#[derive(Clone)]
+pub struct Check {
+    name: &'static str,
+    at: usize,
+    health: Health,
+}
+
+impl Check {
+    /// The part works.
+    pub fn ok(&self) {
+        if self.tell(true, None) {
+            tracing::info!(check = self.name, "check passes");
+        }
+    }
+
+    /// The part does not work, and why.
+    pub fn fail(&self, reason: impl Into<Cow<'static, str>>) {
+        if self.tell(false, Some(reason.into())) {
+            tracing::warn!(check = self.name, "check fails");
+        }
+    }
+
+    /// Whether the verdict changed: only a change is worth a line.
+    fn tell(&self, ok: bool, reason: Option<Cow<'static, str>>) -> bool {
+        let mut state = self.health.0.lock();
+        let Some(verdict) = state.checks.get_mut(self.at) else { return false };
+        let changed = verdict.ok != ok;
+        verdict.ok = ok;
+        verdict.reason = reason;
+        changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_ready_when_every_check_has_passed() {
+        let health = Health::default();
+        let (store, queue) = (health.check("store"), health.check("queue"));
+        assert!(!health.readiness().ready);
+        store.ok();
+        assert_eq!(health.readiness().checks[1].reason.as_deref(), Some("starting"));
+        queue.ok();
+        assert!(health.readiness().ready);
+        store.fail("the disk is full");
+        let readiness = health.readiness();
+        assert!(!readiness.ready);
+        assert_eq!(readiness.checks[0].reason.as_deref(), Some("the disk is full"));
+    }
+
+    #[test]
+    fn no_check_can_overrule_a_shutdown() {
+        let health = Health::default();
+        health.not_ready("shutting down");
+        health.check("store").ok();
+        assert!(!health.readiness().ready);
+        assert_eq!(health.readiness().reason, Some("shutting down"));
+    }
+}

@@ -1,0 +1,28 @@
+//! The public HTTP surface: the accept loop, the ordered layers, problems, and reading requests. What is
+//! offered on it is the domain's.
+
+mod body;
+pub mod config;
+mod endpoint;
+mod extract;
+mod fields;
+mod json;
+mod listen;
+mod observe;
+mod problem;
+mod problems;
+mod routes;
+mod serve;
+mod stack;
+mod timed_io;
+
+pub(in crate::platform) use body::read as read_body;
+pub use config::HttpConfig;
+pub use extract::{IdempotencyHeader, JsonBody};
+pub use fields::{Field, Fields, expected};
+pub use listen::{BindError, bind, raise_open_files};
+pub use observe::ResourceId;
+pub use problem::{Fault, Problem};
+pub use routes::Routes;
+pub use serve::{Limits, Peer, Service, serve};
+pub use stack::Stack;

@@ -1,0 +1,191 @@
+//! The routes that a domain offers, and finding one before its handler runs: the span and the metrics of
+//! a request need its template first. Calling the handler is axum's matter.
+
+use super::{
+    endpoint::{Endpoint, METHODS, index},
+    extract::LARGEST_BODY,
+};
+use axum::{Router, handler::Handler, routing::MethodFilter};
+use http::{HeaderValue, Method};
+
+/// A body's largest size in bytes where a route says nothing else.
+const USUAL_BODY: usize = 64 * 1024;
+
+/// Routes under construction: whole templates (`/api/v1/patients/{patientId}`), a handler for each method.
+pub struct Routes<S = ()> {
+    router: Router<S>,
+    templates: Vec<Template>,
+}
+
+struct Template {
+    path: &'static str,
+    methods: Vec<Method>,
+    largest_body: usize,
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    /// No routes yet.
+    pub fn new() -> Self {
+        Self { router: Router::new(), templates: Vec::new() }
+    }
+
+    /// Serves GET, and HEAD with it.
+    pub fn get<T: 'static>(self, path: &'static str, handler: impl Handler<T, S>) -> Self {
+        self.on(MethodFilter::GET, &[Method::GET, Method::HEAD], path, handler)
+    }
+
+    /// Serves POST.
+    pub fn post<T: 'static>(self, path: &'static str, handler: impl Handler<T, S>) -> Self {
+        self.on(MethodFilter::POST, &[Method::POST], path, handler)
+    }
+
+    /// Serves PUT.
+    pub fn put<T: 'static>(self, path: &'static str, handler: impl Handler<T, S>) -> Self {
+        self.on(MethodFilter::PUT, &[Method::PUT], path, handler)
+    }
+
+    /// Serves DELETE.
+    pub fn delete<T: 'static>(self, path: &'static str, handler: impl Handler<T, S>) -> Self {
+        self.on(MethodFilter::DELETE, &[Method::DELETE], path, handler)
+    }
+
+    /// Lets bodies on `path` be up to `bytes` (at most 1 MiB) instead of 64 KiB.
+    pub fn largest_body(mut self, path: &'static str, bytes: usize) -> Self {
+        self.template(path).largest_body = bytes.min(LARGEST_BODY);
+        self
+    }
+
+    /// These routes and those; a template's methods may come from both.
+    pub fn merge(mut self, other: Self) -> Self {
+        for theirs in other.templates {
+            let ours = self.template(theirs.path);
+            ours.methods.extend(theirs.methods);
+            ours.largest_body = ours.largest_body.max(theirs.largest_body);
+        }
+        self.router = self.router.merge(other.router);
+        self
+    }
+
+    /// Gives the handlers their state.
+    pub fn with_state<S2>(self, state: S) -> Routes<S2> {
+        Routes { router: self.router.with_state(state), templates: self.templates }
+    }
+
+    fn on<T: 'static>(
+        mut self,
+        filter: MethodFilter,
+        methods: &[Method],
+        path: &'static str,
+        handler: impl Handler<T, S>,
+    ) -> Self {
+        self.template(path).methods.extend_from_slice(methods);
+        self.router = self.router.route(path, axum::routing::on(filter, handler));
+        self
+    }
+
+    fn template(&mut self, path: &'static str) -> &mut Template {
+        let at = self.templates.iter().position(|template| template.path == path).unwrap_or_else(|| {
+            self.templates.push(Template { path, methods: Vec::new(), largest_body: USUAL_BODY });
+            self.templates.len() - 1
+        });
+        &mut self.templates[at]
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What stands behind one template.
+pub(super) struct Resource {
+    endpoints: [Endpoint; METHODS.len()],
+    served: Vec<Method>,
+    /// The `Allow` header's value.
+    pub allow: HeaderValue,
+    pub largest_body: usize,
+}
+
+impl Resource {
+    fn new(path: &'static str, served: Vec<Method>, largest_body: usize) -> Self {
+        let mut allowed: Vec<&str> = served.iter().map(Method::as_str).chain(["OPTIONS"]).collect();
+        allowed.sort_unstable();
+        // Method names are visible ASCII.
+        let allow = HeaderValue::from_str(&allowed.join(", ")).unwrap_or(HeaderValue::from_static("OPTIONS"));
+        Self { endpoints: METHODS.map(|method| Endpoint::new(method, path)), served, allow, largest_body }
+    }
+
+    /// What the request is told as, served or not.
+    pub fn endpoint(&self, method: &Method) -> &Endpoint {
+        &self.endpoints[index(method)]
+    }
+
+    /// Whether a handler is there for the method.
+    pub fn serves(&self, method: &Method) -> bool {
+        self.served.contains(method)
+    }
+}
+
+/// The finished routes.
+pub(super) struct Table {
+    found: matchit::Router<Resource>,
+    unmatched: Resource,
+    pub router: Router,
+}
+
+impl Table {
+    /// # Errors
+    /// If two templates stand in each other's way: a defect of whoever wrote them, shown at start.
+    pub fn new(routes: Routes) -> Result<Self, matchit::InsertError> {
+        let mut found = matchit::Router::new();
+        for Template { path, methods, largest_body } in routes.templates {
+            found.insert(path, Resource::new(path, methods, largest_body))?;
+        }
+        Ok(Self { found, unmatched: Resource::new("unmatched", Vec::new(), 0), router: routes.router })
+    }
+
+    /// The resource at a path; `Err` is the one that stands for every unknown path.
+    pub fn find(&self, path: &str) -> Result<&Resource, &Resource> {
+        self.found.at(path).map(|found| found.value).map_err(|_| &self.unmatched)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let routes = Routes::<()>::new()
+            .get("/a/{id}", async || {})
+            .delete("/a/{id}", async || {})
+            .post("/b", async || {})
+            .largest_body("/b", 100);
+        Table::new(routes).unwrap()
+    }
+
+    #[test]
+    fn a_path_is_found_by_its_template_and_unknown_ones_share_one() {
+        let table = table();
+        let found = table.find("/a/some-id").ok().unwrap();
+        assert_eq!(found.endpoint(&Method::GET).name, "GET /a/{id}");
+        let lost = table.find("/a/some-id/more").err().unwrap();
+        assert_eq!(lost.endpoint(&Method::GET).name, "GET unmatched");
+    }
+
+    #[test]
+    fn allow_names_what_is_served() {
+        let table = table();
+        let found = table.find("/a/some-id").ok().unwrap();
+        assert_eq!(found.allow, "DELETE, GET, HEAD, OPTIONS");
+        assert!(found.serves(&Method::HEAD));
+        assert!(!found.serves(&Method::POST));
+    }
+
+    #[test]
+    fn a_route_may_have_a_limit_of_its_own() {
+        let table = table();
+        assert_eq!(table.find("/b").ok().unwrap().largest_body, 100);
+        assert_eq!(table.find("/a/x").ok().unwrap().largest_body, USUAL_BODY);
+    }
+}

@@ -1,0 +1,116 @@
+//! The way of a request through the layers, in order, on one screen.
+
+use super::{
+    HttpConfig, Problem, body,
+    observe::Observed,
+    problems,
+    routes::{Resource, Routes, Table},
+    serve::{Peer, Service},
+};
+use crate::platform::telemetry::names;
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{Method, Request};
+use metrics::Gauge;
+use std::{convert::Infallible, error::Error, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use tokio::time::timeout;
+use tower::Service as _;
+use tracing::Instrument;
+
+/// Everything between a connection and the handlers. Cheap to clone.
+#[derive(Clone)]
+pub struct Stack(Arc<Inner>);
+
+struct Inner {
+    table: Table,
+    body_timeout: Duration,
+    handler_timeout: Duration,
+    in_flight: Gauge,
+}
+
+impl Stack {
+    /// Make it after the metrics recorder is installed: handles are kept.
+    ///
+    /// # Errors
+    /// If two templates stand in each other's way.
+    pub fn new(routes: Routes, config: &HttpConfig) -> Result<Self, matchit::InsertError> {
+        Ok(Self(Arc::new(Inner {
+            table: Table::new(routes)?,
+            body_timeout: config.body_timeout,
+            handler_timeout: config.handler_timeout,
+            in_flight: metrics::gauge!(names::HTTP_REQUESTS_IN_FLIGHT),
+        })))
+    }
+
+    /// Answers one request, through every layer, outermost first.
+    pub async fn answer<B>(&self, request: Request<B>, peer: Peer) -> Response
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
+    {
+        let found = self.0.table.find(request.uri().path());
+        let (Ok(resource) | Err(resource)) = found;
+        // 1. Trace context, span, line, metrics: whatever happens further in is told of here, once.
+        let observed =
+            Observed::begin(resource.endpoint(request.method()), &self.0.in_flight, &request, &peer);
+        // 2. Panics: the panic hook has written the line, inside the span.
+        let caught = AssertUnwindSafe(self.route(found, request, peer)).catch_unwind();
+        let response = caught.map(|answer| answer.unwrap_or_else(|_| Problem::internal().into_response()));
+        let response = response.instrument(observed.span()).await;
+        observed.finish(response)
+    }
+
+    /// 3. Which resource, and whether it serves the method: 404, 405, OPTIONS.
+    async fn route<B>(&self, found: Result<&Resource, &Resource>, request: Request<B>, peer: Peer) -> Response
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
+    {
+        // Load shedding, identity and rate limit have their place here, before anything is read.
+        let (parts, body) = request.into_parts();
+        match found {
+            Ok(resource) if resource.serves(&parts.method) => {
+                // 4. The body's size (413) and time (408).
+                match body::read(&parts.headers, body, resource.largest_body, self.0.body_timeout).await {
+                    Ok(bytes) => self.handle(Request::from_parts(parts, Body::from(bytes)), peer).await,
+                    Err(problem) => problem.into_response(),
+                }
+            }
+            Ok(resource) => {
+                body::refuse(&parts.headers, body).await;
+                if parts.method == Method::OPTIONS {
+                    problems::options(&resource.allow)
+                } else {
+                    problems::method_not_allowed(&resource.allow)
+                }
+            }
+            Err(_) => {
+                body::refuse(&parts.headers, body).await;
+                problems::no_such_route().into_response()
+            }
+        }
+    }
+
+    /// 5. The handler, and its time (503).
+    async fn handle(&self, mut request: Request<Body>, peer: Peer) -> Response {
+        request.extensions_mut().insert(peer);
+        let handler = self.0.table.router.clone().call(request);
+        match timeout(self.0.handler_timeout, handler).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(_) => problems::slow_handler().into_response(),
+        }
+    }
+}
+
+impl Service for Stack {
+    async fn call(
+        &self,
+        request: Request<hyper::body::Incoming>,
+        peer: Peer,
+    ) -> Result<Response, Infallible> {
+        Ok(self.answer(request, peer).await)
+    }
+}

