@@ -1,6 +1,11 @@
 //! The tests of the bench's parts. They stand here because a bench without a harness can't run its own.
 
 #![expect(dead_code, reason = "the parts are compiled without the run that uses the rest of them")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the bench blocks its threads on purpose, and has no spans to lose"
+)]
+#![expect(clippy::expect_used, reason = "the server of the tests is a test's part too")]
 
 mod account;
 mod histogram;
