@@ -6,7 +6,11 @@
 
 #![cfg_attr(
     test,
-    expect(clippy::disallowed_methods, clippy::string_slice, reason = "a test has no span to lose and may end anywhere")
+    expect(
+        clippy::disallowed_methods,
+        clippy::string_slice,
+        reason = "a test has no span to lose and may end anywhere"
+    )
 )]
 
 pub mod app;
