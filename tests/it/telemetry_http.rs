@@ -21,10 +21,12 @@ const LONG: Duration = Duration::from_secs(30);
 /// A call as it came: path, headers, spans.
 type Call = (String, HeaderMap, usize);
 
+type Answer = (StatusCode, Vec<u8>);
+
 /// Answers each call with the next of `answers`, then with 200.
 #[derive(Clone)]
 struct Server {
-    answers: Arc<Mutex<Vec<(StatusCode, Vec<u8>)>>>,
+    answers: Arc<Mutex<Vec<Answer>>>,
     calls: Arc<Mutex<Vec<Call>>>,
 }
 
@@ -42,7 +44,7 @@ async fn export(State(server): State<Server>, uri: Uri, headers: HeaderMap, body
 }
 
 /// Sends ten spans to a collector that answers so (the last first); gives the account and the calls.
-fn exported(answers: Vec<(StatusCode, Vec<u8>)>) -> (Account, Vec<Call>) {
+fn exported(answers: Vec<Answer>) -> (Account, Vec<Call>) {
     let server = Server { answers: Arc::new(Mutex::new(answers)), calls: Arc::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();

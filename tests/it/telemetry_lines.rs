@@ -99,8 +99,8 @@ fn every_line_has_its_trace_id_whatever_filter_sampler_and_export() {
                         error!(target: TARGET, "error");
                     });
                     outer.in_scope(|| {
-                        info_span!(target: "hyper", "a library's")
-                            .in_scope(|| error!(target: "hyper", "library"))
+                        let library = info_span!(target: "hyper", "a library's");
+                        library.in_scope(|| error!(target: "hyper", "library"));
                     });
                     (outer.trace_context().unwrap(), inner.trace_context().unwrap())
                 });

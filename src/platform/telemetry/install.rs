@@ -81,6 +81,7 @@ pub fn init(config: &TelemetryConfig, service: Service) -> Result<Telemetry, Ini
     let metrics = telemetry.metrics.clone();
     thread::Builder::new().name("metrics-upkeep".to_owned()).spawn(move || {
         loop {
+            #[expect(clippy::disallowed_methods, reason = "this thread has nothing else to do")]
             thread::sleep(UPKEEP_INTERVAL);
             metrics.upkeep();
         }
