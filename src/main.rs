@@ -1,4 +1,3 @@
-<<<<<<< HEAD
 //! The command line and the exit codes: 0 clean, 64 bad configuration or usage, 70 anything else.
 //!
 //! Logging is not up yet when the configuration is read, so its faults are plain lines on stderr.
@@ -82,6 +81,3 @@ fn say(mut stream: impl Write, text: &str, code: u8) -> ExitCode {
     let written = writeln!(stream, "{}", text.trim_end());
     ExitCode::from(if written.is_ok() || code != 0 { code } else { FAILURE })
 }
-=======
-fn main() {}
->>>>>>> w/B

@@ -55,7 +55,6 @@ impl Reader {
     }
 
     /// The value of `key` (as `http.listen`); `default` and `meaning` are printed by `--print-config`.
-<<<<<<< HEAD
     pub fn value<T: Parse>(&mut self, key: &'static str, default: &'static str, meaning: &'static str) -> T {
         let entry = self.entry::<T>(key, Some(default), meaning);
         self.take(entry, |_| true).unwrap_or_else(|| built_in(key, default))
@@ -72,15 +71,6 @@ impl Reader {
         let bounds = built_in::<T>(key, range.start())..=built_in::<T>(key, range.end());
         let entry = Entry { range: Some(range), ..self.entry::<T>(key, Some(default), meaning) };
         self.take(entry, |value| bounds.contains(value)).unwrap_or_else(|| built_in(key, default))
-=======
-    pub fn value<T: Parse>(
-        &mut self,
-        _key: &'static str,
-        _default: &'static str,
-        _meaning: &'static str,
-    ) -> T {
-        todo!()
->>>>>>> w/B
     }
 
     /// The value of a key that has no default.

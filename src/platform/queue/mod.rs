@@ -23,13 +23,8 @@ mod worker;
 pub use id::{JobId, NotAnId};
 pub use idempotency::{Answer, IdempotencyKey};
 pub use model::{
-<<<<<<< HEAD
     Attempt, AttemptRecord, DeadLetters, Fact, Handler, Job, JobRecord, Outcome, Priority, Refused, Status,
     Submission, Submitted, Verdict,
-=======
-    Attempt, AttemptRecord, DeadLetters, Fact, Handler, Job, JobId, JobRecord, Outcome, Priority, Refused,
-    Status, Submission, Submitted, Verdict,
->>>>>>> w/B
 };
 pub use schema::SCHEMA;
 
@@ -92,7 +87,6 @@ impl<H: Handler> Deliver for Arc<H> {
     fn attempt<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Attempt> {
         Box::pin(H::attempt(self, job))
     }
-<<<<<<< HEAD
     fn observe(&self, fact: &Fact) {
         H::observe(self, fact);
     }
@@ -152,54 +146,5 @@ impl Queue {
     /// Sets the gauges from one moment's counts.
     pub fn measure(&self) {
         self.inner.metrics.measure(&self.inner.state.lock(), &self.inner.store.ledger());
-=======
-
-    /// Accepts jobs to be delivered later; answers once they are committed. Call inside the PRODUCER
-    /// span: its context is kept in the jobs, and the times waited and committed are recorded on it.
-    pub async fn submit(&self, _submission: Submission) -> Result<Submitted, Refused> {
-        todo!()
-    }
-
-    /// Commits jobs as `sending`, makes one attempt of each and commits its outcome; never retried.
-    /// The caller's leaving cancels nothing. The answer is `Submitted::Finished`.
-    pub async fn deliver_now(&self, _submission: Submission) -> Result<Submitted, Refused> {
-        todo!()
-    }
-
-    /// All jobs of a notification in order, empty if there is none of that id.
-    pub async fn find(&self, _id: JobId) -> Result<Vec<JobRecord>, StoreError> {
-        todo!()
-    }
-
-    /// Cancels the notification's jobs that are `accepted` or `retrying`, and says how many it cancelled
-    /// and what the jobs are afterwards; an empty list if there is no such notification.
-    pub async fn cancel(&self, _id: JobId) -> Result<(usize, Vec<JobRecord>), WriteError> {
-        todo!()
-    }
-
-    /// A page of jobs that are `dead` (or `unknown`), newest first, older than `before`.
-    pub async fn dead_letters(
-        &self,
-        _which: DeadLetters,
-        _before: Option<JobId>,
-        _limit: usize,
-    ) -> Result<Vec<JobRecord>, StoreError> {
-        todo!()
-    }
-
-    /// Queues a dead or unknown job again with its history; `None` if there is no such job, `Err(status)`
-    /// inside if it is in another status.
-    pub async fn replay(&self, _id: JobId) -> Result<Option<Result<(), Status>>, WriteError> {
-        todo!()
-    }
-
-    /// A person's verdict on an `unknown` job (or on every unknown job of a notification); answers as `replay`.
-    pub async fn resolve(
-        &self,
-        _id: JobId,
-        _verdict: Verdict,
-    ) -> Result<Option<Result<(), Status>>, WriteError> {
-        todo!()
->>>>>>> w/B
     }
 }
