@@ -1,6 +1,12 @@
 //! The hermetic tests, in one binary: no network, no root, no other program.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends at what it did not expect"
+)]
+#![expect(clippy::disallowed_methods, reason = "no span is lost here, and another process can't be awaited")]
 
 mod admin;
 mod config;
@@ -11,6 +17,7 @@ mod http_inputs;
 mod http_shutdown;
 mod http_traces;
 mod import_rule;
+mod process;
 mod queue;
 mod source;
 mod support;

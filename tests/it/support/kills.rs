@@ -1,0 +1,119 @@
+//! Kills at random moments under load, and what has to be true of everything that was accepted.
+
+use super::{
+    gateway::Gateway,
+    load::{Accepted, Load},
+    metrics_page::Ledger,
+    service::{Service, Site},
+};
+use rand::Rng;
+use std::{
+    collections::{HashMap, HashSet},
+    thread,
+    time::Duration,
+};
+
+const CLIENTS: usize = 4;
+/// A service lives so long at most between being ready and being killed.
+const LONGEST_LIFE_MS: u64 = 200;
+
+/// A run of kills, and what was seen in it.
+pub struct Kills {
+    pub gateway: Gateway,
+    pub service: Service,
+    pub accepted: Vec<Accepted>,
+    /// Interrupted attempts, as the starts have counted them.
+    pub recovered: u64,
+    sent: u64,
+    kills: usize,
+}
+
+impl Kills {
+    /// Kills so many services, each at a random moment under load, and leaves the next one running until
+    /// its queue is empty.
+    pub fn run(kills: usize, on_unknown: &str) -> Self {
+        let gateway = Gateway::behaving(r#"{"latency":"uniform:1ms,20ms"}"#);
+        let site = Site::sending_to(&gateway).with("APP_RETRY__ON_UNKNOWN", on_unknown);
+        let load = Load::start(CLIENTS);
+        let mut service = site.start_with_patient();
+        let mut recovered = 0;
+        for _ in 0..kills {
+            load.aim(Some(service.http));
+            // Every life accepts something, so that every kill has something to lose.
+            load.until_accepted(load.accepted() + 1);
+            thread::sleep(Duration::from_millis(rand::rng().random_range(0..LONGEST_LIFE_MS)));
+            assert_no_errors(&service);
+            load.aim(None);
+            service.kill();
+            let known = load.accepted();
+            service = site.start();
+            let metrics = service.metrics();
+            recovered += metrics.sum("queue_recovered_jobs_total", &[]);
+            assert_accounted(&metrics.ledger(), known, load.sent());
+        }
+        load.aim(Some(service.http));
+        let (accepted, sent) = load.finish();
+        service.until_drained();
+        assert_no_errors(&service);
+        Self { gateway, service, accepted, recovered, sent, kills }
+    }
+
+    /// Each accepted notification's status by the service's word. Fails if it lost one, or gave it another
+    /// trace than that of the request which was accepted.
+    pub fn statuses(&self) -> HashMap<String, String> {
+        let one = |accepted: &Accepted| {
+            let shown = self.service.notification(&accepted.id);
+            if let Some(trace_id) = &accepted.trace_id {
+                assert_eq!(shown["traceId"], trace_id.as_str(), "{shown}");
+            }
+            (accepted.id.clone(), shown["status"].as_str().unwrap().to_owned())
+        };
+        let share = self.accepted.len().div_ceil(CLIENTS).max(1);
+        thread::scope(|scope| {
+            let parts = self.accepted.chunks(share);
+            let workers: Vec<_> =
+                parts.map(|part| scope.spawn(move || part.iter().map(one).collect::<Vec<_>>())).collect();
+            workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect()
+        })
+    }
+
+    /// How often each id arrived at the gateway.
+    pub fn arrivals(&self) -> HashMap<String, usize> {
+        let mut arrivals = HashMap::new();
+        for id in self.gateway.arrivals() {
+            *arrivals.entry(id).or_default() += 1;
+        }
+        arrivals
+    }
+
+    /// Every id once, the ledger with all of them, and every request at the gateway with its own key.
+    pub fn assert_consistent(&self) {
+        let ids: HashSet<&str> = self.accepted.iter().map(|accepted| accepted.id.as_str()).collect();
+        assert_eq!(ids.len(), self.accepted.len(), "an id was given twice");
+        assert_accounted(&self.service.ledger(), self.accepted.len() as u64, self.sent);
+        // The gateway refuses a message whose Idempotency-Key is not its id.
+        let statuses = &self.gateway.stats()["statuses"];
+        assert!(statuses.as_object().unwrap().keys().all(|status| status == "200"), "{statuses}");
+    }
+
+    /// The figures in a line, for whoever reads the tests' output.
+    pub fn print(&self, lost: usize, twice: usize) {
+        let (kills, accepted, recovered) = (self.kills, self.accepted.len(), self.recovered);
+        println!(
+            "kills: {kills}, accepted: {accepted}, lost: {lost}, arrived twice: {twice}, recovered: {recovered}"
+        );
+    }
+}
+
+/// The ledger is exact, has everything that a client knows to be accepted, and nothing that none has sent.
+fn assert_accounted(ledger: &Ledger, known: u64, sent: u64) {
+    ledger.assert_exact();
+    let accepted = ledger.of("accepted");
+    assert!((known..=sent).contains(&accepted), "{known} known, {sent} sent: {ledger:?}");
+}
+
+fn assert_no_errors(service: &Service) {
+    let output = service.output();
+    let errors: Vec<&str> = output.lines().filter(|line| line.contains(r#""level":"ERROR""#)).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
