@@ -4,6 +4,15 @@
 //! ([`notify`]) is what a fork deletes, and the platform never names the domain. `app` is the
 //! only room that knows both.
 
+#![cfg_attr(
+    test,
+    expect(
+        clippy::disallowed_methods,
+        clippy::string_slice,
+        reason = "a test has no span to lose and may end anywhere"
+    )
+)]
+
 pub mod app;
 pub mod config;
 pub mod notify;

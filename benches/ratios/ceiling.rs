@@ -16,6 +16,8 @@ const BATCH: u32 = 512;
 const RECORD: usize = 300;
 /// Calls in flight: the service's default number of workers.
 const CALLERS: usize = 32;
+/// The service's default time for one attempt.
+const CALL: Duration = Duration::from_secs(5);
 
 /// Jobs a second that plain SQLite (WAL, `synchronous=FULL`) begins and completes, both in batches of 512 by the
 /// row's own number, each batch a commit.
@@ -58,7 +60,7 @@ pub fn begin_and_complete(folder: &Path, jobs: u64) -> Result<f64> {
 /// When the gateway fails.
 pub fn calls(gateway: SocketAddr, time: Duration) -> Result<f64> {
     Builder::new_multi_thread().enable_all().build()?.block_on(async {
-        let client = reqwest::Client::new();
+        let client = reqwest::Client::builder().no_proxy().timeout(CALL).build()?;
         let started = Instant::now();
         let callers: Vec<_> =
             (0..CALLERS).map(|_| tokio::spawn(call_until(client.clone(), gateway, started + time))).collect();

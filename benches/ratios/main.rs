@@ -3,6 +3,16 @@
 //! This file is the way through a run; what is measured stands in `scenarios`, the load generator in `load`.
 //! See `cargo bench --bench ratios -- --help`.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command for a terminal: the report and its progress"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the bench blocks its one thread on purpose, and has no spans to lose"
+)]
+
 mod account;
 mod bench;
 mod ceiling;

@@ -25,8 +25,8 @@ pub enum Verdict {
     Missed,
     /// There is no goal.
     Told,
-    /// Measured beside foreign load, so not judged.
-    Disturbed,
+    /// Measured beside foreign load, or in too small a way.
+    NotJudged,
     NotMeasured,
 }
 
@@ -38,7 +38,7 @@ pub struct Row {
     pub goal: Goal,
     /// The figure, or why there is none.
     pub measured: std::result::Result<f64, String>,
-    /// Whether a part was measured beside foreign load.
+    /// Whether a part was measured beside foreign load, or in too small a way to judge.
     pub doubtful: bool,
     /// The numbers behind the figure.
     pub raw: String,
@@ -49,7 +49,7 @@ impl Row {
         match (&self.measured, self.goal) {
             (Err(_), _) => Verdict::NotMeasured,
             (Ok(_), Goal::None) => Verdict::Told,
-            (Ok(_), _) if self.doubtful => Verdict::Disturbed,
+            (Ok(_), _) if self.doubtful => Verdict::NotJudged,
             (Ok(value), Goal::AtLeast(_, superb)) if *value >= superb => Verdict::Superb,
             (Ok(value), Goal::AtLeast(first, _)) if *value >= first => Verdict::Ok,
             (Ok(value), Goal::AtMost(_, superb)) if *value <= superb => Verdict::Superb,
@@ -84,7 +84,7 @@ impl Report {
         let width = self.rows.iter().map(|row| row.figure.chars().count()).max().unwrap_or(0);
         let head = ("figure", "measured", "goal", "superb", "verdict", "numbers behind it");
         let line = |(figure, measured, first, superb, verdict, raw): (&str, &str, &str, &str, &str, &str)| {
-            format!("{figure:<width$}  {measured:>12}  {first:>9}  {superb:>9}  {verdict:<12}  {raw}\n")
+            format!("{figure:<width$}  {measured:>15}  {first:>9}  {superb:>9}  {verdict:<12}  {raw}\n")
         };
         text += &line(head);
         for row in &self.rows {
@@ -142,7 +142,7 @@ fn word(verdict: Verdict) -> &'static str {
         Verdict::Ok => "ok",
         Verdict::Missed => "MISSED",
         Verdict::Told => "",
-        Verdict::Disturbed => "disturbed",
+        Verdict::NotJudged => "not judged",
         Verdict::NotMeasured => "not measured",
     }
 }

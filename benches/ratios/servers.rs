@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::serve::ListenerExt;
@@ -89,7 +89,7 @@ async fn deliver(_body: Bytes) -> Response {
 /// Takes any gRPC call, reads it away and answers with an empty message: five zero bytes, then the trailers.
 async fn discard(mut body: Body) -> Response {
     while let Some(Ok(_)) = body.frame().await {}
-    let mut trailers = axum::http::HeaderMap::new();
+    let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     let answer =
         Full::new(Bytes::from_static(&[0; 5])).with_trailers(ready(Some(Ok::<_, Infallible>(trailers))));

@@ -44,8 +44,10 @@ impl Notify {
     /// # Errors
     /// A gateway's client can't be made.
     pub fn new(config: &NotifyConfig, store: Store, workers: usize) -> Result<Self, BuildError> {
-        let sms = Provider::new(&config.sms.provider, workers)?;
-        let push = Provider::new(&config.push.provider, workers)?;
+        // Callers who wait have as many attempts of their own beside the workers'.
+        let connections = 2 * workers;
+        let sms = Provider::new(&config.sms.provider, connections)?;
+        let push = Provider::new(&config.push.provider, connections)?;
         let metrics = Metrics::new(&[(Channel::Sms, sms.name()), (Channel::Push, push.name())]);
         Ok(Self {
             directory: Directory::new(store),

@@ -6,6 +6,7 @@ use crate::platform::{
     telemetry::names,
 };
 use futures_util::FutureExt;
+use metrics::Counter;
 use std::{io, panic::AssertUnwindSafe};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
@@ -55,17 +56,18 @@ impl Tasks {
 
     /// A task that the service can live without: a panic is logged and counted, and ends it alone.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let panics = panics(name);
         spawn(self.tracker.track_future(async move {
-            survive(name, task).await;
+            survive(name, &panics, task).await;
         }));
     }
 
     /// A task that the service can't live without: its panic, or its end before a shutdown has begun,
     /// begins one that exits with 70.
     pub fn spawn_essential(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let shutdown = self.shutdown.clone();
+        let (shutdown, panics) = (self.shutdown.clone(), panics(name));
         spawn(self.tracker.track_future(async move {
-            let finished = survive(name, task).await;
+            let finished = survive(name, &panics, task).await;
             if !finished || shutdown.cause().is_none() {
                 shutdown.begin(Cause::Failed { part: name });
             }
@@ -79,11 +81,16 @@ impl Tasks {
     }
 }
 
+/// The task's series, which is there with 0 before anything happens.
+fn panics(name: &'static str) -> Counter {
+    metrics::counter!(names::TASK_PANICS, names::LABEL_TASK => name)
+}
+
 /// Whether the task came to its end without a panic.
-async fn survive(name: &'static str, task: impl Future<Output = ()>) -> bool {
+async fn survive(name: &'static str, panics: &Counter, task: impl Future<Output = ()>) -> bool {
     let finished = AssertUnwindSafe(task).catch_unwind().await.is_ok();
     if !finished {
-        metrics::counter!(names::TASK_PANICS, names::LABEL_TASK => name).increment(1);
+        panics.increment(1);
         tracing::error!(task = name, "a background task panicked");
     }
     finished

@@ -85,6 +85,15 @@ async fn each_error_is_a_problem_with_its_status() {
 }
 
 #[tokio::test]
+async fn a_caller_that_still_writes_a_body_nobody_wants_gets_its_answer() {
+    let server = Server::start(config()).await;
+    let large = "x".repeat(900_000);
+    for (path, status) in [("/things", 413), ("/nowhere", 404), ("/slow", 405)] {
+        assert_eq!(server.ask(&post(path, &large)).await.status, status);
+    }
+}
+
+#[tokio::test]
 async fn faults_are_named_by_their_pointers() {
     let server = Server::start(config()).await;
     let answer = server.ask(&post("/things", r#"{"nam":1,"name":false}"#)).await;
@@ -96,7 +105,9 @@ async fn faults_are_named_by_their_pointers() {
 #[tokio::test]
 async fn a_caller_that_leaves_is_told_of_once_as_499() {
     let seen = Seen::begin();
-    let server = Server::start(config()).await;
+    let mut config = config();
+    config.handler_timeout = LONG;
+    let server = Server::start(config).await;
     let mut stream = server.connect().await;
     stream.write_all(b"GET /wait HTTP/1.1\r\nHost: test\r\n\r\n").await.unwrap();
     timeout(LONG, server.meeting.begun.notified()).await.unwrap();

@@ -2,6 +2,7 @@
 
 use crate::support::{
     http::{Answer, LONG, Server, config, read_to_end},
+    process::{Process, ask},
     seen::Seen,
 };
 use std::time::Duration;
@@ -74,4 +75,14 @@ async fn http_2_is_served_with_prior_knowledge() {
     drop((answer, client));
     server.stop().await;
     assert_eq!(seen.spans()[0]["network.protocol.version"], "2");
+}
+
+#[test]
+fn running_out_of_files_is_survived_and_told() {
+    let mut process = Process::start_with_files(64);
+    let held: Vec<_> = (0..100).map(|_| std::net::TcpStream::connect(process.http).unwrap()).collect();
+    process.await_line("cannot accept");
+    drop(held);
+    assert_eq!(ask(process.http, "/nowhere").unwrap().status, 404);
+    assert_eq!(ask(process.admin, "/livez").unwrap().status, 200);
 }

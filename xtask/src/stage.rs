@@ -9,6 +9,9 @@ use std::{
     process::{Command, Stdio},
 };
 
+/// Seconds that a stage may take: the whole has an hour, cold.
+const MOST_SECONDS: &str = "1500";
+
 /// What to do about a tool that is missing.
 #[derive(Clone, Copy)]
 pub struct Policy {
@@ -64,7 +67,7 @@ impl Stage {
         {
             return if policy.strict { Verdict::Impossible(why) } else { Verdict::Skipped(why) };
         }
-        let mut command = self.command();
+        let mut command = if policy.strict { limited(&self.command()) } else { self.command() };
         command
             .current_dir(tools.workspace())
             .env("PATH", tools.path())
@@ -96,6 +99,14 @@ impl Stage {
             }
         }
     }
+}
+
+/// The command under coreutils' `timeout`, which ends it with all that it started: nobody watches
+/// a test that hangs in continuous integration. At a terminal Ctrl-C has to reach the command instead.
+fn limited(command: &Command) -> Command {
+    let mut limited = Command::new("timeout");
+    limited.args(["--kill-after=10", MOST_SECONDS]).arg(command.get_program()).args(command.get_args());
+    limited
 }
 
 /// Passes the output on and adds up what its tests say.

@@ -23,6 +23,8 @@ pub const PROMISES: [Promise; 6] = [RATE, CPU, DRAIN, MEMORY, RESTART, FILL];
 
 const EMPTY: &str = "empty";
 const FULL: &str = "a million queued";
+/// With fewer jobs the figures are told, and not judged.
+const MILLION: u64 = 1_000_000;
 const MEGABYTE: f64 = 1e6;
 
 /// # Errors
@@ -30,6 +32,7 @@ const MEGABYTE: f64 = 1e6;
 pub fn measure(bench: &Bench, rows: &mut Rows<'_>) -> Result<()> {
     let jobs = bench.options.jobs();
     let mut memory = accept(bench, rows, jobs)?;
+    let doubtful = |disturbed: bool| disturbed || jobs < MILLION;
     let few = bench.options.few_jobs();
     let drains = repeat(&bench.options, |_| {
         let (small, large) = (bench.filled("small", few)?, bench.filled("large", jobs)?);
@@ -48,16 +51,16 @@ pub fn measure(bench: &Bench, rows: &mut Rows<'_>) -> Result<()> {
         drains.middle(|it| it.0.speed).unwrap_or(f64::NAN),
         drains.middle(|it| it.1.speed).unwrap_or(f64::NAN)
     );
-    rows.add(DRAIN, ratio, drains.doubtful, raw);
+    rows.add(DRAIN, ratio, doubtful(drains.doubtful), raw);
     let raw = format!(
         "the largest of {} readings, median {:.1} MB",
         memory.len(),
         median(memory.clone()).unwrap_or(0.0)
     );
-    rows.add(MEMORY, memory.iter().copied().reduce(f64::max), false, raw);
+    rows.add(MEMORY, memory.iter().copied().reduce(f64::max), doubtful(false), raw);
     let ready = |(_, large): &(Drain, Drain)| large.ready_after.as_secs_f64();
     let raw = format!("median of {} restarts on {jobs} jobs", drains.values.len());
-    rows.add(RESTART, drains.middle(ready), drains.doubtful, raw);
+    rows.add(RESTART, drains.middle(ready), doubtful(drains.doubtful), raw);
     Ok(())
 }
 
@@ -79,8 +82,9 @@ fn accept(bench: &Bench, rows: &mut Rows<'_>, jobs: u64) -> Result<Vec<f64>> {
         let raw = "256 connections, telemetry off".to_owned();
         rows.add(FILL, Some(filling.rate), false, raw);
     }
-    rows.add(RATE, rounds.ratio(FULL, EMPTY, Sample::rate), rounds.doubtful, raw.clone());
-    rows.add(CPU, rounds.ratio(FULL, EMPTY, Sample::cpu_each), rounds.doubtful, raw);
+    let doubtful = rounds.doubtful || jobs < MILLION;
+    rows.add(RATE, rounds.ratio(FULL, EMPTY, Sample::rate), doubtful, raw.clone());
+    rows.add(CPU, rounds.ratio(FULL, EMPTY, Sample::cpu_each), doubtful, raw);
     let after = resident(full.child.pid())?;
     full.stop()?;
     empty.stop()?;

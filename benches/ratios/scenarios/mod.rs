@@ -23,8 +23,8 @@ pub struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Adds a figure; `None` where its peer could not be measured. `doubtful` is whether a part of it was
-    /// measured beside foreign load, `raw` the numbers behind it.
+    /// Adds a figure; `None` where its peer could not be measured. `doubtful` is whether it can't be judged,
+    /// for a part of it was measured beside foreign load or in too small a way; `raw` are the numbers behind it.
     pub fn add(&mut self, promise: Promise, measured: Option<f64>, doubtful: bool, raw: String) {
         if let Some(value) = measured {
             self.row(promise, Ok(value), doubtful, raw);

@@ -86,7 +86,7 @@ impl Route {
                 // What was accepted once may be refused by now, as after its patient was deleted: a
                 // repeat still gets the first answer.
                 let first = match key {
-                    Some(key) => api.queue.first_answer(key).await.ok().flatten(),
+                    Some(key) => api.queue.first_answer(key).await.map_err(|error| api.unread(&error))?,
                     None => None,
                 };
                 first.map(answer::replayed).ok_or_else(|| api.refuse(reason, problem))

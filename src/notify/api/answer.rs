@@ -106,3 +106,49 @@ fn with_trace_id(body: Vec<u8>) -> Vec<u8> {
     problem.insert("traceId".to_owned(), context.trace_id().into());
     Value::Object(problem).to_string().into_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> JobId {
+        "0000000000010".parse().unwrap()
+    }
+
+    fn body(answer: &Answer) -> Value {
+        serde_json::from_slice(&answer.body).unwrap()
+    }
+
+    #[test]
+    fn an_accepted_sms_is_answered_with_its_id_and_place() {
+        let answer = sms_accepted(id(), &[Status::Accepted]);
+        assert_eq!(body(&answer), json!({ "id": "0000000000010", "status": "accepted" }));
+        assert_eq!(
+            (answer.status, answer.location.as_deref()),
+            (202, Some("/api/v1/notifications/0000000000010"))
+        );
+    }
+
+    #[test]
+    fn who_waited_gets_200_504_or_502() {
+        for (statuses, code) in [
+            (vec![Status::Delivered], 200),
+            (vec![Status::Dead, Status::Delivered, Status::Unknown], 200),
+            (vec![Status::Dead, Status::Unknown], 504),
+            (vec![Status::Dead, Status::Dead], 502),
+            (vec![Status::Expired], 502),
+        ] {
+            assert_eq!(push_attempted(id(), &statuses).status, code, "{statuses:?}");
+        }
+        assert_eq!(
+            body(&sms_attempted(id(), &[Status::Delivered])),
+            json!({ "id": "0000000000010", "status": "delivered" })
+        );
+    }
+
+    #[test]
+    fn a_jobs_id_follows_its_notifications() {
+        let jobs = &body(&push_accepted(id(), &[Status::Accepted; 2]))["jobs"];
+        assert_eq!((&jobs[0]["id"], &jobs[1]["id"]), (&json!("0000000000010"), &json!("0000000000011")));
+    }
+}

@@ -20,6 +20,7 @@ use super::{
 use crate::platform::{
     http::{Problem, Routes},
     queue::Queue,
+    store::StoreError,
 };
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -48,6 +49,10 @@ impl Api {
     fn refuse(&self, reason: Refusal, problem: Problem) -> Problem {
         self.metrics.refused(reason);
         problem
+    }
+
+    fn unread(&self, error: &StoreError) -> Problem {
+        self.refuse(Refusal::StoreUnavailable, problems::unread(error))
     }
 }
 

@@ -117,3 +117,26 @@ fn insert(object: &mut Value, name: &str, value: Option<Value>) {
         object.insert(name.to_owned(), value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn statuses() -> impl Strategy<Value = Vec<Status>> {
+        let any = prop::sample::select([&WORST_FIRST[..], &[Status::Delivered]].concat());
+        prop::collection::vec(any, 1..6)
+    }
+
+    proptest! {
+        #[test]
+        fn it_is_delivered_if_any_job_is_and_else_the_worst_of_them(statuses in statuses()) {
+            let overall = overall(&statuses);
+            prop_assert!(statuses.contains(&overall));
+            prop_assert_eq!(overall == Status::Delivered, statuses.contains(&Status::Delivered));
+            if overall != Status::Delivered && statuses.contains(&Status::Unknown) {
+                prop_assert_eq!(overall, Status::Unknown);
+            }
+        }
+    }
+}

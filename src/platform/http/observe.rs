@@ -61,7 +61,7 @@ impl<'a> Observed<'a> {
     fn tell(&mut self, status: StatusCode, id: Option<&str>) {
         self.told = true;
         let took = self.begun.elapsed();
-        self.span.record(names::HTTP_RESPONSE_STATUS_CODE, status.as_u16());
+        self.span.record(names::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()));
         if status.is_server_error() {
             self.span.record(names::OTEL_STATUS_CODE, "ERROR");
             self.span.record(names::ERROR_TYPE, status.as_str());

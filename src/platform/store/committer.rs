@@ -237,7 +237,7 @@ impl Committer {
             otel.status_code = tracing::field::Empty,
             db.system.name = "sqlite",
             db.operation.name = "COMMIT",
-            db.operation.batch.size = batch.iter().map(|write| write.rows()).sum::<usize>(),
+            db.operation.batch.size = batch.iter().map(|write| write.rows()).sum::<usize>() as i64,
         );
         for trace in batch.iter().filter_map(|write| write.trace()).filter(TraceContext::sampled).take(LINKS)
         {

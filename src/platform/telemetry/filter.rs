@@ -1,5 +1,6 @@
 //! Which events become lines, and which spans are ours.
 
+use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata, Subscriber, subscriber::Interest};
 use tracing_subscriber::layer::{Context, Filter};
 use tracing_subscriber::{EnvFilter, Registry, reload};
@@ -26,11 +27,14 @@ impl LogFilter {
     }
 }
 
-/// Lets through the spans of this crate alone: a library's would cost, tell what nobody asked, and those of
-/// the exporter's own client would feed it. Events are never span events. Independent of `RUST_LOG`.
+/// Lets through this crate's spans of INFO and above alone, whatever `RUST_LOG` says: a library's would
+/// cost, tell what nobody asked, and those of the exporter's own client would feed it. Events are never
+/// span events.
 pub(super) struct OwnSpans {
     root: &'static str,
 }
+
+const LEVEL: Level = Level::INFO;
 
 impl OwnSpans {
     pub fn new() -> Self {
@@ -40,7 +44,9 @@ impl OwnSpans {
 
     fn is_own(&self, meta: &Metadata<'_>) -> bool {
         let rest = meta.target().strip_prefix(self.root);
-        meta.is_span() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        meta.is_span()
+            && *meta.level() <= LEVEL
+            && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     }
 }
 
@@ -53,7 +59,7 @@ impl<S: Subscriber> Filter<S> for OwnSpans {
         if self.is_own(meta) { Interest::always() } else { Interest::never() }
     }
 
-    fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
-        Some(Level::INFO.into())
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(LEVEL.into())
     }
 }

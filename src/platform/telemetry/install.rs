@@ -81,6 +81,7 @@ pub fn init(config: &TelemetryConfig, service: Service) -> Result<Telemetry, Ini
     let metrics = telemetry.metrics.clone();
     thread::Builder::new().name("metrics-upkeep".to_owned()).spawn(move || {
         loop {
+            #[expect(clippy::disallowed_methods, reason = "this thread has nothing else to do")]
             thread::sleep(UPKEEP_INTERVAL);
             metrics.upkeep();
         }
@@ -230,9 +231,14 @@ impl Flusher {
     pub fn flush(&self, wait: Duration) -> bool {
         let deadline = Instant::now() + wait;
         // Lines first: they are quick, and tell what happened even where no collector listens.
-        let lines_out = self.lines.flush(wait);
+        let lines_out = self.flush_lines(wait);
         let rest = deadline.saturating_duration_since(Instant::now());
         self.spans.as_ref().is_none_or(|spans| spans.flush(rest)) && lines_out
+    }
+
+    /// The same for lines alone.
+    pub fn flush_lines(&self, wait: Duration) -> bool {
+        self.lines.flush(wait)
     }
 }
 

@@ -209,7 +209,7 @@ mod tests {
         let shards = Shards::new(BOUNDS);
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| (0..1000).for_each(|_| drop(shards.push(&[0; 7], &[0; 3]))));
+                scope.spawn(|| (0..1000).map(|_| shards.push(&[0; 7], &[0; 3])).count());
             }
         });
         let (mut chunks, passed) = (Vec::new(), shards.passed());

@@ -26,8 +26,10 @@ pub trait SpanExt {
 
 impl SpanExt for tracing::Span {
     fn continue_from(&self, parent: TraceContext) {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that counts its failures")]
+        let set_parent = <Self as OpenTelemetrySpanExt>::set_parent;
         let context = Context::new().with_remote_span_context(parent.to_remote());
-        match self.set_parent(context) {
+        match set_parent(self, context) {
             // A disabled span has no place in any trace.
             Ok(()) | Err(SetParentError::SpanDisabled) => {}
             Err(SetParentError::LayerNotFound | SetParentError::AlreadyStarted) => {

@@ -2,8 +2,8 @@
 //! accepting goes on, and everything is delivered once it is back.
 
 use crate::support::{
-    gateway::Gateway,
     service::{MESSAGE, SYNC, Service, Site, outcomes},
+    sms_gateway::Gateway,
     wait::until_so,
 };
 use serde_json::Value;

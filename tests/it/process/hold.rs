@@ -1,8 +1,8 @@
 //! A crash in an attempt under `ON_UNKNOWN=hold`, and in a synchronous call: a person decides.
 
 use crate::support::{
-    gateway::Gateway,
     service::{ASYNC, MESSAGE, SYNC, Service, Site, outcomes},
+    sms_gateway::Gateway,
     wait::until,
 };
 use serde_json::Value;

@@ -2,8 +2,8 @@
 
 use crate::support::{
     client::{Answer, Connection},
-    gateway::Gateway,
     service::{ASYNC, MESSAGE, SYNC, Service, Site},
+    sms_gateway::Gateway,
 };
 use std::{net::SocketAddr, thread};
 

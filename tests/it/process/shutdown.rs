@@ -2,9 +2,9 @@
 
 use crate::support::{
     client::{Connection, ask},
-    gateway::Gateway,
     load::Load,
     service::{ASYNC, MESSAGE, SYNC, Service, Site},
+    sms_gateway::Gateway,
     wait::until_so,
 };
 use rustix::process::Signal;

@@ -2,8 +2,8 @@
 
 use crate::support::{
     client::{Answer, ask},
-    gateway::Gateway,
     service::{ASYNC, MESSAGE, SYNC, Service, Site},
+    sms_gateway::Gateway,
     wait::until_so,
 };
 use rusqlite::Connection;

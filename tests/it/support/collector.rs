@@ -49,7 +49,7 @@ impl Collector {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let service = TraceServiceServer::new(Service(Arc::clone(&state)));
-        std::thread::spawn(move || {
+        let serve = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let incoming = tokio::net::TcpListener::from_std(listener).unwrap();
@@ -60,7 +60,8 @@ impl Collector {
                     _ = stopped => {}
                 }
             });
-        });
+        };
+        std::thread::Builder::new().name("collector".to_owned()).spawn(serve).unwrap();
         Self { address, state, _stop: stop }
     }
 

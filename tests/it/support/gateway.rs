@@ -1,117 +1,72 @@
-//! The simulated gateway as a process of its own, on an address that stays the same while it is gone.
+//! A gateway in this process that answers as told and remembers what it was sent.
 
-use super::{
-    client::{Answer, ask},
-    wait::until,
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    routing::post,
 };
+use epro_notify::{notify::config::ProviderConfig, platform::task};
+use parking_lot::Mutex;
 use serde_json::Value;
-use std::{
-    fs::{self, File},
-    net::SocketAddr,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-};
-use tokio::net::TcpSocket;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+use tokio::net::TcpListener;
 
-/// A gateway, or the address of one that is gone. Dropping it leaves no process.
+/// What a gateway is told to do with a message.
+#[derive(Clone, Copy, Debug)]
+pub enum Act {
+    Answer(u16),
+    /// Read it, and never answer.
+    Silence,
+}
+
+/// One message as it came.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub key: String,
+    pub traceparent: Option<String>,
+    pub body: Value,
+}
+
+#[derive(Clone, Default)]
 pub struct Gateway {
-    pub address: SocketAddr,
-    process: Option<Child>,
-    folder: tempfile::TempDir,
-    /// Bound and never listening: it keeps the address ours, and connections to it are refused.
-    _held: TcpSocket,
+    /// For the next messages; then 200.
+    pub acts: Arc<Mutex<VecDeque<Act>>>,
+    pub received: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Gateway {
-    /// A gateway that answers at once.
-    pub fn start() -> Self {
-        let mut gateway = Self::gone();
-        gateway.come();
-        gateway
+    /// A gateway that listens, and the settings of a provider that sends to it.
+    pub async fn start() -> (Self, ProviderConfig) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/send", listener.local_addr().unwrap()).parse().unwrap();
+        let gateway = Self::default();
+        let routes = Router::new().route("/send", post(receive)).with_state(gateway.clone());
+        task::spawn(async move { axum::serve(listener, routes).await });
+        // Enough for a busy machine where an answer comes, and short where none does.
+        (gateway, ProviderConfig::Http { url, timeout: Duration::from_secs(2) })
     }
 
-    /// A gateway that starts with a behaviour.
-    pub fn behaving(behaviour: &str) -> Self {
-        let gateway = Self::start();
-        gateway.behave(behaviour);
-        gateway
+    pub fn will(&self, acts: &[Act]) {
+        self.acts.lock().extend(acts);
     }
 
-    /// An address that refuses connections until [`Self::come`].
-    pub fn gone() -> Self {
-        let held = TcpSocket::new_v4().unwrap();
-        held.set_reuseaddr(true).unwrap();
-        held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = held.local_addr().unwrap();
-        Self { address, process: None, folder: tempfile::tempdir().unwrap(), _held: held }
-    }
-
-    pub fn come(&mut self) {
-        let output = self.folder.path().join("output");
-        let child = Command::new(program())
-            .args(["--listen", &self.address.to_string(), "--record"])
-            .arg(self.folder.path().join("record"))
-            .stdin(Stdio::null())
-            .stdout(File::create(&output).unwrap())
-            .spawn();
-        self.process = Some(child.unwrap());
-        until("the gateway listens", || fs::read_to_string(&output).ok().filter(|text| text.ends_with('\n')));
-    }
-
-    /// Killed: its address refuses connections.
-    pub fn leave(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
-    }
-
-    pub fn url(&self) -> String {
-        format!("http://{}/send", self.address)
-    }
-
-    /// Changes what it does, as `{"blackHole":true}`.
-    pub fn behave(&self, behaviour: &str) {
-        let answer = self.ask("PUT", "/control", behaviour);
-        assert_eq!(answer.status, 204, "{answer:?}");
-    }
-
-    /// What it has counted since it came.
-    pub fn stats(&self) -> Value {
-        self.ask("GET", "/stats", "").json()
-    }
-
-    /// All ids that ever arrived, in order, each as often as it did.
-    pub fn arrivals(&self) -> Vec<String> {
-        let text = fs::read_to_string(self.folder.path().join("record")).unwrap_or_default();
-        text.lines().map(str::to_owned).collect()
-    }
-
-    /// How often this id arrived.
-    pub fn arrivals_of(&self, id: &str) -> usize {
-        self.arrivals().iter().filter(|arrived| *arrived == id).count()
-    }
-
-    /// Waits until so many messages have arrived in all.
-    pub fn has_received(&self, messages: usize) {
-        until("messages at the gateway", || (self.arrivals().len() >= messages).then_some(()));
-    }
-
-    fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
-        ask(self.address, method, path, body).unwrap()
+    pub fn received(&self) -> Vec<Received> {
+        self.received.lock().clone()
     }
 }
 
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        self.leave();
+async fn receive(State(gateway): State<Gateway>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let header = |name| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+    gateway.received.lock().push(Received {
+        key: header("idempotency-key").unwrap(),
+        traceparent: header("traceparent"),
+        body: serde_json::from_slice(&body).unwrap(),
+    });
+    let act = gateway.acts.lock().pop_front();
+    match act.unwrap_or(Act::Answer(200)) {
+        Act::Answer(status) => StatusCode::from_u16(status).unwrap(),
+        Act::Silence => std::future::pending().await,
     }
-}
-
-/// `cargo test` builds examples into a folder beside the tests' own.
-fn program() -> PathBuf {
-    let tests = std::env::current_exe().unwrap();
-    let path = tests.parent().unwrap().with_file_name("examples").join("sms_gateway");
-    assert!(path.exists(), "{} is not there: run `cargo build --example sms_gateway`", path.display());
-    path
 }

@@ -1,10 +1,10 @@
 //! Kills at random moments under load, and what has to be true of everything that was accepted.
 
 use super::{
-    gateway::Gateway,
     load::{Accepted, Load},
     metrics_page::Ledger,
     service::{Service, Site},
+    sms_gateway::Gateway,
 };
 use rand::Rng;
 use std::{

@@ -2,8 +2,8 @@
 
 use super::{
     client::{Answer, ask},
-    gateway::Gateway,
     metrics_page::{Ledger, MetricsPage},
+    sms_gateway::Gateway,
     wait::{until, until_so},
 };
 use rustix::process::{Pid, Signal, kill_process};

@@ -82,9 +82,9 @@ impl Visit for Fields<'_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
         // JSON has neither NaN nor infinities; Rust's `{:?}` of all others is JSON.
         if value.is_finite() {
-            self.bare(field, format_args!("{value:?}"))
+            self.bare(field, format_args!("{value:?}"));
         } else {
-            self.bare(field, format_args!("null"))
+            self.bare(field, format_args!("null"));
         }
     }
 

@@ -29,9 +29,9 @@ impl Write for OneLine<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
             if character.is_control() {
-                self.0.extend(character.escape_default())
+                self.0.extend(character.escape_default());
             } else {
-                self.0.push(character)
+                self.0.push(character);
             }
         }
         Ok(())

@@ -178,11 +178,16 @@ fn write_all(output: &mut Output, bytes: &[u8]) -> usize {
             Ok(0) => break,
             Ok(count) => done += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(FULL_OUTPUT_WAIT),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => pause(),
             Err(_) => break,
         }
     }
     done
+}
+
+#[expect(clippy::disallowed_methods, reason = "the writing thread has nothing else to do")]
+fn pause() {
+    thread::sleep(FULL_OUTPUT_WAIT);
 }
 
 #[cfg(test)]
@@ -246,8 +251,7 @@ mod tests {
 
     #[test]
     fn an_error_is_written_before_the_call_returns() {
-        let output = Shared::default();
-        let writer = LineWriter::start(Box::new(output.clone())).unwrap();
+        let writer = LineWriter::start(Box::new(Shared::default())).unwrap();
         // On a machine that stops for 5 ms the wait may end early, but not every time.
         let at_once = (0..100).any(|_| {
             writer.push(b"line\n", true);
@@ -267,7 +271,7 @@ mod tests {
         let (_, dropped) = writer.account();
         assert!(dropped >= 3 * 1024, "{dropped}");
         // The reader comes back: what was kept arrives, and nothing is counted twice.
-        let read = thread::spawn(move || count_lines(reader));
+        let read = thread::Builder::new().spawn(move || count_lines(reader)).unwrap();
         assert!(writer.close(LONG));
         let (written, dropped) = writer.account();
         assert_eq!(written + dropped, count);

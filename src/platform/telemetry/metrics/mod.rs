@@ -117,7 +117,7 @@ mod tests {
     fn every_histogram_of_ours_has_buckets_with_edges_on_the_thresholds() {
         let (metrics, recorder) = Metrics::new().unwrap();
         with_local_recorder(&recorder, || {
-            names::HISTOGRAMS.iter().for_each(|(name, _)| histogram!(*name).record(0.2))
+            names::HISTOGRAMS.iter().for_each(|(name, _)| histogram!(*name).record(0.2));
         });
         let text = metrics.render();
         for (name, _) in names::HISTOGRAMS {

@@ -109,19 +109,16 @@ fn value(out: &mut Vec<u8>, value: &Value) {
 }
 
 fn array(out: &mut Vec<u8>, array: &Array) {
+    fn each<T>(out: &mut Vec<u8>, values: &[T], write: impl Fn(&mut Vec<u8>, &T)) {
+        for value in values {
+            nested(out, 1, |out| write(out, value));
+        }
+    }
     match array {
-        Array::Bool(values) => {
-            values.iter().for_each(|truth| nested(out, 1, |out| present(out, 2, u64::from(*truth))))
-        }
-        Array::I64(values) => {
-            values.iter().for_each(|number| nested(out, 1, |out| present(out, 3, *number as u64)))
-        }
-        Array::F64(values) => {
-            values.iter().for_each(|number| nested(out, 1, |out| fixed64(out, 4, number.to_bits())))
-        }
-        Array::String(values) => {
-            values.iter().for_each(|text| nested(out, 1, |out| bytes(out, 1, text.as_str().as_bytes())));
-        }
+        Array::Bool(values) => each(out, values, |out, truth| present(out, 2, u64::from(*truth))),
+        Array::I64(values) => each(out, values, |out, number| present(out, 3, *number as u64)),
+        Array::F64(values) => each(out, values, |out, number| fixed64(out, 4, number.to_bits())),
+        Array::String(values) => each(out, values, |out, text| bytes(out, 1, text.as_str().as_bytes())),
         _ => {}
     }
 }

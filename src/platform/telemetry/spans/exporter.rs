@@ -135,7 +135,7 @@ impl Exporter {
         self.queue.shards.release(batch.bytes, batch.spans);
         match outcome {
             Err(failure) if !self.failing => {
-                tracing::warn!(error_kind = failure.kind, "spans cannot be exported")
+                tracing::warn!(error_kind = failure.kind, "spans cannot be exported");
             }
             Ok(_) if self.failing => tracing::info!("spans are exported again"),
             _ => {}
