@@ -16,7 +16,9 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
 };
+use tempfile::TempDir;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_epro-notify");
 /// The patient that tests write to.
@@ -28,7 +30,7 @@ pub const SYNC: &str = "/api/v1/notifications/sms";
 
 /// A folder for the files, and the settings.
 pub struct Site {
-    folder: tempfile::TempDir,
+    folder: Arc<TempDir>,
     /// Where the store is, if not in the folder itself.
     store: Option<PathBuf>,
     settings: BTreeMap<String, String>,
@@ -49,7 +51,7 @@ impl Site {
             ("APP_LIMITS__PER_CLIENT__BURST", "1000000"),
         ];
         let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Arc::new(tempfile::tempdir().unwrap());
         Self { folder, store: None, settings, under: Vec::new(), runs: Cell::new(0) }
     }
 
@@ -125,16 +127,18 @@ impl Site {
             .spawn()
             .unwrap_or_else(|error| panic!("can't start {:?}: {error}", command.get_program()));
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        Service { child, output, http: nowhere, admin: nowhere }
+        Service { child, output, http: nowhere, admin: nowhere, _folder: Arc::clone(&self.folder) }
     }
 }
 
-/// A running service. Dropping it kills it; its files stay with the [`Site`].
+/// A running service. Dropping it kills it; its files are the [`Site`]'s.
 pub struct Service {
     child: Child,
     output: PathBuf,
     pub http: SocketAddr,
     pub admin: SocketAddr,
+    /// Its files outlive it, also where the site does not.
+    _folder: Arc<TempDir>,
 }
 
 impl Service {
