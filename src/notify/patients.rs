@@ -5,6 +5,7 @@ use super::{
     store,
 };
 use crate::platform::{
+    queue::Precondition,
     store::{Operation, Purpose, Store, StoreError, WriteError},
     time::now_ms,
 };
@@ -24,6 +25,11 @@ impl Directory {
     pub async fn find(&self, patient: &PatientId) -> Result<Option<Contact>, StoreError> {
         let patient = patient.clone();
         self.store.read("find contact", move |tx| store::find(tx, &patient)).await
+    }
+
+    /// Asks in a transaction whether the patient has a phone.
+    pub fn has_phone(patient: PatientId) -> Precondition {
+        Box::new(move |tx| store::has_phone(tx, &patient))
     }
 
     /// Makes or replaces a patient's contact, and says whether it is a new one.

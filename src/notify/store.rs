@@ -26,6 +26,12 @@ pub fn find(tx: &mut Tx<'_>, patient: &PatientId) -> Result<Option<Contact>, Sto
     tx.first(sql, &[patient.as_str().into()], read)
 }
 
+/// Whether there is a phone to send to.
+pub fn has_phone(tx: &mut Tx<'_>, patient: &PatientId) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM patients WHERE id = $1 AND phone IS NOT NULL";
+    Ok(tx.first(sql, &[patient.as_str().into()], |row| row.int(0))?.is_some())
+}
+
 /// Makes or replaces a patient's contact, and says whether it is a new one. `now` in Unix milliseconds.
 pub fn put(tx: &mut Tx<'_>, patient: &PatientId, contact: &Contact, now: i64) -> Result<bool, StoreError> {
     let id = patient.as_str();

@@ -2,7 +2,7 @@
 
 use super::{Api, answer, problems, submission::Wanted};
 use crate::{
-    notify::{metrics::Refusal, model::Channel},
+    notify::{metrics::Refusal, model::Channel, patients::Directory},
     platform::{
         http::{IdempotencyHeader, JsonBody, Peer, Problem},
         queue::{Answer, IdempotencyKey, JobId, Refused, Status, Submission, Submitted},
@@ -100,11 +100,13 @@ impl Route {
         let wanted =
             Wanted::read(body, channel, self.at_once(), now).map_err(|fault| (Refusal::Invalid, fault))?;
         let needs_contact = api.needs_contact(channel);
-        let mut contact = None;
-        if needs_contact || channel == Channel::Push {
-            let unread = |error| (Refusal::StoreUnavailable, problems::unread(&error));
-            contact = api.directory.find(&wanted.patient).await.map_err(unread)?;
-        }
+        let unread = |error| (Refusal::StoreUnavailable, problems::unread(&error));
+        let (contact, precondition) = match channel {
+            // A push is a job for each device, so they have to be known first.
+            Channel::Push => (api.directory.find(&wanted.patient).await.map_err(unread)?, None),
+            // An SMS only needs a phone to be there: that is asked in the commit, which costs no read.
+            Channel::Sms => (None, needs_contact.then(|| Directory::has_phone(wanted.patient.clone()))),
+        };
         let (priority, schedule) = (wanted.priority, wanted.schedule);
         let payloads = wanted.payloads(contact, needs_contact);
         if payloads.is_empty() {
@@ -118,6 +120,7 @@ impl Route {
             not_after: schedule.not_after,
             payloads,
             idempotency: None,
+            precondition,
             answer: self.answer(),
         })
     }
@@ -131,7 +134,8 @@ impl Route {
             Ok(Submitted::Finished(statuses)) => Ok(answer::respond(id, self.answer()(id, &statuses))),
             Ok(Submitted::Replayed(first)) => Ok(answer::replayed(first)),
             Ok(Submitted::InFlight) => Err(problems::in_flight()),
-            Err(refused) => Err(api.refuse(reason(&refused), problems::refused(&refused))),
+
+            Err(refused) => Err(api.refuse(reason(&refused), problems::refused(&refused, self.channel()))),
         }
     }
 
@@ -165,6 +169,7 @@ fn reason(refused: &Refused) -> Refusal {
     match refused {
         Refused::BacklogFull { .. } => Refusal::BacklogFull,
         Refused::KeyReused => Refusal::Invalid,
+        Refused::Unmet => Refusal::NoContact,
         Refused::StoreUnavailable | Refused::CommitUnknown => Refusal::StoreUnavailable,
     }
 }

@@ -34,7 +34,7 @@ pub fn in_flight() -> Problem {
         .retry_after(Duration::from_secs(1))
 }
 
-pub fn refused(refused: &Refused) -> Problem {
+pub fn refused(refused: &Refused, channel: Channel) -> Problem {
     match refused {
         Refused::BacklogFull { retry_after } => {
             Problem::unavailable("backlog-full", "Too many notifications are waiting; nothing was stored.")
@@ -46,6 +46,7 @@ pub fn refused(refused: &Refused) -> Problem {
             "The key was used before",
         )
         .detail("The Idempotency-Key was used within 24 hours for another body."),
+        Refused::Unmet => no_contact(channel),
         Refused::StoreUnavailable => store_unavailable(),
         Refused::CommitUnknown => commit_unknown(),
     }

@@ -50,15 +50,11 @@ impl Wanted {
 
     /// One payload for a job, each as it is stored: an SMS is one job, a push one for each device.
     ///
-    /// `contact` is there where it was looked up; `None` inside it means that the patient has none.
-    /// Without a device there is one job for a provider that needs none, and nothing for another.
+    /// `contact` matters for a push: without a device there is one job for a provider that needs none, and nothing for another.
     pub fn payloads(self, contact: Option<Contact>, needs_contact: bool) -> Vec<Vec<u8>> {
         let Self { patient, title, message, .. } = self;
+        let Some(title) = title else { return vec![Payload::Sms { patient, message }.encode()] };
         let contact = contact.unwrap_or_default();
-        let Some(title) = title else {
-            let reachable = contact.phone.is_some() || !needs_contact;
-            return if reachable { vec![Payload::Sms { patient, message }.encode()] } else { Vec::new() };
-        };
         let push = |device| {
             let (patient, title, message) = (patient.clone(), title.clone(), message.clone());
             Payload::Push { patient, title, message, device }.encode()

@@ -29,7 +29,6 @@ pub struct Answer {
 /// What the store knows of a key.
 #[derive(Debug)]
 pub(super) enum Claim {
-    New,
     /// Used with the same body, and its answer kept.
     Answered(Answer),
     /// Used with the same body; no answer is kept (yet).
@@ -51,7 +50,7 @@ impl IdempotencyKey {
     }
 
     /// What is known of the key; `None` if it is new.
-    fn find(&self, tx: &mut Tx<'_>, now: i64) -> Result<Option<Claim>, StoreError> {
+    pub(super) fn find(&self, tx: &mut Tx<'_>, now: i64) -> Result<Option<Claim>, StoreError> {
         const FIND: &str =
             "SELECT body, job, status, answer, location FROM idempotency WHERE scope = $1 AND expires > $2";
         tx.first(FIND, &[self.scope[..].into(), now.into()], |row| {
@@ -67,17 +66,14 @@ impl IdempotencyKey {
         })
     }
 
-    /// Looks the key up and, if it is new, remembers it for `id`.
-    pub(super) fn claim(&self, tx: &mut Tx<'_>, id: JobId, now: i64) -> Result<Claim, StoreError> {
-        if let Some(claim) = self.find(tx, now)? {
-            return Ok(claim);
-        }
+    /// Remembers a key that [`Self::find`] does not know, for `id`.
+    pub(super) fn remember(&self, tx: &mut Tx<'_>, id: JobId, now: i64) -> Result<(), StoreError> {
         // An expired key that housekeeping has not reached yet is replaced.
         const INSERT: &str =
             "INSERT OR REPLACE INTO idempotency (scope, body, job, expires) VALUES ($1, $2, $3, $4)";
         let expires = now + REMEMBERED_MS;
         tx.execute(INSERT, &[self.scope[..].into(), self.body[..].into(), id.0.into(), expires.into()])?;
-        Ok(Claim::New)
+        Ok(())
     }
 
     /// Keeps the answer for repeats.
@@ -101,7 +97,7 @@ impl Queue {
         let found = self.inner.store.read("find idempotency key", find).await?;
         Ok(found.and_then(|claim| match claim {
             Claim::Answered(answer) => Some(answer),
-            Claim::New | Claim::Open(_) | Claim::Reused => None,
+            Claim::Open(_) | Claim::Reused => None,
         }))
     }
 }

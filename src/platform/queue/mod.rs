@@ -27,6 +27,7 @@ pub use model::{
     Submission, Submitted, Verdict,
 };
 pub use schema::SCHEMA;
+pub use submit::Precondition;
 
 use crate::platform::store::Store;
 use book::{Book, Bounds};

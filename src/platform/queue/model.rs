@@ -1,6 +1,6 @@
 //! The queue's words: jobs, their states, attempts and outcomes.
 
-use super::{Answer, IdempotencyKey, JobId};
+use super::{Answer, IdempotencyKey, JobId, Precondition};
 use crate::platform::telemetry::TraceContext;
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -64,6 +64,8 @@ pub struct Submission {
     pub not_after: i64,
     pub payloads: Vec<Vec<u8>>,
     pub idempotency: Option<IdempotencyKey>,
+    /// Has to hold in the transaction that stores it; else nothing is stored and it is [`Refused::Unmet`].
+    pub precondition: Option<Precondition>,
     /// Makes the answer that is kept under the idempotency key, from the jobs' statuses.
     pub answer: fn(JobId, &[Status]) -> Answer,
 }
@@ -88,6 +90,8 @@ pub enum Refused {
     BacklogFull { retry_after: Duration },
     /// The key was used before with another body.
     KeyReused,
+    /// The submission's precondition does not hold.
+    Unmet,
     /// Nothing was stored.
     StoreUnavailable,
     /// The store vanished during the commit; it may have been stored.

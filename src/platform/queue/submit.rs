@@ -15,6 +15,9 @@ use crate::platform::{
 };
 use std::{sync::Arc, time::Duration};
 
+/// A question to the store, asked in the transaction of what depends on its answer.
+pub type Precondition = Box<dyn Fn(&mut Tx<'_>) -> Result<bool, StoreError> + Send + Sync>;
+
 /// What the transaction found.
 #[derive(Clone, Debug)]
 enum Written {
@@ -22,6 +25,7 @@ enum Written {
     Answered(Answer),
     InFlight,
     Reused,
+    Unmet,
 }
 
 /// A submission as its closures share it.
@@ -52,6 +56,7 @@ impl Queue {
             Written::Answered(answer) => Submitted::Replayed(answer),
             Written::InFlight => Submitted::InFlight,
             Written::Reused => return Err(Refused::KeyReused),
+            Written::Unmet => return Err(Refused::Unmet),
         })
     }
 
@@ -76,6 +81,7 @@ impl Queue {
                 Written::Answered(answer) => Submitted::Replayed(answer),
                 Written::InFlight => Submitted::InFlight,
                 Written::Reused => return Err(Refused::KeyReused),
+                Written::Unmet => return Err(Refused::Unmet),
             };
             drop(permit);
             Ok(submitted)
@@ -128,17 +134,19 @@ impl Order {
     fn write(&self, tx: &mut Tx<'_>) -> Result<Written, StoreError> {
         let submission = &self.submission;
         if let Some(key) = &submission.idempotency {
-            match key.claim(tx, submission.id, now_ms())? {
-                Claim::New => {}
-                Claim::Answered(answer) => return Ok(Written::Answered(answer)),
-                Claim::Reused => return Ok(Written::Reused),
-                Claim::Open(id) => return self.open(tx, id),
-            }
-            if !self.sync {
-                let accepted = vec![Status::Accepted; submission.payloads.len()];
-                key.answered(tx, &(submission.answer)(submission.id, &accepted))?;
+            match key.find(tx, now_ms())? {
+                None => {}
+                Some(Claim::Answered(answer)) => return Ok(Written::Answered(answer)),
+                Some(Claim::Reused) => return Ok(Written::Reused),
+                Some(Claim::Open(id)) => return self.open(tx, id),
             }
         }
+        if let Some(holds) = &submission.precondition
+            && !holds(tx)?
+        {
+            return Ok(Written::Unmet);
+        }
+        self.remember(tx)?;
         for (part, payload) in submission.payloads.iter().enumerate() {
             let job = NewJob {
                 id: submission.id.part(part),
@@ -157,6 +165,18 @@ impl Order {
         }
         tx.ledger().accepted(submission.payloads.len());
         Ok(Written::New)
+    }
+
+    /// Keeps the caller's key, with the answer where that is known by now.
+    fn remember(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        let submission = &self.submission;
+        let Some(key) = &submission.idempotency else { return Ok(()) };
+        key.remember(tx, submission.id, now_ms())?;
+        if self.sync {
+            return Ok(());
+        }
+        let accepted = vec![Status::Accepted; submission.payloads.len()];
+        key.answered(tx, &(submission.answer)(submission.id, &accepted))
     }
 
     /// A key whose answer is not kept: its call is still in flight, or a crash ended it.

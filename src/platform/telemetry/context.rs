@@ -207,7 +207,8 @@ mod tests {
         #[test]
         fn what_is_read_is_what_is_written(text in "[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}") {
             if let Some(context) = TraceContext::parse(&text) {
-                prop_assert_eq!(context.to_string().get(2..52), text.get(2..52));
+                let shown = context.to_string();
+                prop_assert_eq!(shown.get(2..52), text.get(2..52));
             }
         }
     }

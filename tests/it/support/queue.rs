@@ -132,6 +132,7 @@ impl Running {
             not_after: now_ms() + 60_000,
             payloads: vec![b"payload".to_vec()],
             idempotency: None,
+            precondition: None,
             answer,
         }
     }
