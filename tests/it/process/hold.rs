@@ -76,7 +76,7 @@ fn decide(service: &Service, gateway: &Gateway, unknown: &[String]) {
     assert_eq!(resolve(&unknown[1], "dead").status, 200);
     assert_eq!(service.ask("POST", &format!("/api/v1/dead-letters/{}/replay", unknown[2]), "").status, 202);
     assert_eq!(service.until_status(&unknown[0], "delivered")["status"], "delivered");
-    assert_eq!(listed(service, "dead"), [unknown[1].clone()]);
+    assert_eq!(listed(service, "dead"), std::slice::from_ref(&unknown[1]));
     let replayed = service.until_status(&unknown[2], "delivered");
     assert_eq!(outcomes(&replayed), ["unknown", "replayed", "delivered"]);
     let arrivals: Vec<usize> = unknown.iter().map(|id| gateway.arrivals_of(id)).collect();
@@ -95,7 +95,7 @@ fn under_retry_the_same_jobs_are_sent_again_but_for_the_synchronous_one() {
     let service = site.start();
     let ledger = service.until_drained();
     assert_eq!((ledger.of("delivered"), ledger.of("unknown")), (5, 1));
-    assert_eq!(listed(&service, "unknown"), [synchronous.clone()]);
+    assert_eq!(listed(&service, "unknown"), std::slice::from_ref(&synchronous));
     assert_eq!(gateway.arrivals_of(&synchronous), 1);
     let twice: Vec<Value> =
         ids.iter().filter(|id| gateway.arrivals_of(id) == 2).map(|id| service.notification(id)).collect();

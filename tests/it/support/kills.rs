@@ -19,11 +19,12 @@ const LONGEST_LIFE_MS: u64 = 200;
 
 /// A run of kills, and what was seen in it.
 pub struct Kills {
-    pub gateway: Gateway,
-    pub service: Service,
-    pub accepted: Vec<Accepted>,
+    gateway: Gateway,
+    service: Service,
+    hold: bool,
+    accepted: Vec<Accepted>,
     /// Interrupted attempts, as the starts have counted them.
-    pub recovered: u64,
+    recovered: u64,
     sent: u64,
     kills: usize,
 }
@@ -31,9 +32,10 @@ pub struct Kills {
 impl Kills {
     /// Kills so many services, each at a random moment under load, and leaves the next one running until
     /// its queue is empty.
-    pub fn run(kills: usize, on_unknown: &str) -> Self {
+    pub fn run(kills: usize, hold: bool) -> Self {
         let gateway = Gateway::behaving(r#"{"latency":"uniform:1ms,20ms"}"#);
-        let site = Site::sending_to(&gateway).with("APP_RETRY__ON_UNKNOWN", on_unknown);
+        let site =
+            Site::sending_to(&gateway).with("APP_RETRY__ON_UNKNOWN", if hold { "hold" } else { "retry" });
         let load = Load::start(CLIENTS);
         let mut service = site.start_with_patient();
         let mut recovered = 0;
@@ -55,12 +57,38 @@ impl Kills {
         let (accepted, sent) = load.finish();
         service.until_drained();
         assert_no_errors(&service);
-        Self { gateway, service, accepted, recovered, sent, kills }
+        Self { gateway, service, hold, accepted, recovered, sent, kills }
+    }
+
+    /// Fails unless everything is as promised, and prints the figures for whoever reads the tests' output.
+    #[expect(clippy::print_stdout, reason = "figures for people, shown with --show-output")]
+    pub fn assert_kept(&self) {
+        self.assert_consistent();
+        let mut arrivals = HashMap::<String, usize>::new();
+        self.gateway.arrivals().into_iter().for_each(|id| *arrivals.entry(id).or_default() += 1);
+        let statuses = self.statuses();
+        let kept = |id: &str, status: &str| match status {
+            "delivered" => arrivals.contains_key(id),
+            status => self.hold && status == "unknown",
+        };
+        let lost: Vec<_> = statuses.iter().filter(|(id, status)| !kept(id, status)).collect();
+        let twice = arrivals.values().filter(|count| **count > 1).count();
+        let (kills, accepted, recovered) = (self.kills, self.accepted.len(), self.recovered);
+        println!(
+            "kills {kills}, accepted {accepted}, lost {}, arrived twice {twice}, recovered {recovered}",
+            lost.len()
+        );
+        assert!(lost.is_empty(), "lost: {lost:?}");
+        assert!(recovered > 0, "no kill has met an attempt");
+        if self.hold {
+            assert_eq!(twice, 0, "under hold nothing is sent again");
+            assert_eq!(self.service.ledger().of("unknown"), recovered);
+        }
     }
 
     /// Each accepted notification's status by the service's word. Fails if it lost one, or gave it another
     /// trace than that of the request which was accepted.
-    pub fn statuses(&self) -> HashMap<String, String> {
+    fn statuses(&self) -> HashMap<String, String> {
         let one = |accepted: &Accepted| {
             let shown = self.service.notification(&accepted.id);
             if let Some(trace_id) = &accepted.trace_id {
@@ -77,31 +105,14 @@ impl Kills {
         })
     }
 
-    /// How often each id arrived at the gateway.
-    pub fn arrivals(&self) -> HashMap<String, usize> {
-        let mut arrivals = HashMap::new();
-        for id in self.gateway.arrivals() {
-            *arrivals.entry(id).or_default() += 1;
-        }
-        arrivals
-    }
-
     /// Every id once, the ledger with all of them, and every request at the gateway with its own key.
-    pub fn assert_consistent(&self) {
+    fn assert_consistent(&self) {
         let ids: HashSet<&str> = self.accepted.iter().map(|accepted| accepted.id.as_str()).collect();
         assert_eq!(ids.len(), self.accepted.len(), "an id was given twice");
         assert_accounted(&self.service.ledger(), self.accepted.len() as u64, self.sent);
         // The gateway refuses a message whose Idempotency-Key is not its id.
         let statuses = &self.gateway.stats()["statuses"];
         assert!(statuses.as_object().unwrap().keys().all(|status| status == "200"), "{statuses}");
-    }
-
-    /// The figures in a line, for whoever reads the tests' output.
-    pub fn print(&self, lost: usize, twice: usize) {
-        let (kills, accepted, recovered) = (self.kills, self.accepted.len(), self.recovered);
-        println!(
-            "kills: {kills}, accepted: {accepted}, lost: {lost}, arrived twice: {twice}, recovered: {recovered}"
-        );
     }
 }
 

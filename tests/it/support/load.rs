@@ -40,8 +40,6 @@ struct Shared {
     /// Different notifications that have been sent, answered or not.
     sent: AtomicUsize,
     accepted: Mutex<Vec<Accepted>>,
-    /// 503s: nothing was stored.
-    refused: AtomicUsize,
 }
 
 impl Load {
@@ -67,10 +65,6 @@ impl Load {
     /// How many different notifications are known to be accepted.
     pub fn accepted(&self) -> u64 {
         self.shared.accepted.lock().len() as u64
-    }
-
-    pub fn refused(&self) -> usize {
-        self.shared.refused.load(SeqCst)
     }
 
     pub fn until_accepted(&self, count: u64) {
@@ -115,7 +109,6 @@ impl Client {
                 Ok(answer) if answer.status == 202 => return self.note(&answer),
                 Ok(answer) => {
                     assert_eq!(answer.status, 503, "{answer:?}");
-                    self.shared.refused.fetch_add(1, SeqCst);
                     thread::sleep(PAUSE);
                 }
                 Err(_) => *connection = None,

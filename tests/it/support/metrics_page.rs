@@ -21,11 +21,6 @@ impl MetricsPage {
         samples.sum::<f64>() as u64
     }
 
-    /// Whether there is a sample of this name at all.
-    pub fn has(&self, name: &str) -> bool {
-        self.0.lines().any(|line| line.starts_with(name))
-    }
-
     pub fn ledger(&self) -> Ledger {
         let states = ["accepted", "delivered", "dead", "expired", "cancelled", "unknown", "queued"];
         Ledger(states.map(|state| (state, self.sum("notification_ledger_jobs", &[("state", state)]))).into())

@@ -31,11 +31,11 @@ pub const SYNC: &str = "/api/v1/notifications/sms";
 /// A folder for the files, and the settings.
 pub struct Site {
     folder: Arc<TempDir>,
-    /// Where the store is, if not in the folder itself.
-    store: Option<PathBuf>,
+    /// Where the store is, if not in the folder.
+    pub store_folder: Option<PathBuf>,
     settings: BTreeMap<String, String>,
-    /// The program and its arguments that the service is started by, as a tracer.
-    under: Vec<OsString>,
+    /// The program and its arguments that the service is started by, as a tracer; none by default.
+    pub under: Vec<OsString>,
     runs: Cell<usize>,
 }
 
@@ -52,7 +52,7 @@ impl Site {
         ];
         let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        Self { folder, store: None, settings, under: Vec::new(), runs: Cell::new(0) }
+        Self { folder, store_folder: None, settings, under: Vec::new(), runs: Cell::new(0) }
     }
 
     /// Delivering SMS to this gateway, and retrying soon.
@@ -74,22 +74,12 @@ impl Site {
         self.settings.insert(key.to_owned(), value.to_owned());
     }
 
-    pub fn store_in(mut self, folder: &Path) -> Self {
-        self.store = Some(folder.join("store.db"));
-        self
-    }
-
-    pub fn under(mut self, program: impl IntoIterator<Item: Into<OsString>>) -> Self {
-        self.under = program.into_iter().map(Into::into).collect();
-        self
-    }
-
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     pub fn store(&self) -> PathBuf {
-        self.store.clone().unwrap_or_else(|| self.folder().join("store.db"))
+        self.store_folder.as_deref().unwrap_or(self.folder()).join("store.db")
     }
 
     /// Starts the service and waits until it is ready.
@@ -221,12 +211,14 @@ impl Service {
         }
     }
 
+    /// Of the process, which is the service itself also where it was started by another program.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
     pub fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
+        kill_process(id.unwrap(), signal).unwrap();
     }
 
     /// SIGKILL; returns once the process is gone.
