@@ -18,7 +18,7 @@ fn recovered(service: &Service) -> u64 {
 fn every_202_under_load_is_delivered_once_although_the_service_stops_between() {
     let gateway = Gateway::behaving(r#"{"latency":"uniform:1ms,30ms"}"#);
     let site = Site::sending_to(&gateway).with("APP_QUEUE__WORKERS", "8");
-    let load = Load::start(4);
+    let load = Load::start(4, 2);
     let mut service = site.start_with_patient();
     for _ in 0..3 {
         load.aim(Some(service.http));

@@ -27,7 +27,7 @@ pub struct Accepted {
     pub trace_id: Option<String>,
 }
 
-/// The clients at work. Every second one sends a key and repeats until it knows; the others never do.
+/// The clients at work. Some never repeat what they sent; the others send a key and repeat until they know.
 pub struct Load {
     shared: Arc<Shared>,
     clients: Vec<JoinHandle<()>>,
@@ -43,11 +43,12 @@ struct Shared {
 }
 
 impl Load {
-    pub fn start(clients: usize) -> Self {
+    /// The first `unkeyed` of the clients send no key.
+    pub fn start(clients: usize, unkeyed: usize) -> Self {
         let shared = Arc::<Shared>::default();
         let run = |number| {
             let shared = Arc::clone(&shared);
-            thread::spawn(move || Client { shared, number, keyed: number % 2 == 0 }.run())
+            thread::spawn(move || Client { shared, number, keyed: number >= unkeyed }.run())
         };
         let clients = (0..clients).map(run).collect();
         Self { shared, clients }
