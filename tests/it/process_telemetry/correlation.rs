@@ -98,7 +98,15 @@ impl Played {
         assert_eq!((code, &*stderr), (0, ""), "{setting}");
         assert!(filter != "off" || stdout.is_empty(), "{setting}: {stdout}");
         let lines = lines::read(&stdout);
-        Self { setting, asked, lines, sent: sent(&tap), spans: collector.spans(), sampler, exports: export == 0 }
+        Self {
+            setting,
+            asked,
+            lines,
+            sent: sent(&tap),
+            spans: collector.spans(),
+            sampler,
+            exports: export == 0,
+        }
     }
 
     fn check(&self, visible: Visible) {
@@ -137,8 +145,7 @@ impl Played {
         if asked.answer.status >= 400 {
             assert_eq!(asked.answer.text("traceId"), trace_id, "{}: {asked:?}", self.setting);
         }
-        let of_it =
-            |line: &&Value| line["message"] == "request" && line["trace_id"] == trace_id;
+        let of_it = |line: &&Value| line["message"] == "request" && line["trace_id"] == trace_id;
         let found: Vec<&Value> = self.lines.iter().filter(of_it).collect();
         assert_eq!(found.len(), usize::from(visible.requests), "{}: {asked:?} {found:?}", self.setting);
         for line in found {
@@ -156,7 +163,7 @@ fn submitted(asked: &Asked) -> Option<(String, &Asked)> {
     let answer = &asked.answer;
     let body: Value = serde_json::from_str(&answer.body).ok()?;
     let stored = matches!(answer.status, 200 | 202 | 502 | 504) && body.get("attempts").is_none();
-    let replayed_or_cancelled = answer.header("location").is_none() && answer.status == 202
-        || body["status"] == "cancelled";
+    let replayed_or_cancelled =
+        answer.header("location").is_none() && answer.status == 202 || body["status"] == "cancelled";
     (stored && !replayed_or_cancelled).then(|| Some((body["id"].as_str()?.to_owned(), asked)))?
 }

@@ -6,7 +6,15 @@ use std::fmt;
 
 /// The keys of every line.
 const KEYS: [&str; 10] = [
-    "fields", "level", "message", "service", "span_id", "target", "timestamp", "trace_flags", "trace_id",
+    "fields",
+    "level",
+    "message",
+    "service",
+    "span_id",
+    "target",
+    "timestamp",
+    "trace_flags",
+    "trace_id",
     "version",
 ];
 

@@ -5,5 +5,5 @@ mod correlation;
 mod lines;
 mod scene;
 mod span_rules;
-mod traces;
 mod spans;
+mod traces;

@@ -30,7 +30,8 @@ impl Trace {
     fn of(spans: &[Span], (trace_id, caller): (&str, &str)) -> Self {
         let spans: Vec<Span> = spans.iter().filter(|span| hex(&span.trace_id) == trace_id).cloned().collect();
         let one = |name: &str, kind| -> Span {
-            let found: [Span; 1] = named(&spans, name, kind).try_into().unwrap_or_else(|found| panic!("{name}: {found:#?}"));
+            let found: [Span; 1] =
+                named(&spans, name, kind).try_into().unwrap_or_else(|found| panic!("{name}: {found:#?}"));
             let [span] = found;
             span
         };
@@ -46,7 +47,8 @@ impl Trace {
             let call = calls.iter().find(|call| call.parent_span_id == attempt.span_id).cloned();
             (attempt, call)
         });
-        Self { server, producer, attempts: attempts.collect() }
+        let attempts = attempts.collect();
+        Self { server, producer, attempts }
     }
 
     /// Each attempt's links, as the places of the attempts that they lead to.
@@ -96,7 +98,8 @@ fn one_trace_leads_from_the_caller_through_every_attempt_to_the_gateway() {
     assert_eq!(trace.links(), links, "each retry is linked to the attempt before");
     // What the gateway was sent names each call's span, in order.
     let calls: Vec<&Span> = trace.attempts.iter().map(|(_, call)| call.as_ref().unwrap()).collect();
-    let parents: Vec<String> = calls.iter().map(|call| format!("00-{trace_id}-{}-01", hex(&call.span_id))).collect();
+    let parents: Vec<String> =
+        calls.iter().map(|call| format!("00-{trace_id}-{}-01", hex(&call.span_id))).collect();
     let sent: Vec<String> = sent(&tap).into_iter().map(|sent| sent.traceparent).collect();
     assert_eq!(sent, parents);
     assert_told(&trace, &id, &calls);
@@ -187,7 +190,8 @@ fn a_commit_is_one_span_in_a_trace_of_its_own_with_128_links_at_most() {
 fn the_same_trace_goes_on_after_a_kill_and_links_to_the_last_attempt_that_is_known() {
     let collector = Collector::start(Behaviour::Accept);
     let (gateway, tap, site) = site();
-    let site = exporting(site, &collector).with("APP_RETRY__BASE_DELAY", "1ms").with("APP_RETRY__MAX_DELAY", "1ms");
+    let site =
+        exporting(site, &collector).with("APP_RETRY__BASE_DELAY", "1ms").with("APP_RETRY__MAX_DELAY", "1ms");
     let site = site.with("APP_SMS__HTTP__TIMEOUT", "20s").with("APP_RETRY__MAX_ATTEMPTS", "1000");
     let service = site.start_with_patient();
     let (first, second) = interrupted(&service, &gateway, &collector);
@@ -196,7 +200,10 @@ fn the_same_trace_goes_on_after_a_kill_and_links_to_the_last_attempt_that_is_kno
     let service = site.start();
     service.until_status(&first.0, "delivered");
     service.until_status(&second.0, "delivered");
-    let (_, stdout, stderr) = { service.signal(rustix::process::Signal::TERM); service.ended_with() };
+    let (_, stdout, stderr) = {
+        service.signal(rustix::process::Signal::TERM);
+        service.ended_with()
+    };
     assert_eq!(stderr, "");
     let (lines, spans) = (lines::read(&stdout), collector.spans());
     for ((id, trace_id, caller), known) in [(&first, true), (&second, false)] {
@@ -204,7 +211,12 @@ fn the_same_trace_goes_on_after_a_kill_and_links_to_the_last_attempt_that_is_kno
         let last = trace.attempts.len() - 1;
         // The attempt that was cut off has no span: nobody was left to end it.
         assert_eq!(trace.outcomes()[last].1, "delivered");
-        let before: Vec<usize> = if known { vec![last - 1] } else { assert_eq!(last, 0); vec![] };
+        let before: Vec<usize> = if known {
+            vec![last - 1]
+        } else {
+            assert_eq!(last, 0);
+            vec![]
+        };
         assert_eq!(trace.links()[last], before, "{id}");
         let told = lines.iter().filter(|line| line["fields"]["notification_id"] == **id);
         assert!(told.inspect(|line| assert_eq!(line["trace_id"], **trace_id)).count() == 1);

@@ -119,7 +119,8 @@ pub(crate) fn interrupted(
     tx: &mut Tx<'_>,
     channels: &[&'static str],
 ) -> Result<Vec<Interrupted>, StoreError> {
-    const SQL: &str = "SELECT id, sync, attempts, channel, priority, last_attempt FROM job WHERE status <= 5 AND status = $1";
+    const SQL: &str = "SELECT id, sync, attempts, channel, priority, last_attempt FROM job \
+         WHERE status <= 5 AND status = $1";
     tx.query(SQL, &[code::SENDING.into()], |row| {
         Ok(Interrupted {
             id: JobId(row.int(0)?),
