@@ -21,10 +21,11 @@ const KEYS: [&str; 10] = [
 /// Reads all lines of a service's stdout, and fails on one that is not as the contract has it.
 pub fn read(stdout: &str) -> Vec<Value> {
     assert!(stdout.is_empty() || stdout.ends_with('\n'), "a line was cut off: {:?}", stdout.lines().last());
-    stdout.lines().map(read_one).collect()
+    stdout.lines().map(|line| read_named(line, "epro-notify")).collect()
 }
 
-fn read_one(line: &str) -> Value {
+/// Reads a line of a service of this name.
+pub fn read_named(line: &str, service: &str) -> Value {
     let Strict(value) = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     let object = value.as_object().unwrap_or_else(|| panic!("no object: {line}"));
     let mut keys: Vec<&str> = object.keys().map(String::as_str).collect();
@@ -41,7 +42,7 @@ fn read_one(line: &str) -> Value {
     let time = text("timestamp");
     assert!(time.len() == "2026-01-01T00:00:00.000000Z".len() && time.ends_with('Z'), "{line}");
     time.parse::<jiff::Timestamp>().unwrap_or_else(|error| panic!("{error}: {line}"));
-    assert_eq!(text("service"), "epro-notify", "{line}");
+    assert_eq!(text("service"), service, "{line}");
     assert!(!text("target").is_empty() && !text("version").is_empty(), "{line}");
     // A library's event may say all in its fields.
     assert!(!text("message").is_empty() || !text("target").starts_with("epro_notify"), "{line}");
