@@ -171,6 +171,17 @@ fn without_a_collector_the_queue_is_bounded_and_the_end_is_quick() {
 }
 
 #[test]
+fn a_collector_behind_tls_can_be_named() {
+    for protocol in ["grpc", "http/protobuf"] {
+        let (telemetry, _) = start(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:9"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol),
+        ]);
+        assert_eq!(account_of(telemetry, 10, LONG).exported, 0);
+    }
+}
+
+#[test]
 fn a_black_hole_blocks_nobody_and_cannot_hold_the_end() {
     // Takes connections and never answers.
     let hole = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -11,6 +11,8 @@ const SHARDS: usize = 16;
 /// A chunk is handed over whole, so this is also the step in which memory is taken.
 const CHUNK_BYTES: usize = 64 * 1024;
 
+const TYPICAL_ITEM_BYTES: usize = 512;
+
 /// How much may wait at once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
@@ -96,7 +98,9 @@ impl Shards {
             shard.full.push(open);
         }
         if shard.open.bytes.capacity() == 0 {
-            shard.open.bytes.reserve_exact(CHUNK_BYTES.max(length));
+            // A chunk of few items must not hold room for many.
+            let expected = self.bounds.items_per_chunk.saturating_mul(TYPICAL_ITEM_BYTES).min(CHUNK_BYTES);
+            shard.open.bytes.reserve_exact(expected.max(length));
         }
         shard.open.bytes.extend_from_slice(head);
         shard.open.bytes.extend_from_slice(body);
@@ -209,7 +213,11 @@ mod tests {
         let shards = Shards::new(BOUNDS);
         std::thread::scope(|scope| {
             for _ in 0..8 {
-                scope.spawn(|| (0..1000).map(|_| shards.push(&[0; 7], &[0; 3])).count());
+                scope.spawn(|| {
+                    for _ in 0..1000 {
+                        let _ = shards.push(&[0; 7], &[0; 3]);
+                    }
+                });
             }
         });
         let (mut chunks, passed) = (Vec::new(), shards.passed());

@@ -2,7 +2,8 @@
 
 use opentelemetry::trace::TraceContextExt;
 use tracing::dispatcher::WeakDispatch;
-use tracing::{Event, Subscriber};
+use tracing::span::Id;
+use tracing::{Dispatch, Event, Subscriber};
 use tracing_opentelemetry::get_otel_context;
 use tracing_subscriber::Registry;
 use tracing_subscriber::layer::Context;
@@ -56,8 +57,9 @@ impl Ids {
 
 /// The ids of the innermost span of ours that the event stands in; `None` if it stands in none.
 ///
-/// The registry is asked and not `ctx`, because `ctx` hides spans that the lines' own filter disables,
-/// and a line has its ids whatever `RUST_LOG` says.
+/// The dispatch is asked and not `ctx`, because `ctx` hides spans that the lines' own filter disables, and a
+/// line has its ids whatever `RUST_LOG` says. Nothing is kept in the span: most have one line, and looking
+/// the ids up costs less than keeping them.
 pub(super) fn of_event<S>(
     event: &Event<'_>,
     ctx: &Context<'_, S>,
@@ -69,12 +71,16 @@ where
     let current =
         if event.is_contextual() { ctx.current_span().id().cloned() } else { event.parent().cloned() }?;
     let dispatch = dispatch?.upgrade()?;
-    let registry = dispatch.downcast_ref::<Registry>()?;
-    registry.span(&current)?.scope().find_map(|span| {
-        // A span of a library has no context of its own: its parent may have one.
-        let context = get_otel_context(&span.id(), &dispatch)?;
-        TraceContext::from_otel(context.span().span_context()).map(Ids::of)
+    of_span(&current, &dispatch).or_else(|| {
+        // A span of a library has no context of its own: one around it may have.
+        let span = dispatch.downcast_ref::<Registry>()?.span(&current)?;
+        span.scope().skip(1).find_map(|span| of_span(&span.id(), &dispatch))
     })
+}
+
+fn of_span(id: &Id, dispatch: &Dispatch) -> Option<Ids> {
+    let context = get_otel_context(id, dispatch)?;
+    TraceContext::from_otel(context.span().span_context()).map(Ids::of)
 }
 
 #[cfg(test)]

@@ -14,11 +14,12 @@ pub(super) fn string(line: &mut String, text: &str) {
 
 /// Appends `text` as it stands inside a JSON string: quotes, backslashes and control characters escaped.
 pub(super) fn escape(line: &mut String, text: &str) {
+    // Nearly every text is clean; without a way out of the loop many bytes are looked at at once.
+    if !text.bytes().fold(false, |found, byte| found | needs_escape(byte)) {
+        return line.push_str(text);
+    }
     let mut clean_from = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        if byte >= b' ' && byte != b'"' && byte != b'\\' {
-            continue;
-        }
+    for (at, byte) in text.bytes().enumerate().filter(|(_, byte)| needs_escape(*byte)) {
         // Only ASCII bytes come here, and they never stand inside a longer character.
         line.push_str(text.get(clean_from..at).unwrap_or_default());
         clean_from = at + 1;
@@ -34,6 +35,10 @@ pub(super) fn escape(line: &mut String, text: &str) {
         }
     }
     line.push_str(text.get(clean_from..).unwrap_or_default());
+}
+
+fn needs_escape(byte: u8) -> bool {
+    (byte < b' ') | (byte == b'"') | (byte == b'\\')
 }
 
 /// Escapes what a value's own formatting writes.
