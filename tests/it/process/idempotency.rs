@@ -62,7 +62,7 @@ fn a_key_outlives_crashes_and_belongs_to_its_body_and_route() {
 
 #[test]
 fn a_synchronous_repeat_waits_for_nobody_and_gets_the_first_answer_once_there_is_one() {
-    let gateway = Gateway::behaving(r#"{"latency":"1s"}"#);
+    let gateway = Gateway::behaving(r#"{"latency":"2s"}"#);
     let site = Site::sending_to(&gateway);
     let service = site.start_with_patient();
     let http = service.http;

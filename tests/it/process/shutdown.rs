@@ -41,8 +41,8 @@ fn every_202_under_load_is_delivered_once_although_the_service_stops_between() {
 
 #[test]
 fn it_is_not_ready_before_the_listener_closes_and_requests_in_flight_get_their_answers() {
-    let gateway = Gateway::behaving(r#"{"latency":"1500ms"}"#);
-    let site = Site::sending_to(&gateway).with("APP_SHUTDOWN__NOT_READY_FOR", "1s");
+    let gateway = Gateway::behaving(r#"{"latency":"3s"}"#);
+    let site = Site::sending_to(&gateway).with("APP_SHUTDOWN__NOT_READY_FOR", "2s");
     let service = site.start_with_patient();
     let http = service.http;
     // One that the gateway answers only after the listener is closed, one that is still being sent.

@@ -102,3 +102,39 @@ fn a_stop_while_the_store_is_locked_ends_in_time_and_loses_nothing() {
     ids.iter().for_each(|id| drop(service.until_status(id, "delivered")));
     assert_eq!(service.until_drained().of("delivered"), 3);
 }
+
+#[test]
+fn a_call_whose_end_cannot_be_committed_in_time_is_told_that_it_may_have_been_stored() {
+    let gateway = Gateway::behaving(r#"{"latency":"500ms"}"#);
+    let site = Site::sending_to(&gateway)
+        .with("APP_SMS__HTTP__TIMEOUT", "3s")
+        .with("APP_HTTP__HANDLER_TIMEOUT", "4s");
+    let service = site.start_with_patient();
+    let http = service.http;
+    let submit = move || {
+        let mut connection = crate::support::client::Connection::open(http).unwrap();
+        connection.send_with("POST", SYNC, &[("idempotency-key", "doubt")], MESSAGE).unwrap()
+    };
+    let caller = thread::spawn(submit);
+    gateway.has_received(1);
+    let locked = Locked::new(&site);
+    // No other type of a 503 may leave anything behind.
+    caller.join().unwrap().problem(503, "commit-unknown");
+    drop(locked);
+    service.until_drained();
+    let repeat = submit();
+    assert_eq!((repeat.status, repeat.header("idempotency-replayed")), (200, Some("true")), "{repeat:?}");
+    assert_eq!(gateway.arrivals(), [repeat.text("id")]);
+}
+
+#[test]
+fn a_start_on_a_locked_store_ends_with_70_and_says_why() {
+    let site = Site::new();
+    site.start().stop();
+    let locked = Locked::new(&site);
+    let (code, output) = site.spawn().ended();
+    assert_eq!(code, 70, "{output}");
+    assert!(output.contains("another process holds a lock on the file"), "{output}");
+    drop(locked);
+    site.start().stop();
+}
