@@ -7,6 +7,8 @@ mod canaries;
 mod canary_scene;
 mod correlation;
 mod lines;
+mod metric_rules;
+mod metrics_page;
 mod scene;
 mod span_rules;
 mod spans;
