@@ -35,6 +35,7 @@ impl io::Write for Written {
 
 impl Lines {
     fn begin() -> Self {
+        crate::support::subscribers::keep_apart();
         let written = Written::default();
         let config = TelemetryConfig::read(&mut Reader::for_tests(&[]));
         let service = Service { name: "test", version: "1" };

@@ -129,6 +129,8 @@ async fn every_outcome_is_counted_and_there_from_the_start() {
     gateway.will(&[Act::Answer(500)]);
     let id = domain.post("/notifications/sms/async", &sms).await.id();
     domain.until(&id, "delivered").await;
+    // What is committed is counted a moment later.
+    domain.queue.stop().await;
     let refused = |reason: &str| seen.metric("notification_refused_total", &[reason]);
     assert_eq!((refused("reason=\"invalid\""), refused("reason=\"no_contact\"")), (1.0, 1.0));
     let sms = ["channel=\"sms\"", "priority=\"normal\""];

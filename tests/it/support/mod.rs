@@ -14,6 +14,7 @@ pub mod queue;
 pub mod seen;
 pub mod service;
 pub mod sms_gateway;
+pub mod subscribers;
 pub mod tap;
 pub mod telemetry;
 pub mod wait;

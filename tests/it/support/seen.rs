@@ -23,6 +23,7 @@ pub struct Seen {
 
 impl Seen {
     pub fn begin() -> Self {
+        super::subscribers::keep_apart();
         let recorder = PrometheusBuilder::new().set_buckets(&[0.1, 1.0]).unwrap().build_recorder();
         let metrics = recorder.handle();
         // Leaked: the guard borrows it, and a test is short.

@@ -41,6 +41,7 @@ impl Lines {
 
 /// Telemetry with these settings.
 pub fn start(settings: &[(&str, &str)]) -> (TestTelemetry, Lines) {
+    super::subscribers::keep_apart();
     let mut reader = Reader::for_tests(settings);
     let config = TelemetryConfig::read(&mut reader);
     reader.finish().unwrap();
