@@ -22,6 +22,7 @@ mod notify_deliver;
 mod notify_directory;
 mod notify_people;
 mod notify_telemetry;
+mod process;
 mod queue_accept;
 mod queue_deliver;
 mod shutdown;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::platform::telemetry::{SpanExt, TraceContext, names};
 use parking_lot::{Condvar, Mutex};
-use rusqlite::Connection;
+use rusqlite::{Connection, wal::CheckpointMode};
 use std::{
     mem,
     sync::Arc,
@@ -157,6 +157,16 @@ impl Committer {
                 self.status.measure(&self.database);
                 measured = Instant::now();
             }
+        }
+        self.leave();
+    }
+
+    /// After a clean stop everything is in the one file, so that a copy of it is a backup.
+    fn leave(&self) {
+        let _gate = self.checkpointer.gate();
+        if let Err(error) = self.connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE) {
+            let error = StoreError::from(error);
+            tracing::warn!(%error, "the log was not copied into the file; the next start does it");
         }
     }
 
