@@ -23,6 +23,7 @@ mod notify_directory;
 mod notify_people;
 mod notify_telemetry;
 mod queue;
+mod readme;
 mod shutdown;
 mod source;
 mod support;
