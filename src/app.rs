@@ -58,6 +58,7 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
         tracing::warn!("{warning}");
     }
     http::raise_open_files();
+    telemetry.metrics.watch_runtime(&tokio::runtime::Handle::current());
     let (health, shutdown) = (Health::default(), Shutdown::default());
     let tasks = Tasks::new(shutdown.clone());
     tasks.spawn("signals", watch_signals(shutdown.clone())?);
