@@ -47,13 +47,25 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Vec<&'a str> {
     text.split(before).skip(1).filter_map(|rest| Some(rest.split_once(after)?.0)).collect()
 }
 
+/// What stands in the parentheses of each such call.
+fn arguments<'a>(text: &'a str, call: &str) -> Vec<&'a str> {
+    let inside = |rest: &'a str| {
+        let mut depth = 1;
+        let end = rest.find(|c: char| {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            depth == 0
+        });
+        rest.split_at(end.unwrap_or(rest.len())).0
+    };
+    text.split(call).skip(1).map(inside).collect()
+}
+
 /// The constants of `names.rs`.
 fn names() -> BTreeMap<String, String> {
     let text = read("src/platform/telemetry/names.rs");
     let constants = between(&text, "pub const ", "\";");
-    let pair = |text: &&str| {
-        text.split_once(": &str = \"").map(|(name, value)| (name.to_owned(), value.to_owned()))
-    };
+    let pair =
+        |text: &&str| text.split_once(": &str = \"").map(|(name, value)| (name.to_owned(), value.to_owned()));
     constants.iter().filter_map(pair).collect()
 }
 
@@ -71,7 +83,9 @@ fn metrics_of_the_code() -> BTreeMap<String, Metric> {
     let names = names();
     let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (_, text) in rust_files(&["src"]) {
-        for call in ["counter!(", "gauge!(", "histogram!("].iter().flat_map(|call| between(code(&text), call, ")")) {
+        for call in
+            ["counter!(", "gauge!(", "histogram!("].iter().flat_map(|call| arguments(code(&text), call))
+        {
             if let [metric, rest @ ..] = &*named(call) {
                 let rest = rest.iter().filter(|name| name.starts_with("LABEL_"));
                 let found = labels.entry(names[*metric].clone()).or_default();
@@ -122,7 +136,7 @@ fn the_readme_tells_every_metric_with_its_type_and_labels() {
 #[test]
 fn what_a_running_service_shows_is_what_the_readme_tells() {
     let process = Process::start(&[]);
-    let page = ask(process.admin, "/metrics").unwrap().text();
+    let page = ask(process.admin, "/metrics").unwrap().body;
     let told = metrics_of_the_readme();
     let mut seen: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for line in page.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
@@ -190,7 +204,8 @@ fn the_readme_tells_every_variable_that_is_honoured() {
     for name in between(&refused, "`OTEL_", "`") {
         let (name, whole) = name.strip_suffix('*').map_or((name, true), |prefix| (prefix, false));
         let name = format!("OTEL_{name}");
-        let honoured = known.keys().find(|known| if whole { **known == name } else { known.starts_with(&name) });
+        let honoured =
+            known.keys().find(|known| if whole { **known == name } else { known.starts_with(&name) });
         assert_eq!(honoured, None, "{name} is honoured");
     }
 }
@@ -202,7 +217,7 @@ fn the_api_page_tells_every_problem_type() {
     let mut known: BTreeSet<String> = ["notification-dead", "notification-unknown"].map(String::from).into();
     for (_, text) in rust_files(&["src"]) {
         for call in ["Problem::new(", "Self::new(StatusCode", "::conflict(", "::unavailable("] {
-            let literals = between(code(&text), call, ")");
+            let literals = arguments(code(&text), call);
             let first = literals.iter().filter_map(|call| call.split('"').nth(1)).filter(is_slug);
             known.extend(first.map(str::to_owned));
         }
@@ -242,4 +257,18 @@ fn anchors(text: &str) -> BTreeSet<String> {
         .map(|line| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-"))
         .map(|line| line.chars().filter(kept).collect())
         .collect()
+}
+
+#[test]
+fn each_reader_of_a_page_sees_what_is_there() {
+    let page =
+        "## A head, with `code`\n\n| a | b |\n| --- | --- |\n| `x` | `k`=`1`\\|`2` |\n| y | |\n\n| z | |\n";
+    let table = table(page, "| a | b |");
+    assert_eq!(table["x"], ["`k`=`1`|`2`"]);
+    assert!(table["y"] == [""] && !table.contains_key("z"));
+    assert_eq!(labels("`k`=`1`|`2`, `l`")["k"], ["1", "2"].map(str::to_owned).into());
+    assert!(labels("`k`=`1`|`2`, `l`")["l"].is_empty() && labels("").is_empty());
+    assert_eq!(arguments("f(a(b), c); f(d)", "f("), ["a(b), c", "d"]);
+    assert_eq!(named("names::A, names::LABEL_B => x"), ["A", "LABEL_B"]);
+    assert!(anchors(page).contains("a-head-with-code"));
 }
