@@ -99,7 +99,7 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
         queue.stop().await;
         close(store).await;
     };
-    let ended = shutdown.sequence(&health, config.shutdown.clone(), drained).await;
+    let ended = shutdown.sequence(&health, config.shutdown, drained).await;
     admin.stop();
     ended?;
     match shutdown.cause() {

@@ -1,11 +1,31 @@
-//! Tests that need a program of somebody else's: apart from `cargo test`, which is hermetic.
+//! Tests that need a program of somebody else's, a right that not everybody has, or minutes: apart from
+//! `cargo test`, which is hermetic.
 //!
-//! `cargo xtask test` runs each module when its program is there; by hand it is
+//! `cargo xtask test` runs each module when what it needs is there; by hand it is
 //! `cargo test --test peers -- system_calls::`.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
 #![expect(clippy::disallowed_methods, reason = "no span is lost here, and another process can't be awaited")]
 
+mod disk_full;
+mod kills;
 mod metrics_page;
-mod service;
+#[path = "../it/support"]
+#[expect(dead_code, reason = "the hermetic tests use the rest")]
+mod support {
+    pub mod client;
+    pub mod kills;
+    pub mod load;
+    pub mod metrics_page;
+    pub mod service;
+    pub mod sms_gateway;
+    pub mod wait;
+}
 mod system_calls;
+
+/// Fails with what to do about it when a program is not there.
+fn need(program: &str) {
+    let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+        .any(|folder| folder.join(program).is_file());
+    assert!(found, "{program} is not on the PATH: `cargo xtask test --install` fetches it");
+}

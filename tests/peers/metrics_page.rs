@@ -1,6 +1,9 @@
 //! The metrics page as Prometheus' own linter judges it.
 
-use crate::service::{Connection, Service, need};
+use crate::{
+    need,
+    support::service::{ASYNC, MESSAGE, Site},
+};
 use std::{
     io::Write,
     process::{Command, Stdio},
@@ -9,15 +12,12 @@ use std::{
 #[test]
 fn promtool_finds_nothing_wrong_with_the_page_of_a_service_that_has_worked() {
     need("promtool");
-    let service = Service::start();
-    let mut http = Connection::open(service.http).unwrap();
-    let good = r#"{"patientId":"p-1","message":"a reminder"}"#;
-    for (body, expected) in [(good, 202), (r#"{"patientId":"p-1"}"#, 422), ("{", 400)] {
-        let (status, answer) = http.send("POST", "/api/v1/notifications/sms/async", body).unwrap();
-        assert_eq!(status, expected, "{answer}");
+    let service = Site::new().start();
+    for (body, expected) in [(MESSAGE, 202), (r#"{"patientId":"p-1"}"#, 422), ("{", 400)] {
+        let answer = service.ask("POST", ASYNC, body);
+        assert_eq!(answer.status, expected, "{answer:?}");
     }
-    let (status, page) = Connection::open(service.admin).unwrap().send("GET", "/metrics", "").unwrap();
-    assert_eq!(status, 200);
+    let page = service.metrics().0;
     assert!(page.contains("http_request_duration_seconds_bucket"), "{page}");
 
     let mut promtool = Command::new("promtool");

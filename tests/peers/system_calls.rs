@@ -1,9 +1,19 @@
 //! What the service does at the kernel's door, as strace sees it.
 
 mod trace;
+mod traced;
 
-use self::trace::{Trace, Violation, every_202_follows_a_sync};
-use crate::service::{Connection, Service, need};
+use self::{
+    trace::{Trace, Violation, every_202_follows_a_sync},
+    traced::Traced,
+};
+use crate::{
+    need,
+    support::{
+        client::Connection,
+        service::{ASYNC, MESSAGE},
+    },
+};
 use std::thread;
 
 const CONNECTIONS: usize = 4;
@@ -12,19 +22,18 @@ const REQUESTS: usize = 25;
 /// Accepts over several connections at once, so that answers share commits.
 fn accept_under_strace(query: &str) -> Result<usize, Violation> {
     need("strace");
-    let service = Service::start_traced(query);
-    let http = service.http;
+    let traced = Traced::start(query);
+    let http = traced.service.http;
     let clients: Vec<_> = (0..CONNECTIONS).map(|_| thread::spawn(move || send(http))).collect();
     clients.into_iter().for_each(|client| client.join().unwrap());
-    every_202_follows_a_sync(&Trace::parse(&service.stop_traced()))
+    every_202_follows_a_sync(&Trace::parse(&traced.stop()))
 }
 
 fn send(http: std::net::SocketAddr) {
     let mut connection = Connection::open(http).unwrap();
-    for number in 0..REQUESTS {
-        let body = format!(r#"{{"patientId":"p-{number}","message":"a reminder"}}"#);
-        let (status, answer) = connection.send("POST", "/api/v1/notifications/sms/async", &body).unwrap();
-        assert_eq!(status, 202, "{answer}");
+    for _ in 0..REQUESTS {
+        let answer = connection.send("POST", ASYNC, MESSAGE).unwrap();
+        assert_eq!(answer.status, 202, "{answer:?}");
     }
 }
 

@@ -16,6 +16,10 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
         Tool::Strace => {
             with_package_lists(|| run(as_root("apt-get").args(["install", "-y", "--quiet", "strace"])))
         }
+        // The program comes with every Debian; where it may not make a mount namespace, nothing can be fetched.
+        Tool::Unshare => {
+            Err("making a mount namespace takes root, or unprivileged user namespaces".to_owned())
+        }
     }
 }
 

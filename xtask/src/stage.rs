@@ -51,6 +51,11 @@ impl Stage {
         Self { name, tool: Some(tool), run: Run::Peer(filter), env: None }
     }
 
+    /// Tests of the `peers` binary that need no program, but minutes.
+    pub const fn long(name: &'static str, filter: &'static str) -> Self {
+        Self { name, tool: None, run: Run::Peer(filter), env: None }
+    }
+
     pub const fn with_env(mut self, name: &'static str, value: &'static str) -> Self {
         self.env = Some((name, value));
         self
@@ -95,6 +100,8 @@ impl Stage {
             (Run::Peer(filter), _) => {
                 let mut command = cargo();
                 command.args(["test", "--all-features", "--locked", "--test", "peers", "--", filter]);
+                // Some tell figures that are worth reading when all is well.
+                command.arg("--show-output");
                 command
             }
         }

@@ -16,6 +16,8 @@ pub enum Tool {
     CargoMachete,
     Promtool,
     Strace,
+    /// With the right to make a mount namespace.
+    Unshare,
 }
 
 impl Tool {
@@ -25,6 +27,7 @@ impl Tool {
             Self::CargoMachete => "cargo-machete",
             Self::Promtool => "promtool",
             Self::Strace => "strace",
+            Self::Unshare => "unshare",
         }
     }
 
@@ -33,7 +36,15 @@ impl Tool {
         match self {
             Self::CargoDeny => Some("0.20.2"),
             Self::CargoMachete => Some("0.9.2"),
-            Self::Promtool | Self::Strace => None,
+            Self::Promtool | Self::Strace | Self::Unshare => None,
+        }
+    }
+
+    /// What it is asked to do, to see whether it works here.
+    const fn question(self) -> &'static [&'static str] {
+        match self {
+            Self::Unshare => &["--map-root-user", "--mount", "true"],
+            _ => &["--version"],
         }
     }
 }
@@ -76,10 +87,10 @@ impl Tools {
         if self.has(tool) { Ok(()) } else { Err(format!("{name} was installed but does not run")) }
     }
 
-    /// Asks the program for its version: a file of that name that does not start is no tool.
+    /// Asks the program, mostly for its version: a file of that name that does not start is no tool.
     fn has(&self, tool: Tool) -> bool {
         let mut command = Command::new("env");
-        let asked = command.env("PATH", self.path()).args([tool.program(), "--version"]).output();
+        let asked = command.env("PATH", self.path()).arg(tool.program()).args(tool.question()).output();
         asked.is_ok_and(|answer| {
             let said = String::from_utf8_lossy(&answer.stdout);
             answer.status.success() && tool.version().is_none_or(|version| names(&said, version))

@@ -12,7 +12,7 @@ use crate::{
 };
 use axum::{Extension, extract::State, response::Response};
 use std::{net::IpAddr, sync::Arc};
-use tracing::{Instrument, field::Empty};
+use tracing::field::Empty;
 
 type Body = Result<JsonBody, Problem>;
 type Key = Result<IdempotencyHeader, Problem>;
@@ -154,9 +154,9 @@ impl Route {
             committed_ms = Empty,
         );
         let submitted = if self.at_once() {
-            api.queue.deliver_now(submission).instrument(span.clone()).await
+            api.queue.deliver_now(submission, span.clone()).await
         } else {
-            api.queue.submit(submission).instrument(span.clone()).await
+            api.queue.submit(submission, &span).await
         };
         if let Err(Refused::StoreUnavailable | Refused::CommitUnknown) = &submitted {
             span.record(names::OTEL_STATUS_CODE, "ERROR");

@@ -2,7 +2,7 @@
 
 use super::Problem;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 
 /// 404: no route has this path.
 pub(super) fn no_such_route() -> Problem {
@@ -45,7 +45,14 @@ pub(super) fn caller_gone() -> Problem {
     Problem::new(super::observe::CALLER_GONE, "caller-gone", "The caller left")
 }
 
-/// 503: the handler took longer than `http.handler_timeout`.
-pub(super) fn slow_handler() -> Problem {
-    Problem::unavailable("timeout", "The request took too long; whether it had an effect is not known.")
+/// 503: the handler took longer than `http.handler_timeout`. Only the type `commit-unknown` may leave
+/// something behind, so it is the one for whatever changes something.
+pub(super) fn slow_handler(method: &Method) -> Problem {
+    if method.is_safe() {
+        return Problem::unavailable("timeout", "The request took too long.");
+    }
+    Problem::unavailable(
+        "commit-unknown",
+        "The request took too long: it may have been stored. Repeating with the same Idempotency-Key is safe.",
+    )
 }

@@ -96,11 +96,12 @@ impl Stack {
     /// 5. The handler, and its time (503).
     async fn handle(&self, mut request: Request<Body>, peer: Peer) -> Response {
         request.extensions_mut().insert(peer);
+        let method = request.method().clone();
         let handler = self.0.table.router.clone().call(request);
         match timeout(self.0.handler_timeout, handler).await {
             Ok(Ok(response)) => response,
             Ok(Err(never)) => match never {},
-            Err(_) => problems::slow_handler().into_response(),
+            Err(_) => problems::slow_handler(&method).into_response(),
         }
     }
 }

@@ -10,10 +10,11 @@ use super::{
 };
 use crate::platform::{
     store::{Committed, Operation, Purpose, StoreError, Tx, WriteError},
-    telemetry::{TraceContext, names},
+    telemetry::{SpanExt, TraceContext, names},
     time::now_ms,
 };
 use std::{sync::Arc, time::Duration};
+use tracing::Span;
 
 /// A question to the store, asked in the transaction of what depends on its answer.
 pub type Precondition = Box<dyn Fn(&mut Tx<'_>) -> Result<bool, StoreError> + Send + Sync>;
@@ -44,14 +45,14 @@ impl Queue {
         self.inner.ids.allocate(parts)
     }
 
-    /// Accepts jobs to be delivered later; answers once they are committed. Call inside the PRODUCER
-    /// span: its context is kept in the jobs, and the times waited and committed are recorded on it.
+    /// Accepts jobs to be delivered later; answers once they are committed. The context of `span`, the
+    /// PRODUCER, is kept in the jobs, and the times waited and committed are recorded on it.
     ///
     /// # Errors
     /// See [`Refused`]; only [`Refused::CommitUnknown`] may have stored something.
-    pub async fn submit(&self, submission: Submission) -> Result<Submitted, Refused> {
-        let order = self.order(submission, false)?;
-        Ok(match self.store_order(order).await? {
+    pub async fn submit(&self, submission: Submission, span: &Span) -> Result<Submitted, Refused> {
+        let order = self.order(submission, span, false)?;
+        Ok(match self.store_order(order, span).await? {
             Written::New => Submitted::Accepted,
             Written::Answered(answer) => Submitted::Replayed(answer),
             Written::InFlight => Submitted::InFlight,
@@ -65,15 +66,15 @@ impl Queue {
     ///
     /// # Errors
     /// See [`Refused`]; also refused while as many synchronous calls as there are workers are in flight.
-    pub async fn deliver_now(&self, submission: Submission) -> Result<Submitted, Refused> {
+    pub async fn deliver_now(&self, submission: Submission, span: Span) -> Result<Submitted, Refused> {
         let busy = |_| Refused::BacklogFull { retry_after: Duration::from_secs(1) };
         let permit = Arc::clone(&self.inner.sync_slots).try_acquire_owned().map_err(busy)?;
-        let order = self.order(submission, true)?;
+        let order = self.order(submission, &span, true)?;
         let queue = self.clone();
-        let span = tracing::Span::current();
+        let inside = span.clone();
         // A task of its own: once committed, the attempt is made whoever waits for it.
         let work = async move {
-            let written = queue.store_order(Arc::clone(&order)).await?;
+            let written = queue.store_order(Arc::clone(&order), &inside).await?;
             let submitted = match written {
                 Written::New => {
                     Submitted::Finished(worker::attempt_now(&queue, &order.jobs(), &order.submission).await)
@@ -91,7 +92,7 @@ impl Queue {
     }
 
     /// Takes the backlog's room for a submission.
-    fn order(&self, submission: Submission, sync: bool) -> Result<Arc<Order>, Refused> {
+    fn order(&self, submission: Submission, span: &Span, sync: bool) -> Result<Arc<Order>, Refused> {
         let now = now_ms();
         let first_due = submission.send_at.filter(|at| *at > now).unwrap_or(now);
         let mut state = self.inner.state.lock();
@@ -101,11 +102,11 @@ impl Queue {
         let reserved = state.book.reserve(kind, urgent, submission.payloads.len());
         drop(state);
         reserved.map_err(|retry_after| Refused::BacklogFull { retry_after })?;
-        let trace = TraceContext::current().unwrap_or_else(TraceContext::new_root);
+        let trace = span.trace_context().unwrap_or_else(TraceContext::new_root);
         Ok(Arc::new(Order { submission, trace, first_due, kind, sync }))
     }
 
-    async fn store_order(&self, order: Arc<Order>) -> Result<Written, Refused> {
+    async fn store_order(&self, order: Arc<Order>, span: &Span) -> Result<Written, Refused> {
         let purpose = Purpose {
             operation: Operation::Accept,
             rows: order.submission.payloads.len(),
@@ -115,7 +116,6 @@ impl Queue {
         let then = move |written: Result<&Written, &WriteError>| queue.inner.accepted(&kept, written);
         match self.inner.store.write_then(purpose, move |tx| order.write(tx), then).await {
             Ok(Committed { value, waited, committed }) => {
-                let span = tracing::Span::current();
                 span.record(names::WAITED_MS, waited.as_secs_f64() * 1000.0);
                 span.record(names::COMMITTED_MS, committed.as_secs_f64() * 1000.0);
                 Ok(value)
@@ -238,7 +238,10 @@ impl Inner {
         if stored {
             let (channel, priority) = (order.submission.channel, order.submission.priority);
             (0..jobs).for_each(|_| self.handler.observe(&Fact::Accepted { channel, priority }));
-            self.wake.notify_one();
+            // A worker that comes free wakes the dispatcher itself.
+            if self.slots.available_permits() > 0 || order.kind == Kind::Scheduled {
+                self.wake.notify_one();
+            }
         }
     }
 }

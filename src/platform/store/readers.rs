@@ -49,10 +49,11 @@ impl Readers {
             Some(connection) => connection,
             None => self.database.reader()?,
         };
-        connection.execute_batch("BEGIN")?;
+        connection.prepare_cached("BEGIN")?.raw_execute()?;
         let result = read(&mut Tx::new(&connection));
         // A connection that failed is closed, so that the next read opens a fresh one.
-        if connection.execute_batch("COMMIT").is_ok() && result.is_ok() {
+        let ended = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.raw_execute());
+        if ended.is_ok() && result.is_ok() {
             self.idle.lock().push(connection);
         }
         result

@@ -1,10 +1,18 @@
-//! What the tests share: parts of the service made ready on temporary folders and free ports.
+//! What the tests share: parts of the service made ready on temporary folders and free ports, and the
+//! real programs as processes.
 
+pub mod client;
 pub mod collector;
 pub mod gateway;
 pub mod http;
+pub mod kills;
+pub mod load;
+pub mod metrics_page;
 pub mod notify;
 pub mod process;
 pub mod queue;
 pub mod seen;
+pub mod service;
+pub mod sms_gateway;
 pub mod telemetry;
+pub mod wait;

@@ -3,7 +3,7 @@
 use epro_notify::platform::{
     queue::{
         Answer, Attempt, Fact, Handler, IdempotencyKey, Job, JobId, JobRecord, Outcome, Priority, Queue,
-        SCHEMA, Status, Submission,
+        Refused, SCHEMA, Status, Submission, Submitted,
         config::{OnUnknown, QueueConfig, RetryConfig},
     },
     store::{LedgerState, Store},
@@ -12,6 +12,7 @@ use epro_notify::platform::{
 use parking_lot::Mutex;
 use std::{collections::VecDeque, path::Path, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, task::JoinHandle};
+use tracing::Span;
 
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -37,6 +38,17 @@ impl Handler for Script {
     fn observe(&self, fact: &Fact) {
         self.facts.lock().push(fact.clone());
     }
+}
+
+pub fn telling(outcomes: &[Outcome]) -> Script {
+    let script = Script::default();
+    script.outcomes.lock().extend(outcomes.iter().cloned());
+    script
+}
+
+pub fn gated() -> (Script, Arc<Semaphore>) {
+    let gate = Arc::new(Semaphore::new(0));
+    (Script { gate: Some(Arc::clone(&gate)), ..Script::default() }, gate)
 }
 
 pub fn config() -> QueueConfig {
@@ -115,6 +127,14 @@ impl Running {
             }
         };
         tokio::time::timeout(PATIENCE, reached).await.expect("the attempts never began");
+    }
+
+    pub async fn submit(&self, submission: Submission) -> Result<Submitted, Refused> {
+        self.queue.submit(submission, &Span::none()).await
+    }
+
+    pub async fn deliver_now(&self, submission: Submission) -> Result<Submitted, Refused> {
+        self.queue.deliver_now(submission, Span::none()).await
     }
 
     pub fn ledger(&self, state: LedgerState) -> i64 {

@@ -37,7 +37,8 @@ pub(crate) fn next_due(tx: &mut Tx<'_>, after: i64) -> Result<Option<i64>, Store
     Ok(next)
 }
 
-/// Due jobs of one priority, the longest due first.
+/// Due jobs of one priority, the longest due first. A synchronous one belongs to its caller: sent from
+/// here as well, it would arrive twice.
 pub(crate) fn due(
     tx: &mut Tx<'_>,
     of: Priority,
@@ -46,7 +47,7 @@ pub(crate) fn due(
     channels: &[&'static str],
 ) -> Result<Vec<Ready>, StoreError> {
     const SQL: &str = "SELECT id, part, channel, attempts, first_due, not_after, trace, payload, last_attempt \
-         FROM job WHERE priority = $1 AND status <= 5 AND at <= $2 ORDER BY at LIMIT $3";
+         FROM job WHERE priority = $1 AND status <= 5 AND at <= $2 AND sync = 0 ORDER BY at LIMIT $3";
     tx.query(SQL, &[(of as i64).into(), now.into(), (limit as i64).into()], |row| {
         Ok(Ready {
             id: JobId(row.int(0)?),

@@ -1,0 +1,88 @@
+//! The two bounds on what is unfinished: exact under concurrency, and open again when there is room.
+
+use crate::support::{
+    client::{Answer, ask},
+    service::{ASYNC, Service, Site},
+    sms_gateway::Gateway,
+    wait::until_so,
+};
+use std::thread;
+
+const BACKLOG: usize = 20;
+
+fn body(more: &str) -> String {
+    format!(r#"{{"patientId":"p-1","message":"a reminder"{more}}}"#)
+}
+
+/// So many at once.
+fn submit(service: &Service, count: usize, more: &str) -> Vec<Answer> {
+    let (http, body) = (service.http, &body(more));
+    thread::scope(|scope| {
+        let callers: Vec<_> =
+            (0..count).map(|_| scope.spawn(move || ask(http, "POST", ASYNC, body).unwrap())).collect();
+        callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+    })
+}
+
+/// How many were accepted; the others are refused as they should be.
+fn accepted(answers: &[Answer]) -> usize {
+    let refused = answers.iter().filter(|answer| answer.status != 202);
+    for answer in refused.clone() {
+        let seconds = answer.problem(503, "backlog-full");
+        assert!(seconds.is_some_and(|seconds| seconds >= 1), "{answer:?}");
+    }
+    answers.len() - refused.count()
+}
+
+#[test]
+fn exactly_the_backlog_is_accepted_and_urgent_ones_a_tenth_more() {
+    let gateway = Gateway::behaving(r#"{"blackHole":true}"#);
+    let service = Site::sending_to(&gateway)
+        .with("APP_QUEUE__MAX_BACKLOG", &BACKLOG.to_string())
+        .with("APP_QUEUE__WORKERS", "1")
+        .with("APP_SMS__HTTP__TIMEOUT", "1s")
+        .start_with_patient();
+    assert_eq!(accepted(&submit(&service, BACKLOG + 15, "")), BACKLOG);
+    assert_eq!(accepted(&submit(&service, 5, r#","priority":"bulk""#)), 0);
+    assert_eq!(accepted(&submit(&service, 8, r#","priority":"urgent""#)), BACKLOG / 10);
+    // A synchronous one has no other room.
+    assert_eq!(
+        service.ask("POST", crate::support::service::SYNC, &body("")).problem(503, "backlog-full"),
+        Some(30)
+    );
+    let metrics = service.metrics();
+    assert_eq!(metrics.sum("notification_refused_total", &[("reason", "backlog_full")]), 15 + 5 + 6 + 1);
+    assert_eq!(metrics.ledger().of("accepted"), 22);
+    assert!(service.readiness().0, "a full backlog is no reason to be taken away");
+
+    gateway.behave("{}");
+    service.until_drained();
+    assert_eq!(accepted(&submit(&service, BACKLOG, "")), BACKLOG);
+    let ledger = service.until_drained();
+    assert_eq!((ledger.of("accepted"), ledger.of("delivered")), (42, 42));
+}
+
+#[test]
+fn scheduled_ones_have_a_bound_of_their_own_that_a_restart_keeps() {
+    let gateway = Gateway::start();
+    let site = Site::sending_to(&gateway).with("APP_QUEUE__MAX_SCHEDULED", "7");
+    let service = site.start_with_patient();
+    let later = |seconds: i64| {
+        let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+        format!(r#","sendAt":"{at}""#)
+    };
+    let first = submit(&service, 20, &later(3600));
+    assert_eq!(accepted(&first), 7);
+    assert_eq!(accepted(&submit(&service, 1, r#","priority":"bulk""#)), 1, "what is due has room");
+    service.stop();
+    let service = site.start();
+    assert_eq!(accepted(&submit(&service, 3, &later(3600))), 0);
+    assert_eq!(service.metrics().sum("queue_jobs", &[("state", "scheduled")]), 7);
+    // Cancelling one makes room for one.
+    let id = first.iter().find(|answer| answer.status == 202).unwrap().text("id");
+    assert_eq!(service.ask("DELETE", &format!("/api/v1/notifications/{id}"), "").status, 200);
+    assert_eq!(accepted(&submit(&service, 3, &later(2))), 1);
+    until_so("what has come due is delivered", || service.ledger().of("delivered") == 2);
+    assert_eq!(accepted(&submit(&service, 3, &later(3600))), 1);
+    assert_eq!(service.ledger().of("queued"), 7);
+}

@@ -1,0 +1,140 @@
+//! A store that another process holds locked: refusals that leave nothing behind, and recovery by itself.
+
+use crate::support::{
+    client::{Answer, ask},
+    service::{ASYNC, MESSAGE, SYNC, Service, Site},
+    sms_gateway::Gateway,
+    wait::until_so,
+};
+use rusqlite::Connection;
+use std::thread;
+
+/// Holds the file's one place for a writer until it is dropped, as somebody's tool might.
+struct Locked(Connection);
+
+impl Locked {
+    fn new(site: &Site) -> Self {
+        let connection = Connection::open(site.store()).unwrap();
+        connection.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
+        connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        Self(connection)
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        self.0.execute_batch("ROLLBACK").unwrap();
+    }
+}
+
+fn submit(service: &Service, count: usize) -> Vec<Answer> {
+    let http = service.http;
+    let callers: Vec<_> =
+        (0..count).map(|_| thread::spawn(move || ask(http, "POST", ASYNC, MESSAGE).unwrap())).collect();
+    callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+}
+
+#[test]
+fn a_locked_store_refuses_and_says_why_and_comes_back_by_itself() {
+    let gateway = Gateway::start();
+    let site = Site::sending_to(&gateway);
+    let service = site.start_with_patient();
+    let before = service.accept();
+    service.until_status(&before, "delivered");
+    let locked = Locked::new(&site);
+
+    for answer in submit(&service, 5) {
+        let seconds = answer.problem(503, "store-unavailable");
+        assert!(seconds.is_some_and(|seconds| seconds >= 1), "{answer:?}");
+    }
+    service.ask("POST", SYNC, MESSAGE).problem(503, "store-unavailable");
+    until_so("it is not ready", || !service.readiness().0);
+    let (_, reason) = service.readiness();
+    assert!(reason.contains("another process holds a lock on the file"), "{reason}");
+    let metrics = service.metrics();
+    assert_eq!(metrics.sum("store_up", &[]), 0);
+    assert_eq!(metrics.sum("notification_refused_total", &[("reason", "store_unavailable")]), 6);
+    // Reading goes on.
+    assert_eq!(service.notification(&before)["status"], "delivered");
+
+    drop(locked);
+    until_so("it is ready", || service.readiness().0);
+    assert_eq!(service.metrics().sum("store_up", &[]), 1);
+    let after = service.accept();
+    service.until_status(&after, "delivered");
+    assert_eq!(service.until_drained().of("accepted"), 2, "a refusal left something behind");
+    assert_eq!(gateway.arrivals(), [before, after]);
+    let lines = service.output();
+    assert!(lines.contains("the store can't commit") && lines.contains("the store commits again"));
+}
+
+#[test]
+fn what_was_accepted_before_the_lock_is_delivered_once_after_it() {
+    let gateway = Gateway::behaving(r#"{"latency":"300ms"}"#);
+    let site = Site::sending_to(&gateway).with("APP_QUEUE__WORKERS", "4");
+    let service = site.start_with_patient();
+    let answers = submit(&service, 12);
+    assert!(answers.iter().all(|answer| answer.status == 202), "{answers:?}");
+    gateway.has_received(4);
+    // Attempts are in flight: their ends can't be committed, and no more begin.
+    let locked = Locked::new(&site);
+    submit(&service, 1)[0].problem(503, "store-unavailable");
+    until_so("it is not ready", || !service.readiness().0);
+    drop(locked);
+    let ledger = service.until_drained();
+    assert_eq!((ledger.of("accepted"), ledger.of("delivered")), (12, 12));
+    assert_eq!(gateway.arrivals().len(), 12, "something was sent twice");
+}
+
+#[test]
+fn a_stop_while_the_store_is_locked_ends_in_time_and_loses_nothing() {
+    let gateway = Gateway::behaving(r#"{"latency":"500ms"}"#);
+    let site = Site::sending_to(&gateway).with("APP_SHUTDOWN__DRAIN_DEADLINE", "4s");
+    let service = site.start_with_patient();
+    let ids: Vec<String> = (0..3).map(|_| service.accept()).collect();
+    gateway.has_received(3);
+    let locked = Locked::new(&site);
+    service.signal(rustix::process::Signal::TERM);
+    let (code, output) = service.ended();
+    assert_eq!(code, 70, "{output}");
+    drop(locked);
+    let service = site.start();
+    ids.iter().for_each(|id| drop(service.until_status(id, "delivered")));
+    assert_eq!(service.until_drained().of("delivered"), 3);
+}
+
+#[test]
+fn a_call_whose_end_cannot_be_committed_in_time_is_told_that_it_may_have_been_stored() {
+    let gateway = Gateway::behaving(r#"{"latency":"500ms"}"#);
+    let site = Site::sending_to(&gateway)
+        .with("APP_SMS__HTTP__TIMEOUT", "3s")
+        .with("APP_HTTP__HANDLER_TIMEOUT", "4s");
+    let service = site.start_with_patient();
+    let http = service.http;
+    let submit = move || {
+        let mut connection = crate::support::client::Connection::open(http).unwrap();
+        connection.send_with("POST", SYNC, &[("idempotency-key", "doubt")], MESSAGE).unwrap()
+    };
+    let caller = thread::spawn(submit);
+    gateway.has_received(1);
+    let locked = Locked::new(&site);
+    // No other type of a 503 may leave anything behind.
+    caller.join().unwrap().problem(503, "commit-unknown");
+    drop(locked);
+    service.until_drained();
+    let repeat = submit();
+    assert_eq!((repeat.status, repeat.header("idempotency-replayed")), (200, Some("true")), "{repeat:?}");
+    assert_eq!(gateway.arrivals(), [repeat.text("id")]);
+}
+
+#[test]
+fn a_start_on_a_locked_store_ends_with_70_and_says_why() {
+    let site = Site::new();
+    site.start().stop();
+    let locked = Locked::new(&site);
+    let (code, output) = site.spawn().ended();
+    assert_eq!(code, 70, "{output}");
+    assert!(output.contains("another process holds a lock on the file"), "{output}");
+    drop(locked);
+    site.start().stop();
+}
