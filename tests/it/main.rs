@@ -22,6 +22,8 @@ mod notify_deliver;
 mod notify_directory;
 mod notify_people;
 mod notify_telemetry;
+mod queue;
+mod readme;
 mod process;
 mod process_telemetry;
 mod queue_accept;
