@@ -23,6 +23,7 @@ mod notify_directory;
 mod notify_people;
 mod notify_telemetry;
 mod process;
+mod process_telemetry;
 mod queue_accept;
 mod queue_deliver;
 mod readme;

@@ -196,23 +196,6 @@ fn a_value_that_logs_while_it_is_shown_does_no_harm() {
 }
 
 #[test]
-fn the_filter_changes_at_run_time_and_a_wrong_one_changes_nothing() {
-    let (telemetry, lines) = start(&[("RUST_LOG", "warn")]);
-    let filter = &telemetry.telemetry.filter;
-    let say = |text: &str| telemetry.run(|| info!("{text}"));
-    say("unseen");
-    filter.set("info").unwrap();
-    say("seen");
-    assert!(filter.set("a=b=c").is_err());
-    say("still seen");
-    filter.set("off").unwrap();
-    say("unseen");
-    assert!(telemetry.telemetry.shutdown(LONG));
-    let messages: Vec<_> = checked(&lines).iter().map(|object| text(object, "message").to_owned()).collect();
-    assert_eq!(messages, ["seen", "still seen"]);
-}
-
-#[test]
 fn lines_are_counted_and_an_error_is_there_at_once() {
     let (telemetry, lines) = start(&[]);
     telemetry.run(|| {

@@ -68,7 +68,8 @@ impl Http {
             "otel.kind" = "client",
             "http.request.method" = "POST",
             "server.address" = self.url.host_str(),
-            "server.port" = self.url.port_or_known_default(),
+            // The bridge knows signed integers only: others would become texts.
+            "server.port" = self.url.port_or_known_default().map(i64::from),
             "http.response.status_code" = Empty,
             "error.type" = Empty,
             "otel.status_code" = Empty,
@@ -102,7 +103,7 @@ impl Http {
             Err(error) => silence(&error, &written),
             Ok(response) => {
                 let status = response.status();
-                Span::current().record("http.response.status_code", status.as_u16());
+                Span::current().record("http.response.status_code", i64::from(status.as_u16()));
                 let outcome = answer::outcome(status, response.headers());
                 drain(response).await;
                 outcome

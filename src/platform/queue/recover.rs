@@ -88,7 +88,7 @@ fn decide(
         decision,
         provider: "none",
         ms: 0,
-        trace: None,
+        trace: job.last_attempt,
     };
     attempt::complete(tx, &ended)?;
     Ok(status)

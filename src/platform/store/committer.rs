@@ -4,101 +4,25 @@
 use super::{
     Ledger, Operation, StoreError, Tx, WriteError,
     checkpoint::Checkpointer,
+    inbox::{Batch, IDLE, Inbox},
     metrics::CommitMetrics,
     pending::{Pending, Times},
     sqlite::Database,
     status::Status,
 };
 use crate::platform::telemetry::{SpanExt, TraceContext, names};
-use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, wal::CheckpointMode};
 use std::{
-    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
 
-/// Writes in one transaction at most, so that no caller waits for an endless batch.
-const BATCH: usize = 4096;
 /// Links on a batch's span at most.
 const LINKS: usize = 128;
-/// Writes in a batch that show a heavy load, and how long the next one is then gathered.
-const BUSY: usize = 8;
-const GATHER: Duration = Duration::from_millis(1);
-/// How often a store that failed is tried again, and the disk's free space measured.
-const IDLE: Duration = Duration::from_secs(1);
-
-type Batch = Vec<Box<dyn Pending>>;
 
 /// Answers of one batch on their way into the runtime: one wake-up for all of them.
 pub(super) type Answers = Vec<(Box<dyn Pending>, Result<Times, WriteError>)>;
-
-/// Writes that wait for the committer.
-#[derive(Default)]
-pub(super) struct Inbox {
-    waiting: Mutex<Waiting>,
-    arrived: Condvar,
-}
-
-#[derive(Default)]
-struct Waiting {
-    writes: Batch,
-    asleep: bool,
-    /// How many writes the committer waits for, while it gathers.
-    wanted: usize,
-    closed: bool,
-}
-
-impl Inbox {
-    /// Hands a write over; gives it back if the committer has ended.
-    pub(super) fn push(&self, write: Box<dyn Pending>) -> Result<(), Box<dyn Pending>> {
-        let mut waiting = self.waiting.lock();
-        if waiting.closed {
-            return Err(write);
-        }
-        waiting.writes.push(write);
-        let enough = waiting.writes.len() == waiting.wanted;
-        if mem::take(&mut waiting.asleep) || enough {
-            drop(waiting);
-            self.arrived.notify_one();
-        }
-        Ok(())
-    }
-
-    /// No more writes are taken; those that wait are still committed.
-    pub(super) fn close(&self) {
-        self.waiting.lock().closed = true;
-        self.arrived.notify_one();
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.waiting.lock().closed
-    }
-
-    /// Everything that waits; empty after [`IDLE`] without a write; `None` once closed and empty.
-    ///
-    /// After a batch of `before` writes that shows a heavy load, a moment is spent on gathering more: each
-    /// commit costs about as much as ten of its rows, and callers who fill the machine lose nothing by it.
-    fn take(&self, before: usize) -> Option<Batch> {
-        let mut waiting = self.waiting.lock();
-        if waiting.writes.is_empty() {
-            if waiting.closed {
-                return None;
-            }
-            waiting.asleep = true;
-            self.arrived.wait_for(&mut waiting, IDLE);
-            waiting.asleep = false;
-        }
-        if before >= BUSY && waiting.writes.len() < 2 * before && !waiting.closed {
-            waiting.wanted = 2 * before;
-            self.arrived.wait_for(&mut waiting, GATHER);
-            waiting.wanted = 0;
-        }
-        let rest = if waiting.writes.len() > BATCH { waiting.writes.split_off(BATCH) } else { Batch::new() };
-        Some(mem::replace(&mut waiting.writes, rest))
-    }
-}
 
 /// What the committer's thread works with.
 pub(super) struct Committer {

@@ -7,6 +7,7 @@ mod checkpoint;
 mod committer;
 pub mod config;
 mod error;
+mod inbox;
 mod ledger;
 mod metrics;
 mod migrate;
@@ -28,7 +29,8 @@ use crate::platform::{
     telemetry::{TraceContext, names},
 };
 use checkpoint::Checkpointer;
-use committer::{Committer, Inbox, answer_callers};
+use committer::{Committer, answer_callers};
+use inbox::Inbox;
 use parking_lot::Mutex;
 use pending::{Claim, Write};
 use readers::Readers;

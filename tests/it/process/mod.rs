@@ -6,6 +6,7 @@ mod gateways;
 mod hold;
 mod idempotency;
 mod kills;
+mod log_filter;
 mod shutdown;
 mod start;
 mod store_trouble;

@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::{
     trace::v1::{ResourceSpans, Span},
 };
 use parking_lot::Mutex;
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, thread::JoinHandle, time::Duration};
 use tokio::sync::oneshot;
 use tonic::{Code, Request, Response, Status, metadata::MetadataMap};
 
@@ -28,7 +28,8 @@ pub enum Behaviour {
 pub struct Collector {
     pub address: SocketAddr,
     state: Arc<Mutex<State>>,
-    _stop: oneshot::Sender<()>,
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
 }
 
 struct State {
@@ -42,9 +43,14 @@ struct Service(Arc<Mutex<State>>);
 
 impl Collector {
     pub fn start(behaviour: Behaviour) -> Self {
+        Self::at(SocketAddr::from(([127, 0, 0, 1], 0)), behaviour)
+    }
+
+    /// A collector on an address that another one had.
+    pub fn at(address: SocketAddr, behaviour: Behaviour) -> Self {
         let state = State { behaviour, calls: 0, metadata: Vec::new(), received: Vec::new() };
         let state = Arc::new(Mutex::new(state));
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = std::net::TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -61,8 +67,16 @@ impl Collector {
                 }
             });
         };
-        std::thread::Builder::new().name("collector".to_owned()).spawn(serve).unwrap();
-        Self { address, state, _stop: stop }
+        let thread = std::thread::Builder::new().name("collector".to_owned()).spawn(serve).unwrap();
+        Self { address, state, stop, thread }
+    }
+
+    /// Ends it with its connections in mid-call; returns how many spans it had accepted.
+    pub fn stop(self) -> usize {
+        drop(self.stop);
+        self.thread.join().unwrap();
+        let resources = std::mem::take(&mut self.state.lock().received);
+        resources.iter().flat_map(|resource| &resource.scope_spans).map(|scope| scope.spans.len()).sum()
     }
 
     pub fn endpoint(&self) -> String {

@@ -14,5 +14,6 @@ pub mod queue;
 pub mod seen;
 pub mod service;
 pub mod sms_gateway;
+pub mod tap;
 pub mod telemetry;
 pub mod wait;

@@ -100,24 +100,35 @@ impl Site {
     /// Starts the service, which may well not become ready.
     pub fn spawn(&self) -> Service {
         self.runs.set(self.runs.get() + 1);
-        let output = self.folder().join(format!("output-{}", self.runs.get()));
-        let writer = File::options().create(true).append(true).open(&output).unwrap();
+        let run = self.runs.get();
+        let file = |name: &str| {
+            let path = self.folder().join(format!("{name}-{run}"));
+            let file = File::options().create(true).append(true).open(&path).unwrap();
+            (path, file)
+        };
+        let ((output, stdout), (errors, stderr)) = (file("output"), file("errors"));
+        let mut command = self.command();
+        command.stdout(stdout).stderr(stderr);
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("can't start {:?}: {error}", command.get_program()));
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Service { child, output, errors, http: nowhere, admin: nowhere, _folder: Arc::clone(&self.folder) }
+    }
+
+    /// What starts the service; where it writes is the caller's matter.
+    pub fn command(&self) -> Command {
         let mut words = self.under.iter().cloned().chain([PROGRAM.into()]);
         let mut command = Command::new(words.next().unwrap());
-        let child = command
+        command
             .args(words)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("APP_STORE__URL", format!("sqlite://{}", self.store().display()))
             .envs(&self.settings)
             .current_dir(self.folder())
-            .stdin(Stdio::null())
-            .stdout(writer.try_clone().unwrap())
-            .stderr(writer)
-            .spawn()
-            .unwrap_or_else(|error| panic!("can't start {:?}: {error}", command.get_program()));
-        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        Service { child, output, http: nowhere, admin: nowhere, _folder: Arc::clone(&self.folder) }
+            .stdin(Stdio::null());
+        command
     }
 }
 
@@ -125,6 +136,7 @@ impl Site {
 pub struct Service {
     child: Child,
     output: PathBuf,
+    errors: PathBuf,
     pub http: SocketAddr,
     pub admin: SocketAddr,
     /// Its files outlive it, also where the site does not.
@@ -146,7 +158,7 @@ impl Service {
 
     /// Everything that it has written to stdout and stderr.
     pub fn output(&self) -> String {
-        fs::read(&self.output).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+        text(&self.output) + &text(&self.errors)
     }
 
     /// Its whole log lines.
@@ -228,10 +240,16 @@ impl Service {
     }
 
     /// Waits for its end, and returns the exit code and the output.
-    pub fn ended(mut self) -> (i32, String) {
+    pub fn ended(self) -> (i32, String) {
+        let (code, stdout, stderr) = self.ended_with();
+        (code, stdout + &stderr)
+    }
+
+    /// The same with stdout and stderr apart.
+    pub fn ended_with(mut self) -> (i32, String, String) {
         let status = until("the service ends", || self.child.try_wait().unwrap());
         let code = status.code().unwrap_or_else(|| panic!("ended with {status}:\n{}", self.output()));
-        (code, self.output())
+        (code, text(&self.output), text(&self.errors))
     }
 
     /// Stops it as an operator does.
@@ -253,4 +271,8 @@ impl Drop for Service {
 pub fn outcomes(shown: &Value) -> Vec<String> {
     let attempts = shown["attempts"].as_array().unwrap();
     attempts.iter().map(|attempt| attempt["outcome"].as_str().unwrap().to_owned()).collect()
+}
+
+fn text(file: &Path) -> String {
+    fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }

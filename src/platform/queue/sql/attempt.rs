@@ -44,6 +44,7 @@ pub(crate) struct Ended {
     pub decision: Decision,
     pub provider: &'static str,
     pub ms: i64,
+    /// What the next attempt links to.
     pub trace: Option<TraceContext>,
 }
 
@@ -109,6 +110,8 @@ pub(crate) struct Interrupted {
     pub spent: u32,
     pub channel: &'static str,
     pub priority: Priority,
+    /// The last attempt that ended; the interrupted one left no span to link to.
+    pub last_attempt: Option<TraceContext>,
 }
 
 /// All jobs that were `sending` when the process ended.
@@ -116,8 +119,8 @@ pub(crate) fn interrupted(
     tx: &mut Tx<'_>,
     channels: &[&'static str],
 ) -> Result<Vec<Interrupted>, StoreError> {
-    const SQL: &str =
-        "SELECT id, sync, attempts, channel, priority FROM job WHERE status <= 5 AND status = $1";
+    const SQL: &str = "SELECT id, sync, attempts, channel, priority, last_attempt FROM job \
+         WHERE status <= 5 AND status = $1";
     tx.query(SQL, &[code::SENDING.into()], |row| {
         Ok(Interrupted {
             id: JobId(row.int(0)?),
@@ -125,6 +128,7 @@ pub(crate) fn interrupted(
             spent: row.int(2)? as u32,
             channel: channel(channels, &row.text(3)?)?,
             priority: priority(row.int(4)?)?,
+            last_attempt: row.optional_blob(5)?.and_then(|bytes| TraceContext::from_bytes(&bytes)),
         })
     })
 }

@@ -1,0 +1,236 @@
+//! Everything that comes from outside, with a canary in it: requests that go well and wrong, a gateway's
+//! answers, addresses and the environment.
+
+use crate::support::{
+    client::{Answer, Connection, ask},
+    service::{ASYNC, SYNC, Service, Site},
+};
+use parking_lot::Mutex;
+use std::{
+    collections::VecDeque,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
+    thread,
+};
+
+const PATIENT: &str = "/api/v1/patients/canary-patient";
+const CONTACT: &str = r#"{"phone":"+4930901829","pushTokens":[{"platform":"fcm","token":"canary-token"}],"timeZone":"Canary/Zone","locale":"de-canary"}"#;
+const SMS: &str = r#"{"patientId":"canary-patient","message":"canary message"}"#;
+const PUSH: &str = r#"{"patientId":"canary-patient","title":"canary title","message":"canary message"}"#;
+const PUSH_NOW: &str = "/api/v1/notifications/push";
+
+/// A gateway that answers in words of its own.
+pub struct Mocking {
+    pub address: SocketAddr,
+    answers: Arc<Mutex<VecDeque<&'static str>>>,
+}
+
+const DELIVERED: &str = "HTTP/1.1 200 canary-reason\r\nx-canary: canary\r\nset-cookie: canary=canary\r\ncontent-length: 22\r\n\r\n{\"messageId\":\"canary\"}";
+const ANSWERS: [&str; 7] = [
+    "HTTP/1.1 302 canary\r\nlocation: http://canary.invalid/canary?canary\r\ncontent-length: 0\r\n\r\n",
+    "HTTP/1.1 404 canary\r\nx-canary: canary\r\ncontent-length: 6\r\n\r\ncanary",
+    "HTTP/1.1 500 canary\r\nretry-after: canary\r\ncontent-length: 6\r\n\r\ncanary",
+    "HTTP/1.1 200 OK\r\ncontent-encoding: canary\r\ncontent-length: 60\r\n\r\ncanary",
+    "HTTP/1.1 canary\r\n\r\n",
+    "HTTP/1.1 200 OK\r\ncanary canary: canary\r\n\r\n",
+    "canary\r\n\r\n",
+];
+
+impl Mocking {
+    /// It ends with the test's process; who connects to it has ended before.
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let answers = Arc::<Mutex<VecDeque<&'static str>>>::default();
+        let own = Arc::clone(&answers);
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let answers = Arc::clone(&own);
+                thread::spawn(move || answer_on(stream, &answers));
+            }
+        });
+        Self { address, answers }
+    }
+
+    fn will(&self, answer: &'static str) {
+        self.answers.lock().push_back(answer);
+    }
+}
+
+/// One request and its answer; then the connection is closed.
+fn answer_on(mut stream: TcpStream, answers: &Mutex<VecDeque<&'static str>>) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream.try_clone()?);
+    let (mut line, mut length) = (String::new(), 0);
+    while reader.read_line(&mut line)? > 2 {
+        length = line.strip_prefix("content-length: ").map_or(length, |text| text.trim().parse().unwrap());
+        line.clear();
+    }
+    reader.read_exact(&mut vec![0; length])?;
+    let answer = answers.lock().pop_front().unwrap_or(DELIVERED);
+    stream.write_all(answer.as_bytes())
+}
+
+/// Settings with canaries wherever a secret may stand.
+pub fn site(sms: SocketAddr, push: SocketAddr, collector: SocketAddr) -> Site {
+    let url = |address| format!("http://{address}/canary-path?canary=canary-query");
+    Site::new()
+        .with("RUST_LOG", "trace")
+        .with("APP_SMS__PROVIDER", "http")
+        .with("APP_SMS__HTTP__URL", &url(sms))
+        .with("APP_PUSH__PROVIDER", "http")
+        .with("APP_PUSH__HTTP__URL", &url(push))
+        .with("APP_RETRY__MAX_ATTEMPTS", "2")
+        .with("APP_RETRY__BASE_DELAY", "20ms")
+        .with("APP_LIMITS__TRUSTED_PROXIES", "127.0.0.0/8")
+        .with("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{collector}"))
+        .with("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20canary,x-token=canary")
+        .with("SOME_SECRET", "canary-of-the-environment")
+}
+
+/// Sends everything. Returns the answers that must not repeat any of it.
+pub fn play(service: &Service, mocking: &Mocking) -> Vec<Answer> {
+    let mut told = Vec::new();
+    let created = send(service, "PUT", PATIENT, CONTACT, "1");
+    assert_eq!(created.status, 201, "{created:?}");
+    assert!(send(service, "GET", &format!("{PATIENT}?canary=canary"), "", "2").body.contains("canary"));
+    told.extend(deliveries(service, mocking));
+    for (number, (method, path, body)) in wrong().into_iter().enumerate() {
+        let answer = send(service, method, &path, &body, &format!("wrong-{number}"));
+        assert!(answer.status >= 400, "{method} {path} {body}: {answer:?}");
+        told.push(answer);
+    }
+    told.extend(raw().iter().filter_map(|request| send_raw(service.http, request)));
+    told.push(ask(service.admin, "PUT", "/log-filter", "canary[canary=canary").unwrap());
+    told.push(ask(service.admin, "PUT", "/log-filter", "trace,canary=trace").unwrap());
+    for path in ["/canary?canary", "/readyz?canary", "/metrics?canary", "/livez", "/version"] {
+        told.push(ask(service.admin, "GET", path, "").unwrap());
+    }
+    let other = "/api/v1/patients/canary-other";
+    assert_eq!(send(service, "PUT", other, CONTACT, "3").status, 201);
+    told.push(send(service, "DELETE", other, "", "4"));
+    told
+}
+
+/// Messages that are delivered, retried and refused, as the gateways' answers go.
+fn deliveries(service: &Service, mocking: &Mocking) -> Vec<Answer> {
+    let mut told = Vec::new();
+    let later = send(service, "POST", ASYNC, SMS, "later");
+    let again = send(service, "POST", ASYNC, SMS, "later");
+    assert_eq!((later.status, again.header("idempotency-replayed")), (202, Some("true")), "{again:?}");
+    service.until_status(&later.text("id"), "delivered");
+    let reused = send(service, "POST", ASYNC, r#"{"patientId":"canary","message":"canary"}"#, "later");
+    assert_eq!(reused.status, 422, "{reused:?}");
+    told.extend([later, again, reused, send(service, "POST", SYNC, SMS, "now")]);
+    for (number, answer) in ANSWERS.into_iter().enumerate() {
+        mocking.will(answer);
+        told.push(send(service, "POST", PUSH_NOW, PUSH, &format!("push-{number}")));
+        mocking.will(answer);
+        let accepted =
+            send(service, "POST", "/api/v1/notifications/push/async", PUSH, &format!("later-{number}"));
+        let path = format!("/api/v1/notifications/{}", accepted.text("id"));
+        service.until_drained();
+        told.extend([accepted, send(service, "GET", &path, "", "status")]);
+    }
+    told.push(send(service, "GET", "/api/v1/dead-letters?limit=100", "", "dead"));
+    told
+}
+
+/// What is refused, for every reason that a value can be.
+fn wrong() -> Vec<(&'static str, String, String)> {
+    let patients = [
+        r#"{"phone":"canary"}"#,
+        r#"{"phone":"+4930901829canary"}"#,
+        r#"{"timeZone":"canary canary"}"#,
+        r#"{"locale":"canary canary"}"#,
+        r#"{"pushTokens":[{"platform":"canary","token":"canary"}]}"#,
+        r#"{"pushTokens":[{"platform":"fcm","token":"canary\u0000canary"}]}"#,
+        r#"{"pushTokens":[{"platform":"fcm","token":["canary"]}]}"#,
+        r#"{"pushTokens":{"canary":"canary"}}"#,
+        r#"{"canary":{"canary":["canary"]}}"#,
+    ];
+    let messages = [
+        r#"{"canary-name":"canary-value"}"#,
+        r#"{"patientId":"canary patient","message":"canary"}"#,
+        r#"{"patientId":"canary-nobody","message":"canary"}"#,
+        r#"{"patientId":["canary"],"message":{"canary":"canary"}}"#,
+        r#"{"patientId":"canary","patientId":"canary","message":"canary"}"#,
+        r#"{"patientId":"canary-patient","message":"canary","priority":"canary"}"#,
+        r#"{"patientId":"canary-patient","message":"canary","sendAt":"canary"}"#,
+        r#"{"patientId":"canary-patient","message":"canary","notAfter":"2001-01-01T00:00:00Z canary"}"#,
+        r#"{"patientId":"canary"#,
+        "canary",
+        r#"["canary"]"#,
+        r#""canary""#,
+    ];
+    let paths = [
+        ("GET", "/canary?canary=canary"),
+        ("GET", "/api/v1/patients/canary%20canary"),
+        ("GET", "/api/v1/patients/canary-nobody?canary"),
+        ("GET", "/api/v1/patients/canary/canary"),
+        ("PATCH", "/api/v1/patients/canary?canary"),
+        ("CANARY", "/api/v1/patients/canary"),
+        ("GET", "/api/v1/notifications/canary?canary"),
+        ("DELETE", "/api/v1/notifications/canary"),
+        ("GET", "/api/v1/dead-letters?status=canary"),
+        ("GET", "/api/v1/dead-letters?cursor=canary&canary=canary"),
+        ("POST", "/api/v1/dead-letters/canary/replay"),
+    ];
+    let all = patients.into_iter().map(|body| ("PUT", PATIENT.to_owned(), body.to_owned()));
+    let all = all.chain([ASYNC, SYNC, PUSH_NOW].into_iter().flat_map(|path| {
+        messages.into_iter().map(move |body| ("POST", format!("{path}?canary=canary"), body.to_owned()))
+    }));
+    let resolve =
+        ("POST", "/api/v1/notifications/canary/resolve".to_owned(), r#"{"status":"canary"}"#.to_owned());
+    let large = ("POST", ASYNC.to_owned(), "canary".repeat(20_000));
+    all.chain(paths.into_iter().map(|(method, path)| (method, path.to_owned(), String::new())))
+        .chain([resolve, large])
+        .collect()
+}
+
+/// What no client library would send.
+fn raw() -> Vec<String> {
+    let headers = "host: canary\r\ntraceparent: 00-canary-canary-01\r\nuber-trace-id: canary:canary:0:1\r\n";
+    vec![
+        format!(
+            "POST {ASYNC} HTTP/1.1\r\n{headers}content-type: text/canary\r\ncontent-length: 6\r\n\r\ncanary"
+        ),
+        format!("POST {ASYNC} HTTP/1.1\r\n{headers}content-length: canary\r\n\r\ncanary"),
+        format!(
+            "POST {ASYNC} HTTP/1.1\r\n{headers}transfer-encoding: chunked\r\ncontent-type: application/json\r\n\r\ncanary\r\n\r\n"
+        ),
+        format!(
+            "POST {ASYNC} HTTP/1.1\r\n{headers}idempotency-key: canary \u{e9}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{SMS}",
+            SMS.len()
+        ),
+        format!("GET /canary HTTP/1.1\r\n{headers}canary canary: canary\r\n\r\n"),
+        "canary canary canary\r\n\r\n".to_owned(),
+        format!("GET /canary HTTP/1.1\r\n{headers}x-canary: {}\r\n\r\n", "canary".repeat(100_000)),
+    ]
+}
+
+/// A request with a canary in every header that anybody reads or might log.
+fn send(service: &Service, method: &str, path: &str, body: &str, key: &str) -> Answer {
+    let key = format!("canary-{key}");
+    let headers = [
+        ("authorization", "Bearer canary-key"),
+        ("x-forwarded-for", "canary-address, 127.0.0.1"),
+        ("forwarded", "for=canary"),
+        ("tracestate", "canary=canary"),
+        ("baggage", "canary=canary"),
+        ("user-agent", "canary/1"),
+        ("cookie", "canary=canary"),
+        ("referer", "http://canary/canary"),
+        ("x-request-id", "canary"),
+        ("idempotency-key", &*key),
+    ];
+    let mut connection = Connection::open(service.http).unwrap();
+    connection.send_with(method, path, &headers, body).unwrap()
+}
+
+/// The answer, if there is one: some of these end the connection.
+fn send_raw(address: SocketAddr, request: &str) -> Option<Answer> {
+    let mut connection = Connection::open(address).unwrap();
+    connection.write(request.as_bytes()).ok()?;
+    connection.read().ok()
+}

@@ -1,0 +1,16 @@
+//! The real program as a process, a real gateway and an OTLP collector over gRPC: what its lines, spans and
+//! metrics tell as a whole, what they must never tell, and that no receiver of theirs can hold it up.
+
+mod account;
+mod burst;
+mod canaries;
+mod canary_scene;
+mod correlation;
+mod lines;
+mod metric_rules;
+mod metrics_page;
+mod scene;
+mod span_rules;
+mod spans;
+mod stdout;
+mod traces;
