@@ -6,11 +6,7 @@
 
 #![cfg_attr(
     test,
-    expect(
-        clippy::disallowed_methods,
-        clippy::string_slice,
-        reason = "a test has no span to lose and may end anywhere"
-    )
+    expect(clippy::disallowed_methods, reason = "a test has no span to lose and may end anywhere")
 )]
 
 pub mod app;

@@ -189,3 +189,33 @@ async fn more_jobs_than_memory_holds_are_all_delivered_once() {
     assert_eq!((attempts.len(), running.script.attempts.lock().len()), (JOBS, JOBS));
     running.stop().await;
 }
+
+#[tokio::test]
+async fn the_counts_agree_with_the_store_after_many_retries() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::started(folder.path(), config(), telling(&vec![RETRY; 200])).await;
+    for _ in 0..100 {
+        running.submit(running.submission()).await.unwrap();
+    }
+    let done = async {
+        while running.ledger(LedgerState::Queued) > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, done).await.expect("not all were finished");
+    // Room for exactly as many as the bound says: none is taken by a job that is gone. The counts follow
+    // the last commit a moment later.
+    let bound = config().max_backlog;
+    let all = || Submission {
+        id: running.queue.allocate(bound),
+        payloads: vec![b"x".to_vec(); bound],
+        ..running.submission()
+    };
+    let taken = async {
+        while running.submit(all()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, taken).await.expect("a job that is gone still takes room");
+    running.stop().await;
+}

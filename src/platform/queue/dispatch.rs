@@ -130,7 +130,7 @@ impl State {
 fn refill(queue: &Queue) {
     loop {
         let mut state = queue.inner.state.lock();
-        let until = state.due_until.max(now_ms());
+        let until = (state.due_until.max(now_ms()), state.due_until);
         let Some((of, limit)) = state.lanes.begin_refill() else { return };
         drop(state);
         let queue = queue.clone();

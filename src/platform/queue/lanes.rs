@@ -68,6 +68,12 @@ impl Lanes {
         }
     }
 
+    /// Whether [`Self::push`] would take a job of this priority, and not leave it to the store.
+    pub(super) fn takes(&self, of: Priority) -> bool {
+        let lane = &self.lanes[of as usize];
+        !lane.spilled && !lane.is_full()
+    }
+
     /// The store may hold due jobs of this priority that are not in memory.
     pub(super) fn spilled(&mut self, of: Priority) {
         let lane = &mut self.lanes[of as usize];

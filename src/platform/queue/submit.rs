@@ -228,7 +228,11 @@ impl Inner {
                     // It fell due while it was being committed.
                     state.book.scheduled_due(jobs);
                 }
-                order.jobs().into_iter().for_each(|job| state.lanes.push(job));
+                if state.lanes.takes(order.submission.priority) {
+                    order.jobs().into_iter().for_each(|job| state.lanes.push(job));
+                } else {
+                    state.lanes.spilled(order.submission.priority);
+                }
             }
             // If it was stored after all, it is found there.
             Err(WriteError::CommitUnknown(_)) => state.doubt(),

@@ -3,13 +3,19 @@
 use super::{StoreError, sqlite::Database};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::{Connection, wal::CheckpointMode};
-use std::sync::{
-    Arc,
-    atomic::{AtomicI32, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering},
+    },
+    time::Duration,
 };
 
 /// Pages in the log from which on it is copied into the file: 4,096 bytes each, so 64 MB.
 const PAGES: i32 = 16_384;
+
+/// After a failure.
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// Couples the committer and the checkpointing thread.
 #[derive(Default)]
@@ -65,7 +71,16 @@ impl Checkpointer {
             if let Err(error) = self.checkpoint(&mut connection, database) {
                 tracing::warn!(%error, "a checkpoint failed; the log grows until one succeeds");
                 connection = None;
+                self.pause();
             }
+        }
+    }
+
+    /// What failed is not tried again at every commit.
+    fn pause(&self) {
+        let mut state = self.state.lock();
+        if !state.closed {
+            self.wake.wait_for(&mut state, PAUSE);
         }
     }
 

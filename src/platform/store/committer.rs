@@ -72,14 +72,16 @@ impl Committer {
                 let left = WriteError::Refused(StoreError::Unavailable("the caller has left"));
                 self.answer(withdrawn, &Err(left));
             }
-            if !batch.is_empty() {
-                self.commit(batch);
-            } else if !self.status.is_up() {
-                self.probe();
-            }
-            if measured.elapsed() >= IDLE {
+            let due = measured.elapsed() >= IDLE;
+            if due {
                 self.status.measure(&self.database);
                 measured = Instant::now();
+            }
+            if !self.status.is_up() && (due || batch.is_empty()) {
+                self.probe();
+            }
+            if !batch.is_empty() {
+                self.commit(batch);
             }
         }
         self.leave();

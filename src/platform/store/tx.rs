@@ -1,7 +1,10 @@
 //! One transaction on whichever database: SQL with `$1`-style parameters, numbered in order.
 
 use super::{LedgerChange, StoreError};
-use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{
+    CachedStatement,
+    types::{ToSql, ToSqlOutput, ValueRef},
+};
 
 /// A statement's parameter.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +51,9 @@ impl ToSql for Param<'_> {
 pub struct Tx<'a> {
     connection: &'a rusqlite::Connection,
     ledger: LedgerChange,
+    /// What was executed in this transaction: a batch repeats few statements many times, and looking one
+    /// up by its text costs as much as half a row.
+    statements: Vec<(&'static str, CachedStatement<'a>)>,
 }
 
 /// A row of a result; columns count from 0.
@@ -57,7 +63,7 @@ pub struct Row<'a> {
 
 impl<'a> Tx<'a> {
     pub(super) fn new(connection: &'a rusqlite::Connection) -> Self {
-        Self { connection, ledger: LedgerChange::default() }
+        Self { connection, ledger: LedgerChange::default(), statements: Vec::new() }
     }
 
     /// The change to the lifetime ledger that is committed with this transaction.
@@ -67,9 +73,7 @@ impl<'a> Tx<'a> {
 
     /// Executes a statement and returns how many rows it changed.
     pub fn execute(&mut self, sql: &'static str, params: &[Param<'_>]) -> Result<usize, StoreError> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        bind(&mut statement, params)?;
-        Ok(statement.raw_execute()?)
+        Ok(self.bound(sql, params)?.raw_execute()?)
     }
 
     /// All rows of a query, each read by `read`.
@@ -79,9 +83,7 @@ impl<'a> Tx<'a> {
         params: &[Param<'_>],
         mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        bind(&mut statement, params)?;
-        let mut rows = statement.raw_query();
+        let mut rows = self.bound(sql, params)?.raw_query();
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
             all.push(read(&Row { row })?);
@@ -96,10 +98,24 @@ impl<'a> Tx<'a> {
         params: &[Param<'_>],
         mut read: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        bind(&mut statement, params)?;
-        let mut rows = statement.raw_query();
+        let mut rows = self.bound(sql, params)?.raw_query();
         rows.next()?.map(|row| read(&Row { row })).transpose()
+    }
+
+    /// The prepared statement with these parameters.
+    fn bound(
+        &mut self,
+        sql: &'static str,
+        params: &[Param<'_>],
+    ) -> Result<&mut CachedStatement<'a>, StoreError> {
+        let known = self.statements.iter().position(|(text, _)| std::ptr::eq(*text, sql));
+        if known.is_none() {
+            self.statements.push((sql, self.connection.prepare_cached(sql)?));
+        }
+        let at = known.unwrap_or(self.statements.len() - 1);
+        let (_, statement) = &mut self.statements[at];
+        bind(statement, params)?;
+        Ok(statement)
     }
 }
 

@@ -37,18 +37,19 @@ pub(crate) fn next_due(tx: &mut Tx<'_>, after: i64) -> Result<Option<i64>, Store
     Ok(next)
 }
 
-/// Due jobs of one priority, the longest due first. A synchronous one belongs to its caller: sent from
+/// Due jobs of one priority, the longest due first: those accepted until `now`, and those whose `sendAt` or
+/// retry has come until `counted`, up to which [`become_due`] has told the counts. A synchronous one belongs to its caller: sent from
 /// here as well, it would arrive twice.
 pub(crate) fn due(
     tx: &mut Tx<'_>,
     of: Priority,
-    now: i64,
+    (now, counted): (i64, i64),
     limit: usize,
     channels: &[&'static str],
 ) -> Result<Vec<Ready>, StoreError> {
     const SQL: &str = "SELECT id, part, channel, attempts, first_due, not_after, trace, payload, last_attempt \
-         FROM job WHERE priority = $1 AND status <= 5 AND at <= $2 AND sync = 0 ORDER BY at LIMIT $3";
-    tx.query(SQL, &[(of as i64).into(), now.into(), (limit as i64).into()], |row| {
+         FROM job WHERE priority = $1 AND status <= 5 AND at <= $2 AND (status = 2 OR at <= $3) AND sync = 0 ORDER BY at LIMIT $4";
+    tx.query(SQL, &[(of as i64).into(), now.into(), counted.into(), (limit as i64).into()], |row| {
         Ok(Ready {
             id: JobId(row.int(0)?),
             notification: JobId(row.int(0)? - row.int(1)?),
