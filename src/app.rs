@@ -60,6 +60,8 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
     http::raise_open_files();
     telemetry.metrics.watch_runtime(&tokio::runtime::Handle::current());
     let (health, shutdown) = (Health::default(), Shutdown::default());
+    // Known before anybody can ask, so that nothing is ready which has not said so.
+    let (store_check, queue_check) = (health.check("store"), health.check("queue"));
     let tasks = Tasks::new(shutdown.clone());
     tasks.spawn("signals", watch_signals(shutdown.clone())?);
     let listener = http::bind(config.http.listen).await?;
@@ -67,15 +69,14 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
     let (http_address, admin_address) = (listener.local_addr()?, admin.address());
 
     let store = open_store(&config)?;
-    tasks.spawn_essential("store", follow_store(store.clone(), health.check("store")));
-    let check = health.check("queue");
+    tasks.spawn_essential("store", follow_store(store.clone(), store_check));
+
     let notify = Notify::new(&config.notify, store.clone(), config.queue.workers)?;
     let handler = notify.deliverer();
     let queue = Queue::open(store.clone(), config.queue.clone(), notify::CHANNELS, handler).await?;
     let measured = queue.clone();
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
-    check.ok();
 
     let stack = Stack::new(notify.routes(queue.clone()), &config.http)?;
     let limits = http::Limits {
@@ -91,6 +92,7 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
         // Nobody waits for it if the shutdown was cut short.
         let _ = drained.send(());
     });
+    queue_check.ok();
     tracing::info!(http = %http_address, admin = %admin_address, "ready");
 
     let drained = async {

@@ -52,7 +52,9 @@ impl Health {
     pub fn readiness(&self) -> Readiness {
         let state = self.0.lock();
         Readiness {
-            ready: state.overruled.is_none() && state.checks.iter().all(|check| check.ok),
+            ready: state.overruled.is_none()
+                && !state.checks.is_empty()
+                && state.checks.iter().all(|check| check.ok),
             reason: state.overruled,
             checks: state.checks.clone(),
         }
@@ -110,6 +112,11 @@ mod tests {
         let readiness = health.readiness();
         assert!(!readiness.ready);
         assert_eq!(readiness.checks[0].reason.as_deref(), Some("the disk is full"));
+    }
+
+    #[test]
+    fn nothing_is_ready_before_anything_is_checked() {
+        assert!(!Health::default().readiness().ready);
     }
 
     #[test]

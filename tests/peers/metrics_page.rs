@@ -32,7 +32,8 @@ fn promtool_finds_nothing_wrong_with_the_page_of_a_service_that_has_worked() {
     let said =
         String::from_utf8_lossy(&verdict.stderr).into_owned() + &String::from_utf8_lossy(&verdict.stdout);
     // The names of `tokio_*` are those of the usual collector, which promtool finds fault with.
-    let ours: Vec<&str> = said.lines().filter(|line| !line.starts_with("tokio_") && !line.is_empty()).collect();
+    let ours: Vec<&str> =
+        said.lines().filter(|line| !line.starts_with("tokio_") && !line.is_empty()).collect();
     assert!(ours.is_empty(), "{said}");
     let only_tokio = verdict.status.success() || said.contains("tokio_");
     assert!(only_tokio, "promtool ended with {}", verdict.status);

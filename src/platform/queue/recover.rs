@@ -38,7 +38,7 @@ pub(super) async fn recover(
     let now = now_ms();
     let purpose = Purpose { operation: Operation::Other, rows: 1, trace: None };
     let found = store
-        .write(purpose, move |tx| {
+        .write_at_leisure(purpose, move |tx| {
             let interrupted = attempt::interrupted(tx, channels)?;
             let mut ended = Vec::new();
             for job in &interrupted {

@@ -1,14 +1,19 @@
 //! Writes on their way to the committer: handed over one by one, taken all at once.
 
 use super::pending::Pending;
-use parking_lot::{Condvar, Mutex};
-use std::{mem, time::Duration};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
 
 /// Writes in one transaction at most, so that no caller waits for an endless batch.
 const BATCH: usize = 4096;
 /// Writes in a batch that show a heavy load, and how long the next one is then gathered.
 const BUSY: usize = 8;
 const GATHER: Duration = Duration::from_millis(1);
+/// A pause without a write in which gathering ends: nobody else is on the way.
+const PAUSE: Duration = Duration::from_micros(100);
 /// How often a store that failed is tried again, and the disk's free space measured.
 pub(super) const IDLE: Duration = Duration::from_secs(1);
 
@@ -70,12 +75,22 @@ impl Inbox {
             self.arrived.wait_for(&mut waiting, IDLE);
             waiting.asleep = false;
         }
-        if before >= BUSY && waiting.writes.len() < 2 * before && !waiting.closed {
-            waiting.wanted = 2 * before;
-            self.arrived.wait_for(&mut waiting, GATHER);
-            waiting.wanted = 0;
+        if before >= BUSY && !waiting.closed {
+            self.gather(&mut waiting, 2 * before);
         }
         let rest = if waiting.writes.len() > BATCH { waiting.writes.split_off(BATCH) } else { Batch::new() };
         Some(mem::replace(&mut waiting.writes, rest))
+    }
+
+    /// Waits until `wanted` writes are there, a pause shows that no more are coming, or the time is over.
+    fn gather(&self, waiting: &mut MutexGuard<'_, Waiting>, wanted: usize) {
+        let until = Instant::now() + GATHER;
+        waiting.wanted = wanted;
+        let mut seen = 0;
+        while (seen + 1..wanted).contains(&waiting.writes.len()) && Instant::now() < until {
+            seen = waiting.writes.len();
+            self.arrived.wait_for(waiting, PAUSE);
+        }
+        waiting.wanted = 0;
     }
 }

@@ -12,6 +12,7 @@ mod ledger;
 mod metrics;
 mod migrate;
 mod pending;
+mod purpose;
 mod readers;
 mod schema;
 mod sqlite;
@@ -21,6 +22,7 @@ mod tx;
 pub use error::{OpenError, StoreError, WriteError};
 pub use ledger::{Ledger, LedgerChange, LedgerState};
 pub use migrate::{Migration, Schema};
+pub use purpose::{Committed, Operation, Purpose};
 pub use status::Verdict;
 pub use tx::{Param, Row, Tx};
 
@@ -44,58 +46,6 @@ use std::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
-
-/// What a write is for: the `operation` label of the commit metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    Accept,
-    Begin,
-    Complete,
-    /// The domain's own writes, a person's decisions, housekeeping. Measured as `accept`, in whose place
-    /// (a caller waits for it) it stands.
-    Other,
-}
-
-impl Operation {
-    fn as_str(self) -> &'static str {
-        match self.measured_as() {
-            Self::Begin => "begin",
-            Self::Complete => "complete",
-            Self::Accept | Self::Other => "accept",
-        }
-    }
-
-    fn measured_as(self) -> Self {
-        if self == Self::Other { Self::Accept } else { self }
-    }
-}
-
-/// A write's description for metrics and traces.
-#[derive(Clone, Copy, Debug)]
-pub struct Purpose {
-    pub operation: Operation,
-    /// Jobs or records that it writes.
-    pub rows: usize,
-    /// The trace that the batch's span links to.
-    pub trace: Option<TraceContext>,
-}
-
-impl Purpose {
-    /// A write of one record for the current span's trace.
-    pub fn of(operation: Operation) -> Self {
-        Self { operation, rows: 1, trace: TraceContext::current() }
-    }
-}
-
-/// What a committed write returns.
-#[derive(Debug)]
-pub struct Committed<T> {
-    pub value: T,
-    /// From the call until the batch began.
-    pub waited: Duration,
-    /// From the batch's begin until it was synced.
-    pub committed: Duration,
-}
 
 /// The service's store. Cheap to clone.
 #[derive(Clone)]
@@ -173,10 +123,40 @@ impl Store {
         self.write_then(purpose, apply, |_| ()).await
     }
 
+    /// As [`Self::write`], however long it takes: for what a start has to do, in whatever store it finds.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub async fn write_at_leisure<T, F>(&self, purpose: Purpose, apply: F) -> Result<Committed<T>, WriteError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.hand_over(purpose, Duration::MAX, apply, |_| ()).await
+    }
+
     /// As [`Self::write`]; `then` always runs, in the order of the commits, also if the caller has left.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
     pub async fn write_then<T, F, G>(
         &self,
         purpose: Purpose,
+        apply: F,
+        then: G,
+    ) -> Result<Committed<T>, WriteError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        G: FnOnce(Result<&T, &WriteError>) + Send + 'static,
+    {
+        self.hand_over(purpose, self.inner.patience, apply, then).await
+    }
+
+    async fn hand_over<T, F, G>(
+        &self,
+        purpose: Purpose,
+        patience: Duration,
         apply: F,
         then: G,
     ) -> Result<Committed<T>, WriteError>
@@ -197,7 +177,7 @@ impl Store {
             write.answer(Err(stopping.clone()));
             return Err(stopping);
         }
-        match tokio::time::timeout(self.inner.patience, answer).await {
+        match tokio::time::timeout(patience, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(WriteError::CommitUnknown("the committer ended")),
             Err(_) if claim.0.withdraw() => Err(WriteError::Refused(StoreError::Unavailable(LATE))),
