@@ -26,10 +26,7 @@ pub use purpose::{Committed, Operation, Purpose};
 pub use status::Verdict;
 pub use tx::{Param, Row, Tx};
 
-use crate::platform::{
-    task,
-    telemetry::{TraceContext, names},
-};
+use crate::platform::{task, telemetry::names};
 use checkpoint::Checkpointer;
 use committer::{Committer, answer_callers};
 use inbox::Inbox;
