@@ -122,6 +122,7 @@ mod tests {
     #[tokio::test]
     async fn the_service_is_not_ready_before_it_stops_listening() {
         let (shutdown, health) = (Shutdown::default(), Health::default());
+        health.check("part").ok();
         let stop = shutdown.stop();
         let waiting = shutdown.sequence(&health, config(50, 5000), async {});
         tokio::pin!(waiting);
