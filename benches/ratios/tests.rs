@@ -159,6 +159,10 @@ fn the_load_goes_to_the_loopback_only() {
 fn processes_with_odd_names_are_read() {
     let stat = "42 (a) b (c) S 7 42 42 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 8 0 100 0 0";
     assert_eq!(machine::parse_stat(stat), Some((7, Duration::from_secs(3))));
+    // Children that have ended still count as ours: else each of them would look like foreign load.
+    assert!(machine::parse_whole(stat) >= Some(Duration::from_secs(3)));
+    let with_children = "1 (x) S 7 0 0 0 0 0 0 0 0 0 100 200 30 4 0";
+    assert_eq!(machine::parse_whole(with_children), Some(Duration::from_millis(3340)));
     assert_eq!(machine::parse_busy("cpu  100 10 20 999 5 6 7 70 0 0\ncpu0 1"), Some(Duration::from_secs(2)));
 }
 
