@@ -10,7 +10,7 @@ use crate::{
         queue::Queue,
         shutdown::{Shutdown, watch_signals},
         store::{Store, config::StoreUrl},
-        task::Tasks,
+        task::{self, Tasks},
         telemetry::{self, Service, Telemetry},
     },
 };
@@ -155,9 +155,6 @@ async fn follow_store(store: Store, check: Check) {
 
 /// Waits for the store's last commit, beside the runtime's workers.
 async fn close(store: Store) {
-    let span = tracing::Span::current();
-    #[expect(clippy::disallowed_methods, reason = "it enters the span itself")]
-    let closing = tokio::task::spawn_blocking(move || span.in_scope(|| store.close()));
     // A panic was logged by the panic hook.
-    let _ = closing.await;
+    let _ = task::spawn_blocking(move || store.close()).await;
 }

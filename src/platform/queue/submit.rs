@@ -52,13 +52,7 @@ impl Queue {
     /// See [`Refused`]; only [`Refused::CommitUnknown`] may have stored something.
     pub async fn submit(&self, submission: Submission, span: &Span) -> Result<Submitted, Refused> {
         let order = self.order(submission, span, false)?;
-        Ok(match self.store_order(order, span).await? {
-            Written::New => Submitted::Accepted,
-            Written::Answered(answer) => Submitted::Replayed(answer),
-            Written::InFlight => Submitted::InFlight,
-            Written::Reused => return Err(Refused::KeyReused),
-            Written::Unmet => return Err(Refused::Unmet),
-        })
+        self.store_order(order, span).await?.told()
     }
 
     /// Commits jobs as `sending`, makes one attempt of each and commits its outcome; never retried.
@@ -74,18 +68,14 @@ impl Queue {
         let inside = span.clone();
         // A task of its own: once committed, the attempt is made whoever waits for it.
         let work = async move {
-            let written = queue.store_order(Arc::clone(&order), &inside).await?;
-            let submitted = match written {
-                Written::New => {
-                    Submitted::Finished(worker::attempt_now(&queue, &order.jobs(), &order.submission).await)
-                }
-                Written::Answered(answer) => Submitted::Replayed(answer),
-                Written::InFlight => Submitted::InFlight,
-                Written::Reused => return Err(Refused::KeyReused),
-                Written::Unmet => return Err(Refused::Unmet),
+            let submitted = match queue.store_order(Arc::clone(&order), &inside).await? {
+                Written::New => Ok(Submitted::Finished(
+                    worker::attempt_now(&queue, &order.jobs(), &order.submission).await,
+                )),
+                other => other.told(),
             };
             drop(permit);
-            Ok(submitted)
+            submitted
         };
         let task = self.inner.tasks.spawn(tracing::Instrument::instrument(work, span));
         task.await.unwrap_or(Err(Refused::CommitUnknown))
@@ -126,6 +116,19 @@ impl Queue {
             }
             Err(WriteError::Refused(_)) => Err(Refused::StoreUnavailable),
             Err(WriteError::CommitUnknown(_)) => Err(Refused::CommitUnknown),
+        }
+    }
+}
+
+impl Written {
+    /// As the caller is told of it.
+    fn told(self) -> Result<Submitted, Refused> {
+        match self {
+            Self::New => Ok(Submitted::Accepted),
+            Self::Answered(answer) => Ok(Submitted::Replayed(answer)),
+            Self::InFlight => Ok(Submitted::InFlight),
+            Self::Reused => Err(Refused::KeyReused),
+            Self::Unmet => Err(Refused::Unmet),
         }
     }
 }

@@ -38,7 +38,7 @@ use status::Status;
 use std::{
     path::Path,
     sync::Arc,
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -247,9 +247,7 @@ fn start(
     checkpointer: Arc<Checkpointer>,
     database: Database,
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
-    let commit = thread::Builder::new().name("store-commit".to_owned()).spawn(move || committer.run())?;
-    let check = thread::Builder::new()
-        .name("store-checkpoint".to_owned())
-        .spawn(move || checkpointer.run(&database))?;
+    let commit = task::spawn_thread("store-commit", move || committer.run())?;
+    let check = task::spawn_thread("store-checkpoint", move || checkpointer.run(&database))?;
     Ok(vec![commit, check])
 }

@@ -1,6 +1,7 @@
 //! Reading connections: a few, opened when first needed, used on blocking threads.
 
 use super::{StoreError, Tx, sqlite::Database};
+use crate::platform::task;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 use std::{sync::Arc, time::Duration};
@@ -35,9 +36,7 @@ impl Readers {
         let work = async {
             let _permit = self.permits.acquire().await.map_err(|_| LATE)?;
             let readers = Arc::clone(self);
-            let span = tracing::Span::current();
-            #[expect(clippy::disallowed_methods, reason = "it enters the span itself")]
-            let task = tokio::task::spawn_blocking(move || span.in_scope(|| readers.run(read)));
+            let task = task::spawn_blocking(move || readers.run(read));
             task.await.map_err(|error| StoreError::Statement(format!("a read ended early: {error}")))?
         };
         tokio::time::timeout(TIMEOUT, work).await.unwrap_or(Err(LATE))

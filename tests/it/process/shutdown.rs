@@ -3,7 +3,7 @@
 use crate::support::{
     client::{Connection, ask},
     load::Load,
-    service::{ASYNC, MESSAGE, SYNC, Service, Site},
+    service::{ASYNC, MESSAGE, SYNC, Service, Site, stuck},
     sms_gateway::Gateway,
     wait::until_so,
 };
@@ -94,14 +94,7 @@ fn a_second_signal_ends_it_at_once_with_70_and_loses_nothing() {
 
 #[test]
 fn a_gateway_that_hangs_past_the_drain_deadline_ends_it_with_70_and_loses_nothing() {
-    let gateway = Gateway::behaving(r#"{"blackHole":true}"#);
-    let site = Site::sending_to(&gateway)
-        .with("APP_QUEUE__WORKERS", "2")
-        .with("APP_SMS__HTTP__TIMEOUT", "25s")
-        .with("APP_SHUTDOWN__DRAIN_DEADLINE", "1s");
-    let service = site.start_with_patient();
-    (0..5).for_each(|_| drop(service.accept()));
-    gateway.has_received(2);
+    let (gateway, site, service) = stuck();
     service.signal(Signal::TERM);
     let (code, output) = service.ended();
     assert_eq!(code, 70, "{output}");

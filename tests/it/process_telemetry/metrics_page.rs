@@ -4,7 +4,7 @@
 use super::{metric_rules::Page, scene};
 use crate::support::{
     client::{Connection, ask},
-    service::{ASYNC, MESSAGE, Service, Site},
+    service::{ASYNC, MESSAGE, Service, Site, stuck},
     sms_gateway::Gateway,
     wait::{until, until_so},
 };
@@ -138,14 +138,7 @@ fn the_page_is_right_after_a_busy_run_and_has_every_histogram() {
 
 #[test]
 fn gauges_of_the_queue_show_what_waits_what_runs_and_for_how_long() {
-    let gateway = Gateway::behaving(r#"{"blackHole":true}"#);
-    let site = Site::sending_to(&gateway)
-        .with("APP_QUEUE__WORKERS", "2")
-        .with("APP_SMS__HTTP__TIMEOUT", "25s")
-        .with("APP_SHUTDOWN__DRAIN_DEADLINE", "1s");
-    let service = site.start_with_patient();
-    (0..5).for_each(|_| drop(service.accept()));
-    gateway.has_received(2);
+    let (_gateway, _site, service) = stuck();
     let waiting = |state: &str| format!("queue_jobs{{state=\"{state}\"}}");
     let aged = until("the oldest is a second old", || {
         let page = page(&service);

@@ -139,6 +139,14 @@ impl Answered {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
+    /// Which fields a problem finds wrong, in alphabetical order.
+    pub fn pointers(&self) -> Vec<&str> {
+        let errors = self.body["errors"].as_array().unwrap();
+        let mut pointers: Vec<_> = errors.iter().map(|fault| fault["pointer"].as_str().unwrap()).collect();
+        pointers.sort_unstable();
+        pointers
+    }
+
     /// That it is a problem of this status and type.
     pub fn is_problem(&self, status: u16, slug: &str) {
         assert_eq!(self.status, status, "{self:?}");
