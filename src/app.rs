@@ -5,6 +5,8 @@ use crate::{
     notify::{self, Notify},
     platform::{
         admin::{Admin, Pages, Version},
+        admission::Admission,
+        auth::Keys,
         health::{Check, Health},
         http::{self, Stack},
         queue::Queue,
@@ -78,7 +80,8 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
 
-    let stack = Stack::new(notify.routes(queue.clone()), &config.http)?;
+    let admission = Admission::new(Keys::open(), &config.limits);
+    let stack = Stack::new(notify.routes(queue.clone()), &config.http, Some(admission))?;
     let limits = http::Limits {
         header_timeout: config.http.header_timeout,
         max_connections: config.http.max_connections,

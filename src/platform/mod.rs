@@ -1,6 +1,7 @@
 //! What every fork keeps: telemetry, HTTP, the store, the queue, and the process around them.
 
 pub mod admin;
+pub mod admission;
 pub mod auth;
 pub mod config;
 pub mod grpc;

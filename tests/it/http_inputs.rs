@@ -27,7 +27,7 @@ proptest! {
         let peer = Peer { address: ([127, 0, 0, 1], 1).into(), trusted: false };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let status = runtime.block_on(async {
-            let stack = Stack::new(routes(Meeting::default()), &config()).unwrap();
+            let stack = Stack::new(routes(Meeting::default()), &config(), None).unwrap();
             stack.answer(request, peer).await.status()
         });
         prop_assert!(!status.is_server_error(), "{status}");

@@ -4,34 +4,35 @@ use super::{Api, answer, problems, submission::Wanted};
 use crate::{
     notify::{metrics::Refusal, model::Channel, patients::Directory},
     platform::{
-        http::{IdempotencyHeader, JsonBody, Peer, Problem},
+        admission::Caller,
+        http::{IdempotencyHeader, JsonBody, Problem},
         queue::{Answer, IdempotencyKey, JobId, Refused, Status, Submission, Submitted},
         telemetry::names,
         time::now_ms,
     },
 };
 use axum::{Extension, extract::State, response::Response};
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 use tracing::field::Empty;
 
 type Body = Result<JsonBody, Problem>;
 type Key = Result<IdempotencyHeader, Problem>;
 type Answered = Result<Response, Problem>;
 
-pub async fn sms_later(api: State<Arc<Api>>, peer: Extension<Peer>, key: Key, body: Body) -> Answered {
-    Route::SmsLater.accept(&api, peer.0, key, body).await
+pub async fn sms_later(api: State<Arc<Api>>, caller: Extension<Caller>, key: Key, body: Body) -> Answered {
+    Route::SmsLater.accept(&api, &caller.0, key, body).await
 }
 
-pub async fn sms_now(api: State<Arc<Api>>, peer: Extension<Peer>, key: Key, body: Body) -> Answered {
-    Route::SmsNow.accept(&api, peer.0, key, body).await
+pub async fn sms_now(api: State<Arc<Api>>, caller: Extension<Caller>, key: Key, body: Body) -> Answered {
+    Route::SmsNow.accept(&api, &caller.0, key, body).await
 }
 
-pub async fn push_later(api: State<Arc<Api>>, peer: Extension<Peer>, key: Key, body: Body) -> Answered {
-    Route::PushLater.accept(&api, peer.0, key, body).await
+pub async fn push_later(api: State<Arc<Api>>, caller: Extension<Caller>, key: Key, body: Body) -> Answered {
+    Route::PushLater.accept(&api, &caller.0, key, body).await
 }
 
-pub async fn push_now(api: State<Arc<Api>>, peer: Extension<Peer>, key: Key, body: Body) -> Answered {
-    Route::PushNow.accept(&api, peer.0, key, body).await
+pub async fn push_now(api: State<Arc<Api>>, caller: Extension<Caller>, key: Key, body: Body) -> Answered {
+    Route::PushNow.accept(&api, &caller.0, key, body).await
 }
 
 /// Which of the four it is.
@@ -74,12 +75,13 @@ impl Route {
         }
     }
 
-    async fn accept(self, api: &Api, peer: Peer, key: Key, body: Body) -> Answered {
+    async fn accept(self, api: &Api, caller: &Caller, key: Key, body: Body) -> Answered {
         let invalid = |problem| api.refuse(Refusal::Invalid, problem);
         let IdempotencyHeader(key) = key.map_err(invalid)?;
         let body = body.map_err(invalid)?;
-        let key =
-            key.map(|key| IdempotencyKey::new(&client(peer), "POST", self.template(), &key, body.bytes()));
+        let key = key.map(|key| {
+            IdempotencyKey::new(&caller.client.to_string(), "POST", self.template(), &key, body.bytes())
+        });
         match self.prepare(api, &body).await {
             Ok(submission) => self.submitted(api, Submission { idempotency: key, ..submission }).await,
             Err((reason, problem)) => {
@@ -171,13 +173,5 @@ fn reason(refused: &Refused) -> Refusal {
         Refused::KeyReused => Refusal::Invalid,
         Refused::Unmet => Refusal::NoContact,
         Refused::StoreUnavailable | Refused::CommitUnknown => Refusal::StoreUnavailable,
-    }
-}
-
-/// Whose keys these are: the peer's address, IPv6 by its /64, in which a host may change its own.
-fn client(peer: Peer) -> String {
-    match peer.address.ip().to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("{:x}/64", address.to_bits() >> 64),
     }
 }

@@ -18,6 +18,7 @@ use super::{
     patients::Directory,
 };
 use crate::platform::{
+    auth::Scope,
     http::{Problem, Routes},
     queue::Queue,
     store::StoreError,
@@ -64,17 +65,17 @@ fn json_response(status: StatusCode, body: &Value) -> Response {
 /// All routes of the domain.
 pub fn routes(api: Api) -> Routes {
     Routes::new()
-        .post(accept::Route::SmsLater.template(), accept::sms_later)
-        .post(accept::Route::SmsNow.template(), accept::sms_now)
-        .post(accept::Route::PushLater.template(), accept::push_later)
-        .post(accept::Route::PushNow.template(), accept::push_now)
-        .get(NOTIFICATION, notifications::show)
-        .delete(NOTIFICATION, notifications::cancel)
-        .post("/api/v1/notifications/{id}/resolve", notifications::resolve)
-        .get("/api/v1/dead-letters", dead_letters::list)
-        .post("/api/v1/dead-letters/{id}/replay", dead_letters::replay)
-        .put(PATIENT, patients::put)
-        .get(PATIENT, patients::get)
-        .delete(PATIENT, patients::delete)
+        .post(accept::Route::SmsLater.template(), Scope::Send, accept::sms_later)
+        .post(accept::Route::SmsNow.template(), Scope::Send, accept::sms_now)
+        .post(accept::Route::PushLater.template(), Scope::Send, accept::push_later)
+        .post(accept::Route::PushNow.template(), Scope::Send, accept::push_now)
+        .get(NOTIFICATION, Scope::Read, notifications::show)
+        .delete(NOTIFICATION, Scope::Send, notifications::cancel)
+        .post("/api/v1/notifications/{id}/resolve", Scope::Operate, notifications::resolve)
+        .get("/api/v1/dead-letters", Scope::Operate, dead_letters::list)
+        .post("/api/v1/dead-letters/{id}/replay", Scope::Operate, dead_letters::replay)
+        .put(PATIENT, Scope::Operate, patients::put)
+        .get(PATIENT, Scope::Read, patients::get)
+        .delete(PATIENT, Scope::Operate, patients::delete)
         .with_state(Arc::new(api))
 }

@@ -1,6 +1,7 @@
 //! The public HTTP surface: the accept loop, the ordered layers, problems, and reading requests. What is
 //! offered on it is the domain's.
 
+mod admit;
 mod body;
 pub mod config;
 mod endpoint;

@@ -2,7 +2,10 @@
 //! however it ends. What is answered is not decided here.
 
 use super::{endpoint::Endpoint, serve::Peer};
-use crate::platform::telemetry::{SpanExt, TraceContext, names};
+use crate::platform::{
+    auth::KeyName,
+    telemetry::{SpanExt, TraceContext, names},
+};
 use axum::response::Response;
 use http::{Request, StatusCode, Version};
 use metrics::Gauge;
@@ -27,6 +30,7 @@ pub(super) struct Observed<'a> {
     span: Span,
     context: Option<TraceContext>,
     begun: Instant,
+    key: Option<KeyName>,
     /// Whether [`Self::finish`] told of it; what is dropped before that is a caller that left.
     told: bool,
 }
@@ -40,12 +44,17 @@ impl<'a> Observed<'a> {
         in_flight.increment(1.0);
         // Asked once here: it starts the span, so this comes after its parent is set.
         let context = span.trace_context();
-        Self { endpoint, in_flight, span, context, begun: Instant::now(), told: false }
+        Self { endpoint, in_flight, span, context, begun: Instant::now(), key: None, told: false }
     }
 
     /// The span that all work on the request runs in.
     pub fn span(&self) -> Span {
         self.span.clone()
+    }
+
+    /// Remembers whose key was presented, for the line.
+    pub fn identified(&mut self, key: Option<KeyName>) {
+        self.key = key;
     }
 
     /// Tells of the answer, and puts the trace context on it.
@@ -75,6 +84,7 @@ impl<'a> Observed<'a> {
                 status = status.as_u16(),
                 duration_ms = took.as_secs_f64() * 1000.0,
                 id,
+                key = self.key.as_ref().map(KeyName::as_str),
                 "request"
             );
         });

@@ -5,6 +5,7 @@ use super::{
     endpoint::{Endpoint, METHODS, index},
     extract::LARGEST_BODY,
 };
+use crate::platform::{admission::Needs, auth::Scope};
 use axum::{Router, handler::Handler, routing::MethodFilter};
 use http::{HeaderValue, Method};
 
@@ -19,7 +20,7 @@ pub struct Routes<S = ()> {
 
 struct Template {
     path: &'static str,
-    methods: Vec<Method>,
+    methods: Vec<(Method, Needs)>,
     largest_body: usize,
 }
 
@@ -29,24 +30,29 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         Self { router: Router::new(), templates: Vec::new() }
     }
 
-    /// Serves GET, and HEAD with it.
-    pub fn get<T: 'static>(self, path: &'static str, handler: impl Handler<T, S>) -> Self {
-        self.on(MethodFilter::GET, &[Method::GET, Method::HEAD], path, handler)
+    /// Serves GET, and HEAD with it, to keys of this scope.
+    pub fn get<T: 'static>(self, path: &'static str, scope: Scope, handler: impl Handler<T, S>) -> Self {
+        self.on(MethodFilter::GET, &[Method::GET, Method::HEAD], path, Needs::Scope(scope), handler)
     }
 
-    /// Serves POST.
-    pub fn post<T: 'static>(self, path: &'static str, handler: impl Handler<T, S>) -> Self {
-        self.on(MethodFilter::POST, &[Method::POST], path, handler)
+    /// Serves GET, and HEAD with it, to everybody: what holds no data of anybody.
+    pub fn public<T: 'static>(self, path: &'static str, handler: impl Handler<T, S>) -> Self {
+        self.on(MethodFilter::GET, &[Method::GET, Method::HEAD], path, Needs::Nothing, handler)
     }
 
-    /// Serves PUT.
-    pub fn put<T: 'static>(self, path: &'static str, handler: impl Handler<T, S>) -> Self {
-        self.on(MethodFilter::PUT, &[Method::PUT], path, handler)
+    /// Serves POST to keys of this scope.
+    pub fn post<T: 'static>(self, path: &'static str, scope: Scope, handler: impl Handler<T, S>) -> Self {
+        self.on(MethodFilter::POST, &[Method::POST], path, Needs::Scope(scope), handler)
     }
 
-    /// Serves DELETE.
-    pub fn delete<T: 'static>(self, path: &'static str, handler: impl Handler<T, S>) -> Self {
-        self.on(MethodFilter::DELETE, &[Method::DELETE], path, handler)
+    /// Serves PUT to keys of this scope.
+    pub fn put<T: 'static>(self, path: &'static str, scope: Scope, handler: impl Handler<T, S>) -> Self {
+        self.on(MethodFilter::PUT, &[Method::PUT], path, Needs::Scope(scope), handler)
+    }
+
+    /// Serves DELETE to keys of this scope.
+    pub fn delete<T: 'static>(self, path: &'static str, scope: Scope, handler: impl Handler<T, S>) -> Self {
+        self.on(MethodFilter::DELETE, &[Method::DELETE], path, Needs::Scope(scope), handler)
     }
 
     /// Lets bodies on `path` be up to `bytes` (at most 1 MiB) instead of 64 KiB.
@@ -76,9 +82,10 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         filter: MethodFilter,
         methods: &[Method],
         path: &'static str,
+        needs: Needs,
         handler: impl Handler<T, S>,
     ) -> Self {
-        self.template(path).methods.extend_from_slice(methods);
+        self.template(path).methods.extend(methods.iter().map(|method| (method.clone(), needs)));
         self.router = self.router.route(path, axum::routing::on(filter, handler));
         self
     }
@@ -101,15 +108,16 @@ impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
 /// What stands behind one template.
 pub(super) struct Resource {
     endpoints: [Endpoint; METHODS.len()],
-    served: Vec<Method>,
+    served: Vec<(Method, Needs)>,
     /// The `Allow` header's value.
     pub allow: HeaderValue,
     pub largest_body: usize,
 }
 
 impl Resource {
-    fn new(path: &'static str, served: Vec<Method>, largest_body: usize) -> Self {
-        let mut allowed: Vec<&str> = served.iter().map(Method::as_str).chain(["OPTIONS"]).collect();
+    fn new(path: &'static str, served: Vec<(Method, Needs)>, largest_body: usize) -> Self {
+        let mut allowed: Vec<&str> =
+            served.iter().map(|(method, _)| method.as_str()).chain(["OPTIONS"]).collect();
         allowed.sort_unstable();
         // Method names are visible ASCII.
         let allow = HeaderValue::from_str(&allowed.join(", ")).unwrap_or(HeaderValue::from_static("OPTIONS"));
@@ -123,7 +131,16 @@ impl Resource {
 
     /// Whether a handler is there for the method.
     pub fn serves(&self, method: &Method) -> bool {
-        self.served.contains(method)
+        self.served.iter().any(|(served, _)| served == method)
+    }
+
+    /// What a call of the method needs. OPTIONS needs nothing: browsers ask it without a key.
+    pub fn needs(&self, method: &Method) -> Needs {
+        if method == Method::OPTIONS {
+            return Needs::Nothing;
+        }
+        let served = self.served.iter().find(|(served, _)| served == method);
+        served.map_or(Needs::Key, |(_, needs)| *needs)
     }
 }
 
@@ -157,9 +174,9 @@ mod tests {
 
     fn table() -> Table {
         let routes = Routes::<()>::new()
-            .get("/a/{id}", async || {})
-            .delete("/a/{id}", async || {})
-            .post("/b", async || {})
+            .get("/a/{id}", Scope::Read, async || {})
+            .delete("/a/{id}", Scope::Send, async || {})
+            .post("/b", Scope::Send, async || {})
             .largest_body("/b", 100);
         Table::new(routes).unwrap()
     }
@@ -180,6 +197,16 @@ mod tests {
         assert_eq!(found.allow, "DELETE, GET, HEAD, OPTIONS");
         assert!(found.serves(&Method::HEAD));
         assert!(!found.serves(&Method::POST));
+    }
+
+    #[test]
+    fn a_call_needs_what_its_method_says_and_an_unknown_one_a_key() {
+        let table = table();
+        let found = table.find("/a/some-id").ok().unwrap();
+        assert_eq!(found.needs(&Method::HEAD), Needs::Scope(Scope::Read));
+        assert_eq!(found.needs(&Method::DELETE), Needs::Scope(Scope::Send));
+        assert_eq!(found.needs(&Method::PUT), Needs::Key);
+        assert_eq!(found.needs(&Method::OPTIONS), Needs::Nothing);
     }
 
     #[test]

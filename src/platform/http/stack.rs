@@ -1,13 +1,16 @@
 //! The way of a request through the layers, in order, on one screen.
 
 use super::{
-    HttpConfig, Problem, body,
+    HttpConfig, Problem, admit, body,
     observe::Observed,
     problems,
     routes::{Resource, Routes, Table},
     serve::{Peer, Service},
 };
-use crate::platform::telemetry::names;
+use crate::platform::{
+    admission::{Admission, Asked, Caller},
+    telemetry::names,
+};
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
@@ -27,19 +30,26 @@ pub struct Stack(Arc<Inner>);
 
 struct Inner {
     table: Table,
+    admission: Option<Admission>,
     body_timeout: Duration,
     handler_timeout: Duration,
     in_flight: Gauge,
 }
 
 impl Stack {
-    /// Make it after the metrics recorder is installed: handles are kept.
+    /// Make it after the metrics recorder is installed: handles are kept. Without `admission` everybody
+    /// may do everything without limit, which is for measuring what it costs.
     ///
     /// # Errors
     /// If two templates stand in each other's way.
-    pub fn new(routes: Routes, config: &HttpConfig) -> Result<Self, matchit::InsertError> {
+    pub fn new(
+        routes: Routes,
+        config: &HttpConfig,
+        admission: Option<Admission>,
+    ) -> Result<Self, matchit::InsertError> {
         Ok(Self(Arc::new(Inner {
             table: Table::new(routes)?,
+            admission,
             body_timeout: config.body_timeout,
             handler_timeout: config.handler_timeout,
             in_flight: metrics::gauge!(names::HTTP_REQUESTS_IN_FLIGHT),
@@ -54,25 +64,63 @@ impl Stack {
         let found = self.0.table.find(request.uri().path());
         let (Ok(resource) | Err(resource)) = found;
         // 1. Trace context, span, line, metrics: whatever happens further in is told of here, once.
-        let observed =
+        let mut observed =
             Observed::begin(resource.endpoint(request.method()), &self.0.in_flight, &request, &peer);
-        // 2. Panics: the panic hook has written the line, inside the span.
-        let caught = AssertUnwindSafe(self.route(found, request, peer)).catch_unwind();
+        let mut asked = None;
+        // 2. Panics; the panic hook has written the line, inside the span.
+        let caught = AssertUnwindSafe(self.admit(found, request, peer, &mut asked)).catch_unwind();
         let response = caught.map(|answer| answer.unwrap_or_else(|_| Problem::internal().into_response()));
-        let response = response.instrument(observed.span()).await;
+        let mut response = response.instrument(observed.span()).await;
+        if let Some(Asked { caller, decision, .. }) = asked {
+            admit::tell(&decision, response.headers_mut());
+            observed.identified(caller.key);
+        }
         observed.finish(response)
     }
 
-    /// 3. Which resource, and whether it serves the method: 404, 405, OPTIONS.
+    /// 3. Who calls, how much they may (429), whether they may this (401, 403): before anything is read.
+    ///
+    /// What was found out is left in `told` for the layers outside.
+    async fn admit<B>(
+        &self,
+        found: Result<&Resource, &Resource>,
+        mut request: Request<B>,
+        peer: Peer,
+        told: &mut Option<Asked>,
+    ) -> Response
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
+    {
+        // Load shedding has its place here.
+        let Some(admission) = &self.0.admission else {
+            request.extensions_mut().insert(Caller::of(peer.address.ip()));
+            return self.route(found, request, peer).await;
+        };
+        let (Ok(resource) | Err(resource)) = found;
+        let needs = resource.needs(request.method());
+        let asked = told.insert(admission.ask(request.headers(), peer.address.ip(), needs));
+        match asked.verdict {
+            Ok(()) => {
+                request.extensions_mut().insert(asked.caller.clone());
+                self.route(found, request, peer).await
+            }
+            Err(refused) => {
+                let (parts, body) = request.into_parts();
+                body::refuse(&parts.headers, body).await;
+                admit::refuse(refused, &asked.decision)
+            }
+        }
+    }
+
+    /// 4. Which resource, and whether it serves the method: 404, 405, OPTIONS.
     async fn route<B>(&self, found: Result<&Resource, &Resource>, request: Request<B>, peer: Peer) -> Response
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
     {
-        // Load shedding, identity and rate limit have their place here, before anything is read.
         let (parts, body) = request.into_parts();
         match found {
             Ok(resource) if resource.serves(&parts.method) => {
-                // 4. The body's size (413) and time (408).
+                // 5. The body's size (413) and time (408).
                 match body::read(&parts.headers, body, resource.largest_body, self.0.body_timeout).await {
                     Ok(bytes) => self.handle(Request::from_parts(parts, Body::from(bytes)), peer).await,
                     Err(problem) => problem.into_response(),
@@ -93,7 +141,7 @@ impl Stack {
         }
     }
 
-    /// 5. The handler, and its time (503).
+    /// 6. The handler, and its time (503).
     async fn handle(&self, mut request: Request<Body>, peer: Peer) -> Response {
         request.extensions_mut().insert(peer);
         let method = request.method().clone();

@@ -1,3 +1,8 @@
-//! Limits on what one client may do: so far only their settings.
+//! How much one client may: a bucket for each, the same for every surface.
 
+mod client;
 pub mod config;
+mod limiter;
+
+pub use client::{Client, Network};
+pub use limiter::{Decision, Limiter};

@@ -1,6 +1,7 @@
 //! A server of the platform's own stack with a small router, and a caller that writes raw bytes.
 
 use epro_notify::platform::{
+    auth::Scope,
     http::{HttpConfig, IdempotencyHeader, JsonBody, Limits, Problem, Routes, Stack, bind, serve},
     task,
 };
@@ -67,7 +68,7 @@ impl Server {
         let listener = bind(config.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let stack = Stack::new(routes(meeting.clone()), &config).unwrap();
+        let stack = Stack::new(routes(meeting.clone()), &config, None).unwrap();
         let limits =
             Limits { header_timeout: config.header_timeout, max_connections: config.max_connections };
         let served = task::spawn(serve(listener, stack, limits, move |_| trusted, stop.clone()));
@@ -142,11 +143,11 @@ pub fn post(path: &str, body: &str) -> String {
 /// A small router: answers, reads a body, panics, never ends, waits to be told.
 pub fn routes(meeting: Meeting) -> Routes {
     Routes::new()
-        .get("/things/{id}", async || "a thing")
-        .post("/things", make)
-        .post("/panic", async || -> StatusCode { panic!("as the test wants") })
-        .get("/slow", async || std::future::pending::<()>().await)
-        .get("/wait", wait)
+        .get("/things/{id}", Scope::Read, async || "a thing")
+        .post("/things", Scope::Send, make)
+        .post("/panic", Scope::Send, async || -> StatusCode { panic!("as the test wants") })
+        .get("/slow", Scope::Read, async || std::future::pending::<()>().await)
+        .get("/wait", Scope::Read, wait)
         .with_state(meeting)
 }
 

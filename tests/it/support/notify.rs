@@ -51,7 +51,7 @@ impl Domain {
         let notify = Notify::new(&channels, store.clone(), config.workers).unwrap();
         let queue = Queue::open(store.clone(), config, notify::CHANNELS, notify.deliverer()).await.unwrap();
         let http = HttpConfig::read(&mut Reader::for_tests(&[]));
-        let stack = Stack::new(notify.routes(queue.clone()), &http).unwrap();
+        let stack = Stack::new(notify.routes(queue.clone()), &http, None).unwrap();
         Self { store, queue, stack, _folder: folder }
     }
 
