@@ -44,6 +44,8 @@ enum Command {
     CheckConfig,
     /// Ask the service's admin listener on this machine whether it is ready
     Healthcheck,
+    /// Print the API's OpenAPI document
+    Openapi,
 }
 
 fn main() -> ExitCode {
@@ -59,6 +61,13 @@ fn main() -> ExitCode {
             );
         }
     };
+    if let Some(Command::Openapi) = cli.command {
+        // The API is the same under every configuration, so none is read.
+        return match app::document().to_json() {
+            Ok(document) => say(io::stdout(), &document, 0),
+            Err(error) => say(io::stderr(), &error.to_string(), FAILURE),
+        };
+    }
     let sources =
         Sources { file: cli.config, environment: std::env::vars_os().collect(), command_line: cli.set };
     let (config, document) = match Config::load(sources) {
@@ -67,7 +76,7 @@ fn main() -> ExitCode {
     };
     match cli.command.unwrap_or(Command::Serve) {
         _ if cli.print_config => say(io::stdout(), &document, 0),
-        Command::Serve => app::run(config),
+        Command::Serve | Command::Openapi => app::run(config),
         Command::CheckConfig => say(io::stdout(), "the configuration is valid", 0),
         Command::Healthcheck => match probe::ready(config.admin.listen) {
             Ok(answer) => say(io::stdout(), &answer.body, if answer.ready { 0 } else { FAILURE }),

@@ -13,11 +13,16 @@ mod payload;
 mod providers;
 mod store;
 
+pub use api::openapi;
 pub use deliver::Deliverer;
 pub use providers::BuildError;
 pub use store::SCHEMA;
 
-use crate::platform::{http::Routes, queue::Queue, store::Store};
+use crate::platform::{
+    http::{Listed, Routes},
+    queue::Queue,
+    store::Store,
+};
 use api::Api;
 use config::NotifyConfig;
 use deliver::Providers;
@@ -29,6 +34,11 @@ use std::sync::Arc;
 
 /// The labels under which the queue knows the channels.
 pub const CHANNELS: &[&str] = &[Channel::Sms.as_str(), Channel::Push.as_str()];
+
+/// What [`Notify::routes`] serves, without a domain that could.
+pub fn listed() -> Vec<Listed> {
+    api::routes().list()
+}
 
 /// The domain, ready to be put between queue and HTTP.
 pub struct Notify {
@@ -65,6 +75,11 @@ impl Notify {
     /// What HTTP serves, over the queue that was opened with [`Self::deliverer`].
     pub fn routes(&self, queue: Queue) -> Routes {
         let (providers, metrics) = (Arc::clone(&self.providers), Arc::clone(&self.metrics));
-        api::routes(Api { queue, directory: self.directory.clone(), providers, metrics })
+        api::routes().with_state(Arc::new(Api {
+            queue,
+            directory: self.directory.clone(),
+            providers,
+            metrics,
+        }))
     }
 }

@@ -37,6 +37,17 @@ pub enum Status {
 }
 
 impl Status {
+    pub const ALL: [Self; 8] = [
+        Self::Accepted,
+        Self::Sending,
+        Self::Retrying,
+        Self::Delivered,
+        Self::Dead,
+        Self::Expired,
+        Self::Cancelled,
+        Self::Unknown,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
