@@ -9,6 +9,7 @@ use crate::{
         auth::Keys,
         health::{Check, Health},
         http::{self, Stack},
+        limits::Limiter,
         queue::Queue,
         shutdown::{Shutdown, watch_signals},
         store::{Store, config::StoreUrl},
@@ -89,7 +90,8 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
 
-    let admission = guarded.then(|| Admission::new(Keys::open(), &config.limits));
+    let limiter = limiter(&config, telemetry, &tasks);
+    let admission = guarded.then(|| Admission::new(Keys::open(), limiter, &config.limits));
     let stack = Stack::new(notify.routes(queue.clone()), &config.http, admission)?;
     let limits = http::Limits {
         header_timeout: config.http.header_timeout,
@@ -149,6 +151,15 @@ fn open_store(config: &Config) -> Result<Store, Failure> {
     let patience = PATIENCE.min(config.http.handler_timeout.mul_f32(0.8));
     let schemas = [crate::platform::queue::SCHEMA, notify::SCHEMA];
     Ok(Store::open(path, *synchronous, patience, &schemas)?)
+}
+
+/// The one limiter of all surfaces.
+fn limiter(config: &Config, telemetry: &Telemetry, tasks: &Tasks) -> Limiter {
+    let limiter = Limiter::new(&config.limits);
+    let measured = limiter.clone();
+    telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
+    tasks.spawn_essential("rate-limit", limiter.clone().keep_clean());
+    limiter
 }
 
 /// Tells readiness of the store's word; ends only if the committer has.
