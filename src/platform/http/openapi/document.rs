@@ -1,10 +1,11 @@
 //! The whole document: what domains tell of their routes, and what the layers do to every one of them.
 
-use super::{answers, headers, operation::Operation};
+use super::{answers, headers, operation::Operation, publish};
 use crate::platform::{
     admission::{Needs, Refused},
     auth::Scope,
     http::{Problem, admit, extract, problems, routes::Listed},
+    limits::config::PerClient,
 };
 use http::Method;
 use std::{collections::BTreeMap, time::Duration};
@@ -21,10 +22,10 @@ use utoipa::openapi::{
 const BEARER: &str = "bearer";
 
 /// The description of an API.
-pub struct Document(OpenApi);
+pub struct Document(pub(super) OpenApi);
 
 impl Document {
-    /// Describes these routes. A route without an operation is left out, and so is an operation without a
+    /// Describes these routes, and its own. A route without an operation is left out, and so is an operation without a
     /// route: that there is neither is for a test to say.
     ///
     /// `tags`: each group's name and what it is about.
@@ -36,15 +37,18 @@ impl Document {
     ) -> Self {
         let mut components = components();
         let mut paths = PathsBuilder::new();
-        for operation in operations {
+        let routes = [routes, &publish::listed()].concat();
+        for operation in operations.into_iter().chain(publish::operations()) {
             let listed = routes.iter().find(|listed| listed.is(&operation.method, operation.path));
             let (Some(listed), Some(method)) = (listed, known(&operation.method)) else { continue };
             components.schemas.extend(operation.schemas.iter().cloned());
             let path = operation.path;
             paths = paths.path(path, PathItem::new(method, describe(operation, listed, &components)));
         }
-        let tags =
-            tags.iter().map(|(name, about)| TagBuilder::new().name(*name).description(Some(*about)).build());
+        let tags = tags
+            .iter()
+            .chain(&publish::TAGS)
+            .map(|(name, about)| TagBuilder::new().name(*name).description(Some(*about)).build());
         let info = InfoBuilder::new().title(title).version(version).description(Some(about));
         let document = OpenApiBuilder::new()
             .info(info)
@@ -82,11 +86,14 @@ fn components() -> Components {
 
 /// The problems that the layers answer with, whatever the operation.
 fn common(body: bool) -> Vec<Problem> {
-    let soon = Duration::from_secs(1);
+    let refused = |refused| {
+        let usual = PerClient { rate: 100, burst: 200 };
+        admit::problem(refused, Duration::from_secs(1), usual)
+    };
     let mut all = vec![
-        admit::problem(Refused::Unauthenticated, soon),
-        admit::problem(Refused::Forbidden(Scope::Operate), soon),
-        admit::problem(Refused::Limited, soon),
+        refused(Refused::Unauthenticated),
+        refused(Refused::Forbidden(Scope::Operate)),
+        refused(Refused::Limited),
         Problem::internal(),
     ];
     if body {

@@ -5,6 +5,8 @@ mod answers;
 mod document;
 mod headers;
 mod operation;
+mod page;
+mod publish;
 
 pub use document::Document;
 pub use operation::{Operation, text};

@@ -64,6 +64,18 @@ impl Operation {
         self.takes::<T>(parameter(name, ParameterIn::Query).required(Required::False), about, example)
     }
 
+    /// A header of any text that may be left out.
+    #[must_use]
+    pub fn in_header(mut self, name: &str, about: &str, example: &str) -> Self {
+        let header = parameter(name, ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(about))
+            .schema(Some(text()))
+            .example(Some(json!(example)));
+        self.told = self.told.parameter(header);
+        self
+    }
+
     /// Takes `Idempotency-Key`: the answers that were said before are the ones that are kept under it.
     #[must_use]
     pub fn idempotent(mut self) -> Self {
@@ -117,6 +129,14 @@ impl Operation {
     #[must_use]
     pub fn answers_nothing(mut self, status: u16, about: &str) -> Self {
         let answer = ResponseBuilder::new().description(about);
+        self.answers.insert(status, with_headers(answer, &[]).build());
+        self
+    }
+
+    /// An answer of another content type, whatever is in it.
+    #[must_use]
+    pub fn answers_text(mut self, status: u16, about: &str, kind: &str) -> Self {
+        let answer = ResponseBuilder::new().description(about).content(kind, ContentBuilder::new().build());
         self.answers.insert(status, with_headers(answer, &[]).build());
         self
     }
