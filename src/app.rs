@@ -8,7 +8,7 @@ use crate::{
         admission::Admission,
         auth::Keys,
         health::{Check, Health},
-        http::{self, Stack, openapi::Document},
+        http::{self, Listed, Stack, openapi::Document},
         limits::Limiter,
         queue::Queue,
         shutdown::{Shutdown, watch_signals},
@@ -64,12 +64,17 @@ fn run_with(config: Config, guarded: bool) -> ExitCode {
     if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) }
 }
 
+/// Every call that HTTP serves.
+pub fn listed() -> Vec<Listed> {
+    [notify::listed(), Document::listed()].concat()
+}
+
 /// The API that is served, described.
 pub fn document() -> Document {
     let about = "Notifications for patients by SMS and push: kept once accepted, delivered through a gateway, and \
         shown in what became of each. JSON in camelCase; times are RFC 3339; errors are problems after RFC 9457.";
     let info = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), about);
-    Document::new(info, notify::openapi::TAGS, &notify::listed(), notify::openapi::operations())
+    Document::new(info, notify::openapi::TAGS, &listed(), notify::openapi::operations())
 }
 
 /// Binds every port, opens the store, then serves until the shutdown's end.

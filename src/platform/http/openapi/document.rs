@@ -25,7 +25,7 @@ const BEARER: &str = "bearer";
 pub struct Document(pub(super) OpenApi);
 
 impl Document {
-    /// Describes these routes, and its own. A route without an operation is left out, and so is an operation without a
+    /// Describes these routes, [`Document::listed`] among them. A route without an operation is left out, and so is an operation without a
     /// route: that there is neither is for a test to say.
     ///
     /// `tags`: each group's name and what it is about.
@@ -37,7 +37,6 @@ impl Document {
     ) -> Self {
         let mut components = components();
         let mut paths = PathsBuilder::new();
-        let routes = [routes, &publish::listed()].concat();
         for operation in operations.into_iter().chain(publish::operations()) {
             let listed = routes.iter().find(|listed| listed.is(&operation.method, operation.path));
             let (Some(listed), Some(method)) = (listed, known(&operation.method)) else { continue };

@@ -31,13 +31,13 @@ pub(super) fn operations() -> Vec<Operation> {
     ]
 }
 
-/// What [`Document::routes`] serves.
-pub(super) fn listed() -> Vec<Listed> {
-    let nothing = StaticPage::new("text/plain", "");
-    routes(nothing.clone(), nothing).list()
-}
-
 impl Document {
+    /// What [`Document::routes`] serves.
+    pub fn listed() -> Vec<Listed> {
+        let nothing = StaticPage::new("text/plain", "");
+        routes(nothing.clone(), nothing).list()
+    }
+
     /// Serves it.
     ///
     /// # Errors
