@@ -15,6 +15,7 @@ pub enum Tool {
     CargoDeny,
     CargoMachete,
     Promtool,
+    Schemathesis,
     Strace,
     /// With the right to make a mount namespace.
     Unshare,
@@ -26,6 +27,7 @@ impl Tool {
             Self::CargoDeny => "cargo-deny",
             Self::CargoMachete => "cargo-machete",
             Self::Promtool => "promtool",
+            Self::Schemathesis => "schemathesis",
             Self::Strace => "strace",
             Self::Unshare => "unshare",
         }
@@ -36,6 +38,7 @@ impl Tool {
         match self {
             Self::CargoDeny => Some("0.20.2"),
             Self::CargoMachete => Some("0.9.2"),
+            Self::Schemathesis => Some("4.32.5"),
             Self::Promtool | Self::Strace | Self::Unshare => None,
         }
     }

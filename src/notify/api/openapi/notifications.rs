@@ -23,7 +23,8 @@ pub fn operations() -> Vec<Operation> {
     };
     vec![
         of(Method::GET, NOTIFICATION, "getNotification", "See what became of a notification")
-            .answers::<Notification>(200, "The notification.", shown(Status::Delivered)),
+            .answers::<Notification>(200, "The notification.", shown(Status::Delivered))
+            .link(200, "resolveNotification", "id", "id"),
         of(Method::DELETE, NOTIFICATION, "cancelNotification", "Cancel a notification")
             .about("Cancels those of its jobs that are `accepted` or `retrying`.")
             .answers::<Notification>(200, "The notification as it is now.", shown(Status::Cancelled))

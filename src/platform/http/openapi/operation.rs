@@ -151,7 +151,7 @@ impl Operation {
         self
     }
 
-    /// Says that this answer names what another operation takes: `parameter` is the field `id` of its body.
+    /// Says that this answer names what another operation takes: its `parameter` is this `field` of the body, a JSON pointer without its first slash.
     #[must_use]
     pub fn link(mut self, status: u16, operation: &str, parameter: &str, field: &str) -> Self {
         let link = Link::builder()
