@@ -17,6 +17,8 @@ mod http_inputs;
 mod http_shutdown;
 mod http_traces;
 mod import_rule;
+mod limits;
+mod limits_answers;
 mod notify_accept;
 mod notify_deliver;
 mod notify_directory;
