@@ -8,7 +8,7 @@ use crate::{
         admission::Admission,
         auth::Keys,
         health::{Check, Health},
-        http::{self, Stack},
+        http::{self, Routes, Stack},
         queue::Queue,
         shutdown::{Shutdown, watch_signals},
         store::{Store, config::StoreUrl},
@@ -19,6 +19,8 @@ use crate::{
 use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
 const FAILURE: u8 = 70;
+/// Says what each type of problem means.
+const API_PAGE: &str = include_str!("../docs/api.md");
 /// For the last spans and lines, once everything else has ended.
 const FLUSH: Duration = Duration::from_secs(2);
 /// A write waits this long for its turn at most, and less where handlers have less time.
@@ -81,7 +83,7 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
     tasks.spawn_essential("dispatcher", queue.start());
 
     let admission = Admission::new(Keys::open(), &config.limits);
-    let stack = Stack::new(notify.routes(queue.clone()), &config.http, Some(admission))?;
+    let stack = Stack::new(routes(&notify, &queue), &config.http, Some(admission))?;
     let limits = http::Limits {
         header_timeout: config.http.header_timeout,
         max_connections: config.http.max_connections,
@@ -111,6 +113,11 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
         Some(crate::platform::shutdown::Cause::Failed { part }) => Err(format!("{part} ended").into()),
         _ => Ok(()),
     }
+}
+
+/// Everything that is served: the domain's calls, and what explains them.
+fn routes(notify: &Notify, queue: &Queue) -> Routes {
+    notify.routes(queue.clone()).merge(http::problem_pages(API_PAGE))
 }
 
 fn pages(health: &Health, telemetry: &Telemetry) -> Pages {

@@ -17,6 +17,7 @@ mod http_inputs;
 mod http_shutdown;
 mod http_traces;
 mod import_rule;
+mod manners;
 mod notify_accept;
 mod notify_deliver;
 mod notify_directory;
