@@ -11,6 +11,7 @@
 mod admin;
 mod config;
 mod file_shape;
+mod fuzz;
 mod http_answers;
 mod http_connections;
 mod http_inputs;
@@ -27,6 +28,7 @@ mod process;
 mod process_telemetry;
 mod queue_accept;
 mod queue_deliver;
+mod random;
 mod readme;
 mod shutdown;
 mod source;
