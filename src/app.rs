@@ -8,7 +8,7 @@ use crate::{
         admission::Admission,
         auth::Keys,
         health::{Check, Health},
-        http::{self, Stack},
+        http::{self, Routes, Stack},
         limits::Limiter,
         queue::Queue,
         shutdown::{Shutdown, watch_signals},
@@ -20,6 +20,8 @@ use crate::{
 use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
 const FAILURE: u8 = 70;
+/// Says what each type of problem means.
+const API_PAGE: &str = include_str!("../docs/api.md");
 /// For the last spans and lines, once everything else has ended.
 const FLUSH: Duration = Duration::from_secs(2);
 /// A write waits this long for its turn at most, and less where handlers have less time.
@@ -91,7 +93,7 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     tasks.spawn_essential("dispatcher", queue.start());
 
     let admission = guarded.then(|| admission(&config, telemetry, &tasks));
-    let stack = Stack::new(notify.routes(queue.clone()), &config.http, admission)?;
+    let stack = Stack::new(routes(&notify, &queue), &config.http, admission)?;
     let limits = http::Limits {
         header_timeout: config.http.header_timeout,
         max_connections: config.http.max_connections,
@@ -121,6 +123,11 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
         Some(crate::platform::shutdown::Cause::Failed { part }) => Err(format!("{part} ended").into()),
         _ => Ok(()),
     }
+}
+
+/// Everything that is served: the domain's calls, and what explains them.
+fn routes(notify: &Notify, queue: &Queue) -> Routes {
+    notify.routes(queue.clone()).merge(http::problem_pages(API_PAGE))
 }
 
 fn pages(health: &Health, telemetry: &Telemetry) -> Pages {
