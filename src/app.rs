@@ -8,7 +8,7 @@ use crate::{
         admission::Admission,
         auth::Keys,
         health::{Check, Health},
-        http::{self, Listed, Stack, openapi::Document},
+        http::{self, Listed, Routes, Stack, openapi::Document},
         limits::Limiter,
         queue::Queue,
         shutdown::{Shutdown, watch_signals},
@@ -20,6 +20,8 @@ use crate::{
 use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
 const FAILURE: u8 = 70;
+/// Says what each type of problem means.
+const API_PAGE: &str = include_str!("../docs/api.md");
 /// For the last spans and lines, once everything else has ended.
 const FLUSH: Duration = Duration::from_secs(2);
 /// A write waits this long for its turn at most, and less where handlers have less time.
@@ -64,9 +66,9 @@ fn run_with(config: Config, guarded: bool) -> ExitCode {
     if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) }
 }
 
-/// Every call that HTTP serves.
+/// What [`routes`] serves.
 pub fn listed() -> Vec<Listed> {
-    [notify::listed(), Document::listed()].concat()
+    [notify::listed(), Document::listed(), http::problem_pages(API_PAGE).list()].concat()
 }
 
 /// The API that is served, described.
@@ -103,10 +105,8 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
 
-    let limiter = limiter(&config, telemetry, &tasks);
-    let admission = guarded.then(|| Admission::new(Keys::open(), limiter, &config.limits));
-    let routes = notify.routes(queue.clone()).merge(document().routes()?);
-    let stack = Stack::new(routes, &config.http, admission)?;
+    let admission = guarded.then(|| admission(&config, telemetry, &tasks));
+    let stack = Stack::new(routes(&notify, &queue)?, &config.http, admission)?;
     let limits = http::Limits {
         header_timeout: config.http.header_timeout,
         max_connections: config.http.max_connections,
@@ -138,6 +138,12 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     }
 }
 
+/// Everything that is served: the domain's calls, and what explains them.
+fn routes(notify: &Notify, queue: &Queue) -> Result<Routes, Failure> {
+    let explained = document().routes()?.merge(http::problem_pages(API_PAGE));
+    Ok(notify.routes(queue.clone()).merge(explained))
+}
+
 fn pages(health: &Health, telemetry: &Telemetry) -> Pages {
     let (metrics, filter) = (telemetry.metrics.clone(), telemetry.filter.clone());
     Pages {
@@ -167,13 +173,13 @@ fn open_store(config: &Config) -> Result<Store, Failure> {
     Ok(Store::open(path, *synchronous, patience, &schemas)?)
 }
 
-/// The one limiter of all surfaces.
-fn limiter(config: &Config, telemetry: &Telemetry, tasks: &Tasks) -> Limiter {
+/// Who may what, and how much of it, the same for all surfaces.
+fn admission(config: &Config, telemetry: &Telemetry, tasks: &Tasks) -> Admission {
     let limiter = Limiter::new(&config.limits);
     let measured = limiter.clone();
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("rate-limit", limiter.clone().keep_clean());
-    limiter
+    Admission::new(Keys::open(), limiter, &config.limits)
 }
 
 /// Tells readiness of the store's word; ends only if the committer has.

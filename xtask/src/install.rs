@@ -14,9 +14,8 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
         // Installing Debian's package would start a Prometheus server; only the one program is wanted.
         Tool::Promtool => with_package_lists(|| unpacked("prometheus", tool, folder)),
         Tool::Schemathesis => virtual_environment(tool, folder),
-        Tool::Strace => {
-            with_package_lists(|| run(as_root("apt-get").args(["install", "-y", "--quiet", "strace"])))
-        }
+        Tool::Strace => from_debian("strace"),
+        Tool::Cxx => from_debian("g++"),
         // The program comes with every Debian; where it may not make a mount namespace, nothing can be fetched.
         Tool::Unshare => {
             Err("making a mount namespace takes root, or unprivileged user namespaces".to_owned())
@@ -51,7 +50,7 @@ fn virtual_environment(tool: Tool, folder: &Path) -> Result<(), String> {
     let python = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&room));
     // Debian's Python comes without this module.
     python().or_else(|_| {
-        with_package_lists(|| run(as_root("apt-get").args(["install", "-y", "--quiet", "python3-venv"])))?;
+        from_debian("python3-venv")?;
         python()
     })?;
     let pinned = format!("tests/peers/{}/requirements.txt", tool.program());
@@ -62,6 +61,10 @@ fn virtual_environment(tool: Tool, folder: &Path) -> Result<(), String> {
     let _ = fs::remove_file(&program);
     std::os::unix::fs::symlink(room.join("bin").join(tool.program()), &program)
         .map_err(|error| format!("{}: {error}", program.display()))
+}
+
+fn from_debian(package: &str) -> Result<(), String> {
+    with_package_lists(|| run(as_root("apt-get").args(["install", "-y", "--quiet", package])))
 }
 
 /// Takes one program out of a Debian package, without installing the package.

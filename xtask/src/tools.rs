@@ -14,6 +14,8 @@ use std::{
 pub enum Tool {
     CargoDeny,
     CargoMachete,
+    /// A C++ compiler: libFuzzer is built from source.
+    Cxx,
     Promtool,
     Schemathesis,
     Strace,
@@ -26,6 +28,7 @@ impl Tool {
         match self {
             Self::CargoDeny => "cargo-deny",
             Self::CargoMachete => "cargo-machete",
+            Self::Cxx => "c++",
             Self::Promtool => "promtool",
             Self::Schemathesis => "schemathesis",
             Self::Strace => "strace",
@@ -39,7 +42,7 @@ impl Tool {
             Self::CargoDeny => Some("0.20.2"),
             Self::CargoMachete => Some("0.9.2"),
             Self::Schemathesis => Some("4.32.5"),
-            Self::Promtool | Self::Strace | Self::Unshare => None,
+            Self::Cxx | Self::Promtool | Self::Strace | Self::Unshare => None,
         }
     }
 

@@ -76,6 +76,7 @@ pub fn routes() -> Routes<Arc<Api>> {
         .delete(NOTIFICATION, Scope::Send, notifications::cancel)
         .post(RESOLVE, Scope::Operate, notifications::resolve)
         .get(dead_letters::PATH, Scope::Operate, dead_letters::list)
+        .compressed(dead_letters::PATH)
         .post(REPLAY, Scope::Operate, dead_letters::replay)
         .put(PATIENT, Scope::Operate, patients::put)
         .get(PATIENT, Scope::Read, patients::get)

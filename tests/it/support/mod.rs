@@ -9,6 +9,7 @@ pub mod json_schema;
 pub mod kills;
 pub mod load;
 pub mod metrics_page;
+pub mod mutate;
 pub mod notify;
 pub mod process;
 pub mod queue;

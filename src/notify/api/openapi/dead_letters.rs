@@ -37,9 +37,12 @@ fn list() -> Operation {
     .in_query::<Limit>("limit", "How many items a page may have.", json!(50))
     .in_query::<JobId>("cursor", "The `nextCursor` of the page before.", json!(ID))
     .answers::<super::bodies::DeadLetters>(200, "A page.", page)
-        .link(200, "replayDeadLetter", "id", "items/0/id")
-        .link(200, "getNotification", "id", "items/0/id")
-        .link(200, "resolveNotification", "id", "items/0/id")
+    .link(200, "replayDeadLetter", "id", "items/0/id")
+    .link(200, "getNotification", "id", "items/0/id")
+    .link(200, "resolveNotification", "id", "items/0/id")
+    .link(200, "replayDeadLetter", "id", "items/0/id")
+    .link(200, "getNotification", "id", "items/0/id")
+    .link(200, "resolveNotification", "id", "items/0/id")
     .problems([Problem::invalid(Vec::new()), problems::store_unavailable()])
 }
 

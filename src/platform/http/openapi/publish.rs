@@ -1,13 +1,15 @@
 //! The description on the API itself: as JSON for programs, as a page for people. Both are public, since
-//! neither holds anybody's data, and made once.
+//! neither holds anybody's data, and made once. The pages of problems are described here with them.
 
 use super::{Document, Operation, page};
 use crate::platform::http::{Listed, Routes, StaticPage};
 use http::{Method, header};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 const JSON: &str = "/api/v1/openapi.json";
 const PAGE: &str = "/api/v1/docs";
+const PROBLEM: &str = "/problems/{slug}";
 const TAG: &str = "this document";
 
 /// The group of [`operations`].
@@ -28,8 +30,17 @@ pub(super) fn operations() -> Vec<Operation> {
     vec![
         of(JSON, "getOpenApi", "Get this document", "application/json"),
         of(PAGE, "getDocs", "Read this document", "text/html"),
+        of(PROBLEM, "getProblem", "Read what a type of problem means", "text/plain")
+            .in_path::<Slug>("slug", "The last part of a problem's `type`.", "not-found")
+            .problems([super::super::problem_pages::no_such_type()]),
     ]
 }
+
+/// The last part of a problem's type.
+#[derive(ToSchema)]
+#[schema(pattern = "^[a-z-]+$")]
+#[expect(dead_code, reason = "it tells a form, and is never made")]
+struct Slug(String);
 
 impl Document {
     /// What [`Document::routes`] serves.
