@@ -6,7 +6,7 @@ use crate::{
     platform::{
         admin::{Admin, Pages, Version},
         admission::Admission,
-        auth::Keys,
+        auth::{self, Keys},
         health::{Check, Health},
         http::{self, Stack},
         queue::Queue,
@@ -56,18 +56,15 @@ pub fn run(config: Config) -> ExitCode {
 
 /// Binds every port, opens the store, then serves until the shutdown's end.
 async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
-    for warning in config.warnings() {
-        tracing::warn!("{warning}");
-    }
-    http::raise_open_files();
-    telemetry.metrics.watch_runtime(&tokio::runtime::Handle::current());
+    prepare(&config, telemetry);
     let (health, shutdown) = (Health::default(), Shutdown::default());
     // Known before anybody can ask, so that nothing is ready which has not said so.
     let (store_check, queue_check) = (health.check("store"), health.check("queue"));
     let tasks = Tasks::new(shutdown.clone());
     tasks.spawn("signals", watch_signals(shutdown.clone())?);
+    let keys = open_door(&config, &tasks)?;
     let listener = http::bind(config.http.listen).await?;
-    let admin = Admin::start(&config.admin, pages(&health, telemetry))?;
+    let admin = Admin::start(&config.admin, pages(&health, telemetry, keys.clone()))?;
     let (http_address, admin_address) = (listener.local_addr()?, admin.address());
 
     let store = open_store(&config)?;
@@ -80,7 +77,7 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
 
-    let admission = Admission::new(Keys::open(), &config.limits);
+    let admission = Admission::new(keys, &config.limits);
     let stack = Stack::new(notify.routes(queue.clone()), &config.http, Some(admission))?;
     let limits = http::Limits {
         header_timeout: config.http.header_timeout,
@@ -113,10 +110,28 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
     }
 }
 
-fn pages(health: &Health, telemetry: &Telemetry) -> Pages {
+fn prepare(config: &Config, telemetry: &Telemetry) {
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    http::raise_open_files();
+    telemetry.metrics.watch_runtime(&tokio::runtime::Handle::current());
+}
+
+/// The keys that are known, taken in again when their file changes. That this goes on is essential: a key
+/// that was withdrawn would stay known otherwise.
+fn open_door(config: &Config, tasks: &Tasks) -> Result<Keys, Failure> {
+    let Some(file) = &config.auth.key_file else { return Ok(Keys::open()) };
+    let keys = Keys::of(file.keys.clone());
+    tasks.spawn_essential("keys", auth::follow_key_file(keys.clone(), file.path.clone())?);
+    Ok(keys)
+}
+
+fn pages(health: &Health, telemetry: &Telemetry, keys: Keys) -> Pages {
     let (metrics, filter) = (telemetry.metrics.clone(), telemetry.filter.clone());
     Pages {
         health: health.clone(),
+        keys,
         version: Version {
             version: env!("CARGO_PKG_VERSION"),
             platform_version: telemetry::PLATFORM_VERSION,

@@ -3,7 +3,7 @@
 use super::Problem;
 use crate::platform::{admission::Refused, limits::Decision};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 
 /// The answer to a call that is not let in.
 pub(super) fn refuse(refused: Refused, decision: &Decision) -> Response {
@@ -12,17 +12,7 @@ pub(super) fn refuse(refused: Refused, decision: &Decision) -> Response {
             .detail("Wait as long as Retry-After says; one request passes then.")
             .retry_after(decision.retry_after)
             .into_response(),
-        Refused::Unauthenticated => {
-            let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "No known key")
-                .detail("Send a key that is known as Authorization: Bearer KEY.");
-            let mut response = problem.into_response();
-            let challenge = HeaderValue::from_static("Bearer");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-            response
-        }
-        Refused::Forbidden(scope) => Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed")
-            .detail(format!("The key lacks the scope {scope}."))
-            .into_response(),
+        Refused::Denied(denied) => denied.into_response(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod admit;
 mod body;
+mod challenge;
 pub mod config;
 mod endpoint;
 mod extract;

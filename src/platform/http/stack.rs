@@ -9,6 +9,7 @@ use super::{
 };
 use crate::platform::{
     admission::{Admission, Asked, Caller},
+    limits::Decision,
     telemetry::names,
 };
 use axum::{
@@ -66,27 +67,29 @@ impl Stack {
         // 1. Trace context, span, line, metrics: whatever happens further in is told of here, once.
         let mut observed =
             Observed::begin(resource.endpoint(request.method()), &self.0.in_flight, &request, &peer);
-        let mut asked = None;
+        let span = observed.span();
+        let mut decision = None;
         // 2. Panics; the panic hook has written the line, inside the span.
-        let caught = AssertUnwindSafe(self.admit(found, request, peer, &mut asked)).catch_unwind();
+        let admitted = self.admit(found, request, peer, &mut observed, &mut decision);
+        let caught = AssertUnwindSafe(admitted).catch_unwind();
         let response = caught.map(|answer| answer.unwrap_or_else(|_| Problem::internal().into_response()));
-        let mut response = response.instrument(observed.span()).await;
-        if let Some(Asked { caller, decision, .. }) = asked {
+        let mut response = response.instrument(span).await;
+        if let Some(decision) = decision {
             admit::tell(&decision, response.headers_mut());
-            observed.identified(caller.key);
         }
         observed.finish(response)
     }
 
     /// 3. Who calls, how much they may (429), whether they may this (401, 403): before anything is read.
     ///
-    /// What was found out is left in `told` for the layers outside.
+    /// What was found out is left for the layers outside: at once, since a caller may leave at any time.
     async fn admit<B>(
         &self,
         found: Result<&Resource, &Resource>,
         mut request: Request<B>,
         peer: Peer,
-        told: &mut Option<Asked>,
+        observed: &mut Observed<'_>,
+        told: &mut Option<Decision>,
     ) -> Response
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
@@ -98,16 +101,18 @@ impl Stack {
         };
         let (Ok(resource) | Err(resource)) = found;
         let needs = resource.needs(request.method());
-        let asked = told.insert(admission.ask(request.headers(), peer.address.ip(), needs));
-        match asked.verdict {
+        let Asked { caller, decision, verdict } = admission.ask(request.headers(), peer.address.ip(), needs);
+        observed.identified(caller.key.clone());
+        *told = Some(decision);
+        match verdict {
             Ok(()) => {
-                request.extensions_mut().insert(asked.caller.clone());
+                request.extensions_mut().insert(caller);
                 self.route(found, request, peer).await
             }
             Err(refused) => {
                 let (parts, body) = request.into_parts();
                 body::refuse(&parts.headers, body).await;
-                admit::refuse(refused, &asked.decision)
+                admit::refuse(refused, &decision)
             }
         }
     }
