@@ -4,6 +4,7 @@
 mod admit;
 mod body;
 mod challenge;
+mod compress;
 pub mod config;
 mod endpoint;
 mod extract;
@@ -16,9 +17,11 @@ mod problems;
 mod routes;
 mod serve;
 mod stack;
+mod static_page;
 mod timed_io;
 
 pub(in crate::platform) use body::read as read_body;
+pub(in crate::platform) use compress::{compressed, takes_gzip};
 pub use config::HttpConfig;
 pub use extract::{IdempotencyHeader, JsonBody};
 pub use fields::{Field, Fields, expected};
@@ -28,3 +31,4 @@ pub use problem::{Fault, Problem};
 pub use routes::Routes;
 pub use serve::{Limits, Peer, Service, serve};
 pub use stack::Stack;
+pub use static_page::StaticPage;

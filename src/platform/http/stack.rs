@@ -1,7 +1,9 @@
 //! The way of a request through the layers, in order, on one screen.
 
 use super::{
-    HttpConfig, Problem, admit, body,
+    HttpConfig, Problem,
+    admit::{self, LimitHeaders},
+    body,
     observe::Observed,
     problems,
     routes::{Resource, Routes, Table},
@@ -9,7 +11,7 @@ use super::{
 };
 use crate::platform::{
     admission::{Admission, Asked, Caller},
-    limits::Decision,
+    limits::{Decision, Surface},
     telemetry::names,
 };
 use axum::{
@@ -32,6 +34,7 @@ pub struct Stack(Arc<Inner>);
 struct Inner {
     table: Table,
     admission: Option<Admission>,
+    limit: Option<LimitHeaders>,
     body_timeout: Duration,
     handler_timeout: Duration,
     in_flight: Gauge,
@@ -50,6 +53,7 @@ impl Stack {
     ) -> Result<Self, matchit::InsertError> {
         Ok(Self(Arc::new(Inner {
             table: Table::new(routes)?,
+            limit: admission.as_ref().map(|admission| LimitHeaders::new(admission.limit())),
             admission,
             body_timeout: config.body_timeout,
             handler_timeout: config.handler_timeout,
@@ -74,8 +78,8 @@ impl Stack {
         let caught = AssertUnwindSafe(admitted).catch_unwind();
         let response = caught.map(|answer| answer.unwrap_or_else(|_| Problem::internal().into_response()));
         let mut response = response.instrument(span).await;
-        if let Some(decision) = decision {
-            admit::tell(&decision, response.headers_mut());
+        if let (Some(decision), Some(limit)) = (decision, &self.0.limit) {
+            limit.tell(&decision, response.headers_mut());
         }
         observed.finish(response)
     }
@@ -101,7 +105,8 @@ impl Stack {
         };
         let (Ok(resource) | Err(resource)) = found;
         let needs = resource.needs(request.method());
-        let Asked { caller, decision, verdict } = admission.ask(request.headers(), peer.address.ip(), needs);
+        let Asked { caller, decision, verdict } =
+            admission.ask(request.headers(), peer.address.ip(), needs, Surface::Http);
         observed.identified(caller.key.clone());
         *told = Some(decision);
         match verdict {
@@ -112,7 +117,7 @@ impl Stack {
             Err(refused) => {
                 let (parts, body) = request.into_parts();
                 body::refuse(&parts.headers, body).await;
-                admit::refuse(refused, &decision)
+                admit::refuse(refused, &decision, admission.limit())
             }
         }
     }
