@@ -8,7 +8,7 @@ use crate::{
         admission::Admission,
         auth::{self, Keys},
         health::{Check, Health},
-        http::{self, Stack},
+        http::{self, Routes, Stack},
         limits::Limiter,
         queue::Queue,
         shutdown::{Shutdown, watch_signals},
@@ -20,6 +20,8 @@ use crate::{
 use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
 const FAILURE: u8 = 70;
+/// Says what each type of problem means.
+const API_PAGE: &str = include_str!("../docs/api.md");
 /// For the last spans and lines, once everything else has ended.
 const FLUSH: Duration = Duration::from_secs(2);
 /// A write waits this long for its turn at most, and less where handlers have less time.
@@ -72,7 +74,7 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let (store_check, queue_check) = (health.check("store"), health.check("queue"));
     let tasks = Tasks::new(shutdown.clone());
     tasks.spawn("signals", watch_signals(shutdown.clone())?);
-    let keys = open_door(&config, &tasks)?;
+    let keys = known_keys(&config, &tasks)?;
     let listener = http::bind(config.http.listen).await?;
     let admin = Admin::start(&config.admin, pages(&health, telemetry, keys.clone()))?;
     let (http_address, admin_address) = (listener.local_addr()?, admin.address());
@@ -87,9 +89,8 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
 
-    let limiter = limiter(&config, telemetry, &tasks);
-    let admission = guarded.then(|| Admission::new(keys, limiter, &config.limits));
-    let stack = Stack::new(notify.routes(queue.clone()), &config.http, admission)?;
+    let admission = guarded.then(|| admission(keys, &config, telemetry, &tasks));
+    let stack = Stack::new(routes(&notify, &queue), &config.http, admission)?;
     let limits = http::Limits {
         header_timeout: config.http.header_timeout,
         max_connections: config.http.max_connections,
@@ -131,11 +132,16 @@ fn prepare(config: &Config, telemetry: &Telemetry) {
 
 /// The keys that are known, taken in again when their file changes. That this goes on is essential: a key
 /// that was withdrawn would stay known otherwise.
-fn open_door(config: &Config, tasks: &Tasks) -> Result<Keys, Failure> {
+fn known_keys(config: &Config, tasks: &Tasks) -> Result<Keys, Failure> {
     let Some(file) = &config.auth.key_file else { return Ok(Keys::open()) };
     let keys = Keys::of(file.keys.clone());
     tasks.spawn_essential("keys", auth::follow_key_file(keys.clone(), file.path.clone())?);
     Ok(keys)
+}
+
+/// Everything that is served: the domain's calls, and what explains them.
+fn routes(notify: &Notify, queue: &Queue) -> Routes {
+    notify.routes(queue.clone()).merge(http::problem_pages(API_PAGE))
 }
 
 fn pages(health: &Health, telemetry: &Telemetry, keys: Keys) -> Pages {
@@ -168,13 +174,13 @@ fn open_store(config: &Config) -> Result<Store, Failure> {
     Ok(Store::open(path, *synchronous, patience, &schemas)?)
 }
 
-/// The one limiter of all surfaces.
-fn limiter(config: &Config, telemetry: &Telemetry, tasks: &Tasks) -> Limiter {
+/// Who may what, and how much of it, the same for all surfaces.
+fn admission(keys: Keys, config: &Config, telemetry: &Telemetry, tasks: &Tasks) -> Admission {
     let limiter = Limiter::new(&config.limits);
     let measured = limiter.clone();
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("rate-limit", limiter.clone().keep_clean());
-    limiter
+    Admission::new(keys, limiter, &config.limits)
 }
 
 /// Tells readiness of the store's word; ends only if the committer has.

@@ -15,6 +15,8 @@ mod store;
 
 pub use deliver::Deliverer;
 pub use providers::BuildError;
+#[doc(hidden)] // For the fuzz target alone.
+pub use providers::meaning_of_answer;
 pub use store::SCHEMA;
 
 use crate::platform::{http::Routes, queue::Queue, store::Store};

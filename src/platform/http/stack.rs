@@ -3,7 +3,8 @@
 use super::{
     HttpConfig, Problem,
     admit::{self, LimitHeaders},
-    body,
+    body, compress,
+    manners::Manners,
     observe::Observed,
     problems,
     routes::{Resource, Routes, Table},
@@ -33,6 +34,7 @@ pub struct Stack(Arc<Inner>);
 
 struct Inner {
     table: Table,
+    manners: Manners,
     admission: Option<Admission>,
     limit: Option<LimitHeaders>,
     body_timeout: Duration,
@@ -53,6 +55,7 @@ impl Stack {
     ) -> Result<Self, matchit::InsertError> {
         Ok(Self(Arc::new(Inner {
             table: Table::new(routes)?,
+            manners: Manners::new(config),
             limit: admission.as_ref().map(|admission| LimitHeaders::new(admission.limit())),
             admission,
             body_timeout: config.body_timeout,
@@ -71,9 +74,11 @@ impl Stack {
         // 1. Trace context, span, line, metrics: whatever happens further in is told of here, once.
         let mut observed =
             Observed::begin(resource.endpoint(request.method()), &self.0.in_flight, &request, &peer);
+        // 2. What browsers and proxies are told on every answer: caching, CORS, HEAD.
+        let owed = self.0.manners.owed(&request, &resource.allow);
         let span = observed.span();
         let mut decision = None;
-        // 2. Panics; the panic hook has written the line, inside the span.
+        // 3. Panics; the panic hook has written the line, inside the span.
         let admitted = self.admit(found, request, peer, &mut observed, &mut decision);
         let caught = AssertUnwindSafe(admitted).catch_unwind();
         let response = caught.map(|answer| answer.unwrap_or_else(|_| Problem::internal().into_response()));
@@ -81,10 +86,11 @@ impl Stack {
         if let (Some(decision), Some(limit)) = (decision, &self.0.limit) {
             limit.tell(&decision, response.headers_mut());
         }
+        self.0.manners.keep(owed, &mut response);
         observed.finish(response)
     }
 
-    /// 3. Who calls, how much they may (429), whether they may this (401, 403): before anything is read.
+    /// 4. Who calls, how much they may (429), whether they may this (401, 403): before anything is read.
     ///
     /// What was found out is left for the layers outside: at once, since a caller may leave at any time.
     async fn admit<B>(
@@ -122,7 +128,7 @@ impl Stack {
         }
     }
 
-    /// 4. Which resource, and whether it serves the method: 404, 405, OPTIONS.
+    /// 5. Which resource, and whether it serves the method: 404, 405, OPTIONS.
     async fn route<B>(&self, found: Result<&Resource, &Resource>, request: Request<B>, peer: Peer) -> Response
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
@@ -130,9 +136,11 @@ impl Stack {
         let (parts, body) = request.into_parts();
         match found {
             Ok(resource) if resource.serves(&parts.method) => {
-                // 5. The body's size (413) and time (408).
+                // 6. The body's size (413) and time (408).
                 match body::read(&parts.headers, body, resource.largest_body, self.0.body_timeout).await {
-                    Ok(bytes) => self.handle(Request::from_parts(parts, Body::from(bytes)), peer).await,
+                    Ok(bytes) => {
+                        self.handle(resource, Request::from_parts(parts, Body::from(bytes)), peer).await
+                    }
                     Err(problem) => problem.into_response(),
                 }
             }
@@ -151,13 +159,21 @@ impl Stack {
         }
     }
 
-    /// 6. The handler, and its time (503).
-    async fn handle(&self, mut request: Request<Body>, peer: Peer) -> Response {
+    /// 7. The handler, and its time (503); compression, where the route asks for it.
+    async fn handle(&self, resource: &Resource, mut request: Request<Body>, peer: Peer) -> Response {
         request.extensions_mut().insert(peer);
         let method = request.method().clone();
+        if method == Method::HEAD {
+            // Answered as GET: the body is left out at the end, when its length is known.
+            *request.method_mut() = Method::GET;
+        }
+        let gzip = resource.compressed.then(|| compress::takes_gzip(request.headers()));
         let handler = self.0.table.router.clone().call(request);
         match timeout(self.0.handler_timeout, handler).await {
-            Ok(Ok(response)) => response,
+            Ok(Ok(response)) => match gzip {
+                Some(taken) => compress::compress(taken, response).await,
+                None => response,
+            },
             Ok(Err(never)) => match never {},
             Err(_) => problems::slow_handler(&method).into_response(),
         }
