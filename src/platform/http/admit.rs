@@ -6,7 +6,7 @@ use crate::platform::{
     limits::{Decision, config::PerClient},
 };
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::time::Duration;
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -16,30 +16,20 @@ const STATE: HeaderName = HeaderName::from_static("ratelimit");
 
 /// The answer to a call that is not let in.
 pub(super) fn refuse(refused: Refused, decision: &Decision, limit: PerClient) -> Response {
-    let mut response = problem(refused, decision.retry_after, limit).into_response();
-    if refused == Refused::Unauthenticated {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    match refused {
+        Refused::Limited => limited(decision.retry_after, limit).into_response(),
+        Refused::Denied(denied) => denied.into_response(),
     }
-    response
 }
 
-/// What it says.
-pub(super) fn problem(refused: Refused, retry_after: Duration, limit: PerClient) -> Problem {
-    match refused {
-        Refused::Limited => {
-            let PerClient { rate, burst } = limit;
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests")
-                .detail(format!(
-                    "A client may send {burst} requests at once, and {rate} a second. Wait as long as \
-                     Retry-After says; one request passes then."
-                ))
-                .retry_after(retry_after)
-        }
-        Refused::Unauthenticated => Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "No known key")
-            .detail("Send a key that is known as Authorization: Bearer KEY."),
-        Refused::Forbidden(scope) => Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed")
-            .detail(format!("The key lacks the scope {scope}.")),
-    }
+/// 429: one request passes after `retry_after`.
+pub(super) fn limited(retry_after: Duration, PerClient { rate, burst }: PerClient) -> Problem {
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests")
+        .detail(format!(
+            "A client may send {burst} requests at once, and {rate} a second. Wait as long as Retry-After says; \
+             one request passes then."
+        ))
+        .retry_after(retry_after)
 }
 
 /// The headers of an answer that reached the limiter; what is the same on all is made once.

@@ -10,10 +10,10 @@ use std::{borrow::Cow, time::Duration};
 ///
 /// `detail` and `errors` say what is wrong and what would be right, never a value of the request and
 /// nothing of our own inside.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Problem(Box<Parts>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Parts {
     slug: &'static str,
     title: &'static str,

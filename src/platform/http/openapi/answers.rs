@@ -88,7 +88,7 @@ fn answer(status: u16, problems: &[&Problem]) -> Response {
         ContentBuilder::new().schema(Some(Schema::AllOf(schema))).examples_from_iter(examples).build();
     let answer = ResponseBuilder::new().description(titles.join("; ") + ".").content(PROBLEM_JSON, content);
     let further: &[&'static str] = match status {
-        401 => &["WWW-Authenticate"],
+        401 | 403 => &["WWW-Authenticate"],
         _ if problems.iter().any(|problem| problem.retries()) => &["Retry-After"],
         _ => &[],
     };

@@ -2,9 +2,9 @@
 
 use super::{answers, headers, operation::Operation, publish};
 use crate::platform::{
-    admission::{Needs, Refused},
+    admission::{Denied, Needs},
     auth::Scope,
-    http::{Problem, admit, extract, problems, routes::Listed},
+    http::{Fault, Problem, admit, challenge, extract, problems, routes::Listed},
     limits::config::PerClient,
 };
 use http::Method;
@@ -13,7 +13,7 @@ use utoipa::openapi::{
     Components, ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, RefOr,
     Response, SecurityRequirement, ServerBuilder,
     extensions::Extensions,
-    path::HttpMethod,
+    path::{self, HttpMethod},
     security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
     tag::TagBuilder,
 };
@@ -42,7 +42,7 @@ impl Document {
             let (Some(listed), Some(method)) = (listed, known(&operation.method)) else { continue };
             components.schemas.extend(operation.schemas.iter().cloned());
             let path = operation.path;
-            paths = paths.path(path, PathItem::new(method, describe(operation, listed, &components)));
+            paths = paths.path(path, PathItem::new(method, describe(operation, listed)));
         }
         let tags = tags
             .iter()
@@ -77,80 +77,94 @@ fn components() -> Components {
     for (name, header) in headers::components() {
         components = components.header(name, header);
     }
-    for (status, answer) in answers::problems(&common(true)) {
+    for (status, answer) in answers::problems(&common(true, Needs::Key)) {
         components = components.response(status.to_string(), answer);
     }
     components.build()
 }
 
 /// The problems that the layers answer with, whatever the operation.
-fn common(body: bool) -> Vec<Problem> {
-    let refused = |refused| {
-        let usual = PerClient { rate: 100, burst: 200 };
-        admit::problem(refused, Duration::from_secs(1), usual)
-    };
+fn common(body: bool, needs: Needs) -> Vec<Problem> {
     let mut all = vec![
-        refused(Refused::Unauthenticated),
-        refused(Refused::Forbidden(Scope::Operate)),
-        refused(Refused::Limited),
+        admit::limited(Duration::from_secs(1), PerClient { rate: 100, burst: 200 }),
         Problem::internal(),
     ];
+    if needs != Needs::Nothing {
+        all.push(challenge::problem(Denied::Unauthenticated { presented: false }));
+        all.push(challenge::problem(Denied::Forbidden(Scope::Operate)));
+    }
     if body {
+        let fault = Fault { pointer: "/message".to_owned(), detail: "is required".to_owned() };
         all.extend([
             extract::not_json(1, 13),
             problems::broken_body(),
             problems::slow_body(),
             problems::too_large(64 * 1024),
             extract::not_declared_as_json(),
-            Problem::invalid(vec![]),
+            Problem::invalid(vec![fault]),
         ]);
     }
     all
 }
 
-fn describe(
-    operation: Operation,
-    listed: &Listed,
-    components: &Components,
-) -> utoipa::openapi::path::Operation {
-    let Operation { method, about, told, body, answers, problems: own, .. } = operation;
-    let mut own = own;
-    own.push(problems::slow_handler(&method));
-    let common = common(body.is_some());
-    let statuses: Vec<u16> = own.iter().map(|problem| problem.status().as_u16()).collect();
-    // What the operation says of a status itself, and what the layers say of it, is one answer.
-    let shared: Vec<u16> = common.iter().map(|problem| problem.status().as_u16()).collect();
-    own.extend(common.into_iter().filter(|problem| statuses.contains(&problem.status().as_u16())));
-    let mut all: BTreeMap<u16, RefOr<Response>> =
-        shared.into_iter().map(|status| (status, common_answer(status, components))).collect();
-    all.extend(answers::problems(&own).into_iter().map(|(status, answer)| (status, answer.into())));
-    all.extend(answers.into_iter().map(|(status, answer)| (status, answer.into())));
-    let (scope, words, security) = match listed.needs {
-        Needs::Scope(scope) => (
-            scope.as_str(),
-            format!("Needs the scope `{scope}`."),
-            vec![SecurityRequirement::new(BEARER, [scope.as_str()])],
-        ),
-        Needs::Key => ("any", "Needs a key.".to_owned(), vec![SecurityRequirement::new(BEARER, [""; 0])]),
-        Needs::Nothing => {
-            all.remove(&401);
-            all.remove(&403);
-            ("none", "Needs no key.".to_owned(), Vec::new())
-        }
-    };
-    let about = format!("{about} {words}").trim_start().to_owned();
-    let told = all.into_iter().fold(told, |told, (status, answer)| told.response(status.to_string(), answer));
+fn describe(operation: Operation, listed: &Listed) -> path::Operation {
+    let needs = Words::of(listed.needs);
+    let about = format!("{} {}", operation.about, needs.about).trim_start().to_owned();
+    let answers = all_answers(&operation, listed.needs);
+    let told = answers
+        .into_iter()
+        .fold(operation.told, |told, (status, answer)| told.response(status.to_string(), answer));
     told.description(Some(about))
         .parameter(headers::traceparent())
-        .request_body(body)
-        .securities(Some(security))
-        .extensions(Some(Extensions::from_iter([("x-scope", scope)])))
+        .request_body(operation.body)
+        .securities(Some(needs.security))
+        .extensions(Some(Extensions::from_iter([("x-scope", needs.scope)])))
         .build()
 }
 
-fn common_answer(status: u16, components: &Components) -> RefOr<Response> {
-    debug_assert!(components.responses.contains_key(&status.to_string()));
-    Ref::from_response_name(status.to_string()).into()
+/// What the operation answers itself, and what the layers answer for it. Where both have problems of one
+/// status they are one answer; where only the layers have, it is the one that all operations share.
+fn all_answers(operation: &Operation, needs: Needs) -> BTreeMap<u16, RefOr<Response>> {
+    let mut own = operation.problems.clone();
+    own.push(problems::slow_handler(&operation.method));
+    let statuses: Vec<u16> = own.iter().map(|problem| problem.status().as_u16()).collect();
+    let mut all: BTreeMap<u16, RefOr<Response>> = BTreeMap::new();
+    for problem in common(operation.body.is_some(), needs) {
+        let status = problem.status().as_u16();
+        if statuses.contains(&status) {
+            own.push(problem);
+        } else {
+            all.insert(status, Ref::from_response_name(status.to_string()).into());
+        }
+    }
+    all.extend(answers::problems(&own).into_iter().map(|(status, answer)| (status, answer.into())));
+    all.extend(operation.answers.iter().map(|(status, answer)| (*status, answer.clone().into())));
+    all
+}
+
+/// How a need is told.
+struct Words {
+    scope: &'static str,
+    about: String,
+    security: Vec<SecurityRequirement>,
+}
+
+impl Words {
+    fn of(needs: Needs) -> Self {
+        match needs {
+            Needs::Scope(scope) => Self {
+                scope: scope.as_str(),
+                about: format!("Needs the scope `{scope}`."),
+                security: vec![SecurityRequirement::new(BEARER, [scope.as_str()])],
+            },
+            Needs::Key => Self {
+                scope: "any",
+                about: "Needs a key.".to_owned(),
+                security: vec![SecurityRequirement::new(BEARER, [""; 0])],
+            },
+            Needs::Nothing => Self { scope: "none", about: "Needs no key.".to_owned(), security: Vec::new() },
+        }
+    }
 }
 
 fn known(method: &Method) -> Option<HttpMethod> {

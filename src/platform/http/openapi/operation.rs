@@ -54,7 +54,8 @@ impl Operation {
 
     /// A part of the path, of `T`'s form.
     #[must_use]
-    pub fn in_path<T: ToSchema>(self, name: &str, about: &str, example: &str) -> Self {
+    pub fn in_path<T: ToSchema>(mut self, name: &str, about: &str, example: &str) -> Self {
+        self.problems.push(Problem::bad_request("The path cannot be read."));
         self.takes::<T>(parameter(name, ParameterIn::Path).required(Required::True), about, json!(example))
     }
 
