@@ -92,8 +92,7 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
 
-    let limiter = limiter(&config, telemetry, &tasks);
-    let admission = guarded.then(|| Admission::new(Keys::open(), limiter, &config.limits));
+    let admission = guarded.then(|| admission(&config, telemetry, &tasks));
     let stack = Stack::new(routes(&notify, &queue), &config.http, admission)?;
     let limits = http::Limits {
         header_timeout: config.http.header_timeout,
@@ -160,13 +159,13 @@ fn open_store(config: &Config) -> Result<Store, Failure> {
     Ok(Store::open(path, *synchronous, patience, &schemas)?)
 }
 
-/// The one limiter of all surfaces.
-fn limiter(config: &Config, telemetry: &Telemetry, tasks: &Tasks) -> Limiter {
+/// Who may what, and how much of it, the same for all surfaces.
+fn admission(config: &Config, telemetry: &Telemetry, tasks: &Tasks) -> Admission {
     let limiter = Limiter::new(&config.limits);
     let measured = limiter.clone();
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("rate-limit", limiter.clone().keep_clean());
-    limiter
+    Admission::new(Keys::open(), limiter, &config.limits)
 }
 
 /// Tells readiness of the store's word; ends only if the committer has.

@@ -18,6 +18,8 @@ mod http_inputs;
 mod http_shutdown;
 mod http_traces;
 mod import_rule;
+mod limits;
+mod limits_answers;
 mod manners;
 mod notify_accept;
 mod notify_deliver;

@@ -1,6 +1,7 @@
 //! A server of the platform's own stack with a small router, and a caller that writes raw bytes.
 
 use epro_notify::platform::{
+    admission::Admission,
     auth::Scope,
     http::{
         HttpConfig, IdempotencyHeader, JsonBody, Limits, Problem, Routes, Stack, StaticPage, bind, serve,
@@ -67,11 +68,16 @@ impl Server {
 
     /// Whether its callers are trusted proxies.
     pub async fn start_trusting(config: HttpConfig, trusted: bool) -> Self {
+        Self::start_with(config, trusted, None).await
+    }
+
+    /// With this at the door.
+    pub async fn start_with(config: HttpConfig, trusted: bool, admission: Option<Admission>) -> Self {
         let meeting = Meeting::default();
         let listener = bind(config.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let stack = Stack::new(routes(meeting.clone()), &config, None).unwrap();
+        let stack = Stack::new(routes(meeting.clone()), &config, admission).unwrap();
         let limits =
             Limits { header_timeout: config.header_timeout, max_connections: config.max_connections };
         let served = task::spawn(serve(listener, stack, limits, move |_| trusted, stop.clone()));
