@@ -9,6 +9,7 @@
 #![expect(clippy::disallowed_methods, reason = "no span is lost here, and another process can't be awaited")]
 
 mod admin;
+mod auth;
 mod config;
 mod file_shape;
 mod fuzz;
