@@ -15,6 +15,7 @@ mod file_shape;
 mod fuzz;
 mod http_answers;
 mod http_connections;
+mod http_door;
 mod http_inputs;
 mod http_shutdown;
 mod http_traces;

@@ -164,7 +164,11 @@ fn judge(request: &[u8], answer: &[u8]) -> Vec<u16> {
         if status >= 400 && header("traceparent").is_some() {
             assert_eq!(header("content-type"), Some("application/problem+json"), "{}", context());
             let problem = serde_json::from_slice::<serde_json::Value>(body).ok();
-            assert!(body.is_empty() || problem.is_some_and(|it| it["status"] == status), "{}", context());
+            let told = |problem: serde_json::Value| {
+                let trace = problem["traceId"].as_str().unwrap_or_default().to_owned();
+                problem["status"] == status && trace.len() == 32 && head.contains(&trace)
+            };
+            assert!(body.is_empty() || problem.is_some_and(told), "{}", context());
         }
         statuses.push(status);
     }
@@ -174,7 +178,10 @@ fn judge(request: &[u8], answer: &[u8]) -> Vec<u16> {
 #[test]
 fn an_answer_that_is_not_told_is_noticed() {
     let refused = |answer: &str| std::panic::catch_unwind(|| judge(b"GET /", answer.as_bytes())).is_err();
-    assert_eq!(judge(b"", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n{}"), [202]);
+    assert_eq!(
+        judge(b"", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n{}"),
+        [202]
+    );
     assert!(refused("HTTP/1.1 500 Internal Server Error\r\n\r\n"));
     assert!(refused("HTTP/1.1 404 Not Found\r\ntraceparent: 00\r\ncontent-length: 2\r\n\r\n{}"));
     assert!(refused("HTTP/1.1 404 Not"));
