@@ -6,10 +6,11 @@ use epro_notify::{
     platform::{
         admission::{Admission, Needs},
         auth::{Key, Keys},
-        limits::{Limiter, Surface},
+        limits::{Clock, Limiter, Surface},
     },
 };
 use http::{HeaderMap, HeaderValue, header};
+use std::time::Duration;
 
 const KNOWN: &str = "Bearer a-key";
 
@@ -28,13 +29,14 @@ pub fn cases() -> Vec<(Case, Admission)> {
     ]
 }
 
-/// One that lets one key in once a second; not now, if somebody was just let in.
-fn door(scopes: &str, just_used: bool) -> Admission {
+/// One that lets one key in once, since its clock stands still; not now, if somebody was let in before.
+fn door(scopes: &str, used: bool) -> Admission {
     let once = [("limits.per_client.burst", "1"), ("limits.per_client.rate", "1")];
     let limits = Config::for_tests(&once).unwrap().limits;
     let key = Key::of("caller".parse().unwrap(), scopes.parse().unwrap(), "a-key");
-    let door = Admission::new(Keys::of(vec![key]), Limiter::new(&limits), &limits);
-    if just_used {
+    let limiter = Limiter::with_clock(&limits, Clock::new(|| Duration::ZERO));
+    let door = Admission::new(Keys::of(vec![key]), limiter, &limits);
+    if used {
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static(KNOWN))]);
         assert!(door.ask(&headers, [127, 0, 0, 1].into(), Needs::Key, Surface::Http).verdict.is_ok());
     }
