@@ -18,6 +18,10 @@ pub fn no_such_notification() -> Problem {
     Problem::not_found("There is no notification of this id.")
 }
 
+pub fn no_such_batch() -> Problem {
+    Problem::not_found("There is no batch of this id.")
+}
+
 pub fn no_contact(channel: Channel) -> Problem {
     let missing = match channel {
         Channel::Sms => "the directory has no phone of this patient",

@@ -19,7 +19,7 @@ mod timed_io;
 
 pub(in crate::platform) use body::read as read_body;
 pub use config::HttpConfig;
-pub use extract::{IdempotencyHeader, JsonBody};
+pub use extract::{IdempotencyHeader, JsonBody, NoBody};
 pub use fields::{Field, Fields, expected};
 pub use listen::{BindError, bind, raise_open_files};
 pub use observe::ResourceId;
