@@ -70,10 +70,8 @@ async fn every_member_becomes_one_notification_with_ids_and_traces_of_their_own(
     traces.sort_unstable();
     traces.dedup();
     assert_eq!(traces.len(), 301);
-    let facts = running.script.facts.lock();
-    let accepted = facts.iter().map(|fact| if let Fact::Accepted { jobs, .. } = fact { *jobs } else { 0 });
-    assert_eq!(accepted.sum::<usize>(), 300);
-    drop(facts);
+    let jobs = |fact: &Fact| if let Fact::Accepted { jobs, .. } = fact { *jobs } else { 0 };
+    assert_eq!(running.script.facts.lock().iter().map(jobs).sum::<usize>(), 300);
     running.stop().await;
 }
 

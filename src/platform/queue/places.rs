@@ -34,7 +34,7 @@ impl Places {
     pub(super) fn take(&self, wanted: bool) -> Option<Place> {
         let worker = Arc::clone(&self.all).try_acquire_owned().ok()?;
         let bulk = if wanted { Arc::clone(&self.bulk).try_acquire_owned().ok() } else { None };
-        Some(Place { worker: worker, bulk: bulk })
+        Some(Place { worker, bulk })
     }
 }
 

@@ -156,7 +156,9 @@ pub(crate) fn find(
     const LEFT: &str =
         "SELECT coalesce(sum(notifications), 0) FROM batch_chunk WHERE first > $1 AND first <= $2";
     let left = tx.first(LEFT, &ids, |row| row.int(0))?.unwrap_or(0);
-    tally.add(Status::Accepted, left as usize);
+    if left > 0 {
+        tally.add(Status::Accepted, left as usize);
+    }
     record.counts = tally.counts;
     Ok(Some(record))
 }
