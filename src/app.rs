@@ -8,7 +8,8 @@ use crate::{
         admission::Admission,
         auth::Keys,
         health::{Check, Health},
-        http::{self, Stack},
+        http::{self, Routes, Stack},
+        limits::Limiter,
         queue::Queue,
         shutdown::{Shutdown, watch_signals},
         store::{Store, config::StoreUrl},
@@ -19,6 +20,8 @@ use crate::{
 use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
 const FAILURE: u8 = 70;
+/// Says what each type of problem means.
+const API_PAGE: &str = include_str!("../docs/api.md");
 /// For the last spans and lines, once everything else has ended.
 const FLUSH: Duration = Duration::from_secs(2);
 /// A write waits this long for its turn at most, and less where handlers have less time.
@@ -28,6 +31,15 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 /// Runs the service until it is told to stop: 0 after a clean stop, 70 otherwise.
 pub fn run(config: Config) -> ExitCode {
+    run_with(config, true)
+}
+
+/// The same without asking who calls and how much they may: for measuring what that costs.
+pub fn run_unguarded(config: Config) -> ExitCode {
+    run_with(config, false)
+}
+
+fn run_with(config: Config, guarded: bool) -> ExitCode {
     let service = Service { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
     let telemetry = match telemetry::init(&config.telemetry, service) {
         Ok(telemetry) => telemetry,
@@ -40,7 +52,7 @@ pub fn run(config: Config) -> ExitCode {
     let ended =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::from).and_then(
             |runtime| {
-                let ended = runtime.block_on(serve(config, &telemetry));
+                let ended = runtime.block_on(serve(config, &telemetry, guarded));
                 // What still runs after a shutdown that was cut short is not waited for.
                 runtime.shutdown_background();
                 ended
@@ -55,7 +67,7 @@ pub fn run(config: Config) -> ExitCode {
 }
 
 /// Binds every port, opens the store, then serves until the shutdown's end.
-async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
+async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(), Failure> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
@@ -80,8 +92,8 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
 
-    let admission = Admission::new(Keys::open(), &config.limits);
-    let stack = Stack::new(notify.routes(queue.clone()), &config.http, Some(admission))?;
+    let admission = guarded.then(|| admission(&config, telemetry, &tasks));
+    let stack = Stack::new(routes(&notify, &queue), &config.http, admission)?;
     let limits = http::Limits {
         header_timeout: config.http.header_timeout,
         max_connections: config.http.max_connections,
@@ -113,6 +125,11 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
     }
 }
 
+/// Everything that is served: the domain's calls, and what explains them.
+fn routes(notify: &Notify, queue: &Queue) -> Routes {
+    notify.routes(queue.clone()).merge(http::problem_pages(API_PAGE))
+}
+
 fn pages(health: &Health, telemetry: &Telemetry) -> Pages {
     let (metrics, filter) = (telemetry.metrics.clone(), telemetry.filter.clone());
     Pages {
@@ -140,6 +157,15 @@ fn open_store(config: &Config) -> Result<Store, Failure> {
     let patience = PATIENCE.min(config.http.handler_timeout.mul_f32(0.8));
     let schemas = [crate::platform::queue::SCHEMA, notify::SCHEMA];
     Ok(Store::open(path, *synchronous, patience, &schemas)?)
+}
+
+/// Who may what, and how much of it, the same for all surfaces.
+fn admission(config: &Config, telemetry: &Telemetry, tasks: &Tasks) -> Admission {
+    let limiter = Limiter::new(&config.limits);
+    let measured = limiter.clone();
+    telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
+    tasks.spawn_essential("rate-limit", limiter.clone().keep_clean());
+    Admission::new(Keys::open(), limiter, &config.limits)
 }
 
 /// Tells readiness of the store's word; ends only if the committer has.

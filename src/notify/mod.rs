@@ -17,6 +17,8 @@ mod studies;
 
 pub use deliver::Deliverer;
 pub use providers::BuildError;
+#[doc(hidden)] // For the fuzz target alone.
+pub use providers::meaning_of_answer;
 pub use store::SCHEMA;
 
 use crate::platform::{http::Routes, queue::Queue, store::Store};

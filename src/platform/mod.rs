@@ -14,3 +14,4 @@ pub mod store;
 pub mod task;
 pub mod telemetry;
 pub mod time;
+pub mod watch;

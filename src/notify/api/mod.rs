@@ -78,6 +78,7 @@ pub fn routes(api: Api) -> Routes {
         .delete(NOTIFICATION, Scope::Send, notifications::cancel)
         .post("/api/v1/notifications/{id}/resolve", Scope::Operate, notifications::resolve)
         .get("/api/v1/dead-letters", Scope::Operate, dead_letters::list)
+        .compressed("/api/v1/dead-letters")
         .post("/api/v1/dead-letters/{id}/replay", Scope::Operate, dead_letters::replay)
         .put(PATIENT, Scope::Operate, patients::put)
         .get(PATIENT, Scope::Read, patients::get)

@@ -3,27 +3,36 @@
 
 mod admit;
 mod body;
+mod compress;
 pub mod config;
+mod cors;
 mod endpoint;
 mod extract;
 mod fields;
 mod json;
 mod listen;
+mod manners;
 mod observe;
 mod problem;
+mod problem_pages;
 mod problems;
 mod routes;
 mod serve;
 mod stack;
+mod static_page;
 mod timed_io;
 
 pub(in crate::platform) use body::read as read_body;
+pub(in crate::platform) use compress::{compressed, takes_gzip};
 pub use config::HttpConfig;
+pub use cors::Origin;
 pub use extract::{IdempotencyHeader, JsonBody, NoBody};
 pub use fields::{Field, Fields, expected};
 pub use listen::{BindError, bind, raise_open_files};
 pub use observe::ResourceId;
 pub use problem::{Fault, Problem};
+pub use problem_pages::problem_pages;
 pub use routes::Routes;
 pub use serve::{Limits, Peer, Service, serve};
 pub use stack::Stack;
+pub use static_page::StaticPage;
