@@ -49,7 +49,7 @@ pub fn refused(refused: &Refused, channel: Channel) -> Problem {
             "idempotency-key-reused",
             "The key was used before",
         )
-        .detail("The Idempotency-Key was used within 24 hours for another body."),
+        .detail("The Idempotency-Key was used within 24 hours for another body or study."),
         Refused::Unmet => no_contact(channel),
         Refused::StoreUnavailable => store_unavailable(),
         Refused::CommitUnknown => commit_unknown(),
