@@ -87,7 +87,7 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let (store_check, queue_check) = (health.check("store"), health.check("queue"));
     let tasks = Tasks::new(shutdown.clone());
     tasks.spawn("signals", watch_signals(shutdown.clone())?);
-    let keys = known_keys(&config, &tasks)?;
+    let keys = open_door(&config, &tasks)?;
     let listener = http::bind(config.http.listen).await?;
     let admin = Admin::start(&config.admin, pages(&health, telemetry, keys.clone()))?;
     let (http_address, admin_address) = (listener.local_addr()?, admin.address());
@@ -102,7 +102,7 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
 
-    let admission = guarded.then(|| admission(keys, &config, telemetry, &tasks));
+    let admission = guarded.then(|| admission(&config, telemetry, &tasks, keys));
     let stack = Stack::new(routes(&notify, &queue)?, &config.http, admission)?;
     let limits = http::Limits {
         header_timeout: config.http.header_timeout,
@@ -135,6 +135,12 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     }
 }
 
+/// Everything that is served: the domain's calls, and what explains them.
+fn routes(notify: &Notify, queue: &Queue) -> Result<Routes, Failure> {
+    let explained = document().routes()?.merge(http::problem_pages(API_PAGE));
+    Ok(notify.routes(queue.clone()).merge(explained))
+}
+
 fn prepare(config: &Config, telemetry: &Telemetry) {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
@@ -145,17 +151,11 @@ fn prepare(config: &Config, telemetry: &Telemetry) {
 
 /// The keys that are known, taken in again when their file changes. That this goes on is essential: a key
 /// that was withdrawn would stay known otherwise.
-fn known_keys(config: &Config, tasks: &Tasks) -> Result<Keys, Failure> {
+fn open_door(config: &Config, tasks: &Tasks) -> Result<Keys, Failure> {
     let Some(file) = &config.auth.key_file else { return Ok(Keys::open()) };
     let keys = Keys::of(file.keys.clone());
     tasks.spawn_essential("keys", auth::follow_key_file(keys.clone(), file.path.clone())?);
     Ok(keys)
-}
-
-/// Everything that is served: the domain's calls, and what explains them.
-fn routes(notify: &Notify, queue: &Queue) -> Result<Routes, Failure> {
-    let explained = document().routes()?.merge(http::problem_pages(API_PAGE));
-    Ok(notify.routes(queue.clone()).merge(explained))
 }
 
 fn pages(health: &Health, telemetry: &Telemetry, keys: Keys) -> Pages {
@@ -189,7 +189,7 @@ fn open_store(config: &Config) -> Result<Store, Failure> {
 }
 
 /// Who may what, and how much of it, the same for all surfaces.
-fn admission(keys: Keys, config: &Config, telemetry: &Telemetry, tasks: &Tasks) -> Admission {
+fn admission(config: &Config, telemetry: &Telemetry, tasks: &Tasks, keys: Keys) -> Admission {
     let limiter = Limiter::new(&config.limits);
     let measured = limiter.clone();
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));

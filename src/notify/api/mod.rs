@@ -2,6 +2,7 @@
 
 mod accept;
 mod answer;
+mod batches;
 mod dead_letters;
 mod fields;
 mod notifications;
@@ -9,6 +10,7 @@ pub mod openapi;
 mod path;
 mod patients;
 mod problems;
+mod studies;
 mod submission;
 mod view;
 
@@ -17,6 +19,7 @@ use super::{
     metrics::{Metrics, Refusal},
     model::Channel,
     patients::Directory,
+    studies::Studies,
 };
 use crate::platform::{
     auth::Scope,
@@ -34,12 +37,15 @@ use std::sync::Arc;
 const NOTIFICATION: &str = "/api/v1/notifications/{id}";
 const RESOLVE: &str = "/api/v1/notifications/{id}/resolve";
 const REPLAY: &str = "/api/v1/dead-letters/{id}/replay";
+const BATCH: &str = "/api/v1/batches/{batchId}";
+const ENROLMENT: &str = "/api/v1/studies/{studyId}/patients/{patientId}";
 const PATIENT: &str = "/api/v1/patients/{patientId}";
 
 /// What the handlers work with.
 pub struct Api {
     pub queue: Queue,
     pub directory: Directory,
+    pub studies: Studies,
     pub providers: Arc<Providers>,
     pub metrics: Arc<Metrics>,
 }
@@ -81,4 +87,8 @@ pub fn routes() -> Routes<Arc<Api>> {
         .put(PATIENT, Scope::Operate, patients::put)
         .get(PATIENT, Scope::Read, patients::get)
         .delete(PATIENT, Scope::Operate, patients::delete)
+        .put(ENROLMENT, Scope::Operate, studies::enrol)
+        .delete(ENROLMENT, Scope::Operate, studies::withdraw)
+        .post(studies::SEND, Scope::Send, studies::send)
+        .get(BATCH, Scope::Read, batches::show)
 }

@@ -28,7 +28,7 @@ pub(in crate::platform) use body::read as read_body;
 pub(in crate::platform) use compress::{compressed, takes_gzip};
 pub use config::HttpConfig;
 pub use cors::Origin;
-pub use extract::{IdempotencyHeader, JsonBody};
+pub use extract::{IdempotencyHeader, JsonBody, NoBody};
 pub use fields::{Field, Fields, expected};
 pub use listen::{BindError, bind, raise_open_files};
 pub use observe::ResourceId;

@@ -3,15 +3,17 @@
 use super::{WRONG, ask, line, site, text, with_keys};
 use crate::support::{
     client::{Answer, Connection},
+    collector::{Behaviour, Collector},
     service::{ASYNC, MESSAGE, SYNC, Service, Site},
     sms_gateway::Gateway,
     wait::{until, until_so},
 };
-use serde_json::Value;
+use opentelemetry_proto::tonic::{common::v1::any_value::Value, trace::v1::Span};
+use serde_json::Value as Json;
 use std::{io::Write, net::TcpStream};
 
 /// The one line of the request that this answered.
-fn line_of(service: &Service, answer: &Answer) -> Value {
+fn line_of(service: &Service, answer: &Answer) -> Json {
     let trace = answer.trace_id();
     until("the request's line", || {
         let lines = service.lines();
@@ -25,8 +27,9 @@ fn counted(service: &Service, key: &str, outcome: &str) -> u64 {
 
 #[test]
 fn every_call_is_counted_and_told_by_the_name_of_its_key() {
+    let collector = Collector::start(Behaviour::Accept);
     let (site, _) = site(&[line("app", "send"), line("reader", "read")]);
-    let service = site.start();
+    let service = site.with("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint()).start();
     for key in ["app", "reader", "none"] {
         for outcome in ["ok", "unknown_key", "forbidden"] {
             let series = format!("auth_requests_total{{key=\"{key}\",outcome=\"{outcome}\"}} 0");
@@ -43,7 +46,7 @@ fn every_call_is_counted_and_told_by_the_name_of_its_key() {
     assert_eq!((lost.status, &line_of(&service, &lost)["fields"]["key"]), (404, &"reader".into()));
     for unknown in [ask(service.http, WRONG, "POST", ASYNC, MESSAGE), service.ask("POST", ASYNC, MESSAGE)] {
         assert_eq!(unknown.status, 401);
-        assert_eq!(line_of(&service, &unknown)["fields"]["key"], Value::Null);
+        assert_eq!(line_of(&service, &unknown)["fields"]["key"], Json::Null);
     }
     // Browsers ask this without a key: no failure.
     assert_eq!(service.ask("OPTIONS", ASYNC, "").status, 204);
@@ -51,6 +54,18 @@ fn every_call_is_counted_and_told_by_the_name_of_its_key() {
     assert_eq!(counted(&service, "reader", "forbidden"), 1);
     assert_eq!((counted(&service, "none", "unknown_key"), counted(&service, "none", "ok")), (2, 1));
     service.stop();
+    let spans = collector.spans();
+    let named = |name: &str| spans.iter().filter(|span| user(span) == Some(name)).count();
+    assert_eq!((named("app"), named("reader")), (1, 2));
+}
+
+/// Whose request the span is of.
+fn user(span: &Span) -> Option<&str> {
+    let name = span.attributes.iter().find(|attribute| attribute.key == "user.name")?;
+    match name.value.as_ref()?.value.as_ref()? {
+        Value::StringValue(name) => Some(name),
+        _ => None,
+    }
 }
 
 #[test]

@@ -142,7 +142,7 @@ fn may(name: &str, label: &str, value: &str) -> bool {
         ("state", "notification_ledger_jobs") => {
             one_of(&["accepted", "delivered", "dead", "expired", "cancelled", "unknown", "queued"])
         }
-        ("key", "auth_requests_total") => one_of(&["none", "app", "reader", "operator"]),
+        ("key", "auth_requests_total") => one_of(&["none"]),
         ("outcome", "auth_requests_total") => one_of(&["ok", "unknown_key", "forbidden"]),
         ("outcome", "auth_key_file_reloads_total") => one_of(&["ok", "failed"]),
         ("task", _) => one_of(&["signals", "keys", "store", "dispatcher", "http"]),
