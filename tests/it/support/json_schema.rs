@@ -49,24 +49,7 @@ impl Judge<'_> {
                     }
                     true
                 }
-                "minItems" | "maxItems" => {
-                    value.as_array().is_none_or(|items| within(keyword, told, items.len() as f64))
-                }
-                "minLength" | "maxLength" => {
-                    value.as_str().is_none_or(|text| within(keyword, told, text.chars().count() as f64))
-                }
-                "minimum" | "maximum" => value.as_f64().is_none_or(|number| within(keyword, told, number)),
-                "pattern" => {
-                    let pattern = Regex::new(told.as_str().unwrap()).unwrap();
-                    value.as_str().is_none_or(|text| pattern.is_match(text))
-                }
-                "format" => match told.as_str().unwrap() {
-                    "date-time" => value.as_str().is_none_or(|text| text.parse::<jiff::Timestamp>().is_ok()),
-                    // What they say is said by `type`, `minimum` and `maximum` as well.
-                    "int32" | "int64" => true,
-                    other => panic!("{at}: the format {other} is not known here"),
-                },
-                other => panic!("{at}: the keyword {other} is not known here"),
+                _ => is_bounded(at, keyword, told, value),
             };
             if !fine {
                 self.faults.push(format!("{at}: {keyword} {told}, found {value}"));
@@ -93,6 +76,31 @@ impl Judge<'_> {
                 members.keys().all(|name| schema["properties"].get(name).is_some())
             }
         }
+    }
+}
+
+/// Whether the value is within what the keyword says of its size or its form.
+fn is_bounded(at: &str, keyword: &str, told: &Value, value: &Value) -> bool {
+    let (text, number) = (value.as_str(), value.as_f64());
+    match keyword {
+        "minItems" | "maxItems" => {
+            value.as_array().is_none_or(|items| within(keyword, told, items.len() as f64))
+        }
+        "minLength" | "maxLength" => {
+            text.is_none_or(|text| within(keyword, told, text.chars().count() as f64))
+        }
+        "minimum" | "maximum" => number.is_none_or(|number| within(keyword, told, number)),
+        "pattern" => {
+            let pattern = Regex::new(told.as_str().unwrap()).unwrap();
+            text.is_none_or(|text| pattern.is_match(text))
+        }
+        "format" => match told.as_str().unwrap() {
+            "date-time" => text.is_none_or(|text| text.parse::<jiff::Timestamp>().is_ok()),
+            // What they say is said by `type`, `minimum` and `maximum` as well.
+            "int32" | "int64" => true,
+            other => panic!("{at}: the format {other} is not known here"),
+        },
+        other => panic!("{at}: the keyword {other} is not known here"),
     }
 }
 

@@ -22,11 +22,11 @@ pub(super) fn group(document: &Value, tag: &str) -> (String, String) {
 fn one(document: &Value, method: &str, path: &str, operation: &Value) -> String {
     let (id, summary) = (escape(field(operation, "operationId")), escape(field(operation, "summary")));
     let about = prose(field(operation, "description"));
-    let parameters = parameters(document, operation);
-    let body = body(document, operation);
+    let parameters = parameters(operation);
+    let body = body(operation);
     let call = call(method, path, operation);
     let answers: String = members(operation, "/responses")
-        .map(|(status, told)| answer(document, status, resolved(document, told)))
+        .map(|(status, told)| answer(status, resolved(document, told)))
         .collect();
     let (method, path) = (escape(method), escape(path));
     format!(
@@ -35,21 +35,21 @@ fn one(document: &Value, method: &str, path: &str, operation: &Value) -> String 
     )
 }
 
-fn parameters(document: &Value, operation: &Value) -> String {
+fn parameters(operation: &Value) -> String {
     let row = |parameter: &Value| {
         let (name, place) = (escape(field(parameter, "name")), escape(field(parameter, "in")));
         let must = if parameter.get("required") == Some(&Value::Bool(true)) { " · required" } else { "" };
         let about = inline(field(parameter, "description"));
-        let form = parameter.get("schema").map(|told| schema::inline(document, told)).unwrap_or_default();
+        let form = parameter.get("schema").map(schema::inline).unwrap_or_default();
         format!("<tr><td><code>{name}</code><td>{place}{must}<td>{form}<td>{about}</tr>")
     };
     let rows: String = items(operation, "/parameters").map(row).collect();
     if rows.is_empty() { rows } else { format!("<table>{rows}</table>") }
 }
 
-fn body(document: &Value, operation: &Value) -> String {
+fn body(operation: &Value) -> String {
     let of = |(kind, content): (&str, &Value)| {
-        let form = content.get("schema").map(|told| schema::inline(document, told)).unwrap_or_default();
+        let form = content.get("schema").map(schema::inline).unwrap_or_default();
         format!("<p>Body: {form} as <code>{}</code></p>", escape(kind))
     };
     members(operation, "/requestBody/content").map(of).collect()
@@ -75,18 +75,17 @@ fn call(method: &str, path: &str, operation: &Value) -> String {
     escape(&call)
 }
 
-fn answer(document: &Value, status: &str, told: &Value) -> String {
+fn answer(status: &str, told: &Value) -> String {
     let (status, about) = (escape(status), inline(field(told, "description")));
     let headers: Vec<String> =
         members(told, "/headers").map(|(name, _)| format!("<code>{}</code>", escape(name))).collect();
     let headers = if headers.is_empty() { String::new() } else { format!("<p>{}</p>", headers.join(" ")) };
-    let bodies: String =
-        members(told, "/content").map(|(kind, content)| content_of(document, kind, content)).collect();
+    let bodies: String = members(told, "/content").map(|(kind, content)| content_of(kind, content)).collect();
     format!("<details><summary><b>{status}</b> {about}</summary>{headers}{bodies}</details>")
 }
 
-fn content_of(document: &Value, kind: &str, content: &Value) -> String {
-    let form = content.get("schema").map(|told| schema::inline(document, told)).unwrap_or_default();
+fn content_of(kind: &str, content: &Value) -> String {
+    let form = content.get("schema").map(schema::inline).unwrap_or_default();
     let named = members(content, "/examples").filter_map(|(_, example)| example.get("value"));
     let shown = content.get("example").into_iter().chain(named).map(|example| {
         format!("<pre>{}</pre>", escape(&serde_json::to_string_pretty(example).unwrap_or_default()))

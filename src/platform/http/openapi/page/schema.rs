@@ -5,43 +5,38 @@ use serde_json::Value;
 
 /// All schemas of the document, each at the place that the others point to.
 pub(super) fn all(document: &Value) -> String {
-    members(document, "/components/schemas").map(|(name, schema)| one(document, name, schema)).collect()
+    members(document, "/components/schemas").map(|(name, schema)| one(name, schema)).collect()
 }
 
-fn one(document: &Value, name: &str, schema: &Value) -> String {
+fn one(name: &str, schema: &Value) -> String {
     let about = prose(field(schema, "description"));
-    let rows: String =
-        members(schema, "/properties").map(|(name, of)| row(document, schema, name, of)).collect();
-    let form = if rows.is_empty() {
-        format!("<p>{}</p>", inline(document, schema))
-    } else {
-        format!("<table>{rows}</table>")
-    };
+    let rows: String = members(schema, "/properties").map(|(name, of)| row(schema, name, of)).collect();
+    let form =
+        if rows.is_empty() { format!("<p>{}</p>", inline(schema)) } else { format!("<table>{rows}</table>") };
     let name = escape(name);
     format!("<article id=\"schema-{name}\"><h3>{name}</h3>{about}{form}</article>")
 }
 
-fn row(document: &Value, schema: &Value, name: &str, of: &Value) -> String {
+fn row(schema: &Value, name: &str, of: &Value) -> String {
     let must = if items(schema, "/required").any(|required| required == name) { "required" } else { "" };
-    let (form, about) = (inline(document, of), text(field(of, "description")));
+    let (form, about) = (inline(of), text(field(of, "description")));
     format!("<tr><td><code>{}</code><td>{must}<td>{form}<td>{about}</tr>", escape(name))
 }
 
 /// A schema in a few words; one that has a name is linked by it.
-pub(super) fn inline(document: &Value, schema: &Value) -> String {
+pub(super) fn inline(schema: &Value) -> String {
     if let Some((_, name)) = field(schema, "$ref").rsplit_once('/') {
         let name = escape(name);
         return format!("<a href=\"#schema-{name}\">{name}</a>");
     }
     for (keyword, word) in [("allOf", " and "), ("oneOf", " or "), ("anyOf", " or ")] {
-        let parts: Vec<String> =
-            items(schema, &format!("/{keyword}")).map(|part| inline(document, part)).collect();
+        let parts: Vec<String> = items(schema, &format!("/{keyword}")).map(inline).collect();
         if !parts.is_empty() {
             return parts.join(word);
         }
     }
     let narrowed = members(schema, "/properties")
-        .map(|(name, of)| format!("<code>{}</code>: {}", escape(name), inline(document, of)));
+        .map(|(name, of)| format!("<code>{}</code>: {}", escape(name), inline(of)));
     let narrowed: Vec<String> = narrowed.collect();
     if !narrowed.is_empty() {
         return narrowed.join(", ");
@@ -52,7 +47,7 @@ pub(super) fn inline(document: &Value, schema: &Value) -> String {
         return one_of.join(" | ");
     }
     if let Some(items) = schema.get("items") {
-        return format!("list of {}{}", inline(document, items), bounds(schema));
+        return format!("list of {}{}", inline(items), bounds(schema));
     }
     escape(&kind(schema)) + &bounds(schema)
 }
