@@ -22,6 +22,7 @@ mod http_traces;
 mod import_rule;
 mod limits;
 mod limits_answers;
+mod limits_keys;
 mod manners;
 mod notify_accept;
 mod notify_deliver;
