@@ -55,23 +55,50 @@ checked_text!(
     /// Whose notification it is: the caller's own identifier of the patient.
     PatientId,
     "must be 1 to 64 characters out of letters, digits, '.', '_' and '-'",
-    |text| (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+    is_identifier
 );
+
+checked_text!(
+    /// Which study a patient is enrolled in: the caller's own identifier of it.
+    StudyId,
+    "must be 1 to 64 characters out of letters, digits, '.', '_' and '-'",
+    is_identifier
+);
+
+/// The identifiers that callers give.
+fn is_identifier(text: &str) -> bool {
+    (1..=PatientId::MOST).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
 
 checked_text!(
     /// What the patient reads. Characters are Unicode scalar values.
     Message,
     "must be 1 to 1600 characters",
-    |text| has_chars(text, 1600)
+    |text| has_chars(text, Message::MOST)
 );
 
 checked_text!(
     /// The head of a push notification.
     Title,
     "must be 1 to 120 characters",
-    |text| has_chars(text, 120)
+    |text| has_chars(text, Title::MOST)
 );
+
+impl PatientId {
+    /// Characters.
+    pub const MOST: usize = 64;
+}
+
+impl Message {
+    /// Characters.
+    pub const MOST: usize = 1600;
+}
+
+impl Title {
+    /// Characters.
+    pub const MOST: usize = 120;
+}
 
 /// Whether `text` has 1 to `most` characters; looks at no more of it than it has to.
 fn has_chars(text: &str, most: usize) -> bool {
@@ -125,6 +152,7 @@ mod tests {
             let right = (1..=64).contains(&text.chars().count())
                 && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
             prop_assert_eq!(text.parse::<PatientId>().is_ok(), right);
+            prop_assert_eq!(text.parse::<StudyId>().is_ok(), right);
         }
 
         #[test]
@@ -154,8 +182,9 @@ mod tests {
     fn debug_and_faults_show_no_value() {
         let canary = "canary-4711";
         let shown = format!(
-            "{:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?}",
             canary.parse::<PatientId>(),
+            canary.parse::<StudyId>(),
             canary.parse::<Message>(),
             canary.parse::<Title>(),
             "canary 4711".parse::<PatientId>(),

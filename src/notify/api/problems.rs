@@ -18,6 +18,10 @@ pub fn no_such_notification() -> Problem {
     Problem::not_found("There is no notification of this id.")
 }
 
+pub fn no_such_batch() -> Problem {
+    Problem::not_found("There is no batch of this id.")
+}
+
 pub fn no_contact(channel: Channel) -> Problem {
     let missing = match channel {
         Channel::Sms => "the directory has no phone of this patient",
@@ -45,7 +49,7 @@ pub fn refused(refused: &Refused, channel: Channel) -> Problem {
             "idempotency-key-reused",
             "The key was used before",
         )
-        .detail("The Idempotency-Key was used within 24 hours for another body."),
+        .detail("The Idempotency-Key was used within 24 hours for another body or study."),
         Refused::Unmet => no_contact(channel),
         Refused::StoreUnavailable => store_unavailable(),
         Refused::CommitUnknown => commit_unknown(),
@@ -66,12 +70,12 @@ pub fn unwritten(error: &WriteError) -> Problem {
     }
 }
 
-fn store_unavailable() -> Problem {
+pub fn store_unavailable() -> Problem {
     Problem::unavailable("store-unavailable", "The store cannot be used now; nothing was stored.")
         .retry_after(STORE_RETRY)
 }
 
-fn commit_unknown() -> Problem {
+pub fn commit_unknown() -> Problem {
     Problem::unavailable(
         "commit-unknown",
         "The store vanished during the commit: it may have been stored. Repeating with the same Idempotency-Key is safe.",

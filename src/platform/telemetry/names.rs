@@ -31,6 +31,7 @@ pub const NOTIFICATION_LEDGER_JOBS: &str = "notification_ledger_jobs";
 pub const REPORT_SUBMISSION: &str = "epro_report_submission_total";
 
 // Metrics: store, queue, workers.
+pub const QUEUE_BATCH_JOBS_PENDING: &str = "queue_batch_jobs_pending";
 pub const QUEUE_JOBS: &str = "queue_jobs";
 pub const QUEUE_OLDEST_JOB_AGE: &str = "queue_oldest_job_age_seconds";
 pub const QUEUE_COMMIT_DURATION: &str = "queue_commit_duration_seconds";

@@ -72,6 +72,11 @@ const GAUGES: &[Entry] = &[
         Unit::Count,
         "All jobs ever accepted, by state. Store-wide: take max, never sum.",
     ),
+    (
+        names::QUEUE_BATCH_JOBS_PENDING,
+        Unit::Count,
+        "Jobs of accepted batches that are still to be made. Store-wide: take max, never sum.",
+    ),
     (names::QUEUE_JOBS, Unit::Count, "Unfinished jobs. Store-wide: take max, never sum."),
     (
         names::QUEUE_OLDEST_JOB_AGE,
