@@ -6,7 +6,7 @@ use crate::{
     platform::{
         admin::{Admin, Pages, Version},
         admission::Admission,
-        auth::Keys,
+        auth::{self, Keys},
         health::{Check, Health},
         http::{self, Routes, Stack},
         limits::Limiter,
@@ -68,18 +68,15 @@ fn run_with(config: Config, guarded: bool) -> ExitCode {
 
 /// Binds every port, opens the store, then serves until the shutdown's end.
 async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(), Failure> {
-    for warning in config.warnings() {
-        tracing::warn!("{warning}");
-    }
-    http::raise_open_files();
-    telemetry.metrics.watch_runtime(&tokio::runtime::Handle::current());
+    prepare(&config, telemetry);
     let (health, shutdown) = (Health::default(), Shutdown::default());
     // Known before anybody can ask, so that nothing is ready which has not said so.
     let (store_check, queue_check) = (health.check("store"), health.check("queue"));
     let tasks = Tasks::new(shutdown.clone());
     tasks.spawn("signals", watch_signals(shutdown.clone())?);
+    let keys = open_door(&config, &tasks)?;
     let listener = http::bind(config.http.listen).await?;
-    let admin = Admin::start(&config.admin, pages(&health, telemetry))?;
+    let admin = Admin::start(&config.admin, pages(&health, telemetry, keys.clone()))?;
     let (http_address, admin_address) = (listener.local_addr()?, admin.address());
 
     let store = open_store(&config)?;
@@ -92,7 +89,7 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
 
-    let admission = guarded.then(|| admission(&config, telemetry, &tasks));
+    let admission = guarded.then(|| admission(&config, telemetry, &tasks, keys));
     let stack = Stack::new(routes(&notify, &queue), &config.http, admission)?;
     let limits = http::Limits {
         header_timeout: config.http.header_timeout,
@@ -130,10 +127,28 @@ fn routes(notify: &Notify, queue: &Queue) -> Routes {
     notify.routes(queue.clone()).merge(http::problem_pages(API_PAGE))
 }
 
-fn pages(health: &Health, telemetry: &Telemetry) -> Pages {
+fn prepare(config: &Config, telemetry: &Telemetry) {
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    http::raise_open_files();
+    telemetry.metrics.watch_runtime(&tokio::runtime::Handle::current());
+}
+
+/// The keys that are known, taken in again when their file changes. That this goes on is essential: a key
+/// that was withdrawn would stay known otherwise.
+fn open_door(config: &Config, tasks: &Tasks) -> Result<Keys, Failure> {
+    let Some(file) = &config.auth.key_file else { return Ok(Keys::open()) };
+    let keys = Keys::of(file.keys.clone());
+    tasks.spawn_essential("keys", auth::follow_key_file(keys.clone(), file.path.clone())?);
+    Ok(keys)
+}
+
+fn pages(health: &Health, telemetry: &Telemetry, keys: Keys) -> Pages {
     let (metrics, filter) = (telemetry.metrics.clone(), telemetry.filter.clone());
     Pages {
         health: health.clone(),
+        keys,
         version: Version {
             version: env!("CARGO_PKG_VERSION"),
             platform_version: telemetry::PLATFORM_VERSION,
@@ -160,12 +175,12 @@ fn open_store(config: &Config) -> Result<Store, Failure> {
 }
 
 /// Who may what, and how much of it, the same for all surfaces.
-fn admission(config: &Config, telemetry: &Telemetry, tasks: &Tasks) -> Admission {
+fn admission(config: &Config, telemetry: &Telemetry, tasks: &Tasks, keys: Keys) -> Admission {
     let limiter = Limiter::new(&config.limits);
     let measured = limiter.clone();
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("rate-limit", limiter.clone().keep_clean());
-    Admission::new(Keys::open(), limiter, &config.limits)
+    Admission::new(keys, limiter, &config.limits)
 }
 
 /// Tells readiness of the store's word; ends only if the committer has.

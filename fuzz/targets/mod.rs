@@ -25,6 +25,7 @@ pub const ALL: &[Target] = &[
     // Who calls.
     Target { name: "authorization", run: door::authorization },
     Target { name: "forwarded_for", run: door::forwarded_for },
+    Target { name: "key_file", run: door::key_file },
     // The domain's texts, and its requests through the whole stack.
     Target { name: "texts", run: model::texts },
     Target { name: "request", run: service::request },

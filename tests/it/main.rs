@@ -9,11 +9,13 @@
 #![expect(clippy::disallowed_methods, reason = "no span is lost here, and another process can't be awaited")]
 
 mod admin;
+mod auth;
 mod config;
 mod file_shape;
 mod fuzz;
 mod http_answers;
 mod http_connections;
+mod http_door;
 mod http_inputs;
 mod http_shutdown;
 mod http_traces;

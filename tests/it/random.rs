@@ -33,7 +33,7 @@ fn no_request_whatever_brings_a_failure_of_ours_or_the_service_down() {
         .with("APP_HTTP__HEADER_TIMEOUT", "2s")
         .with("APP_HTTP__CORS_ORIGINS", "https://a.example");
     let service = site.start_with_patient();
-    let seeds = seeds();
+    let requests = Requests::read();
     let (next, answers) = (AtomicU64::new(0), parking_lot::Mutex::new(BTreeMap::<u16, u64>::new()));
     thread::scope(|scope| {
         for _ in 0..CALLERS {
@@ -43,7 +43,7 @@ fn no_request_whatever_brings_a_failure_of_ours_or_the_service_down() {
                     if number >= count {
                         break;
                     }
-                    let request = Mutator::new(number).near(&seeds);
+                    let request = requests.number(number);
                     let told = judge(&request, &exchange(service.http, &request));
                     told.into_iter().for_each(|status| *answers.lock().entry(status).or_default() += 1);
                 }
@@ -70,18 +70,56 @@ fn serves_as_before(service: Service) {
     service.stop();
 }
 
-/// The requests of the fuzz target, as they are on the wire.
-fn seeds() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/request");
-    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.sort();
-    let wire = |file| {
-        let text = fs::read_to_string(file).unwrap();
-        let (head, body) = text.split_once("\n\n").unwrap();
-        let (head, length) = (head.replace('\n', "\r\n"), body.len());
-        format!("{head}\r\nHost: test\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
-    };
-    files.iter().map(wire).collect()
+/// The requests of the fuzz target, whole and in parts.
+struct Requests {
+    seeds: Vec<Vec<u8>>,
+    wires: Vec<Vec<u8>>,
+    with_body: Vec<Vec<u8>>,
+}
+
+impl Requests {
+    fn read() -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/request");
+        let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let seeds: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+        let wires = seeds.iter().map(|seed| wire(seed)).collect();
+        let with_body = seeds.iter().filter(|seed| !parts(seed).1.is_empty()).cloned().collect();
+        Self { seeds, wires, with_body }
+    }
+
+    /// The same one for the same number. A third of them break HTTP itself more often than not, a third the
+    /// head of the request, a third the body alone.
+    fn number(&self, number: u64) -> Vec<u8> {
+        let mut mutator = Mutator::new(number);
+        match number % 3 {
+            0 => mutator.near(&self.wires),
+            1 => wire(&mutator.near(&self.seeds)),
+            _ => {
+                let (head, body) = parts(&self.with_body[number as usize / 3 % self.with_body.len()]);
+                wire(&[head, b"\n\n", &mutator.near(&[body.to_vec()])].concat())
+            }
+        }
+    }
+}
+
+/// The head and the body of a seed.
+fn parts(seed: &[u8]) -> (&[u8], &[u8]) {
+    let end = seed.windows(2).position(|two| two == b"\n\n").unwrap_or(seed.len());
+    let (head, body) = seed.split_at(end);
+    (head, body.get(2..).unwrap_or_default())
+}
+
+/// One of them as it is on the wire, with its body's true length.
+fn wire(request: &[u8]) -> Vec<u8> {
+    let (head, body) = parts(request);
+    let mut wire = Vec::new();
+    for line in head.split(|byte| *byte == b'\n') {
+        wire.extend([line, b"\r\n"].concat());
+    }
+    wire.extend(format!("Host: test\r\nContent-Length: {}\r\n\r\n", body.len()).bytes());
+    wire.extend(body);
+    wire
 }
 
 /// Writes it, says that there is no more, and reads what is answered. A connection that was reset because
@@ -126,9 +164,25 @@ fn judge(request: &[u8], answer: &[u8]) -> Vec<u16> {
         if status >= 400 && header("traceparent").is_some() {
             assert_eq!(header("content-type"), Some("application/problem+json"), "{}", context());
             let problem = serde_json::from_slice::<serde_json::Value>(body).ok();
-            assert!(body.is_empty() || problem.is_some_and(|it| it["status"] == status), "{}", context());
+            let told = |problem: serde_json::Value| {
+                let trace = problem["traceId"].as_str().unwrap_or_default().to_owned();
+                problem["status"] == status && trace.len() == 32 && head.contains(&trace)
+            };
+            assert!(body.is_empty() || problem.is_some_and(told), "{}", context());
         }
         statuses.push(status);
     }
     statuses
+}
+
+#[test]
+fn an_answer_that_is_not_told_is_noticed() {
+    let refused = |answer: &str| std::panic::catch_unwind(|| judge(b"GET /", answer.as_bytes())).is_err();
+    assert_eq!(
+        judge(b"", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 Accepted\r\ncontent-length: 2\r\n\r\n{}"),
+        [202]
+    );
+    assert!(refused("HTTP/1.1 500 Internal Server Error\r\n\r\n"));
+    assert!(refused("HTTP/1.1 404 Not Found\r\ntraceparent: 00\r\ncontent-length: 2\r\n\r\n{}"));
+    assert!(refused("HTTP/1.1 404 Not"));
 }

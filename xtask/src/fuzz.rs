@@ -5,7 +5,7 @@ use crate::EX_USAGE;
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
-    process::{Command, ExitCode, Stdio},
+    process::{Command, ExitCode, Output, Stdio},
 };
 
 /// Seconds for a target when the caller does not say.
@@ -77,24 +77,26 @@ impl Fuzzer {
         }
         let chosen = known.iter().filter(|name| only.is_none_or(|only| *name == only));
         for name in chosen {
-            println!("fuzzing {name} for {seconds} s");
-            if !self.passes(name, seconds, Stdio::inherit())? {
+            let run = self.run(name, seconds)?;
+            if !run.status.success() {
+                eprintln!("{}", String::from_utf8_lossy(&run.stderr));
                 return Err(format!("{name} broke; the input is in {}", self.room.join("found").display()));
             }
+            println!("{name}: {} inputs in {seconds} s", inputs(&String::from_utf8_lossy(&run.stderr)));
         }
         Ok(())
     }
 
     /// Without news of the branches taken it would not be found in hours.
     fn finds_the_planted_bug(&self) -> Result<(), String> {
-        match self.passes("planted", PLANTED_SECONDS, Stdio::null())? {
-            true => Err("the planted bug was not found: this finds nothing".to_owned()),
-            false => Ok(()),
-        }
+        // What was learned the last time would make it easy.
+        let _ = fs::remove_dir_all(self.room.join("corpus/planted"));
+        let found = !self.run("planted", PLANTED_SECONDS)?.status.success();
+        if found { Ok(()) } else { Err("the planted bug was not found: this finds nothing".to_owned()) }
     }
 
-    /// Runs a target. What it finds worth keeping goes before the seeds, into a folder of its own.
-    fn passes(&self, name: &str, seconds: u32, told: Stdio) -> Result<bool, String> {
+    /// Runs a target. Inputs that are worth keeping go into a folder of their own, not to the seeds.
+    fn run(&self, name: &str, seconds: u32) -> Result<Output, String> {
         let (grown, found) = (self.room.join("corpus").join(name), self.room.join("found"));
         let folders = fs::create_dir_all(&grown).and_then(|()| fs::create_dir_all(&found));
         folders.map_err(|error| format!("{}: {error}", self.room.display()))?;
@@ -103,18 +105,23 @@ impl Fuzzer {
         command
             .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-artifact_prefix={}/{name}-", found.display()))
-            .args(["-max_len=4096", "-timeout=10", "-rss_limit_mb=4096", "-verbosity=0"])
+            .args(["-max_len=4096", "-timeout=10", "-rss_limit_mb=4096", "-print_final_stats=1"])
             .arg(grown)
             .args(seeds)
-            .env("FUZZ_TARGET", name)
-            .stderr(told);
-        command.status().map(|status| status.success()).map_err(|error| error.to_string())
+            .env("FUZZ_TARGET", name);
+        command.output().map_err(|error| error.to_string())
     }
 }
 
 /// The program that a message of cargo's says it made.
 fn executable(message: &str) -> Option<&str> {
     message.split_once("\"executable\":\"")?.1.split('"').next()
+}
+
+/// How many inputs a run says it tried.
+fn inputs(said: &str) -> &str {
+    let after = said.split_once("number_of_executed_units:").map_or("", |(_, rest)| rest);
+    after.split_whitespace().next().unwrap_or("no")
 }
 
 fn folders(of: &Path) -> io::Result<Vec<String>> {
@@ -127,7 +134,7 @@ fn folders(of: &Path) -> io::Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::executable;
+    use super::{executable, inputs};
 
     #[test]
     fn the_program_is_found_in_what_cargo_says() {
@@ -135,5 +142,11 @@ mod tests {
             r#"{"reason":"compiler-artifact","executable":"/target/debug/deps/fuzz-1","fresh":true}"#;
         assert_eq!(executable(message), Some("/target/debug/deps/fuzz-1"));
         assert_eq!(executable(r#"{"executable":null}"#), None);
+    }
+
+    #[test]
+    fn a_run_says_how_many_inputs_it_tried() {
+        assert_eq!(inputs("Done\nstat::number_of_executed_units: 412\nstat::average: 2"), "412");
+        assert_eq!(inputs(""), "no");
     }
 }

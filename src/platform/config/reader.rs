@@ -131,6 +131,14 @@ impl Reader {
         if self.faults.is_empty() { Ok(document::render(&self.entries)) } else { Err(Faults(self.faults)) }
     }
 
+    /// What has been read so far, where the other keys are nobody's matter.
+    ///
+    /// # Errors
+    /// All faults of the sources and of the keys that were read.
+    pub fn partly(self) -> Result<(), Faults> {
+        if self.faults.is_empty() { Ok(()) } else { Err(Faults(self.faults)) }
+    }
+
     fn entry<T: Parse>(
         &self,
         key: &'static str,

@@ -3,6 +3,7 @@
 
 mod admit;
 mod body;
+mod challenge;
 mod compress;
 pub mod config;
 mod cors;

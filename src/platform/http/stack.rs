@@ -12,7 +12,7 @@ use super::{
 };
 use crate::platform::{
     admission::{Admission, Asked, Caller},
-    limits::Surface,
+    limits::{Decision, Surface},
     telemetry::names,
 };
 use axum::{
@@ -76,14 +76,15 @@ impl Stack {
             Observed::begin(resource.endpoint(request.method()), &self.0.in_flight, &request, &peer);
         // 2. What browsers and proxies are told on every answer: caching, CORS, HEAD.
         let owed = self.0.manners.owed(&request, &resource.allow);
-        let mut asked = None;
+        let span = observed.span();
+        let mut decision = None;
         // 3. Panics; the panic hook has written the line, inside the span.
-        let caught = AssertUnwindSafe(self.admit(found, request, peer, &mut asked)).catch_unwind();
+        let admitted = self.admit(found, request, peer, &mut observed, &mut decision);
+        let caught = AssertUnwindSafe(admitted).catch_unwind();
         let response = caught.map(|answer| answer.unwrap_or_else(|_| Problem::internal().into_response()));
-        let mut response = response.instrument(observed.span()).await;
-        if let (Some(Asked { caller, decision, .. }), Some(limit)) = (asked, &self.0.limit) {
+        let mut response = response.instrument(span).await;
+        if let (Some(decision), Some(limit)) = (decision, &self.0.limit) {
             limit.tell(&decision, response.headers_mut());
-            observed.identified(caller.key);
         }
         self.0.manners.keep(owed, &mut response);
         observed.finish(response)
@@ -91,13 +92,14 @@ impl Stack {
 
     /// 4. Who calls, how much they may (429), whether they may this (401, 403): before anything is read.
     ///
-    /// What was found out is left in `told` for the layers outside.
+    /// What was found out is left for the layers outside: at once, since a caller may leave at any time.
     async fn admit<B>(
         &self,
         found: Result<&Resource, &Resource>,
         mut request: Request<B>,
         peer: Peer,
-        told: &mut Option<Asked>,
+        observed: &mut Observed<'_>,
+        told: &mut Option<Decision>,
     ) -> Response
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
@@ -109,16 +111,19 @@ impl Stack {
         };
         let (Ok(resource) | Err(resource)) = found;
         let needs = resource.needs(request.method());
-        let asked = told.insert(admission.ask(request.headers(), peer.address.ip(), needs, Surface::Http));
-        match asked.verdict {
+        let Asked { caller, decision, verdict } =
+            admission.ask(request.headers(), peer.address.ip(), needs, Surface::Http);
+        observed.identified(caller.key.clone());
+        *told = Some(decision);
+        match verdict {
             Ok(()) => {
-                request.extensions_mut().insert(asked.caller.clone());
+                request.extensions_mut().insert(caller);
                 self.route(found, request, peer).await
             }
             Err(refused) => {
                 let (parts, body) = request.into_parts();
                 body::refuse(&parts.headers, body).await;
-                admit::refuse(refused, &asked.decision, admission.limit())
+                admit::refuse(refused, &decision, admission.limit())
             }
         }
     }

@@ -142,7 +142,10 @@ fn may(name: &str, label: &str, value: &str) -> bool {
         ("state", "notification_ledger_jobs") => {
             one_of(&["accepted", "delivered", "dead", "expired", "cancelled", "unknown", "queued"])
         }
-        ("task", _) => one_of(&["signals", "store", "dispatcher", "http"]),
+        ("key", "auth_requests_total") => one_of(&["none"]),
+        ("outcome", "auth_requests_total") => one_of(&["ok", "unknown_key", "forbidden"]),
+        ("outcome", "auth_key_file_reloads_total") => one_of(&["ok", "failed"]),
+        ("task", _) => one_of(&["signals", "keys", "store", "dispatcher", "http"]),
         ("version" | "platform_version" | "commit" | "rustc", "build_info") => true,
         _ => false,
     }

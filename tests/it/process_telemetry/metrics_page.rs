@@ -47,6 +47,10 @@ fn from_the_start() -> Vec<String> {
     all.extend(each("notification_ledger_jobs", "state", &states));
     all.extend(each("queue_jobs", "state", &["ready", "scheduled", "running"]));
     all.extend(each("queue_oldest_job_age_seconds", "priority", &PRIORITIES));
+    let nobodys = ["unknown_key", "forbidden", "ok"]
+        .map(|outcome| format!("auth_requests_total{{key=\"none\",outcome=\"{outcome}\"}}"));
+    all.extend(nobodys);
+    all.extend(each("auth_key_file_reloads_total", "outcome", &["ok", "failed"]));
     all.extend(each("telemetry_spans_total", "outcome", &["exported", "failed", "dropped"]));
     let alone = [
         "queue_recovered_jobs_total",

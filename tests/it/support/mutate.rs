@@ -67,7 +67,9 @@ impl Mutator {
     /// One of the seeds, changed in a few places. There is at least one seed.
     pub fn near(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
         let mut bytes = self.one_of(seeds).clone();
-        for _ in 0..self.0.random_range(1..=6) {
+        self.change(&mut bytes, seeds);
+        // Mostly few: what is broken in many places is refused at the first.
+        while self.0.random_bool(0.4) {
             self.change(&mut bytes, seeds);
         }
         bytes.truncate(LONGEST);
