@@ -35,6 +35,7 @@ mod process_telemetry;
 mod queue_accept;
 mod queue_batch;
 mod queue_deliver;
+mod queue_keys;
 mod random;
 mod readme;
 mod shutdown;
