@@ -14,6 +14,7 @@ use crate::{
         store::{Store, config::StoreUrl},
         task::{self, Tasks},
         telemetry::{self, Service, Telemetry},
+        tls::{Tls, TlsConfig},
     },
 };
 use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
@@ -67,8 +68,13 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
     let tasks = Tasks::new(shutdown.clone());
     tasks.spawn("signals", watch_signals(shutdown.clone())?);
     let listener = http::bind(config.http.listen).await?;
-    let admin = Admin::start(&config.admin, pages(&health, telemetry))?;
+    let (http_tls, admin_tls) = (
+        follow_certificate(&tasks, "http", config.http.tls.as_ref())?,
+        follow_certificate(&tasks, "admin", config.admin.tls.as_ref())?,
+    );
+    let admin = Admin::start(&config.admin, admin_tls, pages(&health, telemetry))?;
     let (http_address, admin_address) = (listener.local_addr()?, admin.address());
+    let listener = http::Listener::new("http", listener, http_tls);
 
     let store = open_store(&config)?;
     tasks.spawn_essential("store", follow_store(store.clone(), store_check));
@@ -82,13 +88,9 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
 
     let admission = Admission::new(Keys::open(), &config.limits);
     let stack = Stack::new(notify.routes(queue.clone()), &config.http, Some(admission))?;
-    let limits = http::Limits {
-        header_timeout: config.http.header_timeout,
-        max_connections: config.http.max_connections,
-    };
     let proxies = config.limits.clone();
     let trusted = move |peer| proxies.trusts(peer);
-    let served = http::serve(listener, stack, limits, trusted, shutdown.stop());
+    let served = http::serve(listener, stack, config.http.limits(), trusted, shutdown.stop());
     let (drained, drain) = tokio::sync::oneshot::channel();
     tasks.spawn_essential("http", async move {
         served.await;
@@ -111,6 +113,18 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
         Some(crate::platform::shutdown::Cause::Failed { part }) => Err(format!("{part} ended").into()),
         _ => Ok(()),
     }
+}
+
+/// A listener's TLS, if it has files for it, which are read again whenever they change.
+fn follow_certificate(
+    tasks: &Tasks,
+    listener: &'static str,
+    config: Option<&TlsConfig>,
+) -> Result<Option<Tls>, Failure> {
+    let Some(config) = config else { return Ok(None) };
+    let tls = Tls::open(listener, config)?;
+    tasks.spawn("tls", tls.clone().follow()?);
+    Ok(Some(tls))
 }
 
 fn pages(health: &Health, telemetry: &Telemetry) -> Pages {

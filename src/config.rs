@@ -59,7 +59,7 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let unbuilt = (!self.unbuilt.is_empty())
             .then(|| format!("set, but not built yet and without effect: {}", self.unbuilt.join(", ")));
-        let in_clear = (!is_loopback(self.admin.listen)).then(|| {
+        let in_clear = (!is_loopback(self.admin.listen) && self.admin.tls.is_none()).then(|| {
             "admin.listen is not a loopback address and serves no TLS: TLS must end in front of it".to_owned()
         });
         unbuilt.into_iter().chain(in_clear).collect()

@@ -59,8 +59,12 @@ fn main() -> ExitCode {
             );
         }
     };
-    let sources =
-        Sources { file: cli.config, environment: std::env::vars_os().collect(), command_line: cli.set };
+    let sources = Sources {
+        file: cli.config,
+        environment: std::env::vars_os().collect(),
+        command_line: cli.set,
+        files_unread: matches!(cli.command, Some(Command::Healthcheck)),
+    };
     let (config, document) = match Config::load(sources) {
         Ok(loaded) => loaded,
         Err(faults) => return say(io::stderr(), &faults.to_string(), USAGE),
@@ -69,7 +73,7 @@ fn main() -> ExitCode {
         _ if cli.print_config => say(io::stdout(), &document, 0),
         Command::Serve => app::run(config),
         Command::CheckConfig => say(io::stdout(), "the configuration is valid", 0),
-        Command::Healthcheck => match probe::ready(config.admin.listen) {
+        Command::Healthcheck => match probe::ready(&config.admin) {
             Ok(answer) => say(io::stdout(), &answer.body, if answer.ready { 0 } else { FAILURE }),
             Err(error) => say(io::stderr(), &format!("{}: {error}", config.admin.listen), FAILURE),
         },

@@ -34,3 +34,4 @@ mod telemetry_http;
 mod telemetry_lines;
 mod telemetry_process;
 mod telemetry_spans;
+mod tls;

@@ -15,6 +15,7 @@ pub struct Reader {
     collected: Collected,
     entries: Vec<Entry>,
     faults: Vec<String>,
+    reads_files: bool,
 }
 
 /// A value that can be read from its text.
@@ -39,9 +40,10 @@ pub struct Faults(Vec<String>);
 impl Reader {
     /// Collects what the sources hold; reads no key yet.
     pub fn new(sources: Sources) -> Self {
+        let reads_files = !sources.files_unread;
         let mut collected = Collected::from(sources);
         let faults = std::mem::take(&mut collected.faults);
-        Self { collected, entries: Vec::new(), faults }
+        Self { collected, entries: Vec::new(), faults, reads_files }
     }
 
     /// A reader of these values alone: `http.listen` is a key, `RUST_LOG` a variable.
@@ -101,6 +103,11 @@ impl Reader {
         let given = self.entries.iter().find(|entry| entry.key == key).and_then(|entry| entry.given.as_ref());
         let origin = given.map_or_else(|| format!("{key} (default)"), Given::origin);
         self.faults.push(format!("{origin}: {fault}"));
+    }
+
+    /// Whether faults of the files that settings name are to be found too.
+    pub fn reads_files(&self) -> bool {
+        self.reads_files
     }
 
     /// Says of the keys read so far that begin with `prefix` that nothing obeys them yet.

@@ -1,9 +1,11 @@
 //! The public HTTP surface: the accept loop, the ordered layers, problems, and reading requests. What is
 //! offered on it is the domain's.
 
+mod activity;
 mod admit;
 mod body;
 pub mod config;
+mod connection;
 mod endpoint;
 mod extract;
 mod fields;
@@ -15,13 +17,14 @@ mod problems;
 mod routes;
 mod serve;
 mod stack;
+mod streams;
 mod timed_io;
 
 pub(in crate::platform) use body::read as read_body;
 pub use config::HttpConfig;
 pub use extract::{IdempotencyHeader, JsonBody};
 pub use fields::{Field, Fields, expected};
-pub use listen::{BindError, bind, raise_open_files};
+pub use listen::{BindError, Listener, bind, raise_open_files};
 pub use observe::ResourceId;
 pub use problem::{Fault, Problem};
 pub use routes::Routes;

@@ -142,7 +142,9 @@ fn may(name: &str, label: &str, value: &str) -> bool {
         ("state", "notification_ledger_jobs") => {
             one_of(&["accepted", "delivered", "dead", "expired", "cancelled", "unknown", "queued"])
         }
-        ("task", _) => one_of(&["signals", "store", "dispatcher", "http"]),
+        ("task", _) => one_of(&["signals", "store", "dispatcher", "http", "tls"]),
+        ("listener", _) => one_of(&["http", "admin"]),
+        ("outcome", "tls_certificate_reloads_total") => one_of(&["success", "failure"]),
         ("version" | "platform_version" | "commit" | "rustc", "build_info") => true,
         _ => false,
     }

@@ -48,6 +48,15 @@ fn from_the_start() -> Vec<String> {
     all.extend(each("queue_jobs", "state", &["ready", "scheduled", "running"]));
     all.extend(each("queue_oldest_job_age_seconds", "priority", &PRIORITIES));
     all.extend(each("telemetry_spans_total", "outcome", &["exported", "failed", "dropped"]));
+    for listener in ["http", "admin"] {
+        let of_it = format!("listener=\"{listener}\"");
+        all.push(format!("tls_handshakes_failed_total{{{of_it}}}"));
+        all.push(format!("http_connections_limit_reached_total{{{of_it}}}"));
+        all.extend(
+            ["success", "failure"]
+                .map(|outcome| format!("tls_certificate_reloads_total{{{of_it},outcome=\"{outcome}\"}}")),
+        );
+    }
     let alone = [
         "queue_recovered_jobs_total",
         "telemetry_spans_ended_total",

@@ -1,6 +1,7 @@
 //! What the tests share: parts of the service made ready on temporary folders and free ports, and the
 //! real programs as processes.
 
+pub mod certificates;
 pub mod client;
 pub mod collector;
 pub mod gateway;
