@@ -9,6 +9,7 @@ use crate::{
         auth::Keys,
         health::{Check, Health},
         http::{self, Stack},
+        limits::Limiter,
         queue::Queue,
         shutdown::{Shutdown, watch_signals},
         store::{Store, config::StoreUrl},
@@ -29,6 +30,15 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 /// Runs the service until it is told to stop: 0 after a clean stop, 70 otherwise.
 pub fn run(config: Config) -> ExitCode {
+    run_with(config, true)
+}
+
+/// The same without asking who calls and how much they may: for measuring what that costs.
+pub fn run_unguarded(config: Config) -> ExitCode {
+    run_with(config, false)
+}
+
+fn run_with(config: Config, guarded: bool) -> ExitCode {
     let service = Service { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") };
     let telemetry = match telemetry::init(&config.telemetry, service) {
         Ok(telemetry) => telemetry,
@@ -41,7 +51,7 @@ pub fn run(config: Config) -> ExitCode {
     let ended =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::from).and_then(
             |runtime| {
-                let ended = runtime.block_on(serve(config, &telemetry));
+                let ended = runtime.block_on(serve(config, &telemetry, guarded));
                 // What still runs after a shutdown that was cut short is not waited for.
                 runtime.shutdown_background();
                 ended
@@ -56,7 +66,7 @@ pub fn run(config: Config) -> ExitCode {
 }
 
 /// Binds every port, opens the store, then serves until the shutdown's end.
-async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
+async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(), Failure> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
@@ -86,8 +96,9 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
 
-    let admission = Admission::new(Keys::open(), &config.limits);
-    let stack = Stack::new(notify.routes(queue.clone()), &config.http, Some(admission))?;
+    let limiter = limiter(&config, telemetry, &tasks);
+    let admission = guarded.then(|| Admission::new(Keys::open(), limiter, &config.limits));
+    let stack = Stack::new(notify.routes(queue.clone()), &config.http, admission)?;
     let proxies = config.limits.clone();
     let trusted = move |peer| proxies.trusts(peer);
     let served = http::serve(listener, stack, config.http.limits(), trusted, shutdown.stop());
@@ -154,6 +165,15 @@ fn open_store(config: &Config) -> Result<Store, Failure> {
     let patience = PATIENCE.min(config.http.handler_timeout.mul_f32(0.8));
     let schemas = [crate::platform::queue::SCHEMA, notify::SCHEMA];
     Ok(Store::open(path, *synchronous, patience, &schemas)?)
+}
+
+/// The one limiter of all surfaces.
+fn limiter(config: &Config, telemetry: &Telemetry, tasks: &Tasks) -> Limiter {
+    let limiter = Limiter::new(&config.limits);
+    let measured = limiter.clone();
+    telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
+    tasks.spawn_essential("rate-limit", limiter.clone().keep_clean());
+    limiter
 }
 
 /// Tells readiness of the store's word; ends only if the committer has.

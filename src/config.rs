@@ -62,7 +62,7 @@ impl Config {
         let in_clear = (!is_loopback(self.admin.listen) && self.admin.tls.is_none()).then(|| {
             "admin.listen is not a loopback address and serves no TLS: TLS must end in front of it".to_owned()
         });
-        unbuilt.into_iter().chain(in_clear).collect()
+        unbuilt.into_iter().chain(in_clear).chain(self.limits.warning()).collect()
     }
 
     /// Reads every key; faults stay in the reader.
@@ -162,10 +162,18 @@ mod tests {
             ("limits.trusted_proxies", "10.0.0.0/8"),
         ];
         let config = Config::for_tests(&set).unwrap();
-        assert_eq!(config.unbuilt, ["grpc.listen", "limits.max_clients"]);
+        assert_eq!(config.unbuilt, ["grpc.listen"]);
         assert_eq!(config.warnings().len(), 1);
         let trusts = |peer: &str| config.limits.trusts(peer.parse().unwrap());
         assert!(trusts("10.1.2.3") && trusts("::ffff:10.1.2.3") && !trusts("127.0.0.1"));
+    }
+
+    #[test]
+    fn whoever_trusts_everybody_is_warned() {
+        for network in ["0.0.0.0/0", "10.0.0.0/8, ::/0"] {
+            let config = Config::for_tests(&[("limits.trusted_proxies", network)]).unwrap();
+            assert!(config.warnings().concat().contains("every caller may choose"), "{network}");
+        }
     }
 
     #[test]

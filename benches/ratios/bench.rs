@@ -101,7 +101,8 @@ impl Bench {
     }
 
     fn fill(&self, folder: &Path, jobs: u64) -> Result<()> {
-        let service = Service::start(self, Mode { telemetry: false, delivery: Delivery::Held }, folder)?;
+        let service =
+            Service::start(self, Mode { telemetry: false, delivery: Delivery::Held, guarded: true }, folder)?;
         let mut load = Load::open(service.http, FILLERS, Self::request())?;
         let outcome = load.run(Duration::from_secs(600), jobs)?;
         if outcome.answered != jobs {

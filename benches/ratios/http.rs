@@ -54,12 +54,17 @@ fn status(line: &[u8]) -> Option<u16> {
     digits.parse().ok().filter(|status| (100..600).contains(status))
 }
 
+/// The key that every request presents, whether or not the server asks for one: all peers read the same bytes.
+pub const KEY: &str = "bench-0123456789abcdef0123456789abcdef0123456789abcdef0123456789";
+
 /// A request with a JSON body, as its bytes; an empty `body` sends none.
 pub fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
     let length = body.len();
     let kind = if body.is_empty() { "" } else { "content-type: application/json\r\n" };
-    format!("{method} {path} HTTP/1.1\r\nhost: bench\r\n{kind}content-length: {length}\r\n\r\n{body}")
-        .into_bytes()
+    format!(
+        "{method} {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {KEY}\r\n{kind}content-length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
 }
 
 /// One call on a connection of its own: the status and the body.

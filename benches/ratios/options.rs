@@ -10,7 +10,7 @@ use clap::{Parser, ValueEnum};
 /// axum handler (and, where Go is installed, against a gin service with the usual telemetry), and the median
 /// of the rounds' ratios is printed. A round beside foreign load is thrown away and repeated. Run it on a
 /// machine that does nothing else; the whole takes some ten minutes, most of it with a million queued jobs.
-#[derive(Parser)]
+#[derive(Clone, Parser)]
 #[command(name = "cargo bench --bench ratios --")]
 pub struct Options {
     /// What to measure; everything where none is named.
@@ -46,6 +46,8 @@ pub struct Options {
 pub enum Scenario {
     /// Accept, durable and with full telemetry, delivery held back; telemetry off; the Go reference.
     Accept,
+    /// What identity, rate limit and the answers' headers add to the accept call.
+    Layers,
     /// The same load delivered at once over HTTP while it is accepted.
     Deliver,
     /// How fast a backlog is delivered, in process and over HTTP.
@@ -63,6 +65,11 @@ impl Options {
 
     pub fn rounds(&self) -> u32 {
         self.rounds.unwrap_or(if self.quick { 3 } else { 5 })
+    }
+
+    /// The same with twice as many rounds, for a difference that is small beside the machine's drift.
+    pub fn doubled(&self) -> Self {
+        Self { rounds: Some(self.rounds() * 2), ..self.clone() }
     }
 
     /// How long one peer is measured in one round.

@@ -9,6 +9,7 @@ use crate::child::Child;
 use crate::histogram::median;
 use crate::load::Load;
 use crate::machine::{Watch, cpu_time};
+use crate::options::Options;
 use crate::repeat::{FOREIGN, Repeated, repeat};
 
 /// Load that comes before a measurement: connections, caches, allocators, the processor's clock.
@@ -70,7 +71,15 @@ pub type Rounds = Repeated<Vec<Sample>>;
 /// # Errors
 /// When a peer fails, or the machine is never quiet.
 pub fn alternate(bench: &Bench, peers: &[Peer<'_>]) -> Result<Rounds> {
-    repeat(&bench.options, |attempt| {
+    alternate_with(bench, &bench.options, peers)
+}
+
+/// The same with options of its own.
+///
+/// # Errors
+/// As [`alternate`].
+pub fn alternate_with(bench: &Bench, options: &Options, peers: &[Peer<'_>]) -> Result<Rounds> {
+    repeat(options, |attempt| {
         let mut round = Vec::new();
         for turn in 0..peers.len() {
             // Each round begins with another peer, so that none always follows the same one.

@@ -17,11 +17,14 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::Result;
+use epro_notify::{app, config::Config, platform::config::Sources};
 
 /// The names that [`run`] knows.
 pub const BARE: &str = "bare";
 pub const GATEWAY: &str = "gateway";
 pub const SINK: &str = "sink";
+/// The service itself, without asking who calls and how much they may.
+pub const UNGUARDED: &str = "unguarded";
 
 /// Runs one server until the process is ended.
 ///
@@ -34,8 +37,16 @@ pub fn run(name: &str) -> Result<()> {
         BARE => serve(&Builder::new_multi_thread().enable_all().build()?, bare()),
         GATEWAY => serve(&single()?, Router::new().fallback(deliver)),
         SINK => serve(&single()?, Router::new().fallback(discard)),
+        UNGUARDED => unguarded(),
         _ => Err(format!("no server is called {name}").into()),
     }
+}
+
+fn unguarded() -> Result<()> {
+    let environment = std::env::vars_os().collect();
+    let (config, _) = Config::load(Sources { file: None, environment, ..Sources::default() })?;
+    app::run_unguarded(config);
+    Ok(())
 }
 
 fn serve(runtime: &Runtime, router: Router) -> Result<()> {

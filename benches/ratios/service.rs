@@ -6,9 +6,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::bench::Bench;
-use crate::child::Child;
-use crate::http::call;
-use crate::{Result, account};
+use crate::child::{COMMAND, Child};
+use crate::http::{KEY, call};
+use crate::{Result, account, servers};
+use sha2::{Digest, Sha256};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_epro-notify");
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -18,6 +19,8 @@ pub struct Mode {
     /// Everything sampled, exported and logged, or nothing.
     pub telemetry: bool,
     pub delivery: Delivery,
+    /// Whether it asks who calls and how much they may, as it always does but for the comparison.
+    pub guarded: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -65,7 +68,15 @@ impl Service {
         environment.insert("APP_GRPC__LISTEN", grpc.to_string());
         environment.insert("APP_ADMIN__LISTEN", admin.to_string());
         environment.insert("APP_STORE__URL", format!("sqlite://{}/notify.db", folder.display()));
-        let child = Child::start("epro-notify", Path::new(PROGRAM), &[], &environment)?;
+        let keys = folder.join("keys");
+        std::fs::write(&keys, format!("bench:send,read,operate:{}\n", sha256_hex(KEY)))?;
+        environment.insert("APP_AUTH__API_KEYS_FILE", keys.display().to_string());
+        let child = if mode.guarded {
+            Child::start("epro-notify", Path::new(PROGRAM), &[], &environment)?
+        } else {
+            let this = std::env::current_exe()?;
+            Child::start("epro-notify", &this, &[COMMAND, servers::UNGUARDED], &environment)?
+        };
         Ok(Self { child, http, admin, ready_after: Duration::ZERO })
     }
 
@@ -145,4 +156,9 @@ fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
     let addresses: Vec<SocketAddr> =
         listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<_>>()?;
     addresses.try_into().map_err(|_| "too few addresses".into())
+}
+
+/// As the key file holds a key.
+fn sha256_hex(key: &str) -> String {
+    Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -3,7 +3,10 @@
 
 use super::{
     auth::{Identified, KeyName, Keys, Scope},
-    limits::{Client, Decision, Limiter, config::LimitsConfig},
+    limits::{
+        Client, Decision, Limiter, Surface, caller_address,
+        config::{LimitsConfig, PerClient},
+    },
 };
 use http::HeaderMap;
 use std::net::IpAddr;
@@ -62,12 +65,18 @@ pub struct Admission {
 }
 
 impl Admission {
-    pub fn new(keys: Keys, config: &LimitsConfig) -> Self {
-        Self { keys, limiter: Limiter::new(config), proxies: config.clone() }
+    /// `limiter` is the one of all surfaces; `config` says which proxies are believed.
+    pub fn new(keys: Keys, limiter: Limiter, config: &LimitsConfig) -> Self {
+        Self { keys, limiter, proxies: config.clone() }
+    }
+
+    /// What each client may.
+    pub fn limit(&self) -> PerClient {
+        self.limiter.limit()
     }
 
     /// Asks about one call. A failed identity is charged to the address that called, never to a key.
-    pub fn ask(&self, headers: &HeaderMap, peer: IpAddr, needs: Needs) -> Asked {
+    pub fn ask(&self, headers: &HeaderMap, peer: IpAddr, needs: Needs, surface: Surface) -> Asked {
         let identified = self.keys.identify(headers);
         let key = match &identified {
             Identified::Holder(holder) => Some(holder.name.clone()),
@@ -75,17 +84,11 @@ impl Admission {
         };
         let client = match &key {
             Some(name) => Client::Key(name.clone()),
-            None => Client::Network(self.address(headers, peer).into()),
+            None => Client::Network(caller_address(headers, peer, &self.proxies).into()),
         };
-        let decision = self.limiter.check(&client);
+        let decision = self.limiter.check(&client, surface);
         let verdict = if decision.allowed { permitted(&identified, needs) } else { Err(Refused::Limited) };
         Asked { caller: Caller { client, key }, decision, verdict }
-    }
-
-    /// The address that called: behind a trusted proxy, the rightmost hop that is none.
-    fn address(&self, _headers: &HeaderMap, peer: IpAddr) -> IpAddr {
-        let _ = &self.proxies;
-        peer
     }
 }
 

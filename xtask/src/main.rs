@@ -10,7 +10,7 @@ mod stage;
 mod test;
 mod tools;
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -18,7 +18,10 @@ usage: cargo xtask COMMAND
 commands:
   test [--install]  format, lints, supply chain, every test and the documentation, with seconds per stage.
                     --install (or CI=true) fetches what is missing; without it the stage is skipped and named.
-                    Under CI=true a part that can't be had fails.";
+                    Under CI=true a part that can't be had fails.
+  load [SCENARIO] [--quick]
+                    load tests against the limits, on a release build: minutes on a machine that does nothing
+                    else. `load --help` names the scenarios.";
 
 /// Exit code for a wrong command line, as in sysexits.h.
 const EX_USAGE: u8 = 64;
@@ -29,6 +32,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["test"] => test::run(false),
         ["test", "--install"] => test::run(true),
+        ["load", rest @ ..] => load(rest),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS
@@ -36,6 +40,22 @@ fn main() -> ExitCode {
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(EX_USAGE)
+        }
+    }
+}
+
+/// The load tests are a program of their own, so that the service they start is the one just built.
+fn load(arguments: &[&str]) -> ExitCode {
+    let status = Command::new(env!("CARGO"))
+        .args(["test", "--release", "--quiet", "--test", "load", "--"])
+        .args(arguments)
+        .status();
+    match status {
+        Ok(status) if status.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("cargo can't be started: {error}");
+            ExitCode::FAILURE
         }
     }
 }

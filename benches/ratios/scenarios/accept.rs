@@ -41,7 +41,11 @@ pub fn measure(bench: &Bench, rows: &mut Rows<'_>) -> Result<()> {
     let bare = Child::own(BARE)?;
     let go = reference::start(bench, &target());
     let held = |telemetry, folder| {
-        Service::start(bench, Mode { telemetry, delivery: Delivery::Held }, &bench.empty(folder)?)
+        Service::start(
+            bench,
+            Mode { telemetry, delivery: Delivery::Held, guarded: true },
+            &bench.empty(folder)?,
+        )
     };
     let (on, off) = (held(true, "on"), held(false, "off"));
     let mut peers = vec![peer(BARE, &bare)];

@@ -23,7 +23,7 @@ const ON: &str = "delivering";
 pub fn measure(bench: &Bench, rows: &mut Rows<'_>) -> Result<()> {
     let (bare, address) = Child::own(servers::BARE)?;
     let (_gateway, url) = Child::own(servers::GATEWAY)?;
-    let mode = Mode { telemetry: true, delivery: Delivery::Http(url) };
+    let mode = Mode { telemetry: true, delivery: Delivery::Http(url), guarded: true };
     let service = Service::start(bench, mode, &bench.empty("delivering")?)?;
     let peers = [
         Peer { name: servers::BARE, address, child: &bare },

@@ -82,7 +82,7 @@ pub struct Drain {
 /// # Errors
 /// When it fails, or is not done within two minutes.
 pub fn speed(bench: &Bench, delivery: Delivery, folder: &Path, jobs: u64) -> Result<Drain> {
-    let mut service = Service::start(bench, Mode { telemetry: true, delivery }, folder)?;
+    let mut service = Service::start(bench, Mode { telemetry: true, delivery, guarded: true }, folder)?;
     let ready_resident = crate::machine::resident(service.child.pid())?;
     let started = Instant::now();
     let mut points: Vec<(Instant, u64)> = Vec::new();

@@ -66,7 +66,7 @@ pub fn measure(bench: &Bench, rows: &mut Rows<'_>) -> Result<()> {
 
 /// Compares the accept call; returns resident memory of the full service, once filled, before and after, in MB.
 fn accept(bench: &Bench, rows: &mut Rows<'_>, jobs: u64) -> Result<Vec<f64>> {
-    let held = Mode { telemetry: true, delivery: Delivery::Held };
+    let held = Mode { telemetry: true, delivery: Delivery::Held, guarded: true };
     let full = Service::start(bench, held, &bench.filled("full", jobs)?)?;
     let filling = bench.filling.get();
     let empty = Service::start(bench, held, &bench.empty("empty")?)?;

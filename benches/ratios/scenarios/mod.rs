@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod deliver;
 pub mod drain;
+pub mod layers;
 pub mod million;
 pub mod start;
 
@@ -61,6 +62,7 @@ pub fn run(bench: &Bench, scenario: Scenario, report: &mut Report) {
     eprintln!("{}", format!("{scenario:?}").to_lowercase());
     let (promises, measure): (&[Promise], Measure) = match scenario {
         Scenario::Accept => (&accept::PROMISES, accept::measure),
+        Scenario::Layers => (&layers::PROMISES, layers::measure),
         Scenario::Deliver => (&deliver::PROMISES, deliver::measure),
         Scenario::Drain => (&drain::PROMISES, drain::measure),
         Scenario::Million => (&million::PROMISES, million::measure),

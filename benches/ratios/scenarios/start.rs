@@ -31,7 +31,7 @@ struct Start {
 /// # Errors
 /// When the service does not start or stop, or the machine is never quiet.
 pub fn measure(bench: &Bench, rows: &mut Rows<'_>) -> Result<()> {
-    let mode = Mode { telemetry: true, delivery: Delivery::Console };
+    let mode = Mode { telemetry: true, delivery: Delivery::Console, guarded: true };
     let starts = repeat(&bench.options, |_| {
         let watch = Watch::start()?;
         let (answer, idle) = first_answer(bench, mode)?;

@@ -4,6 +4,7 @@
 mod activity;
 mod admit;
 mod body;
+mod compress;
 pub mod config;
 mod connection;
 mod endpoint;
@@ -17,10 +18,12 @@ mod problems;
 mod routes;
 mod serve;
 mod stack;
+mod static_page;
 mod streams;
 mod timed_io;
 
 pub(in crate::platform) use body::read as read_body;
+pub(in crate::platform) use compress::{compressed, takes_gzip};
 pub use config::HttpConfig;
 pub use extract::{IdempotencyHeader, JsonBody};
 pub use fields::{Field, Fields, expected};
@@ -30,3 +33,4 @@ pub use problem::{Fault, Problem};
 pub use routes::Routes;
 pub use serve::{Limits, Peer, Service, serve};
 pub use stack::Stack;
+pub use static_page::StaticPage;

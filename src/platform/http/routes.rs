@@ -2,12 +2,13 @@
 //! a request need its template first. Calling the handler is axum's matter.
 
 use super::{
+    StaticPage,
     endpoint::{Endpoint, METHODS, index},
     extract::LARGEST_BODY,
 };
 use crate::platform::{admission::Needs, auth::Scope};
 use axum::{Router, handler::Handler, routing::MethodFilter};
-use http::{HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method};
 
 /// A body's largest size in bytes where a route says nothing else.
 const USUAL_BODY: usize = 64 * 1024;
@@ -38,6 +39,11 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// Serves GET, and HEAD with it, to everybody: what holds no data of anybody.
     pub fn public<T: 'static>(self, path: &'static str, handler: impl Handler<T, S>) -> Self {
         self.on(MethodFilter::GET, &[Method::GET, Method::HEAD], path, Needs::Nothing, handler)
+    }
+
+    /// Serves a page that is always the same to everybody.
+    pub fn page(self, path: &'static str, page: StaticPage) -> Self {
+        self.public(path, async move |headers: HeaderMap| page.answer(&headers))
     }
 
     /// Serves POST to keys of this scope.

@@ -1,7 +1,9 @@
 //! The way of a request through the layers, in order, on one screen.
 
 use super::{
-    HttpConfig, Problem, admit, body,
+    HttpConfig, Problem,
+    admit::{self, LimitHeaders},
+    body,
     observe::Observed,
     problems,
     routes::{Resource, Routes, Table},
@@ -9,6 +11,7 @@ use super::{
 };
 use crate::platform::{
     admission::{Admission, Asked, Caller},
+    limits::Surface,
     telemetry::names,
 };
 use axum::{
@@ -31,6 +34,7 @@ pub struct Stack(Arc<Inner>);
 struct Inner {
     table: Table,
     admission: Option<Admission>,
+    limit: Option<LimitHeaders>,
     body_timeout: Duration,
     handler_timeout: Duration,
     in_flight: Gauge,
@@ -49,6 +53,7 @@ impl Stack {
     ) -> Result<Self, matchit::InsertError> {
         Ok(Self(Arc::new(Inner {
             table: Table::new(routes)?,
+            limit: admission.as_ref().map(|admission| LimitHeaders::new(admission.limit())),
             admission,
             body_timeout: config.body_timeout,
             handler_timeout: config.handler_timeout,
@@ -71,8 +76,8 @@ impl Stack {
         let caught = AssertUnwindSafe(self.admit(found, request, peer, &mut asked)).catch_unwind();
         let response = caught.map(|answer| answer.unwrap_or_else(|_| Problem::internal().into_response()));
         let mut response = response.instrument(observed.span()).await;
-        if let Some(Asked { caller, decision, .. }) = asked {
-            admit::tell(&decision, response.headers_mut());
+        if let (Some(Asked { caller, decision, .. }), Some(limit)) = (asked, &self.0.limit) {
+            limit.tell(&decision, response.headers_mut());
             observed.identified(caller.key);
         }
         observed.finish(response)
@@ -98,7 +103,7 @@ impl Stack {
         };
         let (Ok(resource) | Err(resource)) = found;
         let needs = resource.needs(request.method());
-        let asked = told.insert(admission.ask(request.headers(), peer.address.ip(), needs));
+        let asked = told.insert(admission.ask(request.headers(), peer.address.ip(), needs, Surface::Http));
         match asked.verdict {
             Ok(()) => {
                 request.extensions_mut().insert(asked.caller.clone());
@@ -107,7 +112,7 @@ impl Stack {
             Err(refused) => {
                 let (parts, body) = request.into_parts();
                 body::refuse(&parts.headers, body).await;
-                admit::refuse(refused, &asked.decision)
+                admit::refuse(refused, &asked.decision, admission.limit())
             }
         }
     }

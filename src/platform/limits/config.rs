@@ -45,13 +45,20 @@ impl LimitsConfig {
             "1"..="100000000",
             "clients remembered; beyond it new ones share one bucket",
         );
-        reader.not_built_yet("limits.");
         let List(trusted_proxies) = reader.value(
             "limits.trusted_proxies",
             "",
             "networks (CIDR) whose X-Forwarded-For and sampling flag are believed",
         );
         Self { per_client, max_clients, trusted_proxies }
+    }
+
+    /// What an operator is warned of.
+    pub fn warning(&self) -> Option<String> {
+        let everybody = self.trusted_proxies.iter().find(|network| network.prefix_len() == 0)?;
+        Some(format!(
+            "limits.trusted_proxies holds {everybody}: every caller may choose the address that it is limited by"
+        ))
     }
 
     /// Whether this peer is one of the trusted proxies.

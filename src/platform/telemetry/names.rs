@@ -11,7 +11,11 @@ pub const HTTP_REQUEST_DURATION: &str = "http_request_duration_seconds";
 pub const HTTP_REQUESTS_IN_FLIGHT: &str = "http_requests_in_flight";
 pub const GRPC_REQUEST_DURATION: &str = "grpc_request_duration_seconds";
 pub const AUTH_REQUESTS: &str = "auth_requests_total";
+/// Clients whose buckets are not full.
+pub const RATE_LIMIT_CLIENTS: &str = "rate_limit_clients";
 pub const RATE_LIMIT_DECISIONS: &str = "rate_limit_decisions_total";
+/// Requests counted in the one bucket of the clients that there is no room for.
+pub const RATE_LIMIT_OVERFLOW: &str = "rate_limit_overflow_total";
 pub const LOAD_SHED: &str = "load_shed_total";
 pub const DEGRADATION_LEVEL: &str = "degradation_level";
 

@@ -1,0 +1,6 @@
+//! The scenarios, one file each.
+
+pub mod blast;
+pub mod clients;
+pub mod rate;
+pub mod slow;
