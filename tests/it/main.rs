@@ -11,6 +11,9 @@
 mod admin;
 mod config;
 mod file_shape;
+mod hostile_connections;
+mod hostile_http1;
+mod hostile_http2;
 mod http_answers;
 mod http_connections;
 mod http_inputs;
@@ -35,3 +38,4 @@ mod telemetry_lines;
 mod telemetry_process;
 mod telemetry_spans;
 mod tls;
+mod tls_files;

@@ -1,7 +1,7 @@
 //! One connection: its handshake, its first bytes and headers, the bounds of both protocols, and its end.
 
 use super::{
-    activity::{Activity, HeldBody},
+    activity::HeldBody,
     serve::{Limits, Peer, Service},
     streams::Streams,
     timed_io::TimedIo,
@@ -94,7 +94,7 @@ impl Connections {
         let mut connection = pin!(self.builder.serve_connection(TokioIo::new(io), answer));
         let idles = tokio::select! {
             biased;
-            ended = connection.as_mut() => return self.ended(ended, &activity),
+            ended = connection.as_mut() => return self.ended(ended, activity.is_busy()),
             () = stop.cancelled() => false,
             () = activity.idle(self.header_timeout) => true,
         };
@@ -102,21 +102,21 @@ impl Connections {
         let patience = if idles { self.header_timeout } else { FAREWELL };
         tokio::select! {
             biased;
-            ended = connection => self.ended(ended, &activity),
+            ended = connection => self.ended(ended, idles || activity.is_busy()),
             // It does not read that it is to close, or is in the middle of headers without end.
             () = activity.idle(patience) => self.timed_out.increment(idles.into()),
         }
     }
 
     /// Counts a connection that was closed because its first bytes or headers were slow, not because it idled.
-    fn ended(&self, ended: Result<(), Box<dyn Error + Send + Sync>>, activity: &Activity) {
+    fn ended(&self, ended: Result<(), Box<dyn Error + Send + Sync>>, busy: bool) {
         let first_bytes = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
         let headers = |error: &hyper::Error| error.is_timeout();
         let is_timeout = |error: Box<dyn Error + Send + Sync>| {
             error.downcast_ref::<io::Error>().is_some_and(first_bytes)
                 || error.downcast_ref::<hyper::Error>().is_some_and(headers)
         };
-        if activity.is_busy() && ended.is_err_and(is_timeout) {
+        if busy && ended.is_err_and(is_timeout) {
             self.timed_out.increment(1);
         }
     }

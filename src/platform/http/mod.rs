@@ -15,6 +15,7 @@ mod listen;
 mod observe;
 mod problem;
 mod problems;
+mod room;
 mod routes;
 mod serve;
 mod stack;

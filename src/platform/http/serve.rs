@@ -1,23 +1,20 @@
 //! The accept loop: how many connections there are, and their common end. What happens on one of them
 //! stands in `connection.rs`.
 
-use super::{connection::Connections, listen::Listener};
-use crate::platform::{task, telemetry::names};
+use super::{connection::Connections, listen::Listener, room::Room};
+use crate::platform::task;
 use axum::response::Response;
 use http::Request;
 use hyper::body::Incoming;
-use metrics::{Counter, Gauge};
 use std::{
     convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
     time::Duration,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep},
+    time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -39,7 +36,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// For one step of a request of HTTP/2 and its answer: no less than a body, a handler or a write may take.
     pub longest_step: Duration,
-    /// Open at once; more wait in the backlog.
+    /// Open at once; more wait in the backlog. One address that is neither loopback nor a trusted proxy may
+    /// have half of them.
     pub max_connections: usize,
 }
 
@@ -67,12 +65,17 @@ pub async fn serve(
     let mut room = Room::new(name, limits.max_connections);
     let open = TaskTracker::new();
     loop {
-        let (stream, address, place) = tokio::select! {
+        let next = async {
+            let permit = room.free().await;
+            (permit, accept(&tcp).await)
+        };
+        let (permit, (stream, address)) = tokio::select! {
             biased;
             () = stop.cancelled() => break,
-            accepted = room.accept(&tcp) => accepted,
+            next = next => next,
         };
         let peer = Peer { address, trusted: trusted(address.ip()), encrypted: false };
+        let Some(place) = room.take(permit, address.ip(), peer.trusted) else { continue };
         let connection = connections.clone().run(stream, service.clone(), peer);
         task::spawn(open.track_future(async move {
             connection.await;
@@ -83,69 +86,6 @@ pub async fn serve(
     drop(tcp);
     open.close();
     open.wait().await;
-}
-
-/// How many connections may be open, and are.
-struct Room {
-    listener: &'static str,
-    places: Arc<Semaphore>,
-    open: Gauge,
-    full: Counter,
-    /// When it was last said that there is no room.
-    told: Option<Instant>,
-}
-
-/// A connection's place; free again when it is dropped.
-struct Place {
-    _permit: OwnedSemaphorePermit,
-    open: Gauge,
-}
-
-impl Room {
-    fn new(listener: &'static str, most: usize) -> Self {
-        Self {
-            listener,
-            places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
-            open: metrics::gauge!(names::HTTP_CONNECTIONS, names::LABEL_LISTENER => listener),
-            full: metrics::counter!(names::HTTP_CONNECTIONS_LIMIT_REACHED, names::LABEL_LISTENER => listener),
-            told: None,
-        }
-    }
-
-    /// The next connection, once there is room for it. Nothing is lost if it is dropped and called again.
-    async fn accept(&mut self, tcp: &TcpListener) -> (TcpStream, SocketAddr, Place) {
-        let permit = loop {
-            if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
-                break permit;
-            }
-            self.tell_full();
-            // Closed never; asked again all the same.
-            if let Ok(permit) = Arc::clone(&self.places).acquire_owned().await {
-                break permit;
-            }
-        };
-        let (stream, address) = accept(tcp).await;
-        self.open.increment(1.0);
-        (stream, address, Place { _permit: permit, open: self.open.clone() })
-    }
-
-    fn tell_full(&mut self) {
-        const SECOND: Duration = Duration::from_secs(1);
-        self.full.increment(1);
-        if self.told.is_none_or(|told| told.elapsed() >= SECOND) {
-            self.told = Some(Instant::now());
-            tracing::warn!(
-                listener = self.listener,
-                "as many connections are open as are allowed, more wait"
-            );
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.open.decrement(1.0);
-    }
 }
 
 /// Accepts a connection, whatever it takes: an error here is the system's (out of files, of memory) or the

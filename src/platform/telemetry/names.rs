@@ -52,6 +52,7 @@ pub const HTTP_CONNECTIONS_TIMED_OUT: &str = "http_connections_timed_out_total";
 /// Connections that are open, those in their TLS handshake among them.
 pub const HTTP_CONNECTIONS: &str = "http_connections";
 pub const HTTP_CONNECTIONS_LIMIT_REACHED: &str = "http_connections_limit_reached_total";
+pub const HTTP_CONNECTIONS_REFUSED: &str = "http_connections_refused_total";
 pub const TLS_CERTIFICATE_EXPIRES: &str = "tls_certificate_expires_timestamp_seconds";
 pub const TLS_CERTIFICATE_RELOADS: &str = "tls_certificate_reloads_total";
 pub const TLS_HANDSHAKES_FAILED: &str = "tls_handshakes_failed_total";

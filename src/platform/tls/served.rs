@@ -14,7 +14,14 @@ use crate::platform::{
 use metrics::Counter;
 use parking_lot::RwLock;
 use rustls::{ServerConfig, sign::SingleCertAndKey};
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::{TlsAcceptor, rustls, server::TlsStream};
 
@@ -30,6 +37,8 @@ struct Inner {
     config: TlsConfig,
     served: RwLock<Served>,
     failed: Counter,
+    /// Whether the files could not be served when they were last read.
+    broken: AtomicBool,
 }
 
 struct Served {
@@ -55,7 +64,13 @@ impl Tls {
         let served = Served::new(Identity::load(config)?, config)?;
         served.tell(listener);
         let failed = failed(listener);
-        Ok(Self(Arc::new(Inner { listener, config: config.clone(), served: RwLock::new(served), failed })))
+        Ok(Self(Arc::new(Inner {
+            listener,
+            config: config.clone(),
+            served: RwLock::new(served),
+            failed,
+            broken: AtomicBool::new(false),
+        })))
     }
 
     /// Registers a listener's series, so that they are there with 0 also where it has no TLS.
@@ -112,12 +127,14 @@ impl Tls {
 
     /// Reads the files; what can't be served changes nothing. Blocks.
     fn reload(&self, why: Why) {
-        let Inner { listener, config, served, .. } = &*self.0;
+        let Inner { listener, config, served, broken, .. } = &*self.0;
         let read = Identity::load(config).and_then(|identity| {
             let same = identity.certified.cert == served.read().identity.certified.cert;
-            // Asked for, the key is taken again too; else the files were merely touched.
-            if same && why == Why::Changed { Ok(None) } else { Served::new(identity, config).map(Some) }
+            // Asked for, or repaired, it is told of too; else the files were merely touched.
+            let is_news = !same || why == Why::Asked || broken.load(Relaxed);
+            if !is_news { Ok(None) } else { Served::new(identity, config).map(Some) }
         });
+        broken.store(read.is_err(), Relaxed);
         match read {
             Ok(None) => {}
             Ok(Some(new)) => {

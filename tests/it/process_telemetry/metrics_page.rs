@@ -52,6 +52,7 @@ fn from_the_start() -> Vec<String> {
         let of_it = format!("listener=\"{listener}\"");
         all.push(format!("tls_handshakes_failed_total{{{of_it}}}"));
         all.push(format!("http_connections_limit_reached_total{{{of_it}}}"));
+        all.push(format!("http_connections_refused_total{{{of_it}}}"));
         all.extend(
             ["success", "failure"]
                 .map(|outcome| format!("tls_certificate_reloads_total{{{of_it},outcome=\"{outcome}\"}}")),

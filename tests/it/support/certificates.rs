@@ -42,11 +42,47 @@ pub fn files(folder: &Path) -> TlsConfig {
     TlsConfig { cert_file: folder.join("cert.pem"), key_file: folder.join("key.pem") }
 }
 
-/// A file that holds this certificate alone, for who expects it.
-pub fn expected(folder: &Path, certificate: &Certificate) -> PathBuf {
-    let path = folder.join(format!("expected-{}.pem", certificate.chain.len()));
+/// A file of this name that holds the certificate alone, for who expects it.
+pub fn expected(folder: &Path, name: &str, certificate: &Certificate) -> PathBuf {
+    let path = folder.join(name);
     fs::write(&path, &certificate.chain).unwrap();
     path
+}
+
+/// A key as it was written before PKCS#8, which holds that as its last part.
+pub fn old_form(key: &KeyPair, title: &str) -> String {
+    let der = key.serialize_der();
+    // SEQUENCE { INTEGER 0, SEQUENCE { algorithm }, OCTET STRING { what is wanted } }
+    let (whole, _) = element(&der);
+    let (_, rest) = element(whole);
+    let (_, rest) = element(rest);
+    let (inner, _) = element(rest);
+    format!("-----BEGIN {title}-----\n{}\n-----END {title}-----\n", base64(inner))
+}
+
+/// The content of the first DER element, and what follows it.
+fn element(der: &[u8]) -> (&[u8], &[u8]) {
+    let (length, begin) = match der[1] {
+        short @ 0..=0x7f => (usize::from(short), 2),
+        long => {
+            let begin = 2 + usize::from(long & 0x7f);
+            (der[2..begin].iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)), begin)
+        }
+    };
+    der[begin..].split_at(length)
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |three: &[u8]| {
+        let bits = (0..3).fold(0, |bits, nth| bits << 8 | usize::from(*three.get(nth).unwrap_or(&0)));
+        let digit = |nth: usize| match nth <= three.len() {
+            true => char::from(DIGITS[bits >> (18 - 6 * nth) & 63]),
+            false => '=',
+        };
+        String::from_iter([0, 1, 2, 3].map(digit))
+    };
+    bytes.chunks(3).map(group).collect()
 }
 
 /// What a caller needs that speaks this.

@@ -4,7 +4,9 @@
 pub mod certificates;
 pub mod client;
 pub mod collector;
+pub mod frames;
 pub mod gateway;
+pub mod hostile;
 pub mod http;
 pub mod kills;
 pub mod load;

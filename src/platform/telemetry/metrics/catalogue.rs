@@ -28,6 +28,11 @@ const COUNTERS: &[Entry] = &[
         "How often as many connections were open as are allowed, so that more had to wait.",
     ),
     (
+        names::HTTP_CONNECTIONS_REFUSED,
+        Unit::Count,
+        "Connections closed at once because their address has half of all that are allowed.",
+    ),
+    (
         names::HTTP_CONNECTIONS_TIMED_OUT,
         Unit::Count,
         "Connections closed because their first bytes or headers were slow.",
