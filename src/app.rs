@@ -6,9 +6,9 @@ use crate::{
     platform::{
         admin::{Admin, Pages, Version},
         admission::Admission,
-        auth::Keys,
+        auth::{self, Keys},
         health::{Check, Health},
-        http::{self, Stack},
+        http::{self, Routes, Stack},
         limits::Limiter,
         queue::Queue,
         shutdown::{Shutdown, watch_signals},
@@ -21,6 +21,8 @@ use crate::{
 use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
 
 const FAILURE: u8 = 70;
+/// Says what each type of problem means.
+const API_PAGE: &str = include_str!("../docs/api.md");
 /// For the last spans and lines, once everything else has ended.
 const FLUSH: Duration = Duration::from_secs(2);
 /// A write waits this long for its turn at most, and less where handlers have less time.
@@ -67,22 +69,19 @@ fn run_with(config: Config, guarded: bool) -> ExitCode {
 
 /// Binds every port, opens the store, then serves until the shutdown's end.
 async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(), Failure> {
-    for warning in config.warnings() {
-        tracing::warn!("{warning}");
-    }
-    http::raise_open_files();
-    telemetry.metrics.watch_runtime(&tokio::runtime::Handle::current());
+    prepare(&config, telemetry);
     let (health, shutdown) = (Health::default(), Shutdown::default());
     // Known before anybody can ask, so that nothing is ready which has not said so.
     let (store_check, queue_check) = (health.check("store"), health.check("queue"));
     let tasks = Tasks::new(shutdown.clone());
     tasks.spawn("signals", watch_signals(shutdown.clone())?);
+    let keys = open_door(&config, &tasks)?;
     let listener = http::bind(config.http.listen).await?;
     let (http_tls, admin_tls) = (
         follow_certificate(&tasks, "http", config.http.tls.as_ref())?,
         follow_certificate(&tasks, "admin", config.admin.tls.as_ref())?,
     );
-    let admin = Admin::start(&config.admin, admin_tls, pages(&health, telemetry))?;
+    let admin = Admin::start(&config.admin, admin_tls, pages(&health, telemetry, keys.clone()))?;
     let (http_address, admin_address) = (listener.local_addr()?, admin.address());
     let listener = http::Listener::new("http", listener, http_tls);
 
@@ -96,9 +95,8 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
 
-    let limiter = limiter(&config, telemetry, &tasks);
-    let admission = guarded.then(|| Admission::new(Keys::open(), limiter, &config.limits));
-    let stack = Stack::new(notify.routes(queue.clone()), &config.http, admission)?;
+    let admission = guarded.then(|| admission(&config, telemetry, &tasks, keys));
+    let stack = Stack::new(routes(&notify, &queue), &config.http, admission)?;
     let proxies = config.limits.clone();
     let trusted = move |peer| proxies.trusts(peer);
     let served = http::serve(listener, stack, config.http.limits(), trusted, shutdown.stop());
@@ -138,10 +136,33 @@ fn follow_certificate(
     Ok(Some(tls))
 }
 
-fn pages(health: &Health, telemetry: &Telemetry) -> Pages {
+/// Everything that is served: the domain's calls, and what explains them.
+fn routes(notify: &Notify, queue: &Queue) -> Routes {
+    notify.routes(queue.clone()).merge(http::problem_pages(API_PAGE))
+}
+
+fn prepare(config: &Config, telemetry: &Telemetry) {
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    http::raise_open_files();
+    telemetry.metrics.watch_runtime(&tokio::runtime::Handle::current());
+}
+
+/// The keys that are known, taken in again when their file changes. That this goes on is essential: a key
+/// that was withdrawn would stay known otherwise.
+fn open_door(config: &Config, tasks: &Tasks) -> Result<Keys, Failure> {
+    let Some(file) = &config.auth.key_file else { return Ok(Keys::open()) };
+    let keys = Keys::of(file.keys.clone());
+    tasks.spawn_essential("keys", auth::follow_key_file(keys.clone(), file.path.clone())?);
+    Ok(keys)
+}
+
+fn pages(health: &Health, telemetry: &Telemetry, keys: Keys) -> Pages {
     let (metrics, filter) = (telemetry.metrics.clone(), telemetry.filter.clone());
     Pages {
         health: health.clone(),
+        keys,
         version: Version {
             version: env!("CARGO_PKG_VERSION"),
             platform_version: telemetry::PLATFORM_VERSION,
@@ -167,13 +188,13 @@ fn open_store(config: &Config) -> Result<Store, Failure> {
     Ok(Store::open(path, *synchronous, patience, &schemas)?)
 }
 
-/// The one limiter of all surfaces.
-fn limiter(config: &Config, telemetry: &Telemetry, tasks: &Tasks) -> Limiter {
+/// Who may what, and how much of it, the same for all surfaces.
+fn admission(config: &Config, telemetry: &Telemetry, tasks: &Tasks, keys: Keys) -> Admission {
     let limiter = Limiter::new(&config.limits);
     let measured = limiter.clone();
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("rate-limit", limiter.clone().keep_clean());
-    limiter
+    Admission::new(keys, limiter, &config.limits)
 }
 
 /// Tells readiness of the store's word; ends only if the committer has.

@@ -45,6 +45,17 @@ impl Config {
         reader.finish().map(|document| (config, document))
     }
 
+    /// Where the service is asked how it is. Nothing else is read: a key file or a provider's settings that
+    /// broke since the start are no reason to call a running service unwell.
+    ///
+    /// # Errors
+    /// As [`Self::load`], of these keys alone.
+    pub fn load_admin(sources: Sources) -> Result<AdminConfig, Faults> {
+        let mut reader = Reader::new(sources).leaving_files();
+        let admin = AdminConfig::read(&mut reader);
+        reader.partly().map(|()| admin)
+    }
+
     /// The configuration of these values alone; see [`Reader::for_tests`].
     ///
     /// # Errors
@@ -59,8 +70,15 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let unbuilt = (!self.unbuilt.is_empty())
             .then(|| format!("set, but not built yet and without effect: {}", self.unbuilt.join(", ")));
-        let in_clear = (!is_loopback(self.admin.listen) && self.admin.tls.is_none()).then(|| {
-            "admin.listen is not a loopback address and serves no TLS: TLS must end in front of it".to_owned()
+        let listeners = [
+            ("http.listen", self.http.listen, &self.http.tls),
+            ("grpc.listen", self.grpc.listen, &self.grpc.tls),
+            ("admin.listen", self.admin.listen, &self.admin.tls),
+        ];
+        let in_clear =
+            listeners.into_iter().filter(|(_, address, tls)| !is_loopback(*address) && tls.is_none());
+        let in_clear = in_clear.map(|(key, ..)| {
+            format!("{key} is not a loopback address and serves no TLS: TLS must end in front of it")
         });
         unbuilt.into_iter().chain(in_clear).chain(self.limits.warning()).collect()
     }
@@ -98,12 +116,12 @@ impl Config {
                 reader.fault(key, format!("is the address of {other_key} too; give each a port of its own"));
             }
         }
-        for (key, address) in [("http.listen", http), ("grpc.listen", grpc)] {
-            if !is_loopback(address) {
-                let fault =
-                    "must be a loopback address: others need API keys, and checking them is not built yet";
-                reader.fault(key, fault.to_owned());
-            }
+        let everybody = [("http.listen", http), ("grpc.listen", grpc)];
+        let reachable = everybody.into_iter().filter(|(_, address)| !is_loopback(*address));
+        for (key, _) in reachable.filter(|_| self.auth.key_file.is_none()) {
+            let fault = "must be a loopback address where everybody may do everything; \
+                         set auth.api_keys_file, whose keys new-key makes";
+            reader.fault(key, fault.to_owned());
         }
     }
 }
@@ -146,12 +164,30 @@ mod tests {
     }
 
     #[test]
-    fn only_the_admin_listener_may_leave_loopback_and_it_warns() {
+    fn without_keys_only_the_admin_listener_may_leave_loopback_and_it_warns() {
         assert_eq!(faults(&[("http.listen", "0.0.0.0:1"), ("grpc.listen", "[::]:2")]).len(), 2);
-        assert_eq!(faults(&[("http.listen", "192.0.2.1:1"), ("auth.api_keys_file", "keys")]).len(), 1);
         assert_eq!(faults(&[("http.listen", "[::ffff:127.0.0.1]:1"), ("grpc.listen", "[::1]:2")]).len(), 0);
         let config = Config::for_tests(&[("admin.listen", "0.0.0.0:9464")]).unwrap();
         assert!(config.warnings().concat().contains("TLS must end in front"));
+    }
+
+    #[test]
+    fn with_keys_every_listener_may_leave_loopback_and_each_without_tls_warns() {
+        let keys = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(keys.path(), format!("a:send:{}", "0a".repeat(32))).unwrap();
+        let beyond = [
+            ("http.listen", "0.0.0.0:1"),
+            ("grpc.listen", "[::]:2"),
+            ("admin.listen", "192.0.2.1:3"),
+            ("auth.api_keys_file", keys.path().to_str().unwrap()),
+        ];
+        let config = Config::for_tests(&beyond).unwrap();
+        let warned = config.warnings().join(" ");
+        assert!(beyond[..3].iter().all(|(key, _)| warned.contains(key)), "{warned}");
+        // A broken file is told of alone: it would have been enough to set it.
+        std::fs::write(keys.path(), "a:send:0a\nb\n").unwrap();
+        let faults = faults(&beyond);
+        assert!(faults.len() == 2 && faults.iter().all(|fault| fault.contains("line ")), "{faults:?}");
     }
 
     #[test]

@@ -6,7 +6,11 @@ use clap::{Parser, Subcommand};
 use epro_notify::{
     app,
     config::Config,
-    platform::{admin::probe, config::Sources},
+    platform::{
+        admin::{AdminConfig, probe},
+        auth::{self, KeyName, Scopes},
+        config::Sources,
+    },
 };
 use std::{
     io::{self, Write},
@@ -19,6 +23,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const USAGE: u8 = 64;
 const FAILURE: u8 = 70;
+/// What every key begins with, so that scanners find one that leaked.
+const KEY_PREFIX: &str = concat!(env!("CARGO_PKG_NAME"), "_");
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -44,6 +50,14 @@ enum Command {
     CheckConfig,
     /// Ask the service's admin listener on this machine whether it is ready
     Healthcheck,
+    /// Make an API key: prints the key, which is told this once, and then its line for the key file
+    NewKey {
+        /// What logs and metrics call its holder: letters, digits, '.', '_', '-'
+        name: KeyName,
+        /// What it allows: some of send, read, operate, joined by commas
+        #[arg(long)]
+        scopes: Scopes,
+    },
 }
 
 fn main() -> ExitCode {
@@ -59,24 +73,33 @@ fn main() -> ExitCode {
             );
         }
     };
-    let sources = Sources {
-        file: cli.config,
-        environment: std::env::vars_os().collect(),
-        command_line: cli.set,
-        files_unread: matches!(cli.command, Some(Command::Healthcheck)),
+    let sources =
+        Sources { file: cli.config, environment: std::env::vars_os().collect(), command_line: cli.set };
+    let command = cli.command.unwrap_or(Command::Serve);
+    let told = match command {
+        Command::NewKey { name, scopes } => return new_key(name, scopes),
+        Command::Healthcheck if !cli.print_config => Config::load_admin(sources).map(healthcheck),
+        _ => Config::load(sources).map(|(config, document)| match command {
+            _ if cli.print_config => say(io::stdout(), &document, 0),
+            Command::CheckConfig => say(io::stdout(), "the configuration is valid", 0),
+            _ => app::run(config),
+        }),
     };
-    let (config, document) = match Config::load(sources) {
-        Ok(loaded) => loaded,
-        Err(faults) => return say(io::stderr(), &faults.to_string(), USAGE),
-    };
-    match cli.command.unwrap_or(Command::Serve) {
-        _ if cli.print_config => say(io::stdout(), &document, 0),
-        Command::Serve => app::run(config),
-        Command::CheckConfig => say(io::stdout(), "the configuration is valid", 0),
-        Command::Healthcheck => match probe::ready(&config.admin) {
-            Ok(answer) => say(io::stdout(), &answer.body, if answer.ready { 0 } else { FAILURE }),
-            Err(error) => say(io::stderr(), &format!("{}: {error}", config.admin.listen), FAILURE),
-        },
+    told.unwrap_or_else(|faults| say(io::stderr(), &faults.to_string(), USAGE))
+}
+
+fn healthcheck(admin: AdminConfig) -> ExitCode {
+    match probe::ready(&admin) {
+        Ok(answer) => say(io::stdout(), &answer.body, if answer.ready { 0 } else { FAILURE }),
+        Err(error) => say(io::stderr(), &format!("{}: {error}", admin.listen), FAILURE),
+    }
+}
+
+/// Needs no configuration: a broken one may be why a key is wanted.
+fn new_key(name: KeyName, scopes: Scopes) -> ExitCode {
+    match auth::new_key(KEY_PREFIX, name, scopes) {
+        Ok((text, key)) => say(io::stdout(), &format!("{text}\n{}", key.line()), 0),
+        Err(error) => say(io::stderr(), &error.to_string(), FAILURE),
     }
 }
 

@@ -44,7 +44,7 @@ pub fn run(name: &str) -> Result<()> {
 
 fn unguarded() -> Result<()> {
     let environment = std::env::vars_os().collect();
-    let (config, _) = Config::load(Sources { file: None, environment, ..Sources::default() })?;
+    let (config, _) = Config::load(Sources { file: None, environment, command_line: Vec::new() })?;
     app::run_unguarded(config);
     Ok(())
 }

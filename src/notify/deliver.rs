@@ -3,13 +3,14 @@
 //! When an attempt is made, retried or given up is the queue's matter.
 
 use super::{
+    batch,
     metrics::Metrics,
     model::{Channel, Contact},
     patients::Directory,
     payload::{Payload, Unreadable},
     providers::{Letter, Provider},
 };
-use crate::platform::queue::{Attempt, Fact, Handler, Job, Outcome};
+use crate::platform::queue::{Attempt, Fact, Handler, Job, Outcome, Payloads};
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -95,6 +96,10 @@ impl Handler for Deliverer {
         let started = Instant::now();
         let outcome = self.send(job, channel, provider).await;
         Attempt { outcome, provider: provider.name(), took: started.elapsed() }
+    }
+
+    fn expand(&self, template: &[u8], members: &[u8]) -> Option<Vec<Payloads>> {
+        batch::expand(template, members)
     }
 
     fn observe(&self, fact: &Fact) {

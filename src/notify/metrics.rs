@@ -87,9 +87,9 @@ impl Metrics {
     /// Counts what has been committed.
     pub fn observe(&self, fact: &Fact) {
         match *fact {
-            Fact::Accepted { channel, priority } => {
+            Fact::Accepted { channel, priority, jobs } => {
                 if let Some(ended) = self.ended(channel, priority) {
-                    ended.accepted.increment(1);
+                    ended.accepted.increment(jobs as u64);
                 }
             }
             Fact::Attempted { channel, provider, outcome, took } => {

@@ -4,6 +4,7 @@
 //! stands what a notification is ([`model`]), who may be written to, and by which gateway.
 
 mod api;
+mod batch;
 pub mod config;
 mod deliver;
 mod metrics;
@@ -12,9 +13,12 @@ mod patients;
 mod payload;
 mod providers;
 mod store;
+mod studies;
 
 pub use deliver::Deliverer;
 pub use providers::BuildError;
+#[doc(hidden)] // For the fuzz target alone.
+pub use providers::meaning_of_answer;
 pub use store::SCHEMA;
 
 use crate::platform::{http::Routes, queue::Queue, store::Store};
@@ -26,6 +30,7 @@ use model::Channel;
 use patients::Directory;
 use providers::Provider;
 use std::sync::Arc;
+use studies::Studies;
 
 /// The labels under which the queue knows the channels.
 pub const CHANNELS: &[&str] = &[Channel::Sms.as_str(), Channel::Push.as_str()];
@@ -33,6 +38,7 @@ pub const CHANNELS: &[&str] = &[Channel::Sms.as_str(), Channel::Push.as_str()];
 /// The domain, ready to be put between queue and HTTP.
 pub struct Notify {
     directory: Directory,
+    studies: Studies,
     providers: Arc<Providers>,
     metrics: Arc<Metrics>,
 }
@@ -50,7 +56,8 @@ impl Notify {
         let push = Provider::new(&config.push.provider, connections)?;
         let metrics = Metrics::new(&[(Channel::Sms, sms.name()), (Channel::Push, push.name())]);
         Ok(Self {
-            directory: Directory::new(store),
+            directory: Directory::new(store.clone()),
+            studies: Studies::new(store),
             providers: Arc::new(Providers { sms, push }),
             metrics: Arc::new(metrics),
         })
@@ -65,6 +72,7 @@ impl Notify {
     /// What HTTP serves, over the queue that was opened with [`Self::deliverer`].
     pub fn routes(&self, queue: Queue) -> Routes {
         let (providers, metrics) = (Arc::clone(&self.providers), Arc::clone(&self.metrics));
-        api::routes(Api { queue, directory: self.directory.clone(), providers, metrics })
+        let (directory, studies) = (self.directory.clone(), self.studies.clone());
+        api::routes(Api { queue, directory, studies, providers, metrics })
     }
 }

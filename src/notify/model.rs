@@ -55,9 +55,21 @@ checked_text!(
     /// Whose notification it is: the caller's own identifier of the patient.
     PatientId,
     "must be 1 to 64 characters out of letters, digits, '.', '_' and '-'",
-    |text| (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+    is_identifier
 );
+
+checked_text!(
+    /// Which study a patient is enrolled in: the caller's own identifier of it.
+    StudyId,
+    "must be 1 to 64 characters out of letters, digits, '.', '_' and '-'",
+    is_identifier
+);
+
+/// The identifiers that callers give.
+fn is_identifier(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
 
 checked_text!(
     /// What the patient reads. Characters are Unicode scalar values.
@@ -125,6 +137,7 @@ mod tests {
             let right = (1..=64).contains(&text.chars().count())
                 && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
             prop_assert_eq!(text.parse::<PatientId>().is_ok(), right);
+            prop_assert_eq!(text.parse::<StudyId>().is_ok(), right);
         }
 
         #[test]
@@ -154,8 +167,9 @@ mod tests {
     fn debug_and_faults_show_no_value() {
         let canary = "canary-4711";
         let shown = format!(
-            "{:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?}",
             canary.parse::<PatientId>(),
+            canary.parse::<StudyId>(),
             canary.parse::<Message>(),
             canary.parse::<Title>(),
             "canary 4711".parse::<PatientId>(),

@@ -6,7 +6,7 @@
 use super::model::{Invalid, Message, PatientId, Platform, PushToken, Title};
 
 /// The layout below. A release that changes it writes another number and goes on reading this one.
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 
 /// One job's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +34,8 @@ pub enum Unreadable {
     Damaged,
 }
 
-const SMS: u8 = 1;
-const PUSH: u8 = 2;
+pub(super) const SMS: u8 = 1;
+pub(super) const PUSH: u8 = 2;
 
 impl Payload {
     pub fn patient(&self) -> &PatientId {
@@ -96,7 +96,8 @@ fn read_device(texts: &[&str]) -> Result<Option<PushToken>, Invalid> {
     }
 }
 
-fn write(kind: u8, texts: &[&str]) -> Vec<u8> {
+/// This version, a kind, and texts.
+pub(super) fn write(kind: u8, texts: &[&str]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(2 + texts.iter().map(|text| 4 + text.len()).sum::<usize>());
     bytes.extend([VERSION, kind]);
     for text in texts {
@@ -107,7 +108,8 @@ fn write(kind: u8, texts: &[&str]) -> Vec<u8> {
     bytes
 }
 
-fn read(mut bytes: &[u8]) -> Option<Vec<&str>> {
+/// The texts of [`write`], after its version and kind.
+pub(super) fn read(mut bytes: &[u8]) -> Option<Vec<&str>> {
     let mut texts = Vec::with_capacity(5);
     while !bytes.is_empty() {
         let (length, rest) = bytes.split_first_chunk::<4>()?;

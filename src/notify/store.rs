@@ -1,15 +1,19 @@
-//! The contact directory's SQL. It runs in whatever transaction it is given, on either database.
+//! The contact directory's SQL, and the domain's tables. It runs in whatever transaction it is given, on either database.
+
+mod studies;
+
+pub use studies::{Enrolled, each_enrolled, enrol, withdraw};
 
 use super::model::{Contact, Locale, PatientId, Phone, Platform, PushToken, TimeZone};
 use crate::platform::store::{Migration, Row, Schema, StoreError, Tx};
 
 /// The domain's tables. Types are those that SQLite and PostgreSQL both take.
-pub const SCHEMA: Schema = Schema {
-    component: "notify",
-    steps: &[Migration {
-        version: 1,
-        min_reader: 1,
-        sql: "CREATE TABLE patients (
+pub const SCHEMA: Schema = Schema { component: "notify", steps: &[PATIENTS, studies::ENROLMENTS] };
+
+const PATIENTS: Migration = Migration {
+    version: 1,
+    min_reader: 1,
+    sql: "CREATE TABLE patients (
                   id TEXT PRIMARY KEY NOT NULL,
                   phone TEXT,
                   push_tokens TEXT NOT NULL,
@@ -17,7 +21,6 @@ pub const SCHEMA: Schema = Schema {
                   locale TEXT,
                   changed_at BIGINT NOT NULL
               )",
-    }],
 };
 
 /// A patient's contact, if there is one.

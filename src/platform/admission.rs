@@ -42,8 +42,19 @@ impl Caller {
 pub enum Refused {
     /// Too many; see the decision.
     Limited,
-    /// No key, or one that is not known.
-    Unauthenticated,
+    Denied(Denied),
+}
+
+/// Why a caller may not do this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// It takes a key, and no key file is configured.
+    NoKeys,
+    /// No known key.
+    Unauthenticated {
+        /// Whether one was presented that is not known.
+        presented: bool,
+    },
     /// The key lacks this scope.
     Forbidden(Scope),
 }
@@ -77,30 +88,46 @@ impl Admission {
 
     /// Asks about one call. A failed identity is charged to the address that called, never to a key.
     pub fn ask(&self, headers: &HeaderMap, peer: IpAddr, needs: Needs, surface: Surface) -> Asked {
-        let identified = self.keys.identify(headers);
-        let key = match &identified {
-            Identified::Holder(holder) => Some(holder.name.clone()),
-            Identified::Open | Identified::Nobody => None,
-        };
+        let (key, permitted) = identify(&self.keys, headers, needs);
         let client = match &key {
             Some(name) => Client::Key(name.clone()),
             None => Client::Network(caller_address(headers, peer, &self.proxies).into()),
         };
         let decision = self.limiter.check(&client, surface);
-        let verdict = if decision.allowed { permitted(&identified, needs) } else { Err(Refused::Limited) };
+        let verdict =
+            if decision.allowed { permitted.map_err(Refused::Denied) } else { Err(Refused::Limited) };
         Asked { caller: Caller { client, key }, decision, verdict }
     }
 }
 
-fn permitted(identified: &Identified, needs: Needs) -> Result<(), Refused> {
+/// Whose key is presented, if it is known, and whether its holder may do this; counted, whether the rate
+/// limit then lets it or not. For a surface without a rate limit it is all that is asked.
+pub(in crate::platform) fn identify(
+    keys: &Keys,
+    headers: &HeaderMap,
+    needs: Needs,
+) -> (Option<KeyName>, Result<(), Denied>) {
+    let identified = keys.identify(headers);
+    let permitted = permitted(&identified, needs);
+    let counts = keys.counts(&identified);
+    match permitted {
+        Ok(()) => counts.ok.increment(1),
+        Err(Denied::Unauthenticated { .. }) => counts.unknown_key.increment(1),
+        Err(Denied::Forbidden(_) | Denied::NoKeys) => counts.forbidden.increment(1),
+    }
+    (identified.name().cloned(), permitted)
+}
+
+fn permitted(identified: &Identified, needs: Needs) -> Result<(), Denied> {
     match (identified, needs) {
         (Identified::Open, _) | (_, Needs::Nothing) | (Identified::Holder(_), Needs::Key) => Ok(()),
-        (Identified::Nobody, _) => Err(Refused::Unauthenticated),
+        (Identified::Unknown, _) => Err(Denied::Unauthenticated { presented: true }),
+        (Identified::Nobody, _) => Err(Denied::Unauthenticated { presented: false }),
         (Identified::Holder(holder), Needs::Scope(scope)) => {
             if holder.scopes.contains(scope) {
                 Ok(())
             } else {
-                Err(Refused::Forbidden(scope))
+                Err(Denied::Forbidden(scope))
             }
         }
     }

@@ -3,6 +3,7 @@
 use crate::support::http::{Answer, LONG};
 use epro_notify::platform::{
     admin::{Admin, AdminConfig, Pages, Version},
+    auth::Keys,
     health::Health,
 };
 use parking_lot::Mutex;
@@ -19,11 +20,16 @@ struct Started {
 }
 
 fn start(listen: &str) -> Started {
+    start_with(listen, Keys::open())
+}
+
+fn start_with(listen: &str, keys: Keys) -> Started {
     let health = Health::default();
     let filter = Arc::new(Mutex::new("info".to_owned()));
     let kept = Arc::clone(&filter);
     let pages = Pages {
         health: health.clone(),
+        keys,
         version: Version { version: "1.2.3", platform_version: "0.1.0", commit: "abc", rustc: "1.95.0" },
         metrics: Arc::new(|| "up 1\n".to_owned()),
         log_filter: Arc::new(move |text| {
@@ -95,7 +101,7 @@ async fn the_log_filter_is_set_or_what_is_wrong_with_it_told() {
 }
 
 #[tokio::test]
-async fn a_listener_that_others_reach_is_for_reading_alone() {
+async fn without_keys_a_listener_that_others_reach_is_for_reading_alone() {
     let started = start("0.0.0.0:0");
     assert_eq!(ask(started.admin.address(), "PUT", "/log-filter", "debug").status, 403);
     assert_eq!(*started.filter.lock(), "info");
@@ -109,6 +115,7 @@ fn a_taken_port_is_named() {
     let config = AdminConfig { listen: address, tls: None };
     let pages = Pages {
         health: Health::default(),
+        keys: Keys::open(),
         version: Version { version: "", platform_version: "", commit: "", rustc: "" },
         metrics: Arc::new(String::new),
         log_filter: Arc::new(|_| Ok(())),

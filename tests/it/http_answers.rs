@@ -4,10 +4,13 @@ use crate::support::{
     http::{Answer, LONG, Server, config, post, read_to_end},
     seen::Seen,
 };
+use epro_notify::platform::admission::Admission;
 use tokio::{io::AsyncWriteExt, time::timeout};
 
 /// A request; what it is told as: status, method, route.
-pub fn cases() -> Vec<(String, u16, &'static str, &'static str)> {
+pub type Case = (String, u16, &'static str, &'static str);
+
+pub fn cases() -> Vec<Case> {
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\n\r\n");
     let large = "x".repeat(70_000);
     let no_end = "POST /things HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
@@ -31,40 +34,44 @@ pub fn cases() -> Vec<(String, u16, &'static str, &'static str)> {
 
 #[tokio::test]
 async fn each_answer_is_counted_once_logged_once_and_traced_once() {
-    for (request, status, method, route) in cases() {
-        let seen = Seen::begin();
-        let server = Server::start(config()).await;
-        let what = format!("{status} for {}", request.lines().next().unwrap());
-        let answer = server.ask(&request).await;
-        server.stop().await;
-        assert_eq!(answer.status, status, "{what}");
-
-        let lines = seen.lines();
-        assert_eq!(lines.len(), 1, "{what}: {lines:?}");
-        let line = |name: &str| lines[0].get(name).map(String::as_str);
-        assert_eq!(line("status"), Some(status.to_string().as_str()), "{what}");
-        assert_eq!(
-            (line("method"), line("route"), line("span")),
-            (Some(method), Some(route), Some("request"))
-        );
-
-        let spans = seen.spans();
-        assert_eq!(spans.len(), 1, "{what}: {spans:?}");
-        let span = |name: &str| spans[0].get(name).map(String::as_str);
-        assert_eq!(span("http.response.status_code"), Some(status.to_string().as_str()), "{what}");
-        assert_eq!(span("http.route"), Some(route), "{what}");
-        assert_eq!(span("otel.name"), Some(format!("{method} {route}").as_str()), "{what}");
-        assert_eq!(span("otel.status_code"), (status >= 500).then_some("ERROR"), "{what}");
-
-        let labels =
-            [format!("status=\"{status}\""), format!("method=\"{method}\""), format!("route=\"{route}\"")];
-        let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
-        assert_eq!(seen.metric("http_request_duration_seconds_count", &labels), 1.0, "{what}");
-        assert_eq!(seen.metric("http_request_duration_seconds_count", &[]), 1.0, "{what}");
-        assert_eq!(seen.metric("http_requests_in_flight", &[]), 0.0, "{what}");
-        let told = format!("{lines:?}{spans:?}{}", seen.page());
-        assert!(!told.contains("secret-canary"), "{told}");
+    for case in cases() {
+        is_told_once(&case, None).await;
     }
+}
+
+/// Asks a server of its own, and looks for what it told.
+pub async fn is_told_once(case: &Case, door: Option<Admission>) -> Answer {
+    let (request, status, method, route) = case;
+    let seen = Seen::begin();
+    let server = Server::start_with(config(), true, door).await;
+    let what = format!("{status} for {}", request.lines().next().unwrap());
+    let answer = server.ask(request).await;
+    server.stop().await;
+    assert_eq!(answer.status, *status, "{what}");
+
+    let lines = seen.lines();
+    assert_eq!(lines.len(), 1, "{what}: {lines:?}");
+    let line = |name: &str| lines[0].get(name).map(String::as_str);
+    assert_eq!(line("status"), Some(status.to_string().as_str()), "{what}");
+    assert_eq!((line("method"), line("route"), line("span")), (Some(*method), Some(*route), Some("request")));
+
+    let spans = seen.spans();
+    assert_eq!(spans.len(), 1, "{what}: {spans:?}");
+    let span = |name: &str| spans[0].get(name).map(String::as_str);
+    assert_eq!(span("http.response.status_code"), Some(status.to_string().as_str()), "{what}");
+    assert_eq!(span("http.route"), Some(*route), "{what}");
+    assert_eq!(span("otel.name"), Some(format!("{method} {route}").as_str()), "{what}");
+    assert_eq!(span("otel.status_code"), (*status >= 500).then_some("ERROR"), "{what}");
+
+    let labels =
+        [format!("status=\"{status}\""), format!("method=\"{method}\""), format!("route=\"{route}\"")];
+    let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
+    assert_eq!(seen.metric("http_request_duration_seconds_count", &labels), 1.0, "{what}");
+    assert_eq!(seen.metric("http_request_duration_seconds_count", &[]), 1.0, "{what}");
+    assert_eq!(seen.metric("http_requests_in_flight", &[]), 0.0, "{what}");
+    let told = format!("{lines:?}{spans:?}{}", seen.page());
+    assert!(!told.contains("secret-canary"), "{told}");
+    answer
 }
 
 #[tokio::test]

@@ -2,9 +2,11 @@
 
 use crate::{
     http_answers::cases,
+    http_door,
     support::http::{Answer, Server, config},
 };
 use epro_notify::platform::{
+    admission::Admission,
     config::Reader,
     telemetry::{Service, TelemetryConfig, TestTelemetry, init_for_tests},
 };
@@ -53,10 +55,10 @@ impl Lines {
 }
 
 /// Asks a server, and returns the answer and the request's one line.
-async fn ask(request: &str, trusted: bool) -> (Answer, Value) {
+async fn ask(request: &str, trusted: bool, door: Option<Admission>) -> (Answer, Value) {
     let lines = Lines::begin();
     let guard = tracing::dispatcher::set_default(&lines.telemetry.dispatch);
-    let server = Server::start_trusting(config(), trusted).await;
+    let server = Server::start_with(config(), trusted, door).await;
     let answer = server.ask(request).await;
     server.stop().await;
     drop(guard);
@@ -71,8 +73,10 @@ fn with_parent(request: &str, flags: &str) -> String {
 
 #[tokio::test]
 async fn the_callers_trace_is_on_every_answer_problem_and_line() {
-    for (request, status, ..) in cases() {
-        let (answer, line) = ask(&with_parent(&request, "01"), true).await;
+    let everybody = cases().into_iter().map(|case| (case, None));
+    let at_the_door = http_door::cases().into_iter().map(|(case, door)| (case, Some(door)));
+    for ((request, status, ..), door) in everybody.chain(at_the_door) {
+        let (answer, line) = ask(&with_parent(&request, "01"), true, door).await;
         let told = answer.header("traceparent").unwrap();
         assert!(told.starts_with(&format!("00-{TRACE}-")) && told.ends_with("-01"), "{status}: {told}");
         assert_eq!(line["trace_id"], TRACE, "{status}");
@@ -86,7 +90,7 @@ async fn the_callers_trace_is_on_every_answer_problem_and_line() {
 
 #[tokio::test]
 async fn a_request_without_a_trace_begins_one() {
-    let (answer, line) = ask("GET /nowhere HTTP/1.1\r\n\r\n", true).await;
+    let (answer, line) = ask("GET /nowhere HTTP/1.1\r\n\r\n", true, None).await;
     let id = line["trace_id"].as_str().unwrap();
     assert_eq!(id.len(), 32);
     assert_eq!(answer.header("traceparent").unwrap().split('-').nth(1), Some(id));
@@ -97,7 +101,7 @@ async fn a_request_without_a_trace_begins_one() {
 async fn only_a_trusted_proxy_decides_what_is_sampled() {
     let unsampled = with_parent("GET /things/1 HTTP/1.1\r\n\r\n", "00");
     for (trusted, flags) in [(true, "-00"), (false, "-01")] {
-        let (answer, line) = ask(&unsampled, trusted).await;
+        let (answer, line) = ask(&unsampled, trusted, None).await;
         assert!(answer.header("traceparent").unwrap().ends_with(flags), "{answer:?}");
         assert_eq!(line["trace_id"], TRACE);
     }

@@ -9,17 +9,23 @@
 #![expect(clippy::disallowed_methods, reason = "no span is lost here, and another process can't be awaited")]
 
 mod admin;
+mod auth;
 mod config;
 mod file_shape;
+mod fuzz;
 mod hostile_connections;
 mod hostile_http1;
 mod hostile_http2;
 mod http_answers;
 mod http_connections;
+mod http_door;
 mod http_inputs;
 mod http_shutdown;
 mod http_traces;
 mod import_rule;
+mod limits;
+mod limits_answers;
+mod manners;
 mod notify_accept;
 mod notify_deliver;
 mod notify_directory;
@@ -28,10 +34,13 @@ mod notify_telemetry;
 mod process;
 mod process_telemetry;
 mod queue_accept;
+mod queue_batch;
 mod queue_deliver;
+mod random;
 mod readme;
 mod shutdown;
 mod source;
+mod studies;
 mod support;
 mod telemetry_http;
 mod telemetry_lines;

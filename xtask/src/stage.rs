@@ -61,6 +61,12 @@ impl Stage {
         self
     }
 
+    /// A command of cargo's that can't do without the tool.
+    pub const fn needing(mut self, tool: Tool) -> Self {
+        self.tool = Some(tool);
+        self
+    }
+
     pub const fn name(&self) -> &'static str {
         self.name
     }

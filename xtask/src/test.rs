@@ -21,6 +21,7 @@ const STAGES: &[Stage] = &[
     ),
     Stage::with("unused dependencies", Tool::CargoMachete, &[]),
     Stage::cargo("tests, hermetic", &["test", "--workspace", "--all-features", "--locked", "--no-fail-fast"]),
+    Stage::cargo("fuzzing, seconds a target", &["xtask", "fuzz", "--seconds", "3"]).needing(Tool::Cxx),
     Stage::peer("tests with strace", Tool::Strace, "system_calls::"),
     Stage::peer("tests with promtool", Tool::Promtool, "metrics_page::"),
     Stage::peer("tests with a disk of their own", Tool::Unshare, "disk_full::"),

@@ -14,6 +14,8 @@ use std::{
 pub enum Tool {
     CargoDeny,
     CargoMachete,
+    /// A C++ compiler: libFuzzer is built from source.
+    Cxx,
     Promtool,
     Strace,
     /// With the right to make a mount namespace.
@@ -25,6 +27,7 @@ impl Tool {
         match self {
             Self::CargoDeny => "cargo-deny",
             Self::CargoMachete => "cargo-machete",
+            Self::Cxx => "c++",
             Self::Promtool => "promtool",
             Self::Strace => "strace",
             Self::Unshare => "unshare",
@@ -36,7 +39,7 @@ impl Tool {
         match self {
             Self::CargoDeny => Some("0.20.2"),
             Self::CargoMachete => Some("0.9.2"),
-            Self::Promtool | Self::Strace | Self::Unshare => None,
+            Self::Cxx | Self::Promtool | Self::Strace | Self::Unshare => None,
         }
     }
 

@@ -87,11 +87,14 @@ impl Route {
             Err((reason, problem)) => {
                 // What was accepted once may be refused by now, as after its patient was deleted: a
                 // repeat still gets the first answer.
-                let first = match key {
-                    Some(key) => api.queue.first_answer(key).await.map_err(|error| api.unread(&error))?,
+                let before = match key {
+                    Some(key) => api.queue.repeated(key, Some(self.answer())).await.transpose(),
                     None => None,
                 };
-                first.map(answer::replayed).ok_or_else(|| api.refuse(reason, problem))
+                match before {
+                    None => Err(api.refuse(reason, problem)),
+                    Some(before) => repeated(before, api, self.channel()),
+                }
             }
         }
     }
@@ -129,16 +132,12 @@ impl Route {
 
     async fn submitted(self, api: &Api, submission: Submission) -> Answered {
         let (id, jobs) = (submission.id, submission.payloads.len());
-        match self.submit(api, submission).await {
-            Ok(Submitted::Accepted) => {
-                Ok(answer::respond(id, self.answer()(id, &vec![Status::Accepted; jobs])))
-            }
-            Ok(Submitted::Finished(statuses)) => Ok(answer::respond(id, self.answer()(id, &statuses))),
-            Ok(Submitted::Replayed(first)) => Ok(answer::replayed(first)),
-            Ok(Submitted::InFlight) => Err(problems::in_flight()),
-
-            Err(refused) => Err(api.refuse(reason(&refused), problems::refused(&refused, self.channel()))),
-        }
+        let statuses = match self.submit(api, submission).await {
+            Ok(Submitted::Accepted) => vec![Status::Accepted; jobs],
+            Ok(Submitted::Finished(statuses)) => statuses,
+            before => return repeated(before, api, self.channel()),
+        };
+        Ok(answer::respond(id, self.answer()(id, &statuses)))
     }
 
     /// Hands it to the queue under a PRODUCER span, whose context the jobs keep.
@@ -164,6 +163,15 @@ impl Route {
             span.record(names::OTEL_STATUS_CODE, "ERROR");
         }
         submitted
+    }
+}
+
+/// The answer where nothing was created: to a repeat, or a refusal.
+pub(super) fn repeated(before: Result<Submitted, Refused>, api: &Api, channel: Channel) -> Answered {
+    match before {
+        Ok(Submitted::Replayed(first)) => Ok(answer::replayed(first)),
+        Ok(_) => Err(problems::in_flight()),
+        Err(refused) => Err(api.refuse(reason(&refused), problems::refused(&refused, channel))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The answers of the four POSTs, in the form that is kept under the caller's key.
+//! The answers of the POSTs that create, in the form that is kept under the caller's key.
 
 use super::view::{self, overall};
 use crate::platform::{
@@ -31,6 +31,15 @@ pub fn sms_attempted(id: JobId, statuses: &[Status]) -> Answer {
 
 pub fn push_attempted(id: JobId, statuses: &[Status]) -> Answer {
     attempted(id, overall(statuses), Some(jobs(id, statuses)))
+}
+
+pub fn batch_accepted(id: JobId, accepted: usize, skipped: usize) -> Answer {
+    let body = json!({ "batchId": id.to_string(), "accepted": accepted, "skipped": skipped });
+    Answer {
+        status: 202,
+        body: body.to_string().into_bytes(),
+        location: Some(format!("/api/v1/batches/{id}")),
+    }
 }
 
 /// 200 for a delivery. Anything else is an error, so it is a problem, with the id and what became of

@@ -1,7 +1,9 @@
 //! How the domain's words are read from JSON: each by its own parser, whose rule is the fault's text.
 
 use crate::{
-    notify::model::{Locale, Message, Moment, PatientId, Phone, Platform, TimeZone, Title, parse_priority},
+    notify::model::{
+        Channel, Locale, Message, Moment, PatientId, Phone, Platform, TimeZone, Title, parse_priority,
+    },
     platform::{
         http::{Field, expected},
         queue::{Priority, Verdict},
@@ -19,6 +21,12 @@ macro_rules! read_from_text {
     };
 }
 read_from_text!(PatientId Message Title Phone Platform TimeZone Locale Moment);
+
+impl Field for Channel {
+    fn read(value: &Value) -> Result<Self, String> {
+        Self::of(text(value)?).ok_or_else(|| "must be sms or push".to_owned())
+    }
+}
 
 impl Field for Priority {
     fn read(value: &Value) -> Result<Self, String> {

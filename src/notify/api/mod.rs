@@ -2,12 +2,14 @@
 
 mod accept;
 mod answer;
+mod batches;
 mod dead_letters;
 mod fields;
 mod notifications;
 mod path;
 mod patients;
 mod problems;
+mod studies;
 mod submission;
 mod view;
 
@@ -16,6 +18,7 @@ use super::{
     metrics::{Metrics, Refusal},
     model::Channel,
     patients::Directory,
+    studies::Studies,
 };
 use crate::platform::{
     auth::Scope,
@@ -31,12 +34,14 @@ use serde_json::Value;
 use std::sync::Arc;
 
 const NOTIFICATION: &str = "/api/v1/notifications/{id}";
+const ENROLMENT: &str = "/api/v1/studies/{studyId}/patients/{patientId}";
 const PATIENT: &str = "/api/v1/patients/{patientId}";
 
 /// What the handlers work with.
 pub struct Api {
     pub queue: Queue,
     pub directory: Directory,
+    pub studies: Studies,
     pub providers: Arc<Providers>,
     pub metrics: Arc<Metrics>,
 }
@@ -73,9 +78,14 @@ pub fn routes(api: Api) -> Routes {
         .delete(NOTIFICATION, Scope::Send, notifications::cancel)
         .post("/api/v1/notifications/{id}/resolve", Scope::Operate, notifications::resolve)
         .get("/api/v1/dead-letters", Scope::Operate, dead_letters::list)
+        .compressed("/api/v1/dead-letters")
         .post("/api/v1/dead-letters/{id}/replay", Scope::Operate, dead_letters::replay)
         .put(PATIENT, Scope::Operate, patients::put)
         .get(PATIENT, Scope::Read, patients::get)
         .delete(PATIENT, Scope::Operate, patients::delete)
+        .put(ENROLMENT, Scope::Operate, studies::enrol)
+        .delete(ENROLMENT, Scope::Operate, studies::withdraw)
+        .post(studies::SEND, Scope::Send, studies::send)
+        .get("/api/v1/batches/{batchId}", Scope::Read, batches::show)
         .with_state(Arc::new(api))
 }

@@ -18,6 +18,10 @@ pub fn no_such_notification() -> Problem {
     Problem::not_found("There is no notification of this id.")
 }
 
+pub fn no_such_batch() -> Problem {
+    Problem::not_found("There is no batch of this id.")
+}
+
 pub fn no_contact(channel: Channel) -> Problem {
     let missing = match channel {
         Channel::Sms => "the directory has no phone of this patient",
@@ -45,7 +49,7 @@ pub fn refused(refused: &Refused, channel: Channel) -> Problem {
             "idempotency-key-reused",
             "The key was used before",
         )
-        .detail("The Idempotency-Key was used within 24 hours for another body."),
+        .detail("The Idempotency-Key was used within 24 hours for another body or study."),
         Refused::Unmet => no_contact(channel),
         Refused::StoreUnavailable => store_unavailable(),
         Refused::CommitUnknown => commit_unknown(),

@@ -6,10 +6,24 @@ use crate::{
         payload::Payload,
     },
     platform::{
-        http::{JsonBody, Problem},
+        http::{Fields, JsonBody, Problem},
         queue::Priority,
     },
 };
+
+/// `sendAt` and `notAfter`, which may be left out. `now` in Unix milliseconds.
+pub fn read_schedule(fields: &mut Fields<'_>, now: i64) -> Option<Schedule> {
+    let (send_at, not_after) = (fields.optional("sendAt"), fields.optional("notAfter"));
+    let schedule = Schedule::new(now, send_at, not_after);
+    if let Err(fault) = schedule {
+        let field = match fault {
+            ScheduleFault::SendAtTooFar => "sendAt",
+            ScheduleFault::EndsTooSoon => "notAfter",
+        };
+        fields.fault(field, fault.to_string());
+    }
+    schedule.ok()
+}
 
 /// A body that was understood.
 pub struct Wanted {
@@ -28,21 +42,9 @@ impl Wanted {
         let patient = fields.required("patientId");
         let title = (channel == Channel::Push).then(|| fields.required("title"));
         let message = fields.required("message");
-        let (mut priority, mut send_at, mut not_after) = (None, None, None);
-        if !at_once {
-            priority = fields.optional("priority");
-            send_at = fields.optional("sendAt");
-            not_after = fields.optional("notAfter");
-        }
-        let schedule = Schedule::new(now, send_at, not_after)
-            .map_err(|fault| {
-                let field = match fault {
-                    ScheduleFault::SendAtTooFar => "sendAt",
-                    ScheduleFault::EndsTooSoon => "notAfter",
-                };
-                fields.fault(field, fault.to_string());
-            })
-            .ok();
+        let priority = if at_once { None } else { fields.optional("priority") };
+        let schedule =
+            if at_once { Schedule::new(now, None, None).ok() } else { read_schedule(&mut fields, now) };
         let (patient, message, schedule) = fields.finish_with((patient, message, schedule))?;
         let priority = priority.unwrap_or(Priority::Normal);
         Ok(Self { patient, title: title.flatten(), message, priority, schedule })

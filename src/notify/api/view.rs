@@ -2,7 +2,7 @@
 
 use crate::{
     notify::model::Moment,
-    platform::queue::{AttemptRecord, JobId, JobRecord, Status},
+    platform::queue::{AttemptRecord, BatchRecord, JobId, JobRecord, Status},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -64,6 +64,29 @@ pub fn notification(jobs: &[JobRecord]) -> Option<Value> {
         insert(&mut shown, "jobs", Some(jobs.iter().map(part).collect()));
     }
     Some(shown)
+}
+
+/// A batch as `GET /batches/{batchId}` shows it: every status with its count, also where that is 0.
+pub fn batch(batch: &BatchRecord) -> Value {
+    let count = |of: Status| -> usize {
+        batch.counts.iter().filter(|(status, _)| *status == of).map(|(_, count)| count).sum()
+    };
+    let counts = Status::ALL.map(|status| (status.as_str().to_owned(), Value::from(count(status))));
+    let runs =
+        [Status::Accepted, Status::Sending, Status::Retrying].into_iter().map(count).sum::<usize>() > 0;
+    json!({
+        "batchId": batch.id.to_string(),
+        "status": if runs { "running" } else { "finished" },
+        "channel": batch.channel,
+        "priority": batch.priority.as_str(),
+        "acceptedAt": time(batch.id.made_at()),
+        "dueAt": time(batch.first_due),
+        "notAfter": time(batch.not_after),
+        "accepted": batch.accepted,
+        "skipped": batch.skipped,
+        "counts": counts.into_iter().collect::<serde_json::Map<_, _>>(),
+        "traceId": batch.trace.trace_id(),
+    })
 }
 
 /// A job as `GET /dead-letters` lists it.

@@ -4,6 +4,7 @@
 //! request had been written, which [`watched`] knows.
 
 mod answer;
+pub use answer::outcome as meaning_of_answer;
 #[cfg(test)]
 mod tests;
 mod watched;

@@ -3,7 +3,7 @@
 mod console;
 mod http;
 
-pub use http::{BuildError, Http};
+pub use http::{BuildError, Http, meaning_of_answer};
 
 use super::{
     config::ProviderConfig,

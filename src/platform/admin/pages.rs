@@ -2,12 +2,14 @@
 //! nobody's traffic.
 
 use crate::platform::{
+    admission::{self, Denied, Needs},
+    auth::{KeyName, Keys, Scope},
     health::Health,
-    http::{Peer, Problem, Service, read_body},
+    http::{Peer, Problem, Service, compressed, read_body, takes_gzip},
     task,
 };
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use hyper::body::Incoming;
 use serde::Serialize;
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -35,6 +37,8 @@ pub type SetFilter = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 #[derive(Clone)]
 pub struct Pages {
     pub health: Health,
+    /// Who may change something, where others than this machine reach the listener.
+    pub keys: Keys,
     pub version: Version,
     /// Renders the metrics in Prometheus' text format; called where blocking is allowed.
     pub metrics: Render,
@@ -53,7 +57,7 @@ impl Pages {
 #[derive(Clone)]
 pub(super) struct Served {
     pages: Pages,
-    /// Whether only this machine reaches it: what changes the service is not for others.
+    /// Whether only this machine reaches it: then nobody needs a key.
     loopback: bool,
 }
 
@@ -65,10 +69,11 @@ impl Service for Served {
             "/livez" if get => "ok\n".into_response(),
             "/readyz" if get => self.readyz(),
             "/version" if get => json(StatusCode::OK, &self.pages.version),
-            "/metrics" if get => self.metrics().await,
-            "/log-filter" if put => {
-                self.log_filter(request).await.unwrap_or_else(IntoResponse::into_response)
-            }
+            "/metrics" if get => self.metrics(takes_gzip(request.headers())).await,
+            "/log-filter" if put => match self.operator(request.headers()) {
+                Ok(key) => self.log_filter(request, key).await.unwrap_or_else(IntoResponse::into_response),
+                Err(denied) => denied.into_response(),
+            },
             "/livez" | "/readyz" | "/version" | "/metrics" => not_allowed("GET, HEAD"),
             "/log-filter" => not_allowed("PUT"),
             _ => Problem::not_found("Nothing is served at this path.").into_response(),
@@ -84,28 +89,41 @@ impl Served {
         json(status, &readiness)
     }
 
-    async fn metrics(&self) -> Response {
+    /// Prometheus takes gzip: 28 KiB of a fresh service are 4.
+    async fn metrics(&self, takes_gzip: bool) -> Response {
         const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         let render = Arc::clone(&self.pages.metrics);
         // Off this thread: a big registry takes long to render, and probes are not to wait for it.
-        let rendered = task::spawn_blocking(move || render());
+        let rendered = task::spawn_blocking(move || compressed(takes_gzip, render().into()));
         match rendered.await {
-            Ok(text) => ([(header::CONTENT_TYPE, TEXT)], text).into_response(),
+            Ok(page) => ([(header::CONTENT_TYPE, TEXT)], page).into_response(),
             Err(_) => Problem::internal().into_response(),
         }
     }
 
-    async fn log_filter(&self, request: Request<Incoming>) -> Result<Response, Problem> {
-        if !self.loopback {
-            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden")
-                .detail("Changes are taken on a loopback address alone."));
+    /// Whether the caller may change the service, and by which key: the question of every PUT.
+    fn operator(&self, headers: &HeaderMap) -> Result<Option<KeyName>, Denied> {
+        if self.loopback {
+            return Ok(None);
         }
+        if self.pages.keys.is_open() {
+            return Err(Denied::NoKeys);
+        }
+        let (key, permitted) = admission::identify(&self.pages.keys, headers, Needs::Scope(Scope::Operate));
+        permitted.map(|()| key)
+    }
+
+    async fn log_filter(
+        &self,
+        request: Request<Incoming>,
+        key: Option<KeyName>,
+    ) -> Result<Response, Problem> {
         let (parts, body) = request.into_parts();
         let filter = read_body(&parts.headers, body, LARGEST_FILTER, BODY_TIME).await?;
         let filter =
             std::str::from_utf8(&filter).map_err(|_| Problem::bad_request("A filter is UTF-8 text."))?;
         (self.pages.log_filter)(filter.trim()).map_err(Problem::bad_request)?;
-        tracing::info!("log filter changed");
+        tracing::info!(key = key.as_ref().map(KeyName::as_str), "log filter changed");
         Ok(StatusCode::NO_CONTENT.into_response())
     }
 }

@@ -1,23 +1,36 @@
 //! Settings of authentication.
 
+use super::{Key, read_keys};
 use crate::platform::config::Reader;
 use std::path::PathBuf;
 
 /// Authentication's settings.
 #[derive(Clone, Debug)]
 pub struct AuthConfig {
-    /// Lines of `name:scopes:sha256-hex`.
-    pub api_keys_file: Option<PathBuf>,
+    /// Without it nobody is asked for a key.
+    pub key_file: Option<KeyFile>,
+}
+
+/// A key file, and what it held when the configuration was read.
+#[derive(Clone, Debug)]
+pub struct KeyFile {
+    pub path: PathBuf,
+    pub keys: Vec<Key>,
 }
 
 impl AuthConfig {
-    /// Reads `auth.*`.
+    /// Reads `auth.*`, and the key file.
     pub fn read(reader: &mut Reader) -> Self {
-        let config = Self {
-            api_keys_file: reader
-                .optional("auth.api_keys_file", "file of lines name:scopes:sha256-hex of API keys"),
-        };
-        reader.not_built_yet("auth.");
-        config
+        let key = "auth.api_keys_file";
+        let path: Option<PathBuf> =
+            reader.optional(key, "file of lines name:scopes:sha256-hex of API keys, made by new-key");
+        let key_file = path.map(|path| {
+            let keys = read_keys(&path).unwrap_or_else(|faults| {
+                faults.into_iter().for_each(|fault| reader.fault(key, fault));
+                Vec::new()
+            });
+            KeyFile { path, keys }
+        });
+        Self { key_file }
     }
 }

@@ -55,8 +55,53 @@ impl Scopes {
     }
 }
 
+/// The text is no set of scopes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("scopes are some of send, read, operate, joined by commas, each once")]
+pub struct NotScopes;
+
+/// Written as in the key file: `send,read`; at least one, each once.
+impl FromStr for Scopes {
+    type Err = NotScopes;
+
+    fn from_str(text: &str) -> Result<Self, NotScopes> {
+        text.split(',').try_fold(Self::default(), |scopes, word| {
+            let scope = word.parse::<Scope>().map_err(|_| NotScopes)?;
+            if scopes.contains(scope) { Err(NotScopes) } else { Ok(Self(scopes.0 | 1 << scope as u8)) }
+        })
+    }
+}
+
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = Scope::ALL.into_iter().filter(|scope| self.contains(*scope)).map(Scope::as_str);
+        f.write_str(&words.collect::<Vec<_>>().join(","))
+    }
+}
+
 impl FromIterator<Scope> for Scopes {
     fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
         Self(scopes.into_iter().fold(0, |set, scope| set | 1 << scope as u8))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_are_written_as_they_are_read_and_in_any_order() {
+        for (text, written) in
+            [("send", "send"), ("operate,send", "send,operate"), ("read,send,operate", "send,read,operate")]
+        {
+            assert_eq!(text.parse::<Scopes>().unwrap().to_string(), written);
+        }
+    }
+
+    #[test]
+    fn an_empty_a_repeated_and_an_unknown_scope_are_refused() {
+        for text in ["", ",", "send,", "send,send", "send, read", "SEND", "admin", "*"] {
+            assert_eq!(text.parse::<Scopes>(), Err(NotScopes), "{text}");
+        }
     }
 }

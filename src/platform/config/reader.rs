@@ -40,10 +40,9 @@ pub struct Faults(Vec<String>);
 impl Reader {
     /// Collects what the sources hold; reads no key yet.
     pub fn new(sources: Sources) -> Self {
-        let reads_files = !sources.files_unread;
         let mut collected = Collected::from(sources);
         let faults = std::mem::take(&mut collected.faults);
-        Self { collected, entries: Vec::new(), faults, reads_files }
+        Self { collected, entries: Vec::new(), faults, reads_files: true }
     }
 
     /// A reader of these values alone: `http.listen` is a key, `RUST_LOG` a variable.
@@ -105,6 +104,12 @@ impl Reader {
         self.faults.push(format!("{origin}: {fault}"));
     }
 
+    /// The same without a look into the files that settings name: who only asks a running service does not
+    /// judge them.
+    pub fn leaving_files(self) -> Self {
+        Self { reads_files: false, ..self }
+    }
+
     /// Whether faults of the files that settings name are to be found too.
     pub fn reads_files(&self) -> bool {
         self.reads_files
@@ -136,6 +141,14 @@ impl Reader {
             self.entries.iter().filter(|entry| !entry.is_variable).map(|entry| entry.key).collect();
         self.faults.extend(self.collected.given.values().filter_map(|given| unknown::fault(given, &keys)));
         if self.faults.is_empty() { Ok(document::render(&self.entries)) } else { Err(Faults(self.faults)) }
+    }
+
+    /// What has been read so far, where the other keys are nobody's matter.
+    ///
+    /// # Errors
+    /// All faults of the sources and of the keys that were read.
+    pub fn partly(self) -> Result<(), Faults> {
+        if self.faults.is_empty() { Ok(()) } else { Err(Faults(self.faults)) }
     }
 
     fn entry<T: Parse>(

@@ -15,8 +15,6 @@ pub struct Sources {
     pub environment: Vec<(OsString, OsString)>,
     /// `key=value` texts of the command line.
     pub command_line: Vec<String>,
-    /// Whether files that settings name are left unread: who only asks a running service does not judge them.
-    pub files_unread: bool,
 }
 
 /// How a value is written in a TOML file.

@@ -6,7 +6,7 @@ use crate::platform::{
     limits::{Decision, config::PerClient},
 };
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::time::Duration;
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
@@ -27,17 +27,7 @@ pub(super) fn refuse(refused: Refused, decision: &Decision, limit: PerClient) ->
                 .retry_after(decision.retry_after)
                 .into_response()
         }
-        Refused::Unauthenticated => {
-            let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "No known key")
-                .detail("Send a key that is known as Authorization: Bearer KEY.");
-            let mut response = problem.into_response();
-            let challenge = HeaderValue::from_static("Bearer");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-            response
-        }
-        Refused::Forbidden(scope) => Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed")
-            .detail(format!("The key lacks the scope {scope}."))
-            .into_response(),
+        Refused::Denied(denied) => denied.into_response(),
     }
 }
 

@@ -1,7 +1,10 @@
 //! Settings of the HTTP listener.
 
-use super::Limits;
-use crate::platform::{config::Reader, tls::TlsConfig};
+use super::{Limits, Origin};
+use crate::platform::{
+    config::{List, Reader},
+    tls::TlsConfig,
+};
 use std::{net::SocketAddr, time::Duration};
 
 /// The public HTTP API's settings.
@@ -16,12 +19,19 @@ pub struct HttpConfig {
     pub handler_timeout: Duration,
     /// Open at once; more wait in the backlog.
     pub max_connections: usize,
+    /// Whose pages may call and read the answers; empty: nobody's.
+    pub cors_origins: Vec<Origin>,
     pub tls: Option<TlsConfig>,
 }
 
 impl HttpConfig {
     /// Reads `http.*`.
     pub fn read(reader: &mut Reader) -> Self {
+        let List(cors_origins) = reader.value(
+            "http.cors_origins",
+            "",
+            "origins whose pages may call from a browser and read the answers (CORS), or *",
+        );
         Self {
             listen: reader.value("http.listen", "127.0.0.1:8080", "address of the public HTTP API"),
             header_timeout: reader.value_in(
@@ -48,6 +58,7 @@ impl HttpConfig {
                 "1"..="1000000",
                 "connections open at once; each takes an open file",
             ),
+            cors_origins,
             tls: TlsConfig::read(reader, "http.tls.cert_file", "http.tls.key_file"),
         }
     }

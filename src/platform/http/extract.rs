@@ -73,6 +73,25 @@ impl<S: Sync> FromRequest<S> for JsonBody {
     }
 }
 
+/// No body, or an empty JSON object, as some clients must send one: 422 for anything in it.
+#[derive(Clone, Copy, Debug)]
+pub struct NoBody;
+
+impl<S: Sync> FromRequest<S> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = axum::body::to_bytes(body, LARGEST_BODY).await;
+        let bytes = bytes.map_err(|_| Problem::bad_request("The body could not be read."))?;
+        if !bytes.is_empty() {
+            let request = Request::from_parts(parts, bytes.into());
+            JsonBody::from_request(request, state).await?.fields()?.finish()?;
+        }
+        Ok(Self)
+    }
+}
+
 /// `application/json` or `application/…+json`, with any parameters, exactly once.
 fn is_json(headers: &HeaderMap) -> bool {
     let mut all = headers.get_all(header::CONTENT_TYPE).iter();

@@ -52,8 +52,11 @@ impl<'a> Observed<'a> {
         self.span.clone()
     }
 
-    /// Remembers whose key was presented, for the line.
+    /// Remembers whose key was presented, for the line and the span.
     pub fn identified(&mut self, key: Option<KeyName>) {
+        if let Some(key) = &key {
+            self.span.record(names::USER_NAME, key.as_str());
+        }
         self.key = key;
     }
 
@@ -115,6 +118,7 @@ fn span(endpoint: &Endpoint, version: Version, encrypted: bool) -> Span {
         network.protocol.version = protocol(version),
         otel.status_code = Empty,
         error.type = Empty,
+        user.name = Empty,
     )
 }
 

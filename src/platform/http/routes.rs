@@ -23,6 +23,13 @@ struct Template {
     path: &'static str,
     methods: Vec<(Method, Needs)>,
     largest_body: usize,
+    compressed: bool,
+}
+
+impl Template {
+    fn new(path: &'static str) -> Self {
+        Self { path, methods: Vec::new(), largest_body: USUAL_BODY, compressed: false }
+    }
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
@@ -67,12 +74,20 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self
     }
 
+    /// Compresses the answers of `path` for those who take it and where it pays: long ones that hold no
+    /// secret.
+    pub fn compressed(mut self, path: &'static str) -> Self {
+        self.template(path).compressed = true;
+        self
+    }
+
     /// These routes and those; a template's methods may come from both.
     pub fn merge(mut self, other: Self) -> Self {
         for theirs in other.templates {
             let ours = self.template(theirs.path);
             ours.methods.extend(theirs.methods);
             ours.largest_body = ours.largest_body.max(theirs.largest_body);
+            ours.compressed |= theirs.compressed;
         }
         self.router = self.router.merge(other.router);
         self
@@ -98,7 +113,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     fn template(&mut self, path: &'static str) -> &mut Template {
         let at = self.templates.iter().position(|template| template.path == path).unwrap_or_else(|| {
-            self.templates.push(Template { path, methods: Vec::new(), largest_body: USUAL_BODY });
+            self.templates.push(Template::new(path));
             self.templates.len() - 1
         });
         &mut self.templates[at]
@@ -118,16 +133,18 @@ pub(super) struct Resource {
     /// The `Allow` header's value.
     pub allow: HeaderValue,
     pub largest_body: usize,
+    pub compressed: bool,
 }
 
 impl Resource {
-    fn new(path: &'static str, served: Vec<(Method, Needs)>, largest_body: usize) -> Self {
+    fn new(Template { path, methods: served, largest_body, compressed }: Template) -> Self {
         let mut allowed: Vec<&str> =
             served.iter().map(|(method, _)| method.as_str()).chain(["OPTIONS"]).collect();
         allowed.sort_unstable();
         // Method names are visible ASCII.
         let allow = HeaderValue::from_str(&allowed.join(", ")).unwrap_or(HeaderValue::from_static("OPTIONS"));
-        Self { endpoints: METHODS.map(|method| Endpoint::new(method, path)), served, allow, largest_body }
+        let endpoints = METHODS.map(|method| Endpoint::new(method, path));
+        Self { endpoints, served, allow, largest_body, compressed }
     }
 
     /// What the request is told as, served or not.
@@ -162,10 +179,10 @@ impl Table {
     /// If two templates stand in each other's way: a defect of whoever wrote them, shown at start.
     pub fn new(routes: Routes) -> Result<Self, matchit::InsertError> {
         let mut found = matchit::Router::new();
-        for Template { path, methods, largest_body } in routes.templates {
-            found.insert(path, Resource::new(path, methods, largest_body))?;
+        for template in routes.templates {
+            found.insert(template.path, Resource::new(template))?;
         }
-        Ok(Self { found, unmatched: Resource::new("unmatched", Vec::new(), 0), router: routes.router })
+        Ok(Self { found, unmatched: Resource::new(Template::new("unmatched")), router: routes.router })
     }
 
     /// The resource at a path; `Err` is the one that stands for every unknown path.

@@ -3,7 +3,8 @@
 use super::{
     HttpConfig, Problem,
     admit::{self, LimitHeaders},
-    body,
+    body, compress,
+    manners::Manners,
     observe::Observed,
     problems,
     routes::{Resource, Routes, Table},
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::platform::{
     admission::{Admission, Asked, Caller},
-    limits::Surface,
+    limits::{Decision, Surface},
     telemetry::names,
 };
 use axum::{
@@ -33,6 +34,7 @@ pub struct Stack(Arc<Inner>);
 
 struct Inner {
     table: Table,
+    manners: Manners,
     admission: Option<Admission>,
     limit: Option<LimitHeaders>,
     body_timeout: Duration,
@@ -53,6 +55,7 @@ impl Stack {
     ) -> Result<Self, matchit::InsertError> {
         Ok(Self(Arc::new(Inner {
             table: Table::new(routes)?,
+            manners: Manners::new(config),
             limit: admission.as_ref().map(|admission| LimitHeaders::new(admission.limit())),
             admission,
             body_timeout: config.body_timeout,
@@ -71,27 +74,32 @@ impl Stack {
         // 1. Trace context, span, line, metrics: whatever happens further in is told of here, once.
         let mut observed =
             Observed::begin(resource.endpoint(request.method()), &self.0.in_flight, &request, &peer);
-        let mut asked = None;
-        // 2. Panics; the panic hook has written the line, inside the span.
-        let caught = AssertUnwindSafe(self.admit(found, request, peer, &mut asked)).catch_unwind();
+        // 2. What browsers and proxies are told on every answer: caching, CORS, HEAD.
+        let owed = self.0.manners.owed(&request, &resource.allow);
+        let span = observed.span();
+        let mut decision = None;
+        // 3. Panics; the panic hook has written the line, inside the span.
+        let admitted = self.admit(found, request, peer, &mut observed, &mut decision);
+        let caught = AssertUnwindSafe(admitted).catch_unwind();
         let response = caught.map(|answer| answer.unwrap_or_else(|_| Problem::internal().into_response()));
-        let mut response = response.instrument(observed.span()).await;
-        if let (Some(Asked { caller, decision, .. }), Some(limit)) = (asked, &self.0.limit) {
+        let mut response = response.instrument(span).await;
+        if let (Some(decision), Some(limit)) = (decision, &self.0.limit) {
             limit.tell(&decision, response.headers_mut());
-            observed.identified(caller.key);
         }
+        self.0.manners.keep(owed, &mut response);
         observed.finish(response)
     }
 
-    /// 3. Who calls, how much they may (429), whether they may this (401, 403): before anything is read.
+    /// 4. Who calls, how much they may (429), whether they may this (401, 403): before anything is read.
     ///
-    /// What was found out is left in `told` for the layers outside.
+    /// What was found out is left for the layers outside: at once, since a caller may leave at any time.
     async fn admit<B>(
         &self,
         found: Result<&Resource, &Resource>,
         mut request: Request<B>,
         peer: Peer,
-        told: &mut Option<Asked>,
+        observed: &mut Observed<'_>,
+        told: &mut Option<Decision>,
     ) -> Response
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
@@ -103,21 +111,24 @@ impl Stack {
         };
         let (Ok(resource) | Err(resource)) = found;
         let needs = resource.needs(request.method());
-        let asked = told.insert(admission.ask(request.headers(), peer.address.ip(), needs, Surface::Http));
-        match asked.verdict {
+        let Asked { caller, decision, verdict } =
+            admission.ask(request.headers(), peer.address.ip(), needs, Surface::Http);
+        observed.identified(caller.key.clone());
+        *told = Some(decision);
+        match verdict {
             Ok(()) => {
-                request.extensions_mut().insert(asked.caller.clone());
+                request.extensions_mut().insert(caller);
                 self.route(found, request, peer).await
             }
             Err(refused) => {
                 let (parts, body) = request.into_parts();
                 body::refuse(&parts.headers, body).await;
-                admit::refuse(refused, &asked.decision, admission.limit())
+                admit::refuse(refused, &decision, admission.limit())
             }
         }
     }
 
-    /// 4. Which resource, and whether it serves the method: 404, 405, OPTIONS.
+    /// 5. Which resource, and whether it serves the method: 404, 405, OPTIONS.
     async fn route<B>(&self, found: Result<&Resource, &Resource>, request: Request<B>, peer: Peer) -> Response
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
@@ -125,9 +136,11 @@ impl Stack {
         let (parts, body) = request.into_parts();
         match found {
             Ok(resource) if resource.serves(&parts.method) => {
-                // 5. The body's size (413) and time (408).
+                // 6. The body's size (413) and time (408).
                 match body::read(&parts.headers, body, resource.largest_body, self.0.body_timeout).await {
-                    Ok(bytes) => self.handle(Request::from_parts(parts, Body::from(bytes)), peer).await,
+                    Ok(bytes) => {
+                        self.handle(resource, Request::from_parts(parts, Body::from(bytes)), peer).await
+                    }
                     Err(problem) => problem.into_response(),
                 }
             }
@@ -146,13 +159,21 @@ impl Stack {
         }
     }
 
-    /// 6. The handler, and its time (503).
-    async fn handle(&self, mut request: Request<Body>, peer: Peer) -> Response {
+    /// 7. The handler, and its time (503); compression, where the route asks for it.
+    async fn handle(&self, resource: &Resource, mut request: Request<Body>, peer: Peer) -> Response {
         request.extensions_mut().insert(peer);
         let method = request.method().clone();
+        if method == Method::HEAD {
+            // Answered as GET: the body is left out at the end, when its length is known.
+            *request.method_mut() = Method::GET;
+        }
+        let gzip = resource.compressed.then(|| compress::takes_gzip(request.headers()));
         let handler = self.0.table.router.clone().call(request);
         match timeout(self.0.handler_timeout, handler).await {
-            Ok(Ok(response)) => response,
+            Ok(Ok(response)) => match gzip {
+                Some(taken) => compress::compress(taken, response).await,
+                None => response,
+            },
             Ok(Err(never)) => match never {},
             Err(_) => problems::slow_handler(&method).into_response(),
         }

@@ -23,6 +23,17 @@ pub enum Network {
     V6(u64),
 }
 
+impl Network {
+    /// As one number, by which buckets are found: IPv4 stands where `::/32` would, of which no address is in
+    /// use but `::1`; that shares with 0.0.0.0, from which nobody calls.
+    pub(super) fn bits(self) -> u64 {
+        match self {
+            Self::V4(address) => u64::from(address.to_bits()),
+            Self::V6(prefix) => prefix,
+        }
+    }
+}
+
 impl From<IpAddr> for Network {
     fn from(address: IpAddr) -> Self {
         match address.to_canonical() {

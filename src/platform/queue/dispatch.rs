@@ -4,16 +4,17 @@
 use super::{
     Fact, JobId, Priority, Queue, State, Status,
     lanes::Ready,
+    pending::Pending,
+    places::Place,
     recover,
-    sql::{attempt, sweep},
+    sql::{attempt, batch, sweep},
     worker,
 };
 use crate::platform::{
     store::{Operation, Purpose, StoreError, Tx, WriteError},
     time::now_ms,
 };
-use std::{sync::Arc, time::Duration};
-use tokio::sync::OwnedSemaphorePermit;
+use std::time::Duration;
 
 /// Attempts begun in one write at most.
 const BATCH: usize = 256;
@@ -23,7 +24,7 @@ const PAUSE_MS: i64 = 50;
 const SWEEP: Duration = Duration::from_secs(60);
 
 /// A job in hand, with the worker's place that it takes.
-type Taken = (Ready, OwnedSemaphorePermit);
+type Taken = (Ready, Place);
 
 impl State {
     /// What is in memory may differ from the store.
@@ -70,8 +71,8 @@ struct Looked {
     due: [sweep::Due; 3],
     /// Unix ms.
     next: Option<i64>,
-    /// All unfinished jobs, where the counts are in doubt.
-    live: Option<Vec<sweep::Live>>,
+    /// All unfinished jobs, expanded or not, where the counts are in doubt.
+    live: Option<(Vec<sweep::Live>, Vec<Pending>)>,
 }
 
 /// Counts what has become due, if anything may have, and learns when to look again.
@@ -92,20 +93,15 @@ async fn look(queue: &Queue, looked: &mut i64) {
         for (of, due) in Priority::ALL.into_iter().zip(&mut due) {
             *due = sweep::become_due(tx, of, since, now)?;
         }
-        let live = if doubtful { Some(sweep::live(tx, now)?) } else { None };
+        let live = if doubtful { Some((sweep::live(tx, now)?, batch::pending(tx, now)?)) } else { None };
         Ok(Looked { due, next: sweep::next_due(tx, now)?, live })
     };
     let kept = queue.clone();
     // The counts change where the commits' order is known.
     let then = move |found: Result<&Looked, &WriteError>| {
-        let Ok(Looked { due, next, live }) = found else { return };
-        let mut state = kept.inner.state.lock();
-        state.became_due(due, sweep);
-        (state.due_until, state.next_due) = (now, *next);
-        if let Some(live) = live {
-            state.doubtful = false;
-            state.book.recount();
-            recover::count(&mut state.book, live);
+        if let Ok(found) = found {
+            kept.inner.state.lock().looked(found, now, sweep);
+            kept.inner.unexpanded.notify_one();
         }
     };
     let purpose = Purpose { operation: Operation::Other, rows: 0, trace: None };
@@ -115,6 +111,20 @@ async fn look(queue: &Queue, looked: &mut i64) {
 }
 
 impl State {
+    /// Takes over what a look until `now` (Unix ms) has found.
+    fn looked(&mut self, found: &Looked, now: i64, sweep: bool) {
+        self.became_due(&found.due, sweep);
+        if let Some((live, pending)) = &found.live {
+            self.doubtful = false;
+            self.book.recount();
+            self.batches.clear();
+            recover::count(&mut self.book, &mut self.batches, (live, pending));
+        }
+        self.due_until = now;
+        self.book.scheduled_due(self.batches.become_due(now));
+        self.next_due = [found.next, self.batches.next_due(now)].into_iter().flatten().min();
+    }
+
     fn became_due(&mut self, due: &[sweep::Due; 3], sweep: bool) {
         for (of, due) in Priority::ALL.into_iter().zip(due) {
             self.book.scheduled_due(due.scheduled as usize);
@@ -160,9 +170,11 @@ fn take(queue: &Queue) {
         let mut taken: Vec<Taken> = Vec::new();
         let mut state = queue.inner.state.lock();
         while taken.len() < BATCH && !state.lanes.is_empty() {
-            let Ok(permit) = Arc::clone(&queue.inner.slots).try_acquire_owned() else { break };
-            match state.lanes.pop() {
-                Some(job) => taken.push((job, permit)),
+            let waits = state.lanes.head(Priority::Bulk).is_some();
+            let Some(place) = queue.inner.places.take(waits) else { break };
+            match state.lanes.pop(place.is_for_bulk()) {
+                Some(job) if job.priority == Priority::Bulk => taken.push((job, place)),
+                Some(job) => taken.push((job, place.without_bulk())),
                 None => break,
             }
         }

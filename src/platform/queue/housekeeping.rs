@@ -1,6 +1,9 @@
 //! Retention: finished jobs and idempotency keys are deleted in small pieces between other commits.
 
-use super::{JobId, Queue, sql::sweep};
+use super::{
+    JobId, Queue,
+    sql::{batch, sweep},
+};
 use crate::platform::{
     store::{Operation, Purpose, Tx},
     time::now_ms,
@@ -18,7 +21,7 @@ const ROUND: Duration = Duration::from_secs(600);
 pub(super) async fn run(queue: Queue) {
     let round = ROUND.min(queue.inner.config.retention / 4).max(Duration::from_secs(1));
     while sleep(&queue, round).await {
-        if !clear_jobs(&queue).await || !clear_keys(&queue).await {
+        if !clear_jobs(&queue).await || !clear_batches(&queue).await || !clear_keys(&queue).await {
             return;
         }
     }
@@ -57,6 +60,15 @@ async fn clear_jobs(queue: &Queue) -> bool {
         tracing::info!(jobs = deleted, "deleted finished jobs whose retention is over");
     }
     true
+}
+
+/// A batch goes once all its jobs have gone.
+async fn clear_batches(queue: &Queue) -> bool {
+    let until = JobId::first_of(now_ms() - queue.inner.config.retention.as_millis() as i64);
+    let purpose = Purpose { operation: Operation::Other, rows: 0, trace: None };
+    // What is more than a piece goes with the next round: nothing waits for it.
+    let forget = queue.inner.store.write(purpose, move |tx: &mut Tx<'_>| batch::forget(tx, until, PIECE));
+    forget.await.is_ok() || sleep(queue, BREATH).await
 }
 
 async fn clear_keys(queue: &Queue) -> bool {

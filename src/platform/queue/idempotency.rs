@@ -1,8 +1,12 @@
 //! Idempotency keys, kept in the transaction of what they created.
 
-use super::{JobId, Queue};
+use super::{
+    AnswerOf, JobId, Queue, Refused, Status, Submitted,
+    sql::read,
+    submit::{Written, refused_by},
+};
 use crate::platform::{
-    store::{StoreError, Tx},
+    store::{Operation, Purpose, StoreError, Tx},
     time::now_ms,
 };
 use sha2::{Digest, Sha256};
@@ -66,6 +70,21 @@ impl IdempotencyKey {
         })
     }
 
+    /// What a submission with this key comes to before it is looked at: `None` if the key is new. `answer` makes
+    /// the answer of a call whose own was not kept; without it such a call is in flight.
+    pub(super) fn judge(
+        &self,
+        tx: &mut Tx<'_>,
+        answer: Option<AnswerOf>,
+    ) -> Result<Option<Written>, StoreError> {
+        Ok(match self.find(tx, now_ms())? {
+            None => None,
+            Some(Claim::Answered(answer)) => Some(Written::Answered(answer)),
+            Some(Claim::Reused) => Some(Written::Reused),
+            Some(Claim::Open(id)) => Some(open(tx, id, answer)?),
+        })
+    }
+
     /// Remembers a key that [`Self::find`] does not know, for `id`.
     pub(super) fn remember(&self, tx: &mut Tx<'_>, id: JobId, now: i64) -> Result<(), StoreError> {
         // An expired key that housekeeping has not reached yet is replaced.
@@ -86,19 +105,44 @@ impl IdempotencyKey {
     }
 }
 
+/// A key whose answer is not kept: its call is still in flight, or a crash ended it.
+fn open(tx: &mut Tx<'_>, id: JobId, answer: Option<AnswerOf>) -> Result<Written, StoreError> {
+    let statuses = read::statuses(tx, id)?;
+    Ok(match answer {
+        Some(answer) if !statuses.contains(&Status::Sending) => Written::Answered(answer(id, &statuses)),
+        _ => Written::InFlight,
+    })
+}
+
 impl Queue {
-    /// The answer that a repeat of the key's first use gets, if that is kept: for a repeat that can't be
-    /// submitted again, since what it depended on has changed.
+    /// What a repeat of the key's first use gets, if there was one: for a repeat that can't be submitted again,
+    /// since what it depended on has changed. Waits for a first use that is being committed. `answer` is the
+    /// submission's own, if it has one.
     ///
     /// # Errors
-    /// The store can't be read.
-    pub async fn first_answer(&self, key: IdempotencyKey) -> Result<Option<Answer>, StoreError> {
-        let find = move |tx: &mut Tx<'_>| key.find(tx, now_ms());
-        let found = self.inner.store.read("find idempotency key", find).await?;
-        Ok(found.and_then(|claim| match claim {
-            Claim::Answered(answer) => Some(answer),
-            Claim::Open(_) | Claim::Reused => None,
-        }))
+    /// The key was used with another body, or the store can't be asked.
+    pub async fn repeated(
+        &self,
+        key: IdempotencyKey,
+        answer: Option<AnswerOf>,
+    ) -> Result<Option<Submitted>, Refused> {
+        // Asked in the committer, behind whatever is on its way there; nothing is written, and nothing synced.
+        let purpose = Purpose { operation: Operation::Other, rows: 0, trace: None };
+        let found = self.inner.store.write(purpose, move |tx: &mut Tx<'_>| key.judge(tx, answer)).await;
+        found.map_err(refused_by)?.value.map(Written::told).transpose()
+    }
+
+    /// As [`Self::repeated`] for a submission that was `refused`, which it stays if it is no repeat.
+    pub(super) async fn repeated_or(
+        &self,
+        key: Option<IdempotencyKey>,
+        answer: Option<AnswerOf>,
+        refused: Refused,
+    ) -> Result<Submitted, Refused> {
+        match key {
+            Some(key) => self.repeated(key, answer).await?.ok_or(refused),
+            None => Err(refused),
+        }
     }
 }
 

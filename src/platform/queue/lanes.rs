@@ -117,11 +117,13 @@ impl Lanes {
         self.lanes[of as usize].refilling = false;
     }
 
-    /// The next job by weight (smooth weighted round-robin). It stays held until [`Self::release`].
-    pub(super) fn pop(&mut self) -> Option<Ready> {
+    /// The next job by weight (smooth weighted round-robin), out of all lanes or of all but `bulk`. It stays
+    /// held until [`Self::release`].
+    pub(super) fn pop(&mut self, bulk: bool) -> Option<Ready> {
         let mut total = 0;
         let mut best: Option<&mut Lane> = None;
-        for (lane, weight) in self.lanes.iter_mut().zip(WEIGHTS).filter(|(lane, _)| !lane.jobs.is_empty()) {
+        let open = if bulk { &mut self.lanes[..] } else { &mut self.lanes[..Priority::Bulk as usize] };
+        for (lane, weight) in open.iter_mut().zip(WEIGHTS).filter(|(lane, _)| !lane.jobs.is_empty()) {
             lane.credit += weight;
             total += weight;
             if best.as_ref().is_none_or(|best| lane.credit > best.credit) {
@@ -195,16 +197,19 @@ mod tests {
         }
         let mut taken = [0; 3];
         for _ in 0..21 {
-            taken[lanes.pop().unwrap().priority as usize] += 1;
+            taken[lanes.pop(true).unwrap().priority as usize] += 1;
         }
         assert_eq!(taken, [16, 4, 1]);
+        let rest = std::iter::from_fn(|| lanes.pop(false));
+        assert!(rest.map(|job| job.priority).all(|of| of != Priority::Bulk));
+        assert!(lanes.pop(true).is_some_and(|job| job.priority == Priority::Bulk));
     }
 
     #[test]
     fn one_priority_alone_keeps_its_order() {
         let mut lanes = Lanes::default();
         (0..10).for_each(|number| lanes.push(job(number, Priority::Bulk)));
-        let order: Vec<i64> = std::iter::from_fn(|| lanes.pop()).map(|job| job.id.0).collect();
+        let order: Vec<i64> = std::iter::from_fn(|| lanes.pop(true)).map(|job| job.id.0).collect();
         assert_eq!(order, (0..10).collect::<Vec<_>>());
     }
 
@@ -214,12 +219,12 @@ mod tests {
         let all = JOBS as i64 + 10;
         (0..all).for_each(|number| lanes.push(job(number, Priority::Normal)));
         assert_eq!(lanes.begin_refill(), None, "the lane is still full");
-        let mut taken: Vec<i64> = (0..JOBS - LOW).map(|_| lanes.pop().unwrap().id.0).collect();
+        let mut taken: Vec<i64> = (0..JOBS - LOW).map(|_| lanes.pop(true).unwrap().id.0).collect();
         let (of, limit) = lanes.begin_refill().unwrap();
         assert!(limit as i64 >= all);
         lanes.push(job(all, Priority::Normal));
         lanes.refill(of, (0..all).map(|number| job(number, Priority::Normal)).collect(), true);
-        taken.extend(std::iter::from_fn(|| lanes.pop()).map(|job| job.id.0));
+        taken.extend(std::iter::from_fn(|| lanes.pop(true)).map(|job| job.id.0));
         assert_eq!(taken, (0..all).collect::<Vec<_>>());
         assert!(lanes.begin_refill().is_some(), "one came while the refill was under way");
     }
@@ -231,6 +236,6 @@ mod tests {
             let payload = Arc::from(vec![0; 1 << 20]);
             lanes.push(Ready { payload, ..job(number, Priority::Urgent) });
         }
-        assert_eq!(std::iter::from_fn(|| lanes.pop()).count(), BYTES >> 20);
+        assert_eq!(std::iter::from_fn(|| lanes.pop(true)).count(), BYTES >> 20);
     }
 }

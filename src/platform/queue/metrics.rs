@@ -14,6 +14,7 @@ pub(super) struct QueueMetrics {
     running: Gauge,
     ages: [Gauge; 3],
     ledger: [Gauge; 7],
+    unexpanded: Gauge,
     recovered: Counter,
     busy: Gauge,
 }
@@ -30,6 +31,7 @@ impl QueueMetrics {
                 .map(|of| gauge!(names::QUEUE_OLDEST_JOB_AGE, names::LABEL_PRIORITY => of.as_str())),
             ledger: LedgerState::ALL
                 .map(|of| gauge!(names::NOTIFICATION_LEDGER_JOBS, names::LABEL_STATE => of.as_str())),
+            unexpanded: gauge!(names::QUEUE_BATCH_JOBS_PENDING),
             recovered: counter!(names::QUEUE_RECOVERED_JOBS),
             busy: gauge!(names::WORKERS_BUSY),
         }
@@ -50,9 +52,12 @@ impl QueueMetrics {
         self.ready.set(counts.ready as f64);
         self.scheduled.set(counts.scheduled as f64);
         self.running.set(counts.running as f64);
+        self.unexpanded.set(state.batches.jobs() as f64);
         let now = now_ms();
         for (of, gauge) in Priority::ALL.into_iter().zip(&self.ages) {
-            let oldest = [state.lanes.head(of), state.book.oldest_attempted(of)].into_iter().flatten().min();
+            let batch = state.batches.oldest(of, now);
+            let oldest =
+                [state.lanes.head(of), state.book.oldest_attempted(of), batch].into_iter().flatten().min();
             gauge.set(oldest.map_or(0.0, |due| (now - due).max(0) as f64 / 1000.0));
         }
         for (of, gauge) in LedgerState::ALL.into_iter().zip(&self.ledger) {

@@ -1,18 +1,24 @@
 //! Durable jobs over the store: the interface that a domain uses. What a job means is the domain's.
 //!
 //! `submit` and `people` write through the store's committer; `dispatch` takes what is due by weight
-//! and `worker` attempts it; `recover` and `housekeeping` keep the store tidy around them.
+//! and `worker` attempts it; `fan_out` and `expand` make many jobs of one batch; `recover` and
+//! `housekeeping` keep the store tidy around them.
 
+mod batch;
 mod book;
 pub mod config;
 mod dispatch;
+mod expand;
+mod fan_out;
 mod housekeeping;
 mod id;
 mod idempotency;
 mod lanes;
 mod metrics;
 mod model;
+mod pending;
 mod people;
+mod places;
 mod recover;
 mod retry;
 mod schema;
@@ -20,11 +26,12 @@ mod sql;
 mod submit;
 mod worker;
 
+pub use batch::{Batch, BatchRecord, Members, Payloads};
 pub use id::{JobId, NotAnId};
 pub use idempotency::{Answer, IdempotencyKey};
 pub use model::{
-    Attempt, AttemptRecord, DeadLetters, Fact, Handler, Job, JobRecord, Outcome, Priority, Refused, Status,
-    Submission, Submitted, Verdict,
+    AnswerOf, Attempt, AttemptRecord, DeadLetters, Fact, Handler, Job, JobRecord, Outcome, Priority, Refused,
+    Status, Submission, Submitted, Verdict,
 };
 pub use schema::SCHEMA;
 pub use submit::Precondition;
@@ -36,6 +43,8 @@ use futures_util::future::BoxFuture;
 use id::IdMaker;
 use lanes::Lanes;
 use parking_lot::Mutex;
+use pending::Batches;
+use places::Places;
 use std::sync::Arc;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -55,8 +64,10 @@ struct Inner {
     state: Mutex<State>,
     /// Something may be ready to be taken, or due at another time than was thought.
     wake: Notify,
+    /// A batch may have become due.
+    unexpanded: Notify,
     /// Deliveries in flight.
-    slots: Arc<Semaphore>,
+    places: Places,
     /// Synchronous deliveries in flight.
     sync_slots: Arc<Semaphore>,
     /// Attempts whose end is not committed yet.
@@ -70,6 +81,7 @@ struct Inner {
 struct State {
     lanes: Lanes,
     book: Book,
+    batches: Batches,
     /// Unix ms up to which waiting jobs have been counted as due.
     due_until: i64,
     /// Unix ms when a waiting job is due next, as far as is known.
@@ -81,12 +93,16 @@ struct State {
 /// [`Handler`] behind a pointer.
 trait Deliver: Send + Sync {
     fn attempt<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Attempt>;
+    fn expand(&self, template: &[u8], members: &[u8]) -> Option<Vec<Payloads>>;
     fn observe(&self, fact: &Fact);
 }
 
 impl<H: Handler> Deliver for Arc<H> {
     fn attempt<'a>(&'a self, job: &'a Job) -> BoxFuture<'a, Attempt> {
         Box::pin(H::attempt(self, job))
+    }
+    fn expand(&self, template: &[u8], members: &[u8]) -> Option<Vec<Payloads>> {
+        H::expand(self, template, members)
     }
     fn observe(&self, fact: &Fact) {
         H::observe(self, fact);
@@ -115,7 +131,8 @@ impl Queue {
             ids: IdMaker::new(found.highest),
             state: Mutex::new(found.state(Book::new(bounds))),
             wake: Notify::new(),
-            slots: Arc::new(Semaphore::new(workers)),
+            unexpanded: Notify::new(),
+            places: Places::new(workers),
             sync_slots: Arc::new(Semaphore::new(workers)),
             unfinished: Arc::new(Semaphore::new(4 * workers + 64)),
             tasks: TaskTracker::new(),
@@ -132,6 +149,7 @@ impl Queue {
     pub fn start(&self) -> impl Future<Output = ()> + Send + use<> {
         let queue = self.clone();
         queue.inner.tasks.spawn(housekeeping::run(queue.clone()));
+        queue.inner.tasks.spawn(expand::run(queue.clone()));
         dispatch::run(queue)
     }
 

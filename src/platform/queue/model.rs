@@ -1,6 +1,6 @@
 //! The queue's words: jobs, their states, attempts and outcomes.
 
-use super::{Answer, IdempotencyKey, JobId, Precondition};
+use super::{Answer, IdempotencyKey, JobId, Payloads, Precondition};
 use crate::platform::telemetry::TraceContext;
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -37,6 +37,16 @@ pub enum Status {
 }
 
 impl Status {
+    pub const ALL: [Self; 8] = [
+        Self::Accepted,
+        Self::Sending,
+        Self::Retrying,
+        Self::Delivered,
+        Self::Dead,
+        Self::Expired,
+        Self::Cancelled,
+        Self::Unknown,
+    ];
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
@@ -50,6 +60,9 @@ impl Status {
         }
     }
 }
+
+/// Makes an answer out of a notification's jobs.
+pub type AnswerOf = fn(JobId, &[Status]) -> Answer;
 
 /// What a domain submits: one notification of one or more jobs, which differ in payload only.
 pub struct Submission {
@@ -67,7 +80,7 @@ pub struct Submission {
     /// Has to hold in the transaction that stores it; else nothing is stored and it is [`Refused::Unmet`].
     pub precondition: Option<Precondition>,
     /// Makes the answer that is kept under the idempotency key, from the jobs' statuses.
-    pub answer: fn(JobId, &[Status]) -> Answer,
+    pub answer: AnswerOf,
 }
 
 /// What became of a submission.
@@ -148,6 +161,11 @@ pub enum Outcome {
 pub trait Handler: Send + Sync + 'static {
     /// Makes one attempt, in a bounded time. Runs inside the job's CONSUMER span.
     fn attempt(&self, job: &Job) -> impl Future<Output = Attempt> + Send;
+    /// The notifications of a batch's template and some of its members, in order; `None` if they are of a
+    /// form that this release does not know. A pure function: it may be asked again.
+    fn expand(&self, _template: &[u8], _members: &[u8]) -> Option<Vec<Payloads>> {
+        None
+    }
     /// Counts what has been committed.
     fn observe(&self, fact: &Fact);
 }
@@ -158,6 +176,7 @@ pub enum Fact {
     Accepted {
         channel: &'static str,
         priority: Priority,
+        jobs: usize,
     },
     /// `outcome` is `delivered`, `retry`, `parked`, `dead` or `unknown`.
     Attempted {

@@ -5,9 +5,10 @@ use super::{
     book::{Book, Kind},
     config::QueueConfig,
     lanes::Lanes,
+    pending::{Batches, Pending},
     retry::{self, Decision},
     schema::code,
-    sql::{attempt, sweep},
+    sql::{attempt, batch, sweep},
 };
 use crate::platform::{
     store::{Operation, Purpose, Store, StoreError, Tx, WriteError},
@@ -23,6 +24,7 @@ pub(super) struct Found {
     /// Those of them that ended with it.
     pub(super) ended: Vec<Fact>,
     live: Vec<sweep::Live>,
+    pending: Vec<Pending>,
     attempted: Vec<(Priority, i64, JobId)>,
     now: i64,
     next_due: Option<i64>,
@@ -53,6 +55,7 @@ pub(super) async fn recover(
                 recovered: interrupted.len() as u64,
                 ended,
                 live: sweep::live(tx, now)?,
+                pending: batch::pending(tx, now)?,
                 attempted: sweep::attempted(tx)?,
                 now,
                 next_due: sweep::next_due(tx, now)?,
@@ -96,7 +99,9 @@ fn decide(
 
 /// The ledger and the jobs are written in the same transactions: if they differ, something else wrote.
 fn check(store: &Store, found: &Found) {
-    let jobs = found.live.iter().map(|live| live.jobs).sum::<usize>() as i64;
+    let live: usize = found.live.iter().map(|live| live.jobs).sum();
+    let unexpanded: usize = found.pending.iter().map(|pending| pending.jobs).sum();
+    let jobs = (live + unexpanded) as i64;
     let ledger = store.ledger();
     let queued = ledger.get(crate::platform::store::LedgerState::Queued);
     if jobs != queued || ledger.imbalance() != 0 {
@@ -111,18 +116,24 @@ fn check(store: &Store, found: &Found) {
 impl Found {
     /// The state to begin with: everything due is still in the store.
     pub(super) fn state(&self, mut book: Book) -> State {
-        count(&mut book, &self.live);
+        let mut batches = Batches::default();
+        count(&mut book, &mut batches, (&self.live, &self.pending));
         for (priority, first_due, id) in &self.attempted {
             book.restore_attempted(*priority, *first_due, *id);
         }
         let mut lanes = Lanes::default();
         Priority::ALL.into_iter().for_each(|of| lanes.spilled(of));
-        State { lanes, book, due_until: self.now, next_due: self.next_due, doubtful: false }
+        let next_due = [self.next_due, batches.next_due(self.now)].into_iter().flatten().min();
+        State { lanes, book, batches, due_until: self.now, next_due, doubtful: false }
     }
 }
 
-/// Tells the book what the store holds.
-pub(super) fn count(book: &mut Book, live: &[sweep::Live]) {
+/// Tells the book what the store holds: jobs, and batches that are to become jobs.
+pub(super) fn count(book: &mut Book, batches: &mut Batches, (live, pending): (&[sweep::Live], &[Pending])) {
+    for pending in pending {
+        book.add(if pending.scheduled { Kind::Scheduled } else { Kind::Due }, pending.jobs, false);
+        batches.add(*pending);
+    }
     for live in live {
         let kind = if live.status == code::SCHEDULED && live.waits { Kind::Scheduled } else { Kind::Due };
         book.add(kind, live.jobs, live.status == code::RETRYING && live.waits);

@@ -4,9 +4,9 @@ use super::Status;
 use crate::platform::store::{Migration, Schema};
 
 /// The queue's schema, to be given to [`crate::platform::store::Store::open`].
-pub const SCHEMA: Schema = Schema {
-    component: "queue",
-    steps: &[Migration {
+pub const SCHEMA: Schema = Schema { component: "queue", steps: &[JOBS, BATCHES] };
+
+const JOBS: Migration = Migration {
         version: 1,
         min_reader: 1,
         sql: "
@@ -41,7 +41,27 @@ pub const SCHEMA: Schema = Schema {
                 status INTEGER, answer BLOB, location TEXT) WITHOUT ROWID;
             CREATE INDEX idempotency_expires ON idempotency (expires);
         ",
-    }],
+};
+
+/// An older release would never expand a batch that has been accepted: it may not work with the file.
+const BATCHES: Migration = Migration {
+    version: 2,
+    min_reader: 2,
+    sql: "
+            -- A batch's id comes before the ids of its jobs, which are reserved when it is accepted: id + 1 … id + jobs.
+            CREATE TABLE batch (
+                id INTEGER PRIMARY KEY,
+                jobs INTEGER NOT NULL, notifications INTEGER NOT NULL, skipped INTEGER NOT NULL,
+                channel TEXT NOT NULL, priority INTEGER NOT NULL,
+                first_due INTEGER NOT NULL, not_after INTEGER NOT NULL,  -- Unix ms
+                trace BLOB NOT NULL,        -- what its notifications' traces are linked to
+                template BLOB NOT NULL);
+            -- What is not expanded yet; deleted in the transaction that inserts its jobs.
+            CREATE TABLE batch_chunk (
+                first INTEGER PRIMARY KEY,  -- the id of its first job
+                batch INTEGER NOT NULL, jobs INTEGER NOT NULL, notifications INTEGER NOT NULL,
+                members BLOB NOT NULL);
+        ",
 };
 
 /// The stored form of a status. Values take one byte from 2 on, so that a row does not grow when it changes.

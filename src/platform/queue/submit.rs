@@ -3,9 +3,8 @@
 use super::{
     Answer, Fact, Inner, JobId, Priority, Queue, Refused, Status, Submission, Submitted,
     book::Kind,
-    idempotency::Claim,
     lanes::Ready,
-    sql::{self, NewJob, read},
+    sql::{self, NewJob},
     worker,
 };
 use crate::platform::{
@@ -14,6 +13,7 @@ use crate::platform::{
     time::now_ms,
 };
 use std::{sync::Arc, time::Duration};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::Span;
 
 /// A question to the store, asked in the transaction of what depends on its answer.
@@ -21,12 +21,20 @@ pub type Precondition = Box<dyn Fn(&mut Tx<'_>) -> Result<bool, StoreError> + Se
 
 /// What the transaction found.
 #[derive(Clone, Debug)]
-enum Written {
+pub(super) enum Written {
     New,
     Answered(Answer),
     InFlight,
     Reused,
     Unmet,
+}
+
+/// Room in the backlog, taken until the commit has ended.
+#[derive(Clone, Copy)]
+pub(super) struct Room {
+    pub kind: Kind,
+    /// Unix ms: the later of now and `send_at`.
+    pub first_due: i64,
 }
 
 /// A submission as its closures share it.
@@ -51,8 +59,11 @@ impl Queue {
     /// # Errors
     /// See [`Refused`]; only [`Refused::CommitUnknown`] may have stored something.
     pub async fn submit(&self, submission: Submission, span: &Span) -> Result<Submitted, Refused> {
-        let order = self.order(submission, span, false)?;
-        self.store_order(order, span).await?.told()
+        match self.inner.room(submission.send_at, submission.priority, submission.payloads.len()) {
+            Ok(room) => self.store_order(Order::new(submission, span, room, false), span).await?.told(),
+            // What was accepted once is not refused to its repeat.
+            Err(full) => self.repeated_or(submission.idempotency, Some(submission.answer), full).await,
+        }
     }
 
     /// Commits jobs as `sending`, makes one attempt of each and commits its outcome; never retried.
@@ -61,9 +72,13 @@ impl Queue {
     /// # Errors
     /// See [`Refused`]; also refused while as many synchronous calls as there are workers are in flight.
     pub async fn deliver_now(&self, submission: Submission, span: Span) -> Result<Submitted, Refused> {
-        let busy = |_| Refused::BacklogFull { retry_after: Duration::from_secs(1) };
-        let permit = Arc::clone(&self.inner.sync_slots).try_acquire_owned().map_err(busy)?;
-        let order = self.order(submission, &span, true)?;
+        let (permit, room) = match self.inner.room_now(&submission) {
+            Ok(room) => room,
+            Err(full) => {
+                return self.repeated_or(submission.idempotency, Some(submission.answer), full).await;
+            }
+        };
+        let order = Order::new(submission, &span, room, true);
         let queue = self.clone();
         let inside = span.clone();
         // A task of its own: once committed, the attempt is made whoever waits for it.
@@ -81,21 +96,6 @@ impl Queue {
         task.await.unwrap_or(Err(Refused::CommitUnknown))
     }
 
-    /// Takes the backlog's room for a submission.
-    fn order(&self, submission: Submission, span: &Span, sync: bool) -> Result<Arc<Order>, Refused> {
-        let now = now_ms();
-        let first_due = submission.send_at.filter(|at| *at > now).unwrap_or(now);
-        let mut state = self.inner.state.lock();
-        let scheduled = submission.send_at.is_some_and(|at| at > now.max(state.due_until));
-        let kind = if scheduled { Kind::Scheduled } else { Kind::Due };
-        let urgent = submission.priority == Priority::Urgent;
-        let reserved = state.book.reserve(kind, urgent, submission.payloads.len());
-        drop(state);
-        reserved.map_err(|retry_after| Refused::BacklogFull { retry_after })?;
-        let trace = span.trace_context().unwrap_or_else(TraceContext::new_root);
-        Ok(Arc::new(Order { submission, trace, first_due, kind, sync }))
-    }
-
     async fn store_order(&self, order: Arc<Order>, span: &Span) -> Result<Written, Refused> {
         let purpose = Purpose {
             operation: Operation::Accept,
@@ -105,24 +105,34 @@ impl Queue {
         let (queue, kept) = (self.clone(), Arc::clone(&order));
         let then = move |written: Result<&Written, &WriteError>| queue.inner.accepted(&kept, written);
         match self.inner.store.write_then(purpose, move |tx| order.write(tx), then).await {
-            Ok(Committed { value, waited, committed }) => {
-                span.record(names::WAITED_MS, waited.as_secs_f64() * 1000.0);
-                span.record(names::COMMITTED_MS, committed.as_secs_f64() * 1000.0);
-                Ok(value)
-            }
-            Err(WriteError::Refused(StoreError::Statement(reason))) => {
-                tracing::error!(reason, "a submission could not be stored");
-                Err(Refused::StoreUnavailable)
-            }
-            Err(WriteError::Refused(_)) => Err(Refused::StoreUnavailable),
-            Err(WriteError::CommitUnknown(_)) => Err(Refused::CommitUnknown),
+            Ok(done) => Ok(times(done, span)),
+            Err(error) => Err(refused_by(error)),
         }
+    }
+}
+
+/// Records on a PRODUCER's span how long its commit took, and gives what was committed.
+pub(super) fn times<T>(done: Committed<T>, span: &Span) -> T {
+    span.record(names::WAITED_MS, done.waited.as_secs_f64() * 1000.0);
+    span.record(names::COMMITTED_MS, done.committed.as_secs_f64() * 1000.0);
+    done.value
+}
+
+/// What a store that did not take a submission means for it.
+pub(super) fn refused_by(error: WriteError) -> Refused {
+    match error {
+        WriteError::Refused(StoreError::Statement(reason)) => {
+            tracing::error!(reason, "a submission could not be stored");
+            Refused::StoreUnavailable
+        }
+        WriteError::Refused(_) => Refused::StoreUnavailable,
+        WriteError::CommitUnknown(_) => Refused::CommitUnknown,
     }
 }
 
 impl Written {
     /// As the caller is told of it.
-    fn told(self) -> Result<Submitted, Refused> {
+    pub(super) fn told(self) -> Result<Submitted, Refused> {
         match self {
             Self::New => Ok(Submitted::Accepted),
             Self::Answered(answer) => Ok(Submitted::Replayed(answer)),
@@ -134,15 +144,18 @@ impl Written {
 }
 
 impl Order {
+    fn new(submission: Submission, span: &Span, room: Room, sync: bool) -> Arc<Self> {
+        let trace = span.trace_context().unwrap_or_else(TraceContext::new_root);
+        let Room { kind, first_due } = room;
+        Arc::new(Self { submission, trace, first_due, kind, sync })
+    }
+
     fn write(&self, tx: &mut Tx<'_>) -> Result<Written, StoreError> {
         let submission = &self.submission;
-        if let Some(key) = &submission.idempotency {
-            match key.find(tx, now_ms())? {
-                None => {}
-                Some(Claim::Answered(answer)) => return Ok(Written::Answered(answer)),
-                Some(Claim::Reused) => return Ok(Written::Reused),
-                Some(Claim::Open(id)) => return self.open(tx, id),
-            }
+        if let Some(key) = &submission.idempotency
+            && let Some(before) = key.judge(tx, Some(submission.answer))?
+        {
+            return Ok(before);
         }
         if let Some(holds) = &submission.precondition
             && !holds(tx)?
@@ -182,15 +195,6 @@ impl Order {
         key.answered(tx, &(submission.answer)(submission.id, &accepted))
     }
 
-    /// A key whose answer is not kept: its call is still in flight, or a crash ended it.
-    fn open(&self, tx: &mut Tx<'_>, id: JobId) -> Result<Written, StoreError> {
-        let statuses = read::statuses(tx, id)?;
-        if statuses.contains(&Status::Sending) {
-            return Ok(Written::InFlight);
-        }
-        Ok(Written::Answered((self.submission.answer)(id, &statuses)))
-    }
-
     /// The jobs as a worker takes them.
     fn jobs(&self) -> Vec<Ready> {
         let submission = &self.submission;
@@ -211,6 +215,27 @@ impl Order {
 }
 
 impl Inner {
+    /// Takes the backlog's room for a submission.
+    pub(super) fn room(&self, send_at: Option<i64>, of: Priority, jobs: usize) -> Result<Room, Refused> {
+        let now = now_ms();
+        let first_due = send_at.filter(|at| *at > now).unwrap_or(now);
+        let mut state = self.state.lock();
+        let scheduled = send_at.is_some_and(|at| at > now.max(state.due_until));
+        let kind = if scheduled { Kind::Scheduled } else { Kind::Due };
+        match state.book.reserve(kind, of == Priority::Urgent, jobs) {
+            Ok(()) => Ok(Room { kind, first_due }),
+            Err(retry_after) => Err(Refused::BacklogFull { retry_after }),
+        }
+    }
+
+    /// The same for a synchronous one, with its place among them.
+    fn room_now(&self, submission: &Submission) -> Result<(OwnedSemaphorePermit, Room), Refused> {
+        let busy = |_| Refused::BacklogFull { retry_after: Duration::from_secs(1) };
+        let permit = Arc::clone(&self.sync_slots).try_acquire_owned().map_err(busy)?;
+        let room = self.room(submission.send_at, submission.priority, submission.payloads.len())?;
+        Ok((permit, room))
+    }
+
     /// Makes known what became of a submission: runs in the order of the commits.
     fn accepted(&self, order: &Order, written: Result<&Written, &WriteError>) {
         let jobs = order.submission.payloads.len();
@@ -244,9 +269,9 @@ impl Inner {
         drop(state);
         if stored {
             let (channel, priority) = (order.submission.channel, order.submission.priority);
-            (0..jobs).for_each(|_| self.handler.observe(&Fact::Accepted { channel, priority }));
+            self.handler.observe(&Fact::Accepted { channel, priority, jobs });
             // A worker that comes free wakes the dispatcher itself.
-            if self.slots.available_permits() > 0 || order.kind == Kind::Scheduled {
+            if self.places.are_free() || order.kind == Kind::Scheduled {
                 self.wake.notify_one();
             }
         }

@@ -3,6 +3,7 @@
 use super::{
     Attempt, Fact, Inner, Job, Outcome, Queue, Status, Submission,
     lanes::Ready,
+    places::Place,
     retry::{self, Decision},
     sql::{
         attempt::{self, Ended},
@@ -16,14 +17,13 @@ use crate::platform::{
 };
 use futures_util::FutureExt;
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::{Instrument, Span};
 
 /// Pauses between tries to commit an attempt's end while the store can't.
 const COMMIT_AGAIN: Duration = Duration::from_millis(500);
 
 /// Attempts a job that has begun, and commits what it came to. Ends with that commit.
-pub(super) async fn deliver(queue: Queue, job: Ready, permit: OwnedSemaphorePermit) {
+pub(super) async fn deliver(queue: Queue, job: Ready, place: Place) {
     let span = consumer_span(&job);
     let inner = Arc::clone(&queue.inner);
     async {
@@ -32,7 +32,7 @@ pub(super) async fn deliver(queue: Queue, job: Ready, permit: OwnedSemaphorePerm
         // The worker is free for the next delivery as soon as this one's end is in the committer's
         // hands; how many may be on their way is bounded.
         let unfinished = inner.unfinished.acquire().await;
-        drop(permit);
+        drop(place);
         inner.wake.notify_one();
         complete(&queue, &job, attempt, began, decision).await;
         drop(unfinished);

@@ -11,6 +11,7 @@ pub const HTTP_REQUEST_DURATION: &str = "http_request_duration_seconds";
 pub const HTTP_REQUESTS_IN_FLIGHT: &str = "http_requests_in_flight";
 pub const GRPC_REQUEST_DURATION: &str = "grpc_request_duration_seconds";
 pub const AUTH_REQUESTS: &str = "auth_requests_total";
+pub const AUTH_KEY_FILE_RELOADS: &str = "auth_key_file_reloads_total";
 /// Clients whose buckets are not full.
 pub const RATE_LIMIT_CLIENTS: &str = "rate_limit_clients";
 pub const RATE_LIMIT_DECISIONS: &str = "rate_limit_decisions_total";
@@ -30,6 +31,7 @@ pub const NOTIFICATION_LEDGER_JOBS: &str = "notification_ledger_jobs";
 pub const REPORT_SUBMISSION: &str = "epro_report_submission_total";
 
 // Metrics: store, queue, workers.
+pub const QUEUE_BATCH_JOBS_PENDING: &str = "queue_batch_jobs_pending";
 pub const QUEUE_JOBS: &str = "queue_jobs";
 pub const QUEUE_OLDEST_JOB_AGE: &str = "queue_oldest_job_age_seconds";
 pub const QUEUE_COMMIT_DURATION: &str = "queue_commit_duration_seconds";
@@ -120,6 +122,8 @@ pub const SERVICE_INSTANCE_ID: &str = "service.instance.id";
 pub const SERVICE_NAME: &str = "service.name";
 pub const SERVICE_VERSION: &str = "service.version";
 pub const URL_SCHEME: &str = "url.scheme";
+/// The name of the key that was presented: the caller's, as far as it is known here.
+pub const USER_NAME: &str = "user.name";
 
 // Span fields that `tracing-opentelemetry` reads instead of passing them on.
 pub const OTEL_KIND: &str = "otel.kind";

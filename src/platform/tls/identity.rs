@@ -133,3 +133,25 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     File::open(path).map_err(cannot)?.take(LARGEST + 1).read_to_end(&mut text).map_err(cannot)?;
     if text.len() as u64 > LARGEST { Err("is larger than 1 MiB".to_owned()) } else { Ok(text) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_file_panics_and_no_fault_repeats_it(
+            kind in "(RSA |EC |ENCRYPTED )?PRIVATE KEY|CERTIFICATE|\\PC{0,9}",
+            body in "[A-Za-z0-9+/=\n]{0,200}|\\PC{0,99}",
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("file");
+            std::fs::write(&path, format!("-----BEGIN {kind}-----\n{body}\n-----END {kind}-----\n")).unwrap();
+            let config = TlsConfig { cert_file: path.clone(), key_file: path.clone() };
+            let fault = Identity::load(&config).err().unwrap().to_string();
+            prop_assert!(body.len() < 9 || !fault.contains(&body), "{fault}");
+            prop_assert!(private_key(&path).is_err_and(|fault| body.len() < 9 || !fault.contains(&body)) || kind.ends_with("KEY"));
+        }
+    }
+}

@@ -188,7 +188,7 @@ fn failed(listener: &'static str) -> Counter {
 }
 
 fn reloaded(listener: &'static str, well: bool) -> Counter {
-    let outcome = if well { "success" } else { "failure" };
+    let outcome = if well { "ok" } else { "failed" };
     metrics::counter!(
         names::TLS_CERTIFICATE_RELOADS,
         names::LABEL_LISTENER => listener,

@@ -1,7 +1,7 @@
 //! Nothing that identifies a patient, and no secret, is told by lines, spans, metrics or refusals, even at
 //! `RUST_LOG=trace`; and all of it is where it belongs, which proves that the search would find it.
 
-use super::canary_scene::{Mocking, play, site};
+use super::canary_scene::{KEY_HASH, Mocking, play, site};
 use crate::support::{
     client::{Answer, ask},
     collector::{Behaviour, Collector},
@@ -13,8 +13,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
 
-/// A part of every canary, and of the one that is a number.
-const CANARIES: [&str; 2] = ["canary", "30901829"];
+/// A part of every canary, of the one that is a number, and what a key is known by.
+const CANARIES: [&str; 3] = ["canary", "30901829", KEY_HASH];
 
 #[test]
 fn no_canary_is_told_and_each_is_where_it_belongs() {

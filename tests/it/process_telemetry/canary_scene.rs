@@ -8,6 +8,7 @@ use crate::support::{
 use parking_lot::Mutex;
 use std::{
     collections::VecDeque,
+    fs,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::Arc,
@@ -71,10 +72,17 @@ fn answer_on(mut stream: TcpStream, answers: &Mutex<VecDeque<&'static str>>) -> 
     stream.write_all(answer.as_bytes())
 }
 
+/// What a caller presents, and the SHA-256 by which it is known.
+const KEY: &str = "authorization: Bearer canary-key\r\n";
+pub const KEY_HASH: &str = "0b8bdfd5fe8e2887553f64e360259947f07d61acd45d51b4a74a53008e5a9597";
+
 /// Settings with canaries wherever a secret may stand.
 pub fn site(sms: SocketAddr, push: SocketAddr, collector: SocketAddr) -> Site {
     let url = |address| format!("http://{address}/canary-path?canary=canary-query");
-    Site::new()
+    let site = Site::new();
+    let keys = site.folder().join("canary-keys");
+    fs::write(&keys, format!("# canary\napp:send,read,operate:{KEY_HASH}\n")).unwrap();
+    site.with("APP_AUTH__API_KEYS_FILE", keys.to_str().unwrap())
         .with("RUST_LOG", "trace")
         .with("APP_SMS__PROVIDER", "http")
         .with("APP_SMS__HTTP__URL", &url(sms))
@@ -118,7 +126,7 @@ fn deliveries(service: &Service, mocking: &Mocking) -> Vec<Answer> {
     let later = send(service, "POST", ASYNC, SMS, "later");
     let again = send(service, "POST", ASYNC, SMS, "later");
     assert_eq!((later.status, again.header("idempotency-replayed")), (202, Some("true")), "{again:?}");
-    service.until_status(&later.text("id"), "delivered");
+    service.until_drained();
     let reused = send(service, "POST", ASYNC, r#"{"patientId":"canary","message":"canary"}"#, "later");
     assert_eq!(reused.status, 422, "{reused:?}");
     told.extend([later, again, reused, send(service, "POST", SYNC, SMS, "now")]);
@@ -190,8 +198,17 @@ fn wrong() -> Vec<(&'static str, String, String)> {
 
 /// What no client library would send.
 fn raw() -> Vec<String> {
-    let headers = "host: canary\r\ntraceparent: 00-canary-canary-01\r\nuber-trace-id: canary:canary:0:1\r\n";
-    vec![
+    let traces = "host: canary\r\ntraceparent: 00-canary-canary-01\r\nuber-trace-id: canary:canary:0:1\r\n";
+    let headers = format!("{traces}{KEY}");
+    let presented = [
+        "authorization: Bearer canary-unknown\r\n",
+        "authorization: Bearer canary canary\r\n",
+        "authorization: Basic canary\r\n",
+        "authorization: canary-key\r\n",
+        &KEY.repeat(2),
+    ];
+    let presented = presented.map(|wrong| format!("GET {ASYNC} HTTP/1.1\r\n{traces}{wrong}\r\n"));
+    let mut all = vec![
         format!(
             "POST {ASYNC} HTTP/1.1\r\n{headers}content-type: text/canary\r\ncontent-length: 6\r\n\r\ncanary"
         ),
@@ -206,7 +223,9 @@ fn raw() -> Vec<String> {
         format!("GET /canary HTTP/1.1\r\n{headers}canary canary: canary\r\n\r\n"),
         "canary canary canary\r\n\r\n".to_owned(),
         format!("GET /canary HTTP/1.1\r\n{headers}x-canary: {}\r\n\r\n", "canary".repeat(100_000)),
-    ]
+    ];
+    all.extend(presented);
+    all
 }
 
 /// A request with a canary in every header that anybody reads or might log.

@@ -142,9 +142,12 @@ fn may(name: &str, label: &str, value: &str) -> bool {
         ("state", "notification_ledger_jobs") => {
             one_of(&["accepted", "delivered", "dead", "expired", "cancelled", "unknown", "queued"])
         }
-        ("task", _) => one_of(&["signals", "store", "dispatcher", "http", "tls"]),
+        ("key", "auth_requests_total") => one_of(&["none"]),
+        ("outcome", "auth_requests_total") => one_of(&["ok", "unknown_key", "forbidden"]),
+        ("outcome", "auth_key_file_reloads_total") => one_of(&["ok", "failed"]),
+        ("task", _) => one_of(&["signals", "keys", "store", "dispatcher", "http", "tls", "rate-limit"]),
         ("listener", _) => one_of(&["http", "admin"]),
-        ("outcome", "tls_certificate_reloads_total") => one_of(&["success", "failure"]),
+        ("outcome", "tls_certificate_reloads_total") => one_of(&["ok", "failed"]),
         ("version" | "platform_version" | "commit" | "rustc", "build_info") => true,
         _ => false,
     }

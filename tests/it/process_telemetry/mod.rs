@@ -13,4 +13,4 @@ mod scene;
 mod span_rules;
 mod spans;
 mod stdout;
-mod traces;
+pub mod traces;

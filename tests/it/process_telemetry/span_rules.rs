@@ -61,6 +61,7 @@ fn may(span: &Span, attribute: &str) -> Option<May> {
     let messaging = matches!(span.kind(), SpanKind::Producer | SpanKind::Consumer);
     Some(match (span.kind(), attribute) {
         (SpanKind::Server, "http.route") => May::Route,
+        (SpanKind::Server, "user.name") => May::Id,
         (SpanKind::Server, "url.scheme") => May::Be(&["http"]),
         (SpanKind::Server, "network.protocol.version") => May::Be(&["1.0", "1.1", "2"]),
         (SpanKind::Server | SpanKind::Client, "http.request.method") => May::Be(METHODS),

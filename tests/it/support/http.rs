@@ -1,8 +1,11 @@
 //! A server of the platform's own stack with a small router, and a caller that writes raw bytes.
 
 use epro_notify::platform::{
+    admission::Admission,
     auth::Scope,
-    http::{HttpConfig, IdempotencyHeader, JsonBody, Listener, Problem, Routes, Stack, bind, serve},
+    http::{
+        HttpConfig, IdempotencyHeader, JsonBody, Listener, Problem, Routes, Stack, StaticPage, bind, serve,
+    },
     task,
     tls::Tls,
 };
@@ -28,6 +31,7 @@ pub fn config() -> HttpConfig {
         body_timeout: Duration::from_millis(300),
         handler_timeout: Duration::from_millis(300),
         max_connections: 100,
+        cors_origins: Vec::new(),
         tls: None,
     }
 }
@@ -65,11 +69,16 @@ impl Server {
 
     /// Whether its callers are trusted proxies.
     pub async fn start_trusting(config: HttpConfig, trusted: bool) -> Self {
+        Self::start_with(config, trusted, None).await
+    }
+
+    /// With this at the door.
+    pub async fn start_with(config: HttpConfig, trusted: bool, admission: Option<Admission>) -> Self {
         let meeting = Meeting::default();
         let listener = bind(config.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let stack = Stack::new(routes(meeting.clone()), &config, None).unwrap();
+        let stack = Stack::new(routes(meeting.clone()), &config, admission).unwrap();
         let tls = config.tls.as_ref().map(|tls| Tls::open("http", tls).unwrap());
         let listener = Listener::new("http", listener, tls);
         let served = task::spawn(serve(listener, stack, config.limits(), move |_| trusted, stop.clone()));
@@ -82,6 +91,12 @@ impl Server {
 
     /// Sends one request on a connection of its own and returns all that is answered.
     pub async fn ask(&self, request: &str) -> Answer {
+        let Answer { status, head, body } = self.ask_bytes(request).await;
+        Answer { status, head, body: String::from_utf8(body).unwrap() }
+    }
+
+    /// The same where the body need not be text.
+    pub async fn ask_bytes(&self, request: &str) -> Answer<Vec<u8>> {
         let mut stream = self.connect().await;
         let head_end = request.find("\r\n").unwrap() + 2;
         let (line, rest) = request.split_at(head_end);
@@ -89,7 +104,7 @@ impl Server {
             .write_all(format!("{line}Host: test\r\nConnection: close\r\n{rest}").as_bytes())
             .await
             .unwrap();
-        Answer::parse(&read_to_end(&mut stream).await)
+        Answer::split(&read_to_end(&mut stream).await)
     }
 
     /// Stops it, and waits until all is drained.
@@ -108,28 +123,44 @@ pub async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
 
 /// An answer of a whole connection.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Answer<B = String> {
     pub status: u16,
     head: String,
-    pub body: String,
+    pub body: B,
 }
 
 impl Answer {
     pub fn parse(bytes: &[u8]) -> Self {
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Self { status, head: head.to_owned(), body: body.to_owned() }
+        let Answer { status, head, body } = Answer::split(bytes);
+        Self { status, head, body: String::from_utf8(body).unwrap() }
     }
 
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+}
+
+impl Answer<Vec<u8>> {
+    fn split(bytes: &[u8]) -> Self {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+        let end = end.unwrap_or_else(|| panic!("no answer: {:?}", String::from_utf8_lossy(bytes)));
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self { status, head, body: bytes[end + 4..].to_vec() }
+    }
+}
+
+impl<B> Answer<B> {
     pub fn header(&self, name: &str) -> Option<&str> {
         let named =
             |line: &&str| line.split(':').next().is_some_and(|found| found.eq_ignore_ascii_case(name));
         self.head.lines().skip(1).find(named).and_then(|line| line.split_once(": ")).map(|(_, value)| value)
     }
 
-    pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    /// Every value of a header.
+    pub fn headers(&self, name: &str) -> Vec<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
     }
 }
 
@@ -147,6 +178,9 @@ pub fn routes(meeting: Meeting) -> Routes {
         .get("/things/{id}", Scope::Read, async || "a thing")
         .post("/things", Scope::Send, make)
         .post("/panic", Scope::Send, async || -> StatusCode { panic!("as the test wants") })
+        .get("/list", Scope::Read, async || "an item\n".repeat(1000))
+        .compressed("/list")
+        .page("/page", StaticPage::new("text/plain", "a line\n".repeat(1000)))
         .get("/slow", Scope::Read, async || std::future::pending::<()>().await)
         .get("/wait", Scope::Read, wait)
         .with_state(meeting)

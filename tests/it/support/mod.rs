@@ -11,6 +11,7 @@ pub mod http;
 pub mod kills;
 pub mod load;
 pub mod metrics_page;
+pub mod mutate;
 pub mod notify;
 pub mod process;
 pub mod queue;

@@ -2,8 +2,8 @@
 
 use epro_notify::platform::{
     queue::{
-        Answer, Attempt, Fact, Handler, IdempotencyKey, Job, JobId, JobRecord, Outcome, Priority, Queue,
-        Refused, SCHEMA, Status, Submission, Submitted,
+        Answer, Attempt, Batch, Fact, Handler, IdempotencyKey, Job, JobId, JobRecord, Members, Outcome,
+        Payloads, Priority, Queue, Refused, SCHEMA, Status, Submission, Submitted,
         config::{OnUnknown, QueueConfig, RetryConfig},
     },
     store::{LedgerState, Store},
@@ -35,6 +35,12 @@ impl Handler for Script {
         let outcome = self.outcomes.lock().pop_front().unwrap_or(Outcome::Delivered);
         Attempt { outcome, provider: "script", took: Duration::from_millis(1) }
     }
+    /// A member is one byte: how many jobs it has.
+    fn expand(&self, template: &[u8], members: &[u8]) -> Option<Vec<Payloads>> {
+        let payloads = |jobs: &u8| vec![template.to_vec(); usize::from(*jobs)];
+        (template == b"template").then(|| members.iter().map(payloads).collect())
+    }
+
     fn observe(&self, fact: &Fact) {
         self.facts.lock().push(fact.clone());
     }
@@ -154,6 +160,25 @@ impl Running {
             idempotency: None,
             precondition: None,
             answer,
+        }
+    }
+
+    /// A batch of notifications of so many jobs each.
+    pub fn batch(&self, jobs: &[u8]) -> Batch {
+        let mut members = Members::default();
+        jobs.iter().for_each(|jobs| members.add(&[*jobs], usize::from(*jobs)));
+        let id = self.queue.allocate(members.jobs() + 1);
+        Batch {
+            id,
+            channel: "test",
+            priority: Priority::Bulk,
+            send_at: None,
+            not_after: now_ms() + 7_200_000,
+            template: b"template".to_vec(),
+            members,
+            skipped: 7,
+            idempotency: None,
+            answer: answer(id, &[]),
         }
     }
 

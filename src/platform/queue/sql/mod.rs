@@ -1,6 +1,7 @@
 //! The queue's SQL. What happens to counts and memory afterwards is decided elsewhere.
 
 pub(super) mod attempt;
+pub(super) mod batch;
 pub(super) mod person;
 pub(super) mod read;
 pub(super) mod sweep;

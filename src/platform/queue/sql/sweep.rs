@@ -88,9 +88,12 @@ pub(crate) fn attempted(tx: &mut Tx<'_>) -> Result<Vec<(Priority, i64, JobId)>, 
     tx.query(SQL, &[], |row| Ok((priority(row.int(0)?)?, row.int(1)?, JobId(row.int(2)?))))
 }
 
-/// The highest id ever stored and still there.
+/// The highest id that is taken, those among them that are reserved for a batch's jobs.
 pub(crate) fn highest(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
-    Ok(tx.first("SELECT coalesce(max(id), 0) FROM job", &[], |row| row.int(0))?.unwrap_or(0))
+    const JOB: &str = "SELECT coalesce(max(id), 0) FROM job";
+    const BATCH: &str = "SELECT coalesce(max(id + jobs), 0) FROM batch";
+    let job = tx.first(JOB, &[], |row| row.int(0))?.unwrap_or(0);
+    Ok(tx.first(BATCH, &[], |row| row.int(0))?.unwrap_or(0).max(job))
 }
 
 /// Looks at `limit` jobs from `after` on: those to be deleted, and where the next look begins (`None` at the end).

@@ -20,7 +20,12 @@ pub(super) fn describe() {
 type Entry = (&'static str, Unit, &'static str);
 
 const COUNTERS: &[Entry] = &[
-    (names::AUTH_REQUESTS, Unit::Count, "Requests by the key that made them and whether it was let in."),
+    (
+        names::AUTH_KEY_FILE_RELOADS,
+        Unit::Count,
+        "Times that the API key file was read again, or was broken and the keys from before stayed.",
+    ),
+    (names::AUTH_REQUESTS, Unit::Count, "Requests by the key that made them and whether it may."),
     (names::CIRCUIT_BREAKER_TRANSITIONS, Unit::Count, "Changes of a circuit breaker's state."),
     (
         names::HTTP_CONNECTIONS_LIMIT_REACHED,
@@ -79,6 +84,11 @@ const GAUGES: &[Entry] = &[
         names::NOTIFICATION_LEDGER_JOBS,
         Unit::Count,
         "All jobs ever accepted, by state. Store-wide: take max, never sum.",
+    ),
+    (
+        names::QUEUE_BATCH_JOBS_PENDING,
+        Unit::Count,
+        "Jobs of accepted batches that are still to be made. Store-wide: take max, never sum.",
     ),
     (names::QUEUE_JOBS, Unit::Count, "Unfinished jobs. Store-wide: take max, never sum."),
     (

@@ -1,0 +1,58 @@
+//! What telemetry tells of a batch: a trace a notification, linked to the batch's, and never who it is for.
+
+use super::{SMS, contact, enrol, finished, send};
+use crate::{
+    process_telemetry::traces::{hex, integer, named, text},
+    support::{
+        collector::{Behaviour, Collector},
+        service::Site,
+        sms_gateway::Gateway,
+        wait::until,
+    },
+};
+use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
+
+#[test]
+fn each_notification_begins_a_trace_that_is_linked_to_the_batchs() {
+    let collector = Collector::start(Behaviour::Accept);
+    let gateway = Gateway::start();
+    let service = Site::sending_to(&gateway)
+        .with("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())
+        .with("OTEL_BSP_SCHEDULE_DELAY", "50")
+        .with("RUST_LOG", "trace")
+        .start();
+    for patient in ["canary-1", "canary-2", "canary-3"] {
+        contact(&service, patient, super::PHONE);
+        enrol(&service, patient);
+    }
+    let study = service.ask("PUT", "/api/v1/studies/canary-study/patients/canary-1", "");
+    assert_eq!(study.status, 201);
+    let body = SMS.replace("a reminder", "canary-text");
+    let id = send(&service, &body, 3);
+    let shown = finished(&service, &id);
+    let spans: Vec<Span> = until("all spans", || {
+        let spans = collector.spans();
+        let calls = spans.iter().filter(|span| span.name == "process notifications").count();
+        (calls == 3 && spans.iter().any(|span| span.name == "expand batch")).then_some(spans)
+    });
+    let [batch]: [Span; 1] = named(&spans, "send notifications", SpanKind::Producer).try_into().unwrap();
+    assert_eq!((text(&batch, "batch_id"), integer(&batch, "messaging.batch.message_count")), (&*id, 3));
+    assert_eq!(shown["traceId"], hex(&batch.trace_id));
+    let created = named(&spans, "create notifications", SpanKind::Producer);
+    assert_eq!(created.len(), 3);
+    for span in &created {
+        assert!(span.parent_span_id.is_empty() && span.trace_id != batch.trace_id, "{span:#?}");
+        assert_eq!(span.links.len(), 1);
+        assert_eq!((&span.links[0].trace_id, &span.links[0].span_id), (&batch.trace_id, &batch.span_id));
+        assert_eq!((text(span, "batch_id"), text(span, "messaging.operation.type")), (&*id, "create"));
+        let attempts = named(&spans, "process notifications", SpanKind::Consumer);
+        let attempt = attempts.iter().find(|attempt| attempt.parent_span_id == span.span_id).unwrap();
+        assert_eq!(text(attempt, "messaging.message.id"), text(span, "messaging.message.id"));
+        let one = service.notification(text(span, "messaging.message.id"));
+        assert_eq!(one["traceId"], hex(&span.trace_id));
+    }
+    let expanded = named(&spans, "expand batch", SpanKind::Internal);
+    assert!(expanded.iter().all(|span| span.parent_span_id == batch.span_id), "{expanded:#?}");
+    let told = format!("{}{spans:?}{}", service.output(), service.metrics().0);
+    assert!(!told.contains("canary"), "telemetry names a patient, a study or a text");
+}
