@@ -60,7 +60,7 @@ fn ask(request: Builder, body: &[u8]) -> Option<StatusCode> {
     // What is no request at all does not come as far as this.
     let request = request.body(Body::from(body.to_vec())).ok()?;
     let Served { runtime, stack, .. } = served();
-    let peer = Peer { address: ([127, 0, 0, 1], 1).into(), trusted: false };
+    let peer = Peer { address: ([127, 0, 0, 1], 1).into(), trusted: false, encrypted: false };
     let head = request.method() == Method::HEAD;
     let (status, headers, body) = runtime.block_on(async {
         let (parts, body) = stack.answer(request, peer).await.into_parts();

@@ -147,7 +147,9 @@ fn may(name: &str, label: &str, value: &str) -> bool {
         ("outcome", "auth_key_file_reloads_total") => one_of(&["ok", "failed"]),
         ("decision", "rate_limit_decisions_total") => one_of(&["allowed", "limited"]),
         ("surface", "rate_limit_decisions_total") => one_of(&["http", "grpc"]),
-        ("task", _) => one_of(&["signals", "keys", "rate-limit", "store", "dispatcher", "http"]),
+        ("task", _) => one_of(&["signals", "keys", "rate-limit", "store", "dispatcher", "http", "tls"]),
+        ("listener", _) => one_of(&["http", "admin"]),
+        ("outcome", "tls_certificate_reloads_total") => one_of(&["ok", "failed"]),
         ("version" | "platform_version" | "commit" | "rustc", "build_info") => true,
         _ => false,
     }

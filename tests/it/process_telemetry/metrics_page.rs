@@ -52,6 +52,7 @@ fn from_the_start() -> Vec<String> {
     all.extend(nobodys);
     all.extend(each("auth_key_file_reloads_total", "outcome", &["ok", "failed"]));
     all.extend(each("telemetry_spans_total", "outcome", &["exported", "failed", "dropped"]));
+    all.extend(of_listeners());
     let alone = [
         "queue_recovered_jobs_total",
         "telemetry_spans_ended_total",
@@ -63,6 +64,22 @@ fn from_the_start() -> Vec<String> {
         "telemetry_log_lines_total{outcome=\"dropped\"}",
     ];
     all.extend(alone.map(str::to_owned));
+    all
+}
+
+/// Those that each listener has.
+fn of_listeners() -> Vec<String> {
+    let mut all = Vec::new();
+    for listener in ["http", "admin"] {
+        let of_it = format!("listener=\"{listener}\"");
+        all.push(format!("tls_handshakes_failed_total{{{of_it}}}"));
+        all.push(format!("http_connections_limit_reached_total{{{of_it}}}"));
+        all.push(format!("http_connections_refused_total{{{of_it}}}"));
+        all.extend(
+            ["success", "failure"]
+                .map(|outcome| format!("tls_certificate_reloads_total{{{of_it},outcome=\"{outcome}\"}}")),
+        );
+    }
     all
 }
 
