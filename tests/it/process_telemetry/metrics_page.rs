@@ -50,6 +50,11 @@ fn from_the_start() -> Vec<String> {
     let nobodys = ["unknown_key", "forbidden", "ok"]
         .map(|outcome| format!("auth_requests_total{{key=\"none\",outcome=\"{outcome}\"}}"));
     all.extend(nobodys);
+    for surface in ["http", "grpc"] {
+        all.extend(["allowed", "limited"].map(|decision| {
+            format!("rate_limit_decisions_total{{decision=\"{decision}\",surface=\"{surface}\"}}")
+        }));
+    }
     all.extend(each("auth_key_file_reloads_total", "outcome", &["ok", "failed"]));
     all.extend(each("telemetry_spans_total", "outcome", &["exported", "failed", "dropped"]));
     all.extend(of_listeners());
@@ -60,6 +65,8 @@ fn from_the_start() -> Vec<String> {
         "telemetry_late_parents_total",
         "http_requests_in_flight",
         "http_connections_timed_out_total",
+        "rate_limit_clients",
+        "rate_limit_overflow_total",
         "workers_busy",
         "telemetry_log_lines_total{outcome=\"dropped\"}",
     ];
