@@ -151,7 +151,8 @@ mod tests {
             let config = TlsConfig { cert_file: path.clone(), key_file: path.clone() };
             let fault = Identity::load(&config).err().unwrap().to_string();
             prop_assert!(body.len() < 9 || !fault.contains(&body), "{fault}");
-            prop_assert!(private_key(&path).is_err_and(|fault| body.len() < 9 || !fault.contains(&body)) || kind.ends_with("KEY"));
+            let fault = private_key(&path).err().unwrap_or_default();
+            prop_assert!(body.len() < 9 || !fault.contains(&body), "{fault}");
         }
     }
 }

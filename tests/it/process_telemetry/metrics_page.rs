@@ -83,7 +83,7 @@ fn of_listeners() -> Vec<String> {
         all.push(format!("http_connections_limit_reached_total{{{of_it}}}"));
         all.push(format!("http_connections_refused_total{{{of_it}}}"));
         all.extend(
-            ["success", "failure"]
+            ["ok", "failed"]
                 .map(|outcome| format!("tls_certificate_reloads_total{{{of_it},outcome=\"{outcome}\"}}")),
         );
     }
