@@ -31,6 +31,7 @@ fn enrol() -> Operation {
         .optional_body::<Empty>("Nothing.", &[("empty", json!({}))])
         .answers::<Enrolment>(200, "The patient was enrolled already.", since.clone())
         .answers::<Enrolment>(201, "The patient is enrolled now.", since)
+        .link_on(201, "sendToStudy", "studyId")
         .problems([problems::store_unavailable(), problems::commit_unknown()])
 }
 

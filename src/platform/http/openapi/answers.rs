@@ -44,7 +44,7 @@ pub(super) struct ProblemBody {
 #[expect(dead_code, reason = "it tells what `Fault` serialises to")]
 pub(super) struct FaultBody {
     /// JSON pointer (RFC 6901).
-    #[schema(pattern = "^(/.*)?$")]
+    #[schema(pattern = "^($|/)")]
     pointer: String,
     detail: String,
 }

@@ -162,13 +162,21 @@ impl Operation {
         self
     }
 
-    /// Says that this answer names what another operation takes: its `parameter` is this `field` of the body, a JSON pointer without its first slash.
+    /// Says that this answer names what another operation takes: its `parameter` is this `field` of the
+    /// body, a JSON pointer without its first slash.
     #[must_use]
-    pub fn link(mut self, status: u16, operation: &str, parameter: &str, field: &str) -> Self {
-        let link = Link::builder()
-            .operation_id(operation)
-            .parameter(parameter, format!("$response.body#/{field}"))
-            .build();
+    pub fn link(self, status: u16, operation: &str, parameter: &str, field: &str) -> Self {
+        self.linked(status, operation, parameter, format!("$response.body#/{field}"))
+    }
+
+    /// Says that after this answer another operation of the same `parameter` in its path is worth calling.
+    #[must_use]
+    pub fn link_on(self, status: u16, operation: &str, parameter: &str) -> Self {
+        self.linked(status, operation, parameter, format!("$request.path.{parameter}"))
+    }
+
+    fn linked(mut self, status: u16, operation: &str, parameter: &str, expression: String) -> Self {
+        let link = Link::builder().operation_id(operation).parameter(parameter, expression).build();
         if let Some(answer) = self.answers.get_mut(&status) {
             answer.links.insert(operation.to_owned(), link.into());
         }
