@@ -132,8 +132,8 @@ pub fn resolve_body(bytes: &[u8]) {
 pub fn study_body(bytes: &[u8]) {
     static ENROLLED: Once = Once::new();
     ENROLLED.call_once(|| {
-        let enrolled = ask(Request::put("/api/v1/studies/s-1/patients/p-1"), b"");
+        let enrolled = ask(Request::put("/api/v1/studies/fuzzed/patients/p-1"), b"");
         assert_eq!(enrolled, Some(StatusCode::CREATED));
     });
-    body(Method::POST, "/api/v1/studies/s-1/notifications", bytes, &[202, 400, 413, 422, 503]);
+    body(Method::POST, "/api/v1/studies/fuzzed/notifications", bytes, &[202, 400, 413, 422, 503]);
 }
