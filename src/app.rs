@@ -8,7 +8,7 @@ use crate::{
         admission::Admission,
         auth::{self, Keys},
         health::{Check, Health},
-        http::{self, Routes, Stack},
+        http::{self, Listed, Routes, Stack, openapi::Document},
         limits::Limiter,
         queue::Queue,
         shutdown::{Shutdown, watch_signals},
@@ -66,6 +66,19 @@ fn run_with(config: Config, guarded: bool) -> ExitCode {
     if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) }
 }
 
+/// What [`routes`] serves.
+pub fn listed() -> Vec<Listed> {
+    [notify::listed(), Document::listed(), http::problem_pages(API_PAGE).list()].concat()
+}
+
+/// The API that is served, described.
+pub fn document() -> Document {
+    let about = "Notifications for patients by SMS and push: kept once accepted, delivered through a gateway, and \
+        shown in what became of each. JSON in camelCase; times are RFC 3339; errors are problems after RFC 9457.";
+    let info = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), about);
+    Document::new(info, notify::openapi::TAGS, &listed(), notify::openapi::operations())
+}
+
 /// Binds every port, opens the store, then serves until the shutdown's end.
 async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(), Failure> {
     prepare(&config, telemetry);
@@ -90,7 +103,7 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     tasks.spawn_essential("dispatcher", queue.start());
 
     let admission = guarded.then(|| admission(&config, telemetry, &tasks, keys));
-    let stack = Stack::new(routes(&notify, &queue), &config.http, admission)?;
+    let stack = Stack::new(routes(&notify, &queue)?, &config.http, admission)?;
     let limits = http::Limits {
         header_timeout: config.http.header_timeout,
         max_connections: config.http.max_connections,
@@ -123,8 +136,9 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
 }
 
 /// Everything that is served: the domain's calls, and what explains them.
-fn routes(notify: &Notify, queue: &Queue) -> Routes {
-    notify.routes(queue.clone()).merge(http::problem_pages(API_PAGE))
+fn routes(notify: &Notify, queue: &Queue) -> Result<Routes, Failure> {
+    let explained = document().routes()?.merge(http::problem_pages(API_PAGE));
+    Ok(notify.routes(queue.clone()).merge(explained))
 }
 
 fn prepare(config: &Config, telemetry: &Telemetry) {

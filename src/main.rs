@@ -50,6 +50,8 @@ enum Command {
     CheckConfig,
     /// Ask the service's admin listener on this machine whether it is ready
     Healthcheck,
+    /// Print the API's OpenAPI document
+    Openapi,
     /// Make an API key: prints the key, which is told this once, and then its line for the key file
     NewKey {
         /// What logs and metrics call its holder: letters, digits, '.', '_', '-'
@@ -78,6 +80,8 @@ fn main() -> ExitCode {
     let command = cli.command.unwrap_or(Command::Serve);
     let told = match command {
         Command::NewKey { name, scopes } => return new_key(name, scopes),
+        // The API is the same under every configuration, so none is read.
+        Command::Openapi => return openapi(),
         Command::Healthcheck if !cli.print_config => Config::load_admin(sources).map(healthcheck),
         _ => Config::load(sources).map(|(config, document)| match command {
             _ if cli.print_config => say(io::stdout(), &document, 0),
@@ -99,6 +103,13 @@ fn healthcheck(admin: AdminConfig) -> ExitCode {
 fn new_key(name: KeyName, scopes: Scopes) -> ExitCode {
     match auth::new_key(KEY_PREFIX, name, scopes) {
         Ok((text, key)) => say(io::stdout(), &format!("{text}\n{}", key.line()), 0),
+        Err(error) => say(io::stderr(), &error.to_string(), FAILURE),
+    }
+}
+
+fn openapi() -> ExitCode {
+    match app::document().to_json() {
+        Ok(document) => say(io::stdout(), &document, 0),
         Err(error) => say(io::stderr(), &error.to_string(), FAILURE),
     }
 }

@@ -15,13 +15,18 @@ mod providers;
 mod store;
 mod studies;
 
+pub use api::openapi;
 pub use deliver::Deliverer;
 pub use providers::BuildError;
 #[doc(hidden)] // For the fuzz target alone.
 pub use providers::meaning_of_answer;
 pub use store::SCHEMA;
 
-use crate::platform::{http::Routes, queue::Queue, store::Store};
+use crate::platform::{
+    http::{Listed, Routes},
+    queue::Queue,
+    store::Store,
+};
 use api::Api;
 use config::NotifyConfig;
 use deliver::Providers;
@@ -34,6 +39,11 @@ use studies::Studies;
 
 /// The labels under which the queue knows the channels.
 pub const CHANNELS: &[&str] = &[Channel::Sms.as_str(), Channel::Push.as_str()];
+
+/// What [`Notify::routes`] serves, without a domain that could.
+pub fn listed() -> Vec<Listed> {
+    api::routes().list()
+}
 
 /// The domain, ready to be put between queue and HTTP.
 pub struct Notify {
@@ -73,6 +83,6 @@ impl Notify {
     pub fn routes(&self, queue: Queue) -> Routes {
         let (providers, metrics) = (Arc::clone(&self.providers), Arc::clone(&self.metrics));
         let (directory, studies) = (self.directory.clone(), self.studies.clone());
-        api::routes(Api { queue, directory, studies, providers, metrics })
+        api::routes().with_state(Arc::new(Api { queue, directory, studies, providers, metrics }))
     }
 }

@@ -67,7 +67,7 @@ checked_text!(
 
 /// The identifiers that callers give.
 fn is_identifier(text: &str) -> bool {
-    (1..=64).contains(&text.len())
+    (1..=PatientId::MOST).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
@@ -75,15 +75,30 @@ checked_text!(
     /// What the patient reads. Characters are Unicode scalar values.
     Message,
     "must be 1 to 1600 characters",
-    |text| has_chars(text, 1600)
+    |text| has_chars(text, Message::MOST)
 );
 
 checked_text!(
     /// The head of a push notification.
     Title,
     "must be 1 to 120 characters",
-    |text| has_chars(text, 120)
+    |text| has_chars(text, Title::MOST)
 );
+
+impl PatientId {
+    /// Characters.
+    pub const MOST: usize = 64;
+}
+
+impl Message {
+    /// Characters.
+    pub const MOST: usize = 1600;
+}
+
+impl Title {
+    /// Characters.
+    pub const MOST: usize = 120;
+}
 
 /// Whether `text` has 1 to `most` characters; looks at no more of it than it has to.
 fn has_chars(text: &str, most: usize) -> bool {

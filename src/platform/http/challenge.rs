@@ -8,21 +8,29 @@ use std::borrow::Cow;
 
 impl IntoResponse for Denied {
     fn into_response(self) -> Response {
-        let (problem, challenge) = match self {
-            Self::Unauthenticated { presented: false } => {
-                (unauthenticated("Send a key as Authorization: Bearer KEY."), "Bearer")
-            }
-            Self::Unauthenticated { presented: true } => {
-                (unauthenticated("The key is not known, or no longer."), "Bearer error=\"invalid_token\"")
-            }
-            Self::Forbidden(scope) => {
-                (forbidden(format!("The key lacks the scope {scope}.")), insufficient(scope))
-            }
-            Self::NoKeys => (forbidden("This takes an API key, and none are configured."), "Bearer"),
-        };
-        let mut response = problem.into_response();
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        let mut response = problem(self).into_response();
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge(self)));
         response
+    }
+}
+
+/// What the answer says.
+pub(super) fn problem(denied: Denied) -> Problem {
+    match denied {
+        Denied::Unauthenticated { presented: false } => {
+            unauthenticated("Send a key as Authorization: Bearer KEY.")
+        }
+        Denied::Unauthenticated { presented: true } => unauthenticated("The key is not known, or no longer."),
+        Denied::Forbidden(scope) => forbidden(format!("The key lacks the scope {scope}.")),
+        Denied::NoKeys => forbidden("This takes an API key, and none are configured."),
+    }
+}
+
+const fn challenge(denied: Denied) -> &'static str {
+    match denied {
+        Denied::Unauthenticated { presented: true } => "Bearer error=\"invalid_token\"",
+        Denied::Unauthenticated { presented: false } | Denied::NoKeys => "Bearer",
+        Denied::Forbidden(scope) => insufficient(scope),
     }
 }
 

@@ -43,14 +43,7 @@ impl JsonBody {
 
     fn parse(bytes: Bytes) -> Result<Self, Problem> {
         // serde_json's own text is left out: only the position is surely free of the body's content.
-        let unparsable = |error: serde_json::Error| {
-            Problem::new(StatusCode::BAD_REQUEST, "not-json", "The body is not valid JSON").detail(format!(
-                "The body is not valid JSON at line {}, column {}.",
-                error.line(),
-                error.column()
-            ))
-        };
-        let parsed = json::parse(&bytes).map_err(unparsable)?;
+        let parsed = json::parse(&bytes).map_err(|error| not_json(error.line(), error.column()))?;
         Ok(Self { bytes, parsed })
     }
 }
@@ -60,12 +53,7 @@ impl<S: Sync> FromRequest<S> for JsonBody {
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported-media-type",
-                "The body is not declared as JSON",
-            )
-            .detail("Send the body as Content-Type: application/json."));
+            return Err(not_declared_as_json());
         }
         // The stack has read the body within the route's own limit; this cap is for a route outside it.
         let bytes = axum::body::to_bytes(request.into_body(), LARGEST_BODY).await;
@@ -90,6 +78,19 @@ impl<S: Sync> FromRequest<S> for NoBody {
         }
         Ok(Self)
     }
+}
+
+/// 400: the body can't be parsed.
+pub(super) fn not_json(line: usize, column: usize) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "not-json", "The body is not valid JSON")
+        .detail(format!("The body is not valid JSON at line {line}, column {column}."))
+}
+
+/// 415: the body may be anything.
+pub(super) fn not_declared_as_json() -> Problem {
+    let title = "The body is not declared as JSON";
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", title)
+        .detail("Send the body as Content-Type: application/json.")
 }
 
 /// `application/json` or `application/…+json`, with any parameters, exactly once.

@@ -10,10 +10,10 @@ use std::{borrow::Cow, time::Duration};
 ///
 /// `detail` and `errors` say what is wrong and what would be right, never a value of the request and
 /// nothing of our own inside.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Problem(Box<Parts>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Parts {
     slug: &'static str,
     title: &'static str,
@@ -103,6 +103,21 @@ impl Problem {
     pub fn status(&self) -> StatusCode {
         self.0.status
     }
+
+    /// The last part of its type.
+    pub(super) fn slug(&self) -> &'static str {
+        self.0.slug
+    }
+
+    /// Whether it says when to come again.
+    pub(super) fn retries(&self) -> bool {
+        self.0.retry_after.is_some()
+    }
+
+    /// Its body as this trace's request would get it.
+    pub(super) fn example(&self, trace_id: &str) -> serde_json::Value {
+        serde_json::json!(Body::of(&self.0, Some(trace_id.to_owned())))
+    }
 }
 
 #[derive(Serialize)]
@@ -118,19 +133,25 @@ struct Body<'a> {
     errors: &'a [Fault],
 }
 
+impl<'a> Body<'a> {
+    fn of(parts: &'a Parts, trace_id: Option<String>) -> Self {
+        Self {
+            r#type: format!("/problems/{}", parts.slug),
+            title: parts.title,
+            status: parts.status.as_u16(),
+            detail: &parts.detail,
+            trace_id,
+            errors: &parts.errors,
+        }
+    }
+}
+
 /// The trace id is that of the current span, so this has to happen inside the request's span; a
 /// handler's return value does.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let parts = *self.0;
-        let body = Body {
-            r#type: format!("/problems/{}", parts.slug),
-            title: parts.title,
-            status: parts.status.as_u16(),
-            detail: &parts.detail,
-            trace_id: TraceContext::current().map(|context| context.trace_id()),
-            errors: &parts.errors,
-        };
+        let body = Body::of(&parts, TraceContext::current().map(|context| context.trace_id()));
         // Strings and numbers alone: serialising them cannot fail.
         let body = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = (parts.status, body).into_response();

@@ -29,8 +29,12 @@ async fn show(
     Path(slug): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let page = pages.get(&slug).ok_or_else(|| Problem::not_found("There is no such type of problem."))?;
+    let page = pages.get(&slug).ok_or_else(no_such_type)?;
     Ok(page.answer(&headers))
+}
+
+pub(super) fn no_such_type() -> Problem {
+    Problem::not_found("There is no such type of problem.")
 }
 
 #[cfg(test)]

@@ -93,6 +93,19 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self
     }
 
+    /// What is served: each method of each template, and what a call of it needs.
+    pub fn list(&self) -> Vec<Listed> {
+        let of = |template: &Template| {
+            let path = template.path;
+            template
+                .methods
+                .iter()
+                .map(move |(method, needs)| Listed { path, method: method.clone(), needs: *needs })
+                .collect::<Vec<_>>()
+        };
+        self.templates.iter().flat_map(of).collect()
+    }
+
     /// Gives the handlers their state.
     pub fn with_state<S2>(self, state: S) -> Routes<S2> {
         Routes { router: self.router.with_state(state), templates: self.templates }
@@ -117,6 +130,21 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             self.templates.len() - 1
         });
         &mut self.templates[at]
+    }
+}
+
+/// One method on one route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub path: &'static str,
+    pub method: Method,
+    pub needs: Needs,
+}
+
+impl Listed {
+    /// Whether it is this method on this template.
+    pub fn is(&self, method: &Method, path: &str) -> bool {
+        self.method == *method && self.path == path
     }
 }
 

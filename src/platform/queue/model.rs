@@ -47,6 +47,7 @@ impl Status {
         Self::Cancelled,
         Self::Unknown,
     ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",

@@ -5,6 +5,7 @@ pub mod client;
 pub mod collector;
 pub mod gateway;
 pub mod http;
+pub mod json_schema;
 pub mod kills;
 pub mod load;
 pub mod metrics_page;

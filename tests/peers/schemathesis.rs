@@ -1,0 +1,75 @@
+//! The running service judged by its own description: schemathesis makes valid and invalid calls of every
+//! operation out of the OpenAPI document, and finds whatever answer the document does not say.
+
+use crate::{
+    need,
+    support::{
+        service::{MESSAGE, SYNC, Service, Site},
+        sms_gateway::Gateway,
+    },
+};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::{fmt::Write, fs, process::Command};
+
+/// The key that the service knows; it may everything.
+const KEY: &str = "a-key-of-this-test-alone";
+const CONFIGURATION: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/schemathesis/schemathesis.toml");
+
+#[test]
+fn schemathesis_finds_no_answer_that_is_not_described() {
+    need("schemathesis");
+    let site = with_dead_letters();
+    let folder = site.folder().to_owned();
+    let keys = folder.join("keys");
+    fs::write(&keys, format!("schemathesis:send,read,operate:{}\n", hex(KEY))).unwrap();
+    let service = site.with("APP_AUTH__API_KEYS_FILE", &keys.display().to_string()).start();
+    let document = service.ask("GET", "/api/v1/openapi.json", "").json();
+    let judged = Command::new("schemathesis")
+        .args(["--config-file", CONFIGURATION, "--no-color", "run"])
+        .arg(format!("http://{}/api/v1/openapi.json", service.http))
+        // What it leaves behind is left there.
+        .current_dir(&folder)
+        .env("EPRO_NOTIFY_KEY", KEY)
+        .output()
+        .unwrap();
+    let said =
+        String::from_utf8_lossy(&judged.stdout).into_owned() + &String::from_utf8_lossy(&judged.stderr);
+    println!("{said}");
+    assert!(judged.status.success(), "schemathesis ended with {}", judged.status);
+    assert!(said.contains(&format!("Tested: {}\n", operations(&document))), "not every operation was tested");
+    assert_eq!(panics(&service), 0);
+}
+
+/// A site whose store holds what a console never leaves: dead and unknown notifications. From its next start
+/// on it delivers to the console.
+fn with_dead_letters() -> Site {
+    let gateway = Gateway::behaving(r#"{"status":400}"#);
+    let mut site = Site::sending_to(&gateway)
+        .with("APP_SMS__HTTP__TIMEOUT", "200ms")
+        .with("APP_RETRY__ON_UNKNOWN", "hold");
+    let service = site.start_with_patient();
+    (0..20).for_each(|_| assert_eq!(service.ask("POST", SYNC, MESSAGE).status, 502));
+    gateway.behave(r#"{"blackHole":true}"#);
+    (0..2).for_each(|_| assert_eq!(service.ask("POST", SYNC, MESSAGE).status, 504));
+    service.stop();
+    site.set("APP_SMS__PROVIDER", "console");
+    site
+}
+
+/// The SHA-256 of a key in hex, as the key file has it.
+fn hex(key: &str) -> String {
+    Sha256::digest(key).iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    })
+}
+
+fn operations(document: &Value) -> usize {
+    document["paths"].as_object().unwrap().values().map(|item| item.as_object().unwrap().len()).sum()
+}
+
+fn panics(service: &Service) -> usize {
+    service.lines().iter().filter(|line| line["level"] == "ERROR").count()
+}
