@@ -90,6 +90,11 @@ impl PatientId {
     pub const MOST: usize = 64;
 }
 
+impl StudyId {
+    /// Characters.
+    pub const MOST: usize = PatientId::MOST;
+}
+
 impl Message {
     /// Characters.
     pub const MOST: usize = 1600;

@@ -163,6 +163,7 @@ struct Scene {
     dead: String,
     unknown: String,
     planned: String,
+    batch: String,
     _gateway: Gateway,
 }
 
@@ -181,7 +182,10 @@ impl Scene {
         gateway.behave("{}");
         let later = json!({ "patientId": "p-1", "message": "later", "sendAt": a_day_ahead() });
         let planned = service.ask("POST", ASYNC, &later.to_string()).text("id");
-        Self { service, dead, unknown, planned, _gateway: gateway }
+        assert_eq!(service.ask("PUT", "/api/v1/studies/diary-2/patients/p-17", "").status, 201);
+        let body = r#"{"channel":"sms","message":"to all"}"#;
+        let batch = service.ask("POST", "/api/v1/studies/diary-2/notifications", body).text("batchId");
+        Self { service, dead, unknown, planned, batch, _gateway: gateway }
     }
 
     /// The path with its examples, and with ids that mean something.
@@ -194,7 +198,7 @@ impl Scene {
             "resolveNotification" => &self.unknown,
             _ => &self.planned,
         };
-        let mut path = path.replace("{id}", id);
+        let mut path = path.replace("{id}", id).replace("{batchId}", &self.batch);
         for parameter in operation["parameters"].as_array().unwrap() {
             let place = format!("{{{}}}", parameter["name"].as_str().unwrap());
             path = path.replace(&place, parameter["example"].as_str().unwrap_or_default());

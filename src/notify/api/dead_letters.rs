@@ -59,15 +59,15 @@ struct Page {
 }
 
 impl Page {
-    /// None of the values needs percent-encoding, so none is decoded. An empty one is left out.
+    /// None of the values needs percent-encoding, so none is decoded.
     fn read(query: &str) -> Result<Self, Problem> {
         let mut page = Self { which: DeadLetters::Dead, before: None, limit: USUAL_PAGE };
         let mut faults = Vec::new();
         let mut seen = Vec::new();
-        for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let read = match name {
                 _ if seen.contains(&name) => Err("given more than once".to_owned()),
-                _ if value.is_empty() => Ok(()),
                 "status" => which(value).map(|which| page.which = which),
                 "cursor" => cursor(value).map(|id| page.before = Some(id)),
                 "limit" => limit(value).map(|limit| page.limit = limit),
@@ -99,7 +99,9 @@ fn cursor(value: &str) -> Result<JobId, String> {
 }
 
 fn limit(value: &str) -> Result<usize, String> {
-    let limit = value.parse().ok().filter(|limit| (1..=LARGEST_PAGE).contains(limit));
+    // Digits alone: `parse` also takes a sign.
+    let digits = value.bytes().all(|byte| byte.is_ascii_digit());
+    let limit = value.parse().ok().filter(|limit| digits && (1..=LARGEST_PAGE).contains(limit));
     limit.ok_or_else(|| format!("must be 1 to {LARGEST_PAGE}"))
 }
 
@@ -121,10 +123,20 @@ mod tests {
 
     #[test]
     fn a_query_says_which_and_how_many() {
-        let page = Page::read("status=unknown&limit=2&cursor=").unwrap();
+        let page = Page::read("status=unknown&&limit=2").unwrap();
         assert_eq!(page, Page { which: DeadLetters::Unknown, before: None, limit: 2 });
         assert_eq!(Page::read("").unwrap().limit, USUAL_PAGE);
-        for bad in ["limit=0", "limit=501", "status=live", "colour=red", "limit=1&limit=2", "cursor=!"] {
+        for bad in [
+            "limit=0",
+            "limit=+5",
+            "limit=501",
+            "status=live",
+            "colour=red",
+            "limit=1&limit=2",
+            "cursor=!",
+            "cursor=",
+            "limit",
+        ] {
             assert_eq!(Page::read(bad).unwrap_err().status(), StatusCode::UNPROCESSABLE_ENTITY, "{bad}");
         }
     }

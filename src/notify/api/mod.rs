@@ -35,9 +35,10 @@ use serde_json::Value;
 use std::sync::Arc;
 
 const NOTIFICATION: &str = "/api/v1/notifications/{id}";
-const ENROLMENT: &str = "/api/v1/studies/{studyId}/patients/{patientId}";
 const RESOLVE: &str = "/api/v1/notifications/{id}/resolve";
 const REPLAY: &str = "/api/v1/dead-letters/{id}/replay";
+const BATCH: &str = "/api/v1/batches/{batchId}";
+const ENROLMENT: &str = "/api/v1/studies/{studyId}/patients/{patientId}";
 const PATIENT: &str = "/api/v1/patients/{patientId}";
 
 /// What the handlers work with.
@@ -89,5 +90,5 @@ pub fn routes() -> Routes<Arc<Api>> {
         .put(ENROLMENT, Scope::Operate, studies::enrol)
         .delete(ENROLMENT, Scope::Operate, studies::withdraw)
         .post(studies::SEND, Scope::Send, studies::send)
-        .get("/api/v1/batches/{batchId}", Scope::Read, batches::show)
+        .get(BATCH, Scope::Read, batches::show)
 }

@@ -48,11 +48,7 @@ pub async fn enrol(api: State<Arc<Api>>, enrolment: EnrolmentInPath, _: NoBody) 
 pub async fn withdraw(api: State<Arc<Api>>, enrolment: EnrolmentInPath) -> Result<Response, Problem> {
     let EnrolmentInPath { study, patient } = enrolment;
     let found = api.studies.withdraw(study, patient).await.map_err(|error| problems::unwritten(&error))?;
-    if found {
-        Ok(StatusCode::NO_CONTENT.into_response())
-    } else {
-        Err(Problem::not_found("The patient is not enrolled in this study."))
-    }
+    if found { Ok(StatusCode::NO_CONTENT.into_response()) } else { Err(not_enrolled()) }
 }
 
 /// Accepts a message to everybody who is enrolled, all or nothing.
@@ -81,7 +77,11 @@ pub async fn send(
     wanted.submit(&api, audience, key).await
 }
 
-fn no_such_study() -> Problem {
+pub fn not_enrolled() -> Problem {
+    Problem::not_found("The patient is not enrolled in this study.")
+}
+
+pub fn no_such_study() -> Problem {
     Problem::not_found("Nobody is enrolled in this study.")
 }
 

@@ -185,9 +185,11 @@ impl Resource {
         self.served.iter().any(|(served, _)| served == method)
     }
 
-    /// What a call of the method needs. OPTIONS needs nothing: browsers ask it without a key.
+    /// What a call of the method needs. OPTIONS needs nothing: browsers ask it without a key. Nor does a
+    /// method that is not served where everybody may call whatever is: the answer is 405, not 401.
     pub fn needs(&self, method: &Method) -> Needs {
-        if method == Method::OPTIONS {
+        let public = self.served.iter().all(|(_, needs)| *needs == Needs::Nothing);
+        if method == Method::OPTIONS || (public && !self.served.is_empty()) {
             return Needs::Nothing;
         }
         let served = self.served.iter().find(|(served, _)| served == method);
@@ -228,6 +230,7 @@ mod tests {
             .get("/a/{id}", Scope::Read, async || {})
             .delete("/a/{id}", Scope::Send, async || {})
             .post("/b", Scope::Send, async || {})
+            .public("/page", async || {})
             .largest_body("/b", 100);
         Table::new(routes).unwrap()
     }
@@ -258,6 +261,8 @@ mod tests {
         assert_eq!(found.needs(&Method::DELETE), Needs::Scope(Scope::Send));
         assert_eq!(found.needs(&Method::PUT), Needs::Key);
         assert_eq!(found.needs(&Method::OPTIONS), Needs::Nothing);
+        assert_eq!(table.find("/page").ok().unwrap().needs(&Method::TRACE), Needs::Nothing);
+        assert_eq!(table.find("/nowhere").err().unwrap().needs(&Method::GET), Needs::Key);
     }
 
     #[test]

@@ -92,6 +92,9 @@ fn a_path_or_method_that_is_not_served_is_told_to_known_callers_alone_and_option
         assert_eq!(ask(service.http, &text("app"), method, path, "").status, status);
     }
     assert_eq!(service.ask("OPTIONS", served, "").status, 204);
+    // What holds no data is shown to everybody, whatever is presented.
+    assert_eq!(service.ask("GET", "/problems/unauthenticated", "").status, 200);
+    assert_eq!(ask(service.http, WRONG, "GET", "/problems/unauthenticated", "").status, 200);
     service.stop();
 }
 

@@ -271,7 +271,7 @@ fn undelivered() -> ObjectBuilder {
     one_of(["/problems/notification-dead", "/problems/notification-unknown"])
 }
 
-fn trace_id() -> ObjectBuilder {
+pub fn trace_id() -> ObjectBuilder {
     text().pattern(Some("^[0-9a-f]{32}$")).description(Some("The trace that tells more of it."))
 }
 

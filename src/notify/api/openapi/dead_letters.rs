@@ -28,7 +28,7 @@ fn list() -> Operation {
         DEAD_LETTERS,
         "List what waits for a person",
     )
-    .about("Newest first. An empty parameter is left out.")
+    .about("Newest first.")
     .in_query::<Which>(
         "status",
         "Those that were refused for good, or those whose outcome nobody knows.",

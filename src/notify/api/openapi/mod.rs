@@ -6,6 +6,8 @@ mod dead_letters;
 mod notifications;
 mod patients;
 mod send;
+mod studies;
+mod study_bodies;
 mod words;
 
 use crate::{
@@ -22,20 +24,28 @@ pub const TAGS: &[(&str, &str)] = &[
     (SEND, "Messages to patients, later or while the caller waits."),
     (NOTIFICATIONS, "What became of a message; cancelling it, and judging it."),
     (DEAD_LETTERS, "What could not be delivered, and waits for a person."),
+    (STUDIES, "Enrolment, and messages to everybody who is enrolled."),
     (PATIENTS, "The contact directory."),
 ];
 
 const SEND: &str = "send";
 const NOTIFICATIONS: &str = "notifications";
 const DEAD_LETTERS: &str = "dead letters";
+const STUDIES: &str = "studies";
 const PATIENTS: &str = "patients";
 
 /// All operations of the domain.
 pub fn operations() -> Vec<Operation> {
-    [send::operations(), notifications::operations(), dead_letters::operations(), patients::operations()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        send::operations(),
+        notifications::operations(),
+        dead_letters::operations(),
+        studies::operations(),
+        patients::operations(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// The notification that the examples are about.

@@ -39,7 +39,7 @@ fn sms_later() -> Operation {
         .body::<SmsLater>("What to send.", &[("plain", plain), ("planned", planned)]);
     let accepted = shown(answer::sms_accepted(id(), &[Status::Accepted]));
     let post = post.answers::<Accepted>(202, "It is committed and synced.", accepted);
-    creating(placed(post), Channel::Sms)
+    to_patient(placed(post), Channel::Sms)
 }
 
 fn push_later() -> Operation {
@@ -49,7 +49,7 @@ fn push_later() -> Operation {
         .body::<PushLater>("What to send.", &[("plain", plain)]);
     let accepted = shown(answer::push_accepted(id(), &[Status::Accepted; 2]));
     let post = post.answers::<PushAccepted>(202, "It is committed and synced.", accepted);
-    creating(placed(post), Channel::Push)
+    to_patient(placed(post), Channel::Push)
 }
 
 fn sms_now() -> Operation {
@@ -86,7 +86,7 @@ fn at_once(post: Operation, channel: Channel, answer: fn(JobId, &[Status]) -> An
             of(Status::Unknown),
         )
         .link(200, "getNotification", "id", "id");
-    creating(post.problems([problems::in_flight()]), channel)
+    to_patient(post.problems([problems::in_flight()]), channel)
 }
 
 fn placed(post: Operation) -> Operation {
@@ -98,12 +98,15 @@ fn placed(post: Operation) -> Operation {
     )
 }
 
+fn to_patient(post: Operation, channel: Channel) -> Operation {
+    creating(post, channel).problems([problems::no_contact(channel)])
+}
+
 /// What all that create have in common.
-fn creating(post: Operation, channel: Channel) -> Operation {
+pub fn creating(post: Operation, channel: Channel) -> Operation {
     let refused = |refused| problems::refused(&refused, channel);
     post.idempotent().problems([
         Problem::bad_request("Idempotency-Key must be 1 to 255 visible ASCII characters."),
-        problems::no_contact(channel),
         refused(Refused::KeyReused),
         refused(Refused::BacklogFull { retry_after: Duration::from_secs(1) }),
         refused(Refused::StoreUnavailable),
@@ -111,12 +114,12 @@ fn creating(post: Operation, channel: Channel) -> Operation {
     ])
 }
 
-fn id() -> JobId {
+pub fn id() -> JobId {
     example(ID)
 }
 
 /// The body of an answer as a caller gets it.
-fn shown(answer: Answer) -> Value {
+pub fn shown(answer: Answer) -> Value {
     let mut body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
     if answer.status >= 400 {
         body["traceId"] = json!("44d1b382a0661d0fefc239c0bffbb70f");

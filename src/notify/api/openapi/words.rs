@@ -2,7 +2,7 @@
 
 use crate::{
     notify::model::{
-        Channel, Locale, Message, Moment, PatientId, Phone, Platform, PushToken, TimeZone, Title,
+        Channel, Locale, Message, Moment, PatientId, Phone, Platform, PushToken, StudyId, TimeZone, Title,
     },
     platform::{
         http::openapi::text,
@@ -30,6 +30,7 @@ macro_rules! words {
 
 words! {
     PatientId "The caller's own identifier of a patient." bounded(PatientId::MOST).pattern(Some("^[A-Za-z0-9._-]{1,64}$"));
+    StudyId "The caller's own identifier of a study." bounded(StudyId::MOST).pattern(Some("^[A-Za-z0-9._-]{1,64}$"));
     Message "What the patient reads. Characters are Unicode scalar values." bounded(Message::MOST);
     Title "The head of a push notification." bounded(Title::MOST);
     Phone "A number in E.164 that its country's numbering plan knows as valid." text().pattern(Some(r"^\+[1-9][0-9]{4,14}$"));

@@ -98,14 +98,24 @@ impl Operation {
 
     /// A JSON body of `T`'s form, with examples by name. Each example is one that is answered with 2xx.
     #[must_use]
-    pub fn body<T: ToSchema>(mut self, about: &str, examples: &[(&str, Value)]) -> Self {
+    pub fn body<T: ToSchema>(self, about: &str, examples: &[(&str, Value)]) -> Self {
+        self.reads::<T>(about, examples, Required::True)
+    }
+
+    /// The same, where the body may be left out.
+    #[must_use]
+    pub fn optional_body<T: ToSchema>(self, about: &str, examples: &[(&str, Value)]) -> Self {
+        self.reads::<T>(about, examples, Required::False)
+    }
+
+    fn reads<T: ToSchema>(mut self, about: &str, examples: &[(&str, Value)], required: Required) -> Self {
         let named = examples.iter().map(|(name, value)| {
             ((*name).to_owned(), ExampleBuilder::new().value(Some(value.clone())).build())
         });
         let content = ContentBuilder::new().schema(Some(self.refer::<T>())).examples_from_iter(named).build();
         let body = RequestBodyBuilder::new()
             .description(Some(about))
-            .required(Some(Required::True))
+            .required(Some(required))
             .content("application/json", content);
         self.body = Some(body.build());
         self
