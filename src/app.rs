@@ -15,6 +15,7 @@ use crate::{
         store::{Store, config::StoreUrl},
         task::{self, Tasks},
         telemetry::{self, Service, Telemetry},
+        tls::{Tls, TlsConfig},
     },
 };
 use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
@@ -89,8 +90,13 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     tasks.spawn("signals", watch_signals(shutdown.clone())?);
     let keys = open_door(&config, &tasks)?;
     let listener = http::bind(config.http.listen).await?;
-    let admin = Admin::start(&config.admin, pages(&health, telemetry, keys.clone()))?;
+    let (http_tls, admin_tls) = (
+        follow_certificate(&tasks, "http", config.http.tls.as_ref())?,
+        follow_certificate(&tasks, "admin", config.admin.tls.as_ref())?,
+    );
+    let admin = Admin::start(&config.admin, admin_tls, pages(&health, telemetry, keys.clone()))?;
     let (http_address, admin_address) = (listener.local_addr()?, admin.address());
+    let listener = http::Listener::new("http", listener, http_tls);
 
     let store = open_store(&config)?;
     tasks.spawn_essential("store", follow_store(store.clone(), store_check));
@@ -104,13 +110,9 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
 
     let admission = guarded.then(|| admission(&config, telemetry, &tasks, keys));
     let stack = Stack::new(routes(&notify, &queue)?, &config.http, admission)?;
-    let limits = http::Limits {
-        header_timeout: config.http.header_timeout,
-        max_connections: config.http.max_connections,
-    };
     let proxies = config.limits.clone();
     let trusted = move |peer| proxies.trusts(peer);
-    let served = http::serve(listener, stack, limits, trusted, shutdown.stop());
+    let served = http::serve(listener, stack, config.http.limits(), trusted, shutdown.stop());
     let (drained, drain) = tokio::sync::oneshot::channel();
     tasks.spawn_essential("http", async move {
         served.await;
@@ -133,6 +135,18 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
         Some(crate::platform::shutdown::Cause::Failed { part }) => Err(format!("{part} ended").into()),
         _ => Ok(()),
     }
+}
+
+/// A listener's TLS, if it has files for it, which are read again whenever they change.
+fn follow_certificate(
+    tasks: &Tasks,
+    listener: &'static str,
+    config: Option<&TlsConfig>,
+) -> Result<Option<Tls>, Failure> {
+    let Some(config) = config else { return Ok(None) };
+    let tls = Tls::open(listener, config)?;
+    tasks.spawn("tls", tls.clone().follow()?);
+    Ok(Some(tls))
 }
 
 /// Everything that is served: the domain's calls, and what explains them.

@@ -51,7 +51,7 @@ impl Config {
     /// # Errors
     /// As [`Self::load`], of these keys alone.
     pub fn load_admin(sources: Sources) -> Result<AdminConfig, Faults> {
-        let mut reader = Reader::new(sources);
+        let mut reader = Reader::new(sources).leaving_files();
         let admin = AdminConfig::read(&mut reader);
         reader.partly().map(|()| admin)
     }

@@ -93,7 +93,7 @@ fn main() -> ExitCode {
 }
 
 fn healthcheck(admin: AdminConfig) -> ExitCode {
-    match probe::ready(admin.listen) {
+    match probe::ready(&admin) {
         Ok(answer) => say(io::stdout(), &answer.body, if answer.ready { 0 } else { FAILURE }),
         Err(error) => say(io::stderr(), &format!("{}: {error}", admin.listen), FAILURE),
     }

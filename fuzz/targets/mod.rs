@@ -33,6 +33,7 @@ pub const ALL: &[Target] = &[
     Target { name: "sms_body", run: service::sms_body },
     Target { name: "push_body", run: service::push_body },
     Target { name: "patient_body", run: service::patient_body },
+    Target { name: "study_body", run: service::study_body },
     Target { name: "resolve_body", run: service::resolve_body },
     // What gateways answer.
     Target { name: "gateway_answer", run: gateway::answer },

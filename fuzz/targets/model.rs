@@ -1,7 +1,9 @@
 //! The domain's texts, each read into a type that cannot be invalid.
 
 use epro_notify::{
-    notify::model::{Locale, Message, Moment, PatientId, Phone, Platform, TimeZone, Title, parse_priority},
+    notify::model::{
+        Locale, Message, Moment, PatientId, Phone, Platform, StudyId, TimeZone, Title, parse_priority,
+    },
     platform::{auth::Scope, queue::JobId},
 };
 
@@ -12,6 +14,9 @@ pub fn texts(bytes: &[u8]) {
         assert_eq!(id.to_string().parse::<JobId>().ok(), Some(id));
     }
     if let Ok(id) = text.parse::<PatientId>() {
+        assert!((1..=64).contains(&id.as_str().len()) && id.as_str().is_ascii());
+    }
+    if let Ok(id) = text.parse::<StudyId>() {
         assert!((1..=64).contains(&id.as_str().len()) && id.as_str().is_ascii());
     }
     if let Ok(phone) = text.parse::<Phone>() {

@@ -15,7 +15,10 @@ use epro_notify::{
 };
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header, request::Builder};
 use http_body_util::BodyExt;
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Once, OnceLock},
+    time::Duration,
+};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -60,7 +63,7 @@ fn ask(request: Builder, body: &[u8]) -> Option<StatusCode> {
     // What is no request at all does not come as far as this.
     let request = request.body(Body::from(body.to_vec())).ok()?;
     let Served { runtime, stack, .. } = served();
-    let peer = Peer { address: ([127, 0, 0, 1], 1).into(), trusted: false };
+    let peer = Peer { address: ([127, 0, 0, 1], 1).into(), trusted: false, encrypted: false };
     let head = request.method() == Method::HEAD;
     let (status, headers, body) = runtime.block_on(async {
         let (parts, body) = stack.answer(request, peer).await.into_parts();
@@ -123,4 +126,14 @@ pub fn patient_body(bytes: &[u8]) {
 
 pub fn resolve_body(bytes: &[u8]) {
     body(Method::POST, "/api/v1/notifications/0000000000010/resolve", bytes, &[400, 404, 413, 422, 503]);
+}
+
+/// To the one patient of a study.
+pub fn study_body(bytes: &[u8]) {
+    static ENROLLED: Once = Once::new();
+    ENROLLED.call_once(|| {
+        let enrolled = ask(Request::put("/api/v1/studies/fuzzed/patients/p-1"), b"");
+        assert_eq!(enrolled, Some(StatusCode::CREATED));
+    });
+    body(Method::POST, "/api/v1/studies/fuzzed/notifications", bytes, &[202, 400, 413, 422, 503]);
 }

@@ -14,4 +14,5 @@ pub mod store;
 pub mod task;
 pub mod telemetry;
 pub mod time;
+pub mod tls;
 pub mod watch;

@@ -41,7 +41,7 @@ fn start_with(listen: &str, keys: Keys) -> Started {
         }),
     };
     let config = AdminConfig { listen: listen.parse().unwrap(), tls: None };
-    Started { admin: Admin::start(&config, pages).unwrap(), health, filter }
+    Started { admin: Admin::start(&config, None, pages).unwrap(), health, filter }
 }
 
 /// Blocks, as the service's own runtime would under full load: the listener has to answer all the same.
@@ -120,6 +120,6 @@ fn a_taken_port_is_named() {
         metrics: Arc::new(String::new),
         log_filter: Arc::new(|_| Ok(())),
     };
-    let error = Admin::start(&config, pages).err().unwrap().to_string();
+    let error = Admin::start(&config, None, pages).err().unwrap().to_string();
     assert!(error.contains(&address.to_string()), "{error}");
 }

@@ -1,5 +1,6 @@
 //! The configuration as the real program reads it: faults, exit codes, and what is printed.
 
+use crate::support::certificates::{Certificate, files};
 use std::{
     fs,
     io::{Read, Write},
@@ -78,16 +79,18 @@ fn help_and_version_are_no_faults() {
 
 #[test]
 fn the_printed_configuration_reads_back_as_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let tls = files(folder.path());
+    Certificate::new().write(&tls);
     let variables = [
         ("APP_LIMITS__TRUSTED_PROXIES", "10.0.0.0/8, fd00::/8"),
         ("APP_SMS__PROVIDER", "http"),
         ("APP_SMS__HTTP__URL", "http://127.0.0.1:9000/\"quoted\"\\"),
-        ("APP_HTTP__TLS__CERT_FILE", "cert.pem"),
-        ("APP_HTTP__TLS__KEY_FILE", "key.pem"),
+        ("APP_HTTP__TLS__CERT_FILE", tls.cert_file.to_str().unwrap()),
+        ("APP_HTTP__TLS__KEY_FILE", tls.key_file.to_str().unwrap()),
         ("APP_STORE__URL", "sqlite:///tmp/'odd' \u{e9}.db"),
     ];
     let first = stdout(&program(&variables, &["--print-config", "--set", "queue.workers=007"]));
-    let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("printed.toml");
     fs::write(&file, &first).unwrap();
     let second = program(&[], &["--print-config", "--config", file.to_str().unwrap()]);

@@ -24,7 +24,7 @@ proptest! {
             .body(Full::from(body));
         // What is no request at all does not come as far as this.
         let Ok(request) = request else { return Ok(()) };
-        let peer = Peer { address: ([127, 0, 0, 1], 1).into(), trusted: false };
+        let peer = Peer { address: ([127, 0, 0, 1], 1).into(), trusted: false, encrypted: false };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let status = runtime.block_on(async {
             let stack = Stack::new(routes(Meeting::default()), &config(), None).unwrap();

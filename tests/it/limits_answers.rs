@@ -9,14 +9,20 @@ use crate::{
 };
 use epro_notify::{
     config::Config,
-    platform::{admission::Admission, auth::Keys, limits::Limiter},
+    platform::{
+        admission::Admission,
+        auth::Keys,
+        limits::{Clock, Limiter},
+    },
 };
+use std::time::Duration;
 
-/// Two requests at once, and one a second.
+/// Two requests at once, and one a second, by a clock that stands still.
 fn admission() -> Admission {
     let set = [("limits.per_client.rate", "1"), ("limits.per_client.burst", "2")];
     let limits = Config::for_tests(&set).unwrap().limits;
-    Admission::new(Keys::open(), Limiter::new(&limits), &limits)
+    let limiter = Limiter::with_clock(&limits, Clock::new(|| Duration::ZERO));
+    Admission::new(Keys::open(), limiter, &limits)
 }
 
 async fn limited() -> Server {

@@ -119,43 +119,6 @@ async fn a_batch_is_accepted_whole_or_not_at_all_and_takes_its_room_before_it_is
 }
 
 #[tokio::test]
-async fn a_repeat_gets_the_first_answer_also_when_the_backlog_is_full() {
-    let folder = tempfile::tempdir().unwrap();
-    let running =
-        Running::open(folder.path(), QueueConfig { max_backlog: 5, ..config() }, Script::default()).await;
-    let keyed =
-        |body: &[u8]| Batch { idempotency: running.keyed("k", body).idempotency, ..running.batch(&[1; 5]) };
-    let first = keyed(b"body");
-    let answer = first.answer.clone();
-    let (first, second) =
-        tokio::join!(async { running.queue.submit_batch(first, &Span::none()).await }, async {
-            running.queue.submit_batch(keyed(b"body"), &Span::none()).await
-        },);
-    assert!(matches!(first, Ok(Submitted::Accepted)), "{first:?}");
-    assert!(matches!(second, Ok(Submitted::Replayed(replayed)) if replayed == answer));
-    let other = running.queue.submit_batch(keyed(b"other"), &Span::none()).await;
-    assert!(matches!(other, Err(Refused::KeyReused)), "{other:?}");
-    assert_eq!(running.ledger(LedgerState::Accepted), 5);
-    running.stop().await;
-}
-
-#[tokio::test]
-async fn a_single_repeat_is_answered_when_the_backlog_is_full() {
-    let folder = tempfile::tempdir().unwrap();
-    let running =
-        Running::open(folder.path(), QueueConfig { max_backlog: 1, ..config() }, Script::default()).await;
-    let (first, second) = tokio::join!(
-        running.submit(running.keyed("k", b"body")),
-        running.submit(running.keyed("k", b"body")),
-    );
-    assert!(matches!(first, Ok(Submitted::Accepted)), "{first:?}");
-    assert!(matches!(second, Ok(Submitted::Replayed(_))), "{second:?}");
-    assert!(matches!(running.submit(running.keyed("k", b"other")).await, Err(Refused::KeyReused)));
-    assert!(matches!(running.submit(running.keyed("new", b"body")).await, Err(Refused::BacklogFull { .. })));
-    running.stop().await;
-}
-
-#[tokio::test]
 async fn a_batch_for_later_is_expanded_when_its_time_comes() {
     let folder = tempfile::tempdir().unwrap();
     let mut running = Running::open(folder.path(), large(), Script::default()).await;

@@ -1,6 +1,6 @@
 //! Settings of the admin listener.
 
-use crate::platform::{config::Reader, http::config::TlsConfig};
+use crate::platform::{config::Reader, tls::TlsConfig};
 use std::net::SocketAddr;
 
 /// The admin listener's settings.

@@ -6,11 +6,13 @@ mod pages;
 pub mod probe;
 
 pub use config::AdminConfig;
+use pages::Served;
 pub use pages::{Pages, Render, SetFilter, Version};
 
 use crate::platform::{
-    http::{Limits, serve},
+    http::{Limits, Listener, serve},
     task,
+    tls::Tls,
 };
 use std::{
     io,
@@ -21,7 +23,11 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 /// Operators, probes and scrapers are few, and none is slow for long.
-const LIMITS: Limits = Limits { header_timeout: Duration::from_secs(10), max_connections: 256 };
+const LIMITS: Limits = Limits {
+    header_timeout: Duration::from_secs(10),
+    longest_step: Duration::from_secs(20),
+    max_connections: 256,
+};
 /// How long answers in hand may take once the service has ended.
 const LAST_ANSWERS: Duration = Duration::from_millis(250);
 
@@ -41,15 +47,16 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Binds the listener and serves it from here on.
+    /// Binds the listener and serves it from here on, in the clear without `tls`.
     ///
     /// # Errors
     /// If the address can't be bound, or there is no thread or runtime to be had.
-    pub fn start(config: &AdminConfig, pages: Pages) -> Result<Self, AdminError> {
-        Self::try_start(config.listen, pages).map_err(|source| AdminError { address: config.listen, source })
+    pub fn start(config: &AdminConfig, tls: Option<Tls>, pages: Pages) -> Result<Self, AdminError> {
+        Self::try_start(config.listen, tls, pages)
+            .map_err(|source| AdminError { address: config.listen, source })
     }
 
-    fn try_start(address: SocketAddr, pages: Pages) -> io::Result<Self> {
+    fn try_start(address: SocketAddr, tls: Option<Tls>, pages: Pages) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
@@ -59,7 +66,7 @@ impl Admin {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let thread = task::spawn_thread("admin", move || {
-            runtime.block_on(run(listener, pages, address, stopped));
+            runtime.block_on(run(listener, tls, pages.on(address.ip().is_loopback()), stopped));
             // A page that is still being rendered is nobody's any more.
             runtime.shutdown_background();
         })?;
@@ -88,7 +95,7 @@ impl Drop for Admin {
     }
 }
 
-async fn run(listener: TcpListener, pages: Pages, address: SocketAddr, stop: CancellationToken) {
+async fn run(listener: TcpListener, tls: Option<Tls>, pages: Served, stop: CancellationToken) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -96,7 +103,7 @@ async fn run(listener: TcpListener, pages: Pages, address: SocketAddr, stop: Can
             return;
         }
     };
-    let pages = pages.on(address.ip().is_loopback());
+    let listener = Listener::new("admin", listener, tls);
     let mut serving = std::pin::pin!(serve(listener, pages, LIMITS, |_| false, stop.clone()));
     tokio::select! {
         () = serving.as_mut() => {}

@@ -1,15 +1,19 @@
 //! Asking a running service's admin listener whether it is ready, for images without a shell.
 
+use super::AdminConfig;
+use crate::platform::tls;
 use std::{
     io::{Error, ErrorKind, Read, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    sync::Arc,
     time::{Duration, Instant},
 };
+use tokio_rustls::rustls::{ClientConnection, StreamOwned};
 
 /// How long the whole question may take.
 const DEADLINE: Duration = Duration::from_secs(2);
 /// The most that is read of an answer, in bytes.
-const MAX_ANSWER: usize = 64 * 1024;
+const MAX_ANSWER: u64 = 64 * 1024;
 
 /// The answer of `/readyz`.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,28 +23,65 @@ pub struct Readiness {
     pub body: String,
 }
 
-/// Asks `/readyz` of the admin listener at `listen`, on loopback where it listens everywhere.
+/// Asks `/readyz` of the admin listener, on loopback where it listens everywhere. Where it has TLS, the only
+/// certificate that is taken is the one that the configuration names.
 ///
 /// # Errors
-/// Nothing listens there, it doesn't answer within two seconds, or not in HTTP.
-pub fn ready(listen: SocketAddr) -> Result<Readiness, Error> {
-    let deadline = Instant::now() + DEADLINE;
-    let mut stream = TcpStream::connect_timeout(&reachable(listen), DEADLINE)?;
-    stream.set_write_timeout(Some(remaining(deadline)?))?;
-    stream.write_all(
-        format!("GET /readyz HTTP/1.1\r\nHost: {listen}\r\nConnection: close\r\n\r\n").as_bytes(),
-    )?;
-    let mut answer = Vec::new();
-    let mut chunk = [0; 4096];
-    while answer.len() < MAX_ANSWER {
-        stream.set_read_timeout(Some(remaining(deadline)?))?;
-        match stream.read(&mut chunk)? {
-            0 => break,
-            count => answer.extend(chunk.iter().take(count)),
+/// Nothing listens there, it doesn't answer within two seconds, not in HTTP, or with another certificate.
+pub fn ready(config: &AdminConfig) -> Result<Readiness, Error> {
+    let listen = config.listen;
+    let stream = Timed::connect(reachable(listen))?;
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {listen}\r\nConnection: close\r\n\r\n");
+    let answer = match &config.tls {
+        None => ask(stream, &request)?,
+        Some(tls) => {
+            let client = Arc::new(tls::client(&tls.cert_file)?);
+            let name = reachable(listen).ip().into();
+            let connection = ClientConnection::new(client, name).map_err(Error::other)?;
+            ask(StreamOwned::new(connection, stream), &request)?
         }
-    }
+    };
     parse(&String::from_utf8_lossy(&answer))
         .ok_or_else(|| Error::new(ErrorKind::InvalidData, "answers something else than HTTP"))
+}
+
+/// Everything that is answered, up to a bound.
+fn ask(mut stream: impl Read + Write, request: &str) -> Result<Vec<u8>, Error> {
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// A connection on which all waiting together has one deadline.
+struct Timed {
+    stream: TcpStream,
+    deadline: Instant,
+}
+
+impl Timed {
+    fn connect(address: SocketAddr) -> Result<Self, Error> {
+        let deadline = Instant::now() + DEADLINE;
+        Ok(Self { stream: TcpStream::connect_timeout(&address, DEADLINE)?, deadline })
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, Error> {
+        self.stream.set_read_timeout(Some(remaining(self.deadline)?))?;
+        self.stream.read(buf)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, buf: &[u8]) -> Result<usize, Error> {
+        self.stream.set_write_timeout(Some(remaining(self.deadline)?))?;
+        self.stream.write(buf)
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        self.stream.flush()
+    }
 }
 
 fn reachable(listen: SocketAddr) -> SocketAddr {
@@ -73,6 +114,10 @@ mod tests {
     use proptest::prelude::*;
     use std::net::TcpListener;
 
+    fn ask_plain(listen: SocketAddr) -> Result<Readiness, Error> {
+        ready(&AdminConfig { listen, tls: None })
+    }
+
     fn answer_once(answer: &'static str) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -88,7 +133,7 @@ mod tests {
     #[test]
     fn the_reasons_of_a_service_that_is_not_ready_are_passed_on() {
         let address = answer_once("HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\n\r\n{}");
-        assert_eq!(ready(address).unwrap(), Readiness { ready: false, body: "{}".to_owned() });
+        assert_eq!(ask_plain(address).unwrap(), Readiness { ready: false, body: "{}".to_owned() });
     }
 
     #[test]
@@ -102,9 +147,9 @@ mod tests {
 
     #[test]
     fn silence_and_other_protocols_are_errors() {
-        assert!(ready(answer_once("220 mail ready\r\n\r\n")).is_err());
+        assert!(ask_plain(answer_once("220 mail ready\r\n\r\n")).is_err());
         let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        assert!(ready(closed).is_err());
+        assert!(ask_plain(closed).is_err());
     }
 
     proptest! {

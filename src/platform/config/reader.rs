@@ -15,6 +15,7 @@ pub struct Reader {
     collected: Collected,
     entries: Vec<Entry>,
     faults: Vec<String>,
+    reads_files: bool,
 }
 
 /// A value that can be read from its text.
@@ -41,7 +42,7 @@ impl Reader {
     pub fn new(sources: Sources) -> Self {
         let mut collected = Collected::from(sources);
         let faults = std::mem::take(&mut collected.faults);
-        Self { collected, entries: Vec::new(), faults }
+        Self { collected, entries: Vec::new(), faults, reads_files: true }
     }
 
     /// A reader of these values alone: `http.listen` is a key, `RUST_LOG` a variable.
@@ -101,6 +102,17 @@ impl Reader {
         let given = self.entries.iter().find(|entry| entry.key == key).and_then(|entry| entry.given.as_ref());
         let origin = given.map_or_else(|| format!("{key} (default)"), Given::origin);
         self.faults.push(format!("{origin}: {fault}"));
+    }
+
+    /// The same without a look into the files that settings name: who only asks a running service does not
+    /// judge them.
+    pub fn leaving_files(self) -> Self {
+        Self { reads_files: false, ..self }
+    }
+
+    /// Whether faults of the files that settings name are to be found too.
+    pub fn reads_files(&self) -> bool {
+        self.reads_files
     }
 
     /// Says of the keys read so far that begin with `prefix` that nothing obeys them yet.

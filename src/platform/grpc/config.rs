@@ -1,6 +1,6 @@
 //! Settings of the gRPC listener.
 
-use crate::platform::{config::Reader, http::config::TlsConfig};
+use crate::platform::{config::Reader, tls::TlsConfig};
 use std::net::SocketAddr;
 
 /// The gRPC listener's settings.

@@ -1,8 +1,11 @@
-//! Settings of the HTTP listener, and those of TLS that all listeners share.
+//! Settings of the HTTP listener.
 
-use super::Origin;
-use crate::platform::config::{List, Reader};
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use super::{Limits, Origin};
+use crate::platform::{
+    config::{List, Reader},
+    tls::TlsConfig,
+};
+use std::{net::SocketAddr, time::Duration};
 
 /// The public HTTP API's settings.
 #[derive(Clone, Debug)]
@@ -19,13 +22,6 @@ pub struct HttpConfig {
     /// Whose pages may call and read the answers; empty: nobody's.
     pub cors_origins: Vec<Origin>,
     pub tls: Option<TlsConfig>,
-}
-
-/// A listener's certificate chain and key, both PEM files.
-#[derive(Clone, Debug)]
-pub struct TlsConfig {
-    pub cert_file: PathBuf,
-    pub key_file: PathBuf,
 }
 
 impl HttpConfig {
@@ -66,25 +62,13 @@ impl HttpConfig {
             tls: TlsConfig::read(reader, "http.tls.cert_file", "http.tls.key_file"),
         }
     }
-}
 
-impl TlsConfig {
-    /// Reads a listener's two keys; one without the other is a fault.
-    pub fn read(reader: &mut Reader, cert_key: &'static str, key_key: &'static str) -> Option<Self> {
-        let cert_file = reader.optional(cert_key, "PEM file of the listener's certificate chain");
-        let key_file = reader.optional(key_key, "PEM file of the certificate's private key");
-        reader.not_built_yet(cert_key);
-        reader.not_built_yet(key_key);
-        match (cert_file, key_file) {
-            (Some(cert_file), Some(key_file)) => return Some(Self { cert_file, key_file }),
-            (Some(_), None) => {
-                reader.fault(cert_key, format!("a certificate needs its key; set {key_key} too"))
-            }
-            (None, Some(_)) => {
-                reader.fault(key_key, format!("a key needs its certificate; set {cert_key} too"))
-            }
-            (None, None) => {}
+    /// What the listener allows its connections.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            header_timeout: self.header_timeout,
+            longest_step: self.header_timeout.max(self.body_timeout).max(self.handler_timeout),
+            max_connections: self.max_connections,
         }
-        None
     }
 }

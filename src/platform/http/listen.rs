@@ -1,8 +1,24 @@
 //! Binding a listener, and the open files that its connections need.
 
+use crate::platform::tls::Tls;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::{io, net::SocketAddr};
 use tokio::net::TcpListener;
+
+/// A bound port, and what its connections have to speak.
+pub struct Listener {
+    pub(super) name: &'static str,
+    pub(super) tcp: TcpListener,
+    pub(super) tls: Option<Tls>,
+}
+
+impl Listener {
+    /// Of this name in metrics and lines; in the clear without `tls`. Its series are there from here on.
+    pub fn new(name: &'static str, tcp: TcpListener, tls: Option<Tls>) -> Self {
+        Tls::register(name);
+        Self { name, tcp, tls }
+    }
+}
 
 /// A port that can't be had.
 #[derive(Debug, thiserror::Error)]

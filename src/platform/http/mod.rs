@@ -1,11 +1,13 @@
 //! The public HTTP surface: the accept loop, the ordered layers, problems, and reading requests. What is
 //! offered on it is the domain's.
 
+mod activity;
 mod admit;
 mod body;
 mod challenge;
 mod compress;
 pub mod config;
+mod connection;
 mod cors;
 mod endpoint;
 mod extract;
@@ -18,10 +20,12 @@ pub mod openapi;
 mod problem;
 mod problem_pages;
 mod problems;
+mod room;
 mod routes;
 mod serve;
 mod stack;
 mod static_page;
+mod streams;
 mod timed_io;
 
 pub(in crate::platform) use body::read as read_body;
@@ -30,7 +34,7 @@ pub use config::HttpConfig;
 pub use cors::Origin;
 pub use extract::{IdempotencyHeader, JsonBody, NoBody};
 pub use fields::{Field, Fields, expected};
-pub use listen::{BindError, bind, raise_open_files};
+pub use listen::{BindError, Listener, bind, raise_open_files};
 pub use observe::ResourceId;
 pub use problem::{Fault, Problem};
 pub use problem_pages::problem_pages;

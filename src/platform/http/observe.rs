@@ -37,7 +37,7 @@ pub(super) struct Observed<'a> {
 
 impl<'a> Observed<'a> {
     pub fn begin<B>(endpoint: &'a Endpoint, in_flight: &'a Gauge, request: &Request<B>, peer: &Peer) -> Self {
-        let span = span(endpoint, request.version());
+        let span = span(endpoint, request.version(), peer.encrypted);
         if let Some(parent) = TraceContext::from_headers(request.headers()) {
             if peer.trusted { span.continue_from(parent) } else { span.continue_from_untrusted(parent) }
         }
@@ -104,7 +104,7 @@ impl Drop for Observed<'_> {
 }
 
 /// The SERVER span (OpenTelemetry's conventions for HTTP servers; never a path or a query).
-fn span(endpoint: &Endpoint, version: Version) -> Span {
+fn span(endpoint: &Endpoint, version: Version, encrypted: bool) -> Span {
     // The conventions' name for a method that is not known.
     let method = if endpoint.method == "OTHER" { "_OTHER" } else { endpoint.method };
     info_span!(
@@ -114,7 +114,7 @@ fn span(endpoint: &Endpoint, version: Version) -> Span {
         http.request.method = method,
         http.route = endpoint.route,
         http.response.status_code = Empty,
-        url.scheme = "http",
+        url.scheme = if encrypted { "https" } else { "http" },
         network.protocol.version = protocol(version),
         otel.status_code = Empty,
         error.type = Empty,

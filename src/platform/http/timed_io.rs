@@ -2,13 +2,10 @@
 //! ever: for the first bytes, which tell HTTP/2 from HTTP/1, and for an answer to be taken. The time for
 //! headers is hyper's own matter.
 
+use super::activity::Activity;
 use std::{
     io,
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -28,36 +25,28 @@ pub(super) struct TimedIo<I> {
     waiting: Option<(usize, Pin<Box<Sleep>>)>,
     /// Until when the other end may take more of an answer; `None` while it takes it.
     writing: Option<Pin<Box<Sleep>>>,
-    busy: Busy,
-}
-
-/// Whether bytes came that were not answered, or none ever came: a time-out then is a slow caller's, while
-/// the end of an idle connection is nothing to be told.
-#[derive(Clone)]
-pub(super) struct Busy(Arc<AtomicBool>);
-
-impl Busy {
-    pub fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn set(&self, busy: bool) {
-        self.0.store(busy, Ordering::Relaxed);
-    }
+    activity: Activity,
 }
 
 impl<I> TimedIo<I> {
-    pub fn new(inner: I, time: Duration) -> (Self, Busy) {
-        let busy = Busy(Arc::new(AtomicBool::new(true)));
+    pub fn new(inner: I, time: Duration) -> (Self, Activity) {
+        let activity = Activity::begin();
         let waiting = Some((0, Box::pin(sleep(time))));
-        (Self { inner, time, waiting, writing: None, busy: busy.clone() }, busy)
+        (Self { inner, time, waiting, writing: None, activity: activity.clone() }, activity)
     }
 
     /// Ends a write that the other end does not take; a reader that is merely slow begins anew each time.
     fn wrote<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
+            self.activity.set_busy(false);
+        }
+        self.taken(cx, written)
+    }
+
+    /// The same for what was written before and is only now sent, as an encrypted answer.
+    fn taken<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
             self.writing = None;
-            self.busy.set(false);
             return written;
         }
         let time = self.time;
@@ -74,7 +63,13 @@ impl<I> TimedIo<I> {
         if let Some((seen, _)) = &mut self.waiting {
             let expected = PREFACE.get(*seen..).unwrap_or_default();
             *seen += bytes.len();
-            if bytes.is_empty() || *seen >= PREFACE.len() || !expected.starts_with(bytes) {
+            let is_preface =
+                !bytes.is_empty() && (expected.starts_with(bytes) || bytes.starts_with(expected));
+            let is_whole = *seen >= PREFACE.len();
+            if is_preface && is_whole {
+                self.activity.is_http2();
+            }
+            if is_whole || !is_preface {
                 self.waiting = None;
             }
         }
@@ -91,7 +86,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for TimedIo<I> {
         let read = Pin::new(&mut self.inner).poll_read(cx, buf);
         match read {
             Poll::Ready(Ok(())) => {
-                self.busy.set(true);
+                self.activity.set_busy(true);
                 self.saw(buf.filled().get(before..).unwrap_or_default());
             }
             Poll::Pending => {
@@ -127,11 +122,13 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for TimedIo<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        let flushed = Pin::new(&mut self.inner).poll_flush(cx);
+        self.taken(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        let shut = Pin::new(&mut self.inner).poll_shutdown(cx);
+        self.taken(cx, shut)
     }
 }
 
@@ -145,12 +142,12 @@ mod tests {
     /// What reading comes to after `first` was sent and nothing else follows.
     async fn after(first: &[u8]) -> Option<io::ErrorKind> {
         let (mut caller, ours) = duplex(64);
-        let (mut io, busy) = TimedIo::new(ours, TIME);
+        let (mut io, activity) = TimedIo::new(ours, TIME);
         caller.write_all(first).await.unwrap();
         let mut buf = vec![0; first.len()];
         io.read_exact(&mut buf).await.unwrap();
         let next = tokio::time::timeout(TIME * 2, io.read_u8()).await.ok()?;
-        assert!(busy.get());
+        assert!(activity.is_busy());
         next.err().map(|error| error.kind())
     }
 

@@ -51,6 +51,13 @@ pub const RPC_CLIENT_THROTTLED: &str = "rpc_client_throttled_total";
 // Metrics: the process's own parts.
 /// Connections closed because their first bytes or headers were slow.
 pub const HTTP_CONNECTIONS_TIMED_OUT: &str = "http_connections_timed_out_total";
+/// Connections that are open, those in their TLS handshake among them.
+pub const HTTP_CONNECTIONS: &str = "http_connections";
+pub const HTTP_CONNECTIONS_LIMIT_REACHED: &str = "http_connections_limit_reached_total";
+pub const HTTP_CONNECTIONS_REFUSED: &str = "http_connections_refused_total";
+pub const TLS_CERTIFICATE_EXPIRES: &str = "tls_certificate_expires_timestamp_seconds";
+pub const TLS_CERTIFICATE_RELOADS: &str = "tls_certificate_reloads_total";
+pub const TLS_HANDSHAKES_FAILED: &str = "tls_handshakes_failed_total";
 pub const TASK_PANICS: &str = "task_panics_total";
 
 // Metrics: telemetry about itself, and the process.
@@ -70,6 +77,7 @@ pub const LABEL_GRPC_CODE: &str = "grpc_code";
 pub const LABEL_GRPC_METHOD: &str = "grpc_method";
 pub const LABEL_GRPC_SERVICE: &str = "grpc_service";
 pub const LABEL_KEY: &str = "key";
+pub const LABEL_LISTENER: &str = "listener";
 pub const LABEL_METHOD: &str = "method";
 pub const LABEL_OPERATION: &str = "operation";
 pub const LABEL_OUTCOME: &str = "outcome";

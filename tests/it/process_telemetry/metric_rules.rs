@@ -145,7 +145,11 @@ fn may(name: &str, label: &str, value: &str) -> bool {
         ("key", "auth_requests_total") => one_of(&["none"]),
         ("outcome", "auth_requests_total") => one_of(&["ok", "unknown_key", "forbidden"]),
         ("outcome", "auth_key_file_reloads_total") => one_of(&["ok", "failed"]),
-        ("task", _) => one_of(&["signals", "keys", "store", "dispatcher", "http"]),
+        ("decision", "rate_limit_decisions_total") => one_of(&["allowed", "limited"]),
+        ("surface", "rate_limit_decisions_total") => one_of(&["http", "grpc"]),
+        ("task", _) => one_of(&["signals", "keys", "rate-limit", "store", "dispatcher", "http", "tls"]),
+        ("listener", _) => one_of(&["http", "admin"]),
+        ("outcome", "tls_certificate_reloads_total") => one_of(&["ok", "failed"]),
         ("version" | "platform_version" | "commit" | "rustc", "build_info") => true,
         _ => false,
     }

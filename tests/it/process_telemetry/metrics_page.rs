@@ -50,8 +50,14 @@ fn from_the_start() -> Vec<String> {
     let nobodys = ["unknown_key", "forbidden", "ok"]
         .map(|outcome| format!("auth_requests_total{{key=\"none\",outcome=\"{outcome}\"}}"));
     all.extend(nobodys);
+    for surface in ["http", "grpc"] {
+        all.extend(["allowed", "limited"].map(|decision| {
+            format!("rate_limit_decisions_total{{decision=\"{decision}\",surface=\"{surface}\"}}")
+        }));
+    }
     all.extend(each("auth_key_file_reloads_total", "outcome", &["ok", "failed"]));
     all.extend(each("telemetry_spans_total", "outcome", &["exported", "failed", "dropped"]));
+    all.extend(of_listeners());
     let alone = [
         "queue_recovered_jobs_total",
         "telemetry_spans_ended_total",
@@ -59,10 +65,28 @@ fn from_the_start() -> Vec<String> {
         "telemetry_late_parents_total",
         "http_requests_in_flight",
         "http_connections_timed_out_total",
+        "rate_limit_clients",
+        "rate_limit_overflow_total",
         "workers_busy",
         "telemetry_log_lines_total{outcome=\"dropped\"}",
     ];
     all.extend(alone.map(str::to_owned));
+    all
+}
+
+/// Those that each listener has.
+fn of_listeners() -> Vec<String> {
+    let mut all = Vec::new();
+    for listener in ["http", "admin"] {
+        let of_it = format!("listener=\"{listener}\"");
+        all.push(format!("tls_handshakes_failed_total{{{of_it}}}"));
+        all.push(format!("http_connections_limit_reached_total{{{of_it}}}"));
+        all.push(format!("http_connections_refused_total{{{of_it}}}"));
+        all.extend(
+            ["ok", "failed"]
+                .map(|outcome| format!("tls_certificate_reloads_total{{{of_it},outcome=\"{outcome}\"}}")),
+        );
+    }
     all
 }
 

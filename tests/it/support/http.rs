@@ -4,9 +4,10 @@ use epro_notify::platform::{
     admission::Admission,
     auth::Scope,
     http::{
-        HttpConfig, IdempotencyHeader, JsonBody, Limits, Problem, Routes, Stack, StaticPage, bind, serve,
+        HttpConfig, IdempotencyHeader, JsonBody, Listener, Problem, Routes, Stack, StaticPage, bind, serve,
     },
     task,
+    tls::Tls,
 };
 use http::StatusCode;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -78,9 +79,9 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let stack = Stack::new(routes(meeting.clone()), &config, admission).unwrap();
-        let limits =
-            Limits { header_timeout: config.header_timeout, max_connections: config.max_connections };
-        let served = task::spawn(serve(listener, stack, limits, move |_| trusted, stop.clone()));
+        let tls = config.tls.as_ref().map(|tls| Tls::open("http", tls).unwrap());
+        let listener = Listener::new("http", listener, tls);
+        let served = task::spawn(serve(listener, stack, config.limits(), move |_| trusted, stop.clone()));
         Self { address, meeting, stop, served }
     }
 

@@ -1,9 +1,12 @@
 //! What the tests share: parts of the service made ready on temporary folders and free ports, and the
 //! real programs as processes.
 
+pub mod certificates;
 pub mod client;
 pub mod collector;
+pub mod frames;
 pub mod gateway;
+pub mod hostile;
 pub mod http;
 pub mod json_schema;
 pub mod kills;

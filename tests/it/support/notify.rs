@@ -79,7 +79,7 @@ impl Domain {
             request = request.header(*name, *value);
         }
         let request = request.body(Body::from(body.to_owned())).unwrap();
-        let peer = Peer { address: "127.0.0.1:1".parse().unwrap(), trusted: true };
+        let peer = Peer { address: "127.0.0.1:1".parse().unwrap(), trusted: true, encrypted: false };
         let (parts, body) = self.stack.answer(request, peer).await.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };

@@ -28,6 +28,16 @@ const COUNTERS: &[Entry] = &[
     (names::AUTH_REQUESTS, Unit::Count, "Requests by the key that made them and whether it may."),
     (names::CIRCUIT_BREAKER_TRANSITIONS, Unit::Count, "Changes of a circuit breaker's state."),
     (
+        names::HTTP_CONNECTIONS_LIMIT_REACHED,
+        Unit::Count,
+        "How often as many connections were open as are allowed, so that more had to wait.",
+    ),
+    (
+        names::HTTP_CONNECTIONS_REFUSED,
+        Unit::Count,
+        "Connections closed at once because their address has half of all that are allowed.",
+    ),
+    (
         names::HTTP_CONNECTIONS_TIMED_OUT,
         Unit::Count,
         "Connections closed because their first bytes or headers were slow.",
@@ -60,12 +70,15 @@ const COUNTERS: &[Entry] = &[
     (names::SPANS, Unit::Count, "Ended spans by what became of them; with the queued ones, all that ended."),
     (names::SPANS_ENDED, Unit::Count, "Recorded spans that ended."),
     (names::TASK_PANICS, Unit::Count, "Background tasks that panicked."),
+    (names::TLS_CERTIFICATE_RELOADS, Unit::Count, "Changed certificates that were taken, or could not be."),
+    (names::TLS_HANDSHAKES_FAILED, Unit::Count, "Connections that did not come to speak TLS with us."),
 ];
 
 const GAUGES: &[Entry] = &[
     (names::BUILD_INFO, Unit::Count, "1, labelled with what was built."),
     (names::CIRCUIT_BREAKER_STATE, Unit::Count, "A circuit breaker's state: 0 closed, 1 half-open, 2 open."),
     (names::DEGRADATION_LEVEL, Unit::Count, "How many features are switched off to protect the service."),
+    (names::HTTP_CONNECTIONS, Unit::Count, "Connections that are open, those in a TLS handshake among them."),
     (names::HTTP_REQUESTS_IN_FLIGHT, Unit::Count, "HTTP requests being answered."),
     (
         names::NOTIFICATION_LEDGER_JOBS,
@@ -87,6 +100,11 @@ const GAUGES: &[Entry] = &[
     (names::SPANS_QUEUED, Unit::Count, "Ended spans on their way to the collector."),
     (names::STORE_FREE_BYTES, Unit::Bytes, "Free space where the store lives."),
     (names::STORE_UP, Unit::Count, "Whether the store can commit: 1 or 0."),
+    (
+        names::TLS_CERTIFICATE_EXPIRES,
+        Unit::Seconds,
+        "When the served certificate ends, in Unix time; only where TLS is set.",
+    ),
     (names::WORKERS, Unit::Count, "Deliveries that may be in flight at once."),
     (names::WORKERS_BUSY, Unit::Count, "Deliveries in flight."),
 ];
