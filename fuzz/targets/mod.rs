@@ -7,6 +7,7 @@ mod gateway;
 mod http;
 mod model;
 mod service;
+mod tls;
 
 /// A function over bytes, whose seeds are in `fuzz/corpus/<name>`.
 pub struct Target {
@@ -38,6 +39,7 @@ pub const ALL: &[Target] = &[
     // What gateways answer.
     Target { name: "gateway_answer", run: gateway::answer },
     // Settings.
+    Target { name: "tls_files", run: tls::files },
     Target { name: "config_file", run: config::file },
     Target { name: "config_environment", run: config::environment },
     Target { name: "config_values", run: config::values },
