@@ -47,15 +47,8 @@ fn from_the_start() -> Vec<String> {
     all.extend(each("notification_ledger_jobs", "state", &states));
     all.extend(each("queue_jobs", "state", &["ready", "scheduled", "running"]));
     all.extend(each("queue_oldest_job_age_seconds", "priority", &PRIORITIES));
-    let nobodys = ["unknown_key", "forbidden", "ok"]
-        .map(|outcome| format!("auth_requests_total{{key=\"none\",outcome=\"{outcome}\"}}"));
-    all.extend(nobodys);
-    for surface in ["http", "grpc"] {
-        all.extend(["allowed", "limited"].map(|decision| {
-            format!("rate_limit_decisions_total{{decision=\"{decision}\",surface=\"{surface}\"}}")
-        }));
-    }
     all.extend(each("auth_key_file_reloads_total", "outcome", &["ok", "failed"]));
+    all.extend(of_callers());
     all.extend(each("telemetry_spans_total", "outcome", &["exported", "failed", "dropped"]));
     all.extend(of_listeners());
     let alone = [
@@ -71,6 +64,19 @@ fn from_the_start() -> Vec<String> {
         "telemetry_log_lines_total{outcome=\"dropped\"}",
     ];
     all.extend(alone.map(str::to_owned));
+    all
+}
+
+/// Those that tell of callers, whoever they are.
+fn of_callers() -> Vec<String> {
+    let nobodys = ["unknown_key", "forbidden", "ok"]
+        .map(|outcome| format!("auth_requests_total{{key=\"none\",outcome=\"{outcome}\"}}"));
+    let mut all = nobodys.to_vec();
+    for surface in ["http", "grpc"] {
+        all.extend(["allowed", "limited"].map(|decision| {
+            format!("rate_limit_decisions_total{{decision=\"{decision}\",surface=\"{surface}\"}}")
+        }));
+    }
     all
 }
 
