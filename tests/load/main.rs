@@ -26,6 +26,10 @@ use clap::{Parser, ValueEnum};
 use figures::Figures;
 use std::process::ExitCode;
 
+/// As in the service, whose parts are measured here too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Load tests against the limits; all of them where none is named.
 #[derive(Parser)]
 #[command(name = "cargo xtask load")]

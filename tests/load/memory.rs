@@ -1,10 +1,8 @@
-//! The memory of another process.
+//! The memory of a process.
 
-use crate::support::service::Service;
-
-/// Resident memory of the service, in bytes.
-pub fn resident(service: &Service) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", service.id())).unwrap();
+/// Resident memory of a process, in bytes.
+pub fn resident(id: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
