@@ -91,7 +91,10 @@ async fn drain(figures: &mut Figures, service: &Service, gateway: &Gateway) {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let rate = (gateway.count() - before) as f64 / began.elapsed().as_secs_f64();
-    figures.tell("delivered a second, of at most 480: a quarter of 32 workers is never for bulk", format!("{rate:.0}"));
+    figures.tell(
+        "delivered a second, of at most 480: a quarter of 32 workers is never for bulk",
+        format!("{rate:.0}"),
+    );
 }
 
 /// Every patient has exactly one job, and the ledger agrees.
