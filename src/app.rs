@@ -67,7 +67,7 @@ fn run_with(config: Config, guarded: bool) -> ExitCode {
     if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) }
 }
 
-/// What [`routes`] serves.
+/// Every route that is served.
 pub fn listed() -> Vec<Listed> {
     [notify::listed(), Document::listed(), http::problem_pages(API_PAGE).list()].concat()
 }

@@ -108,7 +108,7 @@ pub(super) fn write(kind: u8, texts: &[&str]) -> Vec<u8> {
     bytes
 }
 
-/// The texts of [`write`], after its version and kind.
+/// The texts that [`write()`] wrote, after its version and kind.
 pub(super) fn read(mut bytes: &[u8]) -> Option<Vec<&str>> {
     let mut texts = Vec::with_capacity(5);
     while !bytes.is_empty() {

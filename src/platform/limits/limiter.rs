@@ -69,7 +69,7 @@ struct Inner {
     /// Apart from the addresses: there are as many as keys in the file, and no flood of addresses takes
     /// their place.
     keys: Buckets<KeyName>,
-    /// By [`Network::bits`].
+    /// By the bits that tell networks apart.
     networks: Buckets<u64>,
     /// The one bucket of all that there is no room for.
     overflow: Mutex<Moment>,

@@ -1,5 +1,5 @@
 //! The domain's part of the API's description: an operation for each of its routes. Shapes are in
-//! [`bodies`] and [`words`]; the examples of answers are made by the code that makes the answers.
+//! `bodies` and `words`; the examples of answers are made by the code that makes the answers.
 
 mod bodies;
 mod dead_letters;

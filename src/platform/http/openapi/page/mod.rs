@@ -95,11 +95,11 @@ mod tests {
 
     #[test]
     fn no_text_of_the_document_becomes_an_element() {
-        let evil = "<script>\"`<b>`";
+        let evil = "<script>\"`<img>`";
         let document = json!({
             "info": { "title": evil, "version": evil, "description": evil },
             "tags": [{ "name": evil, "description": evil }],
-            "paths": { "/<b>": { "get": {
+            "paths": { "/<img>": { "get": {
                 "tags": [evil], "summary": evil, "description": evil, "operationId": evil, "x-scope": evil,
                 "parameters": [{ "name": evil, "in": evil, "description": evil, "example": evil,
                                  "schema": { "type": evil, "pattern": evil } }],
@@ -111,7 +111,7 @@ mod tests {
             "components": { "schemas": { evil: { "description": evil, "properties": { evil: { "type": evil } } } } },
         });
         let page = render(&document, "/openapi.json");
-        assert!(!page.contains("<script") && !page.contains("<b>"), "{page}");
+        assert!(!page.contains("<script") && !page.contains("<img"), "{page}");
         assert!(page.contains("&lt;script&gt;"));
     }
 }
