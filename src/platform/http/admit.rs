@@ -1,6 +1,6 @@
 //! How HTTP tells of admission: 401, 403, 429, and the rate limit's headers on every answer.
 
-use super::Problem;
+use super::{Problem, problem::whole_seconds};
 use crate::platform::{
     admission::Refused,
     limits::{Decision, config::PerClient},
@@ -53,17 +53,12 @@ impl LimitHeaders {
     }
 
     pub fn tell(&self, decision: &Decision, headers: &mut HeaderMap) {
-        let (remaining, more) = (decision.remaining, seconds(decision.more_after));
+        let (remaining, more) = (decision.remaining, whole_seconds(decision.more_after));
         headers.insert(LIMIT, self.limit.clone());
         headers.insert(REMAINING, remaining.into());
         headers.insert(POLICY, self.policy.clone());
         headers.insert(STATE, visible(format!("\"default\";r={remaining};t={more}")));
     }
-}
-
-/// Whole seconds, rounded up.
-fn seconds(time: Duration) -> u64 {
-    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 fn visible(text: String) -> HeaderValue {

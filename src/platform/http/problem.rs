@@ -61,8 +61,7 @@ impl Problem {
     /// Adds `Retry-After` in whole seconds, rounded up, at least 1.
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
-        let up = u64::from(after.subsec_nanos() > 0);
-        self.0.retry_after = Some(after.as_secs().saturating_add(up).max(1));
+        self.0.retry_after = Some(whole_seconds(after).max(1));
         self
     }
 
@@ -118,6 +117,11 @@ impl Problem {
     pub(super) fn example(&self, trace_id: &str) -> serde_json::Value {
         serde_json::json!(Body::of(&self.0, Some(trace_id.to_owned())))
     }
+}
+
+/// Whole seconds, rounded up: whoever waits so long has waited long enough.
+pub(super) fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0))
 }
 
 #[derive(Serialize)]

@@ -18,7 +18,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// Who is at the other end; an extension of every request that reaches a handler.
+/// Who is at the other end of a connection. Handlers are told who calls instead, by
+/// [`Caller`](crate::platform::admission::Caller).
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
     pub address: SocketAddr,

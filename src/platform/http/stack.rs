@@ -107,7 +107,7 @@ impl Stack {
         // Load shedding has its place here.
         let Some(admission) = &self.0.admission else {
             request.extensions_mut().insert(Caller::of(peer.address.ip()));
-            return self.route(found, request, peer).await;
+            return self.route(found, request).await;
         };
         let (Ok(resource) | Err(resource)) = found;
         let needs = resource.needs(request.method());
@@ -118,7 +118,7 @@ impl Stack {
         match verdict {
             Ok(()) => {
                 request.extensions_mut().insert(caller);
-                self.route(found, request, peer).await
+                self.route(found, request).await
             }
             Err(refused) => {
                 let (parts, body) = request.into_parts();
@@ -129,7 +129,7 @@ impl Stack {
     }
 
     /// 5. Which resource, and whether it serves the method: 404, 405, OPTIONS.
-    async fn route<B>(&self, found: Result<&Resource, &Resource>, request: Request<B>, peer: Peer) -> Response
+    async fn route<B>(&self, found: Result<&Resource, &Resource>, request: Request<B>) -> Response
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
     {
@@ -138,9 +138,7 @@ impl Stack {
             Ok(resource) if resource.serves(&parts.method) => {
                 // 6. The body's size (413) and time (408).
                 match body::read(&parts.headers, body, resource.largest_body, self.0.body_timeout).await {
-                    Ok(bytes) => {
-                        self.handle(resource, Request::from_parts(parts, Body::from(bytes)), peer).await
-                    }
+                    Ok(bytes) => self.handle(resource, Request::from_parts(parts, Body::from(bytes))).await,
                     Err(problem) => problem.into_response(),
                 }
             }
@@ -160,8 +158,7 @@ impl Stack {
     }
 
     /// 7. The handler, and its time (503); compression, where the route asks for it.
-    async fn handle(&self, resource: &Resource, mut request: Request<Body>, peer: Peer) -> Response {
-        request.extensions_mut().insert(peer);
+    async fn handle(&self, resource: &Resource, mut request: Request<Body>) -> Response {
         let method = request.method().clone();
         if method == Method::HEAD {
             // Answered as GET: the body is left out at the end, when its length is known.
