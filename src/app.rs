@@ -109,7 +109,7 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     tasks.spawn_essential("dispatcher", queue.start());
 
     let admission = guarded.then(|| admission(&config, telemetry, &tasks, keys));
-    let stack = Stack::new(routes(&notify, &queue)?, &config.http, admission)?;
+    let stack = Stack::new(routes(&notify, &queue), &config.http, admission)?;
     let proxies = config.limits.clone();
     let trusted = move |peer| proxies.trusts(peer);
     let served = http::serve(listener, stack, config.http.limits(), trusted, shutdown.stop());
@@ -150,9 +150,9 @@ fn follow_certificate(
 }
 
 /// Everything that is served: the domain's calls, and what explains them.
-fn routes(notify: &Notify, queue: &Queue) -> Result<Routes, Failure> {
-    let explained = document().routes()?.merge(http::problem_pages(API_PAGE));
-    Ok(notify.routes(queue.clone()).merge(explained))
+fn routes(notify: &Notify, queue: &Queue) -> Routes {
+    let explained = Document::routes(document).merge(http::problem_pages(API_PAGE));
+    notify.routes(queue.clone()).merge(explained)
 }
 
 fn prepare(config: &Config, telemetry: &Telemetry) {

@@ -9,9 +9,13 @@ use super::{
 use crate::platform::{admission::Needs, auth::Scope};
 use axum::{Router, handler::Handler, routing::MethodFilter};
 use http::{HeaderMap, HeaderValue, Method};
+use std::sync::{Arc, LazyLock};
 
 /// A body's largest size in bytes where a route says nothing else.
 const USUAL_BODY: usize = 64 * 1024;
+
+/// Makes a page.
+type Make = Box<dyn FnOnce() -> StaticPage + Send + Sync>;
 
 /// Routes under construction: whole templates (`/api/v1/patients/{patientId}`), a handler for each method.
 pub struct Routes<S = ()> {
@@ -48,8 +52,9 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.on(MethodFilter::GET, &[Method::GET, Method::HEAD], path, Needs::Nothing, handler)
     }
 
-    /// Serves a page that is always the same to everybody.
-    pub fn page(self, path: &'static str, page: StaticPage) -> Self {
+    /// Serves a page that is always the same to everybody, made when it is asked for first.
+    pub fn page(self, path: &'static str, make: impl Fn() -> StaticPage + Send + Sync + 'static) -> Self {
+        let page: Arc<LazyLock<StaticPage, Make>> = Arc::new(LazyLock::new(Box::new(make)));
         self.public(path, async move |headers: HeaderMap| page.answer(&headers))
     }
 

@@ -180,7 +180,7 @@ pub fn routes(meeting: Meeting) -> Routes {
         .post("/panic", Scope::Send, async || -> StatusCode { panic!("as the test wants") })
         .get("/list", Scope::Read, async || "an item\n".repeat(1000))
         .compressed("/list")
-        .page("/page", StaticPage::new("text/plain", "a line\n".repeat(1000)))
+        .page("/page", || StaticPage::new("text/plain", "a line\n".repeat(1000)))
         .get("/slow", Scope::Read, async || std::future::pending::<()>().await)
         .get("/wait", Scope::Read, wait)
         .with_state(meeting)

@@ -4,7 +4,6 @@
 use super::{Document, Operation, page};
 use crate::platform::http::{Listed, Routes, StaticPage};
 use http::{Method, header};
-use serde_json::Value;
 use utoipa::ToSchema;
 
 const JSON: &str = "/api/v1/openapi.json";
@@ -45,23 +44,26 @@ struct Slug(String);
 impl Document {
     /// What [`Document::routes`] serves.
     pub fn listed() -> Vec<Listed> {
-        let nothing = StaticPage::new("text/plain", "");
-        routes(nothing.clone(), nothing).list()
+        let nothing = || StaticPage::new("text/plain", "");
+        routes(nothing, nothing).list()
     }
 
-    /// Serves it.
-    ///
-    /// # Errors
-    /// As [`Document::to_json`].
-    pub fn routes(&self) -> Result<Routes, serde_json::Error> {
-        let document: Value = serde_json::to_value(&self.0)?;
-        let json = StaticPage::new("application/json", document.to_string());
-        let policy = (header::CONTENT_SECURITY_POLICY, page::POLICY);
-        let html = page::render(&document, JSON);
-        Ok(routes(json, StaticPage::with("text/html; charset=utf-8", html, &[policy])))
+    /// Serves the document that `make` makes, once somebody asks for it: a start does not wait for it, and
+    /// the memory that it takes to make is not taken where nobody reads it.
+    pub fn routes(make: fn() -> Self) -> Routes {
+        // What has no value in JSON would be a defect, which printing the document shows as an error.
+        let value = move || serde_json::to_value(&make().0).unwrap_or_default();
+        let json = move || StaticPage::new("application/json", value().to_string());
+        let policy = [(header::CONTENT_SECURITY_POLICY, page::POLICY)];
+        let html =
+            move || StaticPage::with("text/html; charset=utf-8", page::render(&value(), JSON), &policy);
+        routes(json, html)
     }
 }
 
-fn routes(json: StaticPage, html: StaticPage) -> Routes {
+fn routes(
+    json: impl Fn() -> StaticPage + Send + Sync + 'static,
+    html: impl Fn() -> StaticPage + Send + Sync + 'static,
+) -> Routes {
     Routes::new().page(JSON, json).page(PAGE, html)
 }
