@@ -1,15 +1,38 @@
-//! Tells the code what it is built of: the commit and the compiler, for `build_info` and `/version`.
+//! Compiles the protocols, without protoc, and tells the code what it is built of: the commit and the
+//! compiler, for `build_info` and `/version`.
 
-use std::{env, process::Command};
+use std::{env, error::Error, fs, path::Path, process::Command};
 
-fn main() {
+/// Where the protocols lie.
+const PROTOCOLS: &str = "proto";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    compile("epro/v1/epro.proto", "epro.v1.bin")?;
+    tell_build();
+    Ok(())
+}
+
+/// Makes client and server code of a protocol, and its descriptor for reflection.
+fn compile(file: &str, descriptor: &str) -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={PROTOCOLS}/{file}");
+    let mut compiler = protox::Compiler::new([PROTOCOLS])?;
+    compiler.include_imports(true).open_file(file)?;
+    let out = env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?;
+    fs::write(Path::new(&out).join(descriptor), compiler.encode_file_descriptor_set())?;
+    // Comments become documentation.
+    let set = compiler.include_source_info(true).file_descriptor_set();
+    tonic_prost_build::configure().build_transport(false).compile_fds(set)?;
+    Ok(())
+}
+
+fn tell_build() {
     // An image is built without the repository's history, so the commit may be given.
     println!("cargo::rerun-if-env-changed=BUILD_COMMIT");
     println!("cargo::rerun-if-changed=build.rs");
     for path in ["HEAD", "logs/HEAD"] {
         // Only a file that is there: a missing one would have this run on every build.
-        if let Some(path) = run("git", &["rev-parse", "--git-path", path])
-            .filter(|path| std::fs::exists(path).unwrap_or(false))
+        if let Some(path) =
+            run("git", &["rev-parse", "--git-path", path]).filter(|path| fs::exists(path).unwrap_or(false))
         {
             println!("cargo::rerun-if-changed={path}");
         }

@@ -1,7 +1,7 @@
 //! The map of the service.
 //!
 //! Two halves with one rule between them: [`platform`] is what every fork keeps, the sample domain
-//! ([`notify`]) is what a fork deletes, and the platform never names the domain. `app` is the
+//! ([`notify`], [`reports`]) is what a fork deletes, and the platform never names the domain. `app` is the
 //! only room that knows both.
 
 #![cfg_attr(
@@ -13,3 +13,5 @@ pub mod app;
 pub mod config;
 pub mod notify;
 pub mod platform;
+pub mod proto;
+pub mod reports;

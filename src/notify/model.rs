@@ -10,46 +10,11 @@ mod time;
 pub use contact::{Contact, Locale, Phone, Platform, PushToken, TimeZone};
 pub use time::{Moment, Schedule, ScheduleFault};
 
-use crate::platform::queue::Priority;
-
-/// What a value has to look like; names the rule, never the value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Invalid(pub &'static str);
-
-/// A newtype over a string that was checked, shown by `Debug` without its content.
-macro_rules! checked_text {
-    ($(#[$doc:meta])* $name:ident, $rule:literal, $valid:expr) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, Hash)]
-        pub struct $name(String);
-
-        impl $name {
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = $crate::notify::model::Invalid;
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                let valid: fn(&str) -> bool = $valid;
-                if valid(text) {
-                    Ok(Self(text.to_owned()))
-                } else {
-                    Err($crate::notify::model::Invalid($rule))
-                }
-            }
-        }
-
-        impl std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(concat!(stringify!($name), "(redacted)"))
-            }
-        }
-    };
-}
-use checked_text;
+pub use crate::platform::checked::Invalid;
+use crate::platform::{
+    checked::{IDENTIFIER_MOST, checked_text, is_identifier},
+    queue::Priority,
+};
 
 checked_text!(
     /// Whose notification it is: the caller's own identifier of the patient.
@@ -64,12 +29,6 @@ checked_text!(
     "must be 1 to 64 characters out of letters, digits, '.', '_' and '-'",
     is_identifier
 );
-
-/// The identifiers that callers give.
-fn is_identifier(text: &str) -> bool {
-    (1..=PatientId::MOST).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
-}
 
 checked_text!(
     /// What the patient reads. Characters are Unicode scalar values.
@@ -87,7 +46,7 @@ checked_text!(
 
 impl PatientId {
     /// Characters.
-    pub const MOST: usize = 64;
+    pub const MOST: usize = IDENTIFIER_MOST;
 }
 
 impl StudyId {

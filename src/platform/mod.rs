@@ -3,12 +3,15 @@
 pub mod admin;
 pub mod admission;
 pub mod auth;
+pub mod checked;
 pub mod config;
 pub mod grpc;
 pub mod health;
 pub mod http;
 pub mod limits;
+pub mod process;
 pub mod queue;
+pub mod resilience;
 pub mod shutdown;
 pub mod store;
 pub mod task;

@@ -15,7 +15,7 @@ macro_rules! read_from_text {
     ($($name:ident)+) => {
         $(impl Field for $name {
             fn read(value: &Value) -> Result<Self, String> {
-                text(value)?.parse().map_err(|rule: $crate::notify::model::Invalid| rule.to_string())
+                text(value)?.parse().map_err(|rule: $crate::platform::checked::Invalid| rule.to_string())
             }
         })+
     };

@@ -1,6 +1,7 @@
 //! How a patient can be reached: phone, push tokens, and what texts may be written by.
 
-use super::{Invalid, checked_text};
+use super::Invalid;
+use crate::platform::checked::checked_text;
 use rlibphonenumber::PHONE_NUMBER_UTIL;
 use std::{fmt, str::FromStr};
 

@@ -1,3 +1,11 @@
-//! gRPC: so far only its settings.
+//! gRPC: what is served, the ordered layers before it, and the resilient client. What is offered on it is
+//! the domain's.
 
+pub mod client;
 pub mod config;
+mod services;
+mod stack;
+
+pub use config::GrpcConfig;
+pub use services::{Method, Services};
+pub use stack::GrpcStack;

@@ -18,6 +18,14 @@ impl Listener {
         Tls::register(name);
         Self { name, tcp, tls }
     }
+
+    /// Where it listens: the port that was given for port 0.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
 }
 
 /// A port that can't be had.

@@ -1,0 +1,25 @@
+//! The resilient client, for any generated client: which endpoints there are, which one takes a call, and
+//! what is done about one that fails. What is called is the domain's.
+
+mod call;
+mod channel;
+mod target;
+
+pub use call::{Call, CallError, Client};
+pub use channel::Channel;
+pub use target::Target;
+
+use secrecy::SecretString;
+use std::time::Duration;
+
+/// What a client calls, and how.
+#[derive(Clone, Debug)]
+pub struct ClientConfig {
+    /// What metrics, spans and lines call the other side.
+    pub name: &'static str,
+    pub target: Target,
+    /// Presented as `authorization: Bearer`.
+    pub api_key: Option<SecretString>,
+    /// For a call with all its attempts, where the caller has no shorter one.
+    pub deadline: Duration,
+}

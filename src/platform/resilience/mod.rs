@@ -1,0 +1,6 @@
+//! What keeps a fault in one place from becoming one in another: degradation sheds what matters least when
+//! there is too much of everything. Which features there are is the domain's matter.
+
+pub mod degradation;
+
+pub use degradation::{Degradation, Feature, Shed};
