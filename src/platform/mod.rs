@@ -8,6 +8,7 @@ pub mod config;
 pub mod grpc;
 pub mod health;
 pub mod http;
+pub mod id;
 pub mod limits;
 pub mod process;
 pub mod queue;
