@@ -5,6 +5,7 @@ pub mod client;
 pub mod config;
 mod services;
 mod stack;
+pub mod status;
 
 pub use config::GrpcConfig;
 pub use services::{Method, Services};
