@@ -85,7 +85,8 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let reports = Reports::new(store.clone());
     let degradation = Degradation::new(&[]);
     let stack = Stack::new(routes(&notify, &queue), &config.http, admission.clone())?;
-    let rpc = GrpcStack::new(reports.services(), &config.grpc, admission, degradation);
+    let services = reports.services().with_health(&health, shutdown.stop()).with_reflection()?;
+    let rpc = GrpcStack::new(services, &config.grpc, admission, degradation);
     let http_served = serve_on(&config, &tasks, "http", http, stack, &shutdown);
     let grpc_served = serve_on(&config, &tasks, "grpc", grpc, rpc, &shutdown);
     queue_check.ok();

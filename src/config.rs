@@ -87,7 +87,7 @@ impl Config {
     pub fn read(reader: &mut Reader) -> Self {
         let http = HttpConfig::read(reader);
         let mut config = Self {
-            grpc: GrpcConfig::read(reader),
+            grpc: GrpcConfig::read(reader, &http),
             admin: AdminConfig::read(reader),
             store: StoreConfig::read(reader),
             queue: QueueConfig::read(reader),

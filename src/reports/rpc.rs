@@ -7,7 +7,8 @@ use crate::{
         store::Store,
     },
     proto::epro::{
-        GetLatestReportRequest, GetLatestReportResponse, SubmitReportRequest, SubmitReportResponse,
+        DESCRIPTOR, GetLatestReportRequest, GetLatestReportResponse, SubmitReportRequest,
+        SubmitReportResponse,
         epro_service_server::{EproService, EproServiceServer},
     },
 };
@@ -24,7 +25,7 @@ struct Rpc {
 pub fn services(store: Store) -> Services {
     let method = |name, scope| Method { service: SERVICE, name, scope, feature: None };
     let methods = [method("GetLatestReport", Scope::Read), method("SubmitReport", Scope::Send)];
-    Services::new().add(EproServiceServer::new(Rpc { store }), &methods)
+    Services::new().add(EproServiceServer::new(Rpc { store }), &methods).described_by(DESCRIPTOR)
 }
 
 #[tonic::async_trait]
