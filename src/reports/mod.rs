@@ -2,6 +2,7 @@
 //!
 //! A fork deletes this room.
 
+pub mod preview;
 mod rpc;
 
 use crate::platform::{grpc::Services, store::Store};
