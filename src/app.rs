@@ -89,7 +89,8 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let reports = Reports::open(store.clone(), receipts).await?;
     let degradation = Degradation::new(&[]);
     let stack = Stack::new(routes(&notify, &queue, &reports), &config.http, admission.clone())?;
-    let rpc = GrpcStack::new(reports.services(), &config.grpc, admission, degradation);
+    let services = reports.services().with_health(&health, shutdown.stop()).with_reflection()?;
+    let rpc = GrpcStack::new(services, &config.grpc, admission, degradation);
     let limits = (config.http.limits(), &config.limits);
     let http_served = process::serve(&tasks, "http", http, stack, limits, &shutdown);
     let grpc_served = process::serve(&tasks, "grpc", grpc, rpc, limits, &shutdown);

@@ -92,7 +92,7 @@ impl Config {
     pub fn read(reader: &mut Reader) -> Self {
         let http = HttpConfig::read(reader, "127.0.0.1:8080");
         let mut config = Self {
-            grpc: GrpcConfig::read(reader),
+            grpc: GrpcConfig::read(reader, &http),
             admin: read_admin(reader),
             store: StoreConfig::read(reader),
             queue: QueueConfig::read(reader),
