@@ -19,6 +19,7 @@ use crate::{
     reports::{
         self, Receipts, Reports, Skipped,
         config::{Receipt, ReportsConfig},
+        preview::Preview,
     },
 };
 use std::{process::ExitCode, time::Duration};
@@ -86,8 +87,9 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
 
     let admission = guarded.then(|| process::admission(&config.limits, telemetry, &tasks, keys));
     let receipts = receipts(&config.reports, &notify, &queue)?;
-    let reports = Reports::open(store.clone(), receipts).await?;
-    let degradation = Degradation::new(&[]);
+    let degradation = Degradation::new(&[reports::PREVIEW]);
+    let preview = Preview::new(&config.reports.preview, degradation.clone());
+    let reports = Reports::open(store.clone(), receipts, preview).await?;
     let stack = Stack::new(routes(&notify, &queue, &reports), &config.http, admission.clone())?;
     let services = reports.services().with_health(&health, shutdown.stop()).with_reflection()?;
     let rpc = GrpcStack::new(services, &config.grpc, admission, degradation);

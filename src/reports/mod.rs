@@ -21,12 +21,17 @@ use crate::platform::{
     grpc::Services,
     http::{Listed, Routes},
     id::IdMaker,
+    resilience::Feature,
     store::{Store, StoreError},
 };
 use metrics::Metrics;
 use model::{PatientId, Report, ReportId};
+use preview::Preview;
 use std::sync::Arc;
 use submit::Source;
+
+/// Drawing a report as a PDF: costs most and is missed least.
+pub const PREVIEW: Feature = Feature { name: "report_preview", level: 1 };
 
 /// What [`Reports::routes`] serves, without a domain that could.
 pub fn listed() -> Vec<Listed> {
@@ -42,6 +47,7 @@ struct Inner {
     ids: IdMaker,
     receipts: Option<Receipts>,
     metrics: Metrics,
+    preview: Preview,
 }
 
 impl Reports {
@@ -49,10 +55,14 @@ impl Reports {
     ///
     /// # Errors
     /// The store can't be read.
-    pub async fn open(store: Store, receipts: Option<Receipts>) -> Result<Self, StoreError> {
+    pub async fn open(
+        store: Store,
+        receipts: Option<Receipts>,
+        preview: Preview,
+    ) -> Result<Self, StoreError> {
         let highest = store.read("find highest report", store::highest).await?;
         let ids = IdMaker::new(highest);
-        Ok(Self(Arc::new(Inner { store, ids, receipts, metrics: Metrics::new() })))
+        Ok(Self(Arc::new(Inner { store, ids, receipts, metrics: Metrics::new(), preview })))
     }
 
     /// A patient's latest report, if there is one.
@@ -69,6 +79,11 @@ impl Reports {
     /// The store can't be read.
     pub async fn find(&self, id: ReportId) -> Result<Option<Report>, StoreError> {
         self.0.store.read("find report", move |tx| store::find(tx, id)).await
+    }
+
+    /// What draws reports.
+    fn preview(&self) -> &Preview {
+        &self.0.preview
     }
 
     /// Counts a submission that was rejected before it came to be one.

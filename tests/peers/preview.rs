@@ -19,7 +19,11 @@ fn face() -> Face {
 }
 
 fn drawn(content: &str) -> Vec<u8> {
-    let report = Drawn { id: "0sahnpdaw0000".to_owned(), submitted_at: 1_795_417_814_359, content: content.to_owned() };
+    let report = Drawn {
+        id: "0sahnpdaw0000".to_owned(),
+        submitted_at: 1_795_417_814_359,
+        content: content.to_owned(),
+    };
     draw(&face(), &report).unwrap()
 }
 
@@ -84,7 +88,8 @@ fn letters_are_drawn_and_not_the_box_of_what_is_missing() {
 #[test]
 fn nothing_is_drawn_beyond_the_margins() {
     need("pdftoppm");
-    let hostile = ["W".repeat(3_000), "患".repeat(3_000), "a\u{300}\u{301}".repeat(3_000), "\t".repeat(500) + "x"];
+    let hostile =
+        ["W".repeat(3_000), "患".repeat(3_000), "a\u{300}\u{301}".repeat(3_000), "\t".repeat(500) + "x"];
     for page in hostile.iter().flat_map(|content| pages(&drawn(content))) {
         let (left, right) = page.sides();
         assert!(left > 54.0 && right < 595.3 - 54.0, "{left} to {right}");

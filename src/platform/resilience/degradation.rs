@@ -58,9 +58,14 @@ impl Degradation {
         if self.level() < feature.level {
             return Ok(());
         }
+        Err(self.shed(feature, Duration::from_secs(1)))
+    }
+
+    /// Turns a call away for a bound of the feature's own, whatever the level; counted likewise.
+    pub fn shed(&self, feature: Feature, retry_after: Duration) -> Shed {
         if let Some((_, counter)) = self.0.shed.iter().find(|(known, _)| *known == feature) {
             counter.increment(1);
         }
-        Err(Shed { feature, retry_after: Duration::from_secs(1) })
+        Shed { feature, retry_after }
     }
 }

@@ -1,6 +1,7 @@
 //! The HTTP API: which routes there are, and what each does.
 
 pub mod openapi;
+mod preview;
 
 use super::{
     Reports,
@@ -39,6 +40,7 @@ pub fn routes() -> Routes<Reports> {
         .largest_body(SUBMIT, LARGEST_BODY)
         .get(REPORT, Scope::Read, show)
         .get(LATEST, Scope::Read, latest)
+        .get(preview::PREVIEW, Scope::Read, preview::show)
 }
 
 /// Keeps a report: 201 once it is committed.

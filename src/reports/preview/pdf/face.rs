@@ -58,7 +58,9 @@ impl Face {
         }
         let em = f32::from(metrics.units_per_em);
         // A font that says nonsense of its height is drawn with the usual one.
-        let height = |units: f32, usual: f32| Some(units / em).filter(|ems| (0.1..=3.0).contains(ems)).unwrap_or(usual);
+        let height = |units: f32, usual: f32| {
+            Some(units / em).filter(|ems| (0.1..=3.0).contains(ems)).unwrap_or(usual)
+        };
         let (ascent, descent) = (height(metrics.ascent, 0.9), height(-metrics.descent, 0.25));
         let font = Font::new(Arc::clone(&data).into(), 0).ok_or(FontFault::NoFont)?;
         Ok(Self { data, font, ascent, descent })
@@ -88,11 +90,13 @@ pub struct Glyphs<'a> {
 impl Glyphs<'_> {
     /// The glyph of the first of these characters that the font has one for; else `.notdef`, which is 0.
     pub fn of(&self, characters: &[char]) -> u32 {
-        characters.iter().find_map(|c| self.map.map(*c)).map_or(0, |glyph| glyph.to_u32())
+        characters.iter().find_map(|c| self.map.map(*c)).map_or(0, skrifa::GlyphId::to_u32)
     }
 
     /// How far a glyph leads, in ems; never negative.
     pub fn advance(&self, glyph: u32) -> f32 {
-        self.metrics.advance_width(skrifa::GlyphId::new(glyph)).map_or(0.0, |units| (units / self.em).max(0.0))
+        self.metrics
+            .advance_width(skrifa::GlyphId::new(glyph))
+            .map_or(0.0, |units| (units / self.em).max(0.0))
     }
 }
