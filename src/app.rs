@@ -4,20 +4,20 @@ use crate::{
     config::Config,
     notify::{self, Notify},
     platform::{
-        admin::Admin,
+        admin::{Admin, Pages},
         grpc::GrpcStack,
         health::{Check, Health},
         http::{self, Listed, Routes, Stack, openapi::Document},
         process::{self, Failure},
         queue::Queue,
-        resilience::Degradation,
+        resilience::{Degradation, Feature, Pressure, Signal},
         shutdown::{Shutdown, watch_signals},
         store::{Store, config::StoreUrl},
         task::{self, Tasks},
         telemetry::{Service, Telemetry},
         tls::TlsConfig,
     },
-    reports::Reports,
+    reports::{self, Reports},
 };
 use std::{net::SocketAddr, process::ExitCode, time::Duration};
 use tokio::sync::oneshot;
@@ -26,6 +26,9 @@ use tokio::sync::oneshot;
 const API_PAGE: &str = include_str!("../docs/api.md");
 /// A write waits this long for its turn at most, and less where handlers have less time.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is left out when there is too much to do, first to last.
+const FEATURES: [Feature; 3] = [reports::PREVIEW, notify::BULK, reports::READS];
 
 /// Runs the service until it is told to stop: 0 after a clean stop, 70 otherwise.
 pub fn run(config: Config) -> ExitCode {
@@ -68,7 +71,10 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let http = bind(&tasks, "http", config.http.listen, config.http.tls.as_ref()).await?;
     let grpc = bind(&tasks, "grpc", config.grpc.listen, config.grpc.tls.as_ref()).await?;
     let admin_tls = process::follow_certificate(&tasks, "admin", config.admin.tls.as_ref())?;
-    let admin = Admin::start(&config.admin, admin_tls, process::pages(&health, telemetry, keys.clone()))?;
+    let degradation = Degradation::configured(&FEATURES, config.degradation.clone());
+    let pages = process::pages(&health, telemetry, keys.clone());
+    let pages = Pages { degradation: Some(degradation.clone()), ..pages };
+    let admin = Admin::start(&config.admin, admin_tls, pages)?;
     let addresses = (http.address()?, grpc.address()?, admin.address());
 
     let store = open_store(&config)?;
@@ -80,11 +86,15 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let measured = queue.clone();
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
+    tasks.spawn_essential(
+        "degradation",
+        degradation.run(vec![queue_age(&queue, config.degradation.queue_age)]),
+    );
 
     let admission = guarded.then(|| process::admission(&config.limits, telemetry, &tasks, keys));
     let reports = Reports::new(store.clone());
-    let degradation = Degradation::new(&[]);
-    let stack = Stack::new(routes(&notify, &queue), &config.http, admission.clone())?;
+    let routes = routes(&notify, &queue, &degradation);
+    let stack = Stack::shedding(routes, &config.http, admission.clone(), Some(degradation.clone()))?;
     let rpc = GrpcStack::new(reports.services(), &config.grpc, admission, degradation);
     let http_served = serve_on(&config, &tasks, "http", http, stack, &shutdown);
     let grpc_served = serve_on(&config, &tasks, "grpc", grpc, rpc, &shutdown);
@@ -102,6 +112,17 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     admin.stop();
     ended?;
     process::verdict(&shutdown)
+}
+
+/// How long due jobs wait for their first attempt, against what is allowed. It sheds what feeds the queue and
+/// no more: reading reports keeps no worker from its jobs.
+fn queue_age(queue: &Queue, allowed: Duration) -> Signal {
+    let queue = queue.clone();
+    Signal::new("queue_age", notify::BULK.level, move || {
+        let lag = queue.lag();
+        let pressure = Pressure::of(lag.waits.as_secs_f64(), allowed.as_secs_f64());
+        Pressure { clears_in: Some(lag.clears_in), ..pressure }
+    })
 }
 
 /// A bound listener, with its TLS.
@@ -137,9 +158,9 @@ fn serve_on(
 }
 
 /// Everything that is served: the domain's calls, and what explains them.
-fn routes(notify: &Notify, queue: &Queue) -> Routes {
+fn routes(notify: &Notify, queue: &Queue, degradation: &Degradation) -> Routes {
     let explained = Document::routes(document).merge(http::problem_pages(API_PAGE));
-    notify.routes(queue.clone()).merge(explained)
+    notify.routes(queue.clone(), degradation.clone()).merge(explained)
 }
 
 fn open_store(config: &Config) -> Result<Store, Failure> {

@@ -4,7 +4,12 @@
 
 mod rpc;
 
-use crate::platform::{grpc::Services, store::Store};
+use crate::platform::{grpc::Services, resilience::Feature, store::Store};
+
+/// Drawing a report as a PDF: costs most and is missed least.
+pub const PREVIEW: Feature = Feature { name: "report_preview", level: 1 };
+/// Reading reports: last of all, and never submitting one.
+pub const READS: Feature = Feature { name: "report_reads", level: 3 };
 
 /// The domain, ready to be served.
 pub struct Reports {
