@@ -4,7 +4,7 @@ pub mod openapi;
 mod preview;
 
 use super::{
-    Reports,
+    PREVIEW, READS, Reports,
     model::{Content, Invalid, Kept, PatientId, Report, ReportId},
     submit::{Rejected, Source, Submitted},
 };
@@ -38,9 +38,13 @@ pub fn routes() -> Routes<Reports> {
     Routes::new()
         .post(SUBMIT, Scope::Send, submit)
         .largest_body(SUBMIT, LARGEST_BODY)
+        .watched(SUBMIT)
         .get(REPORT, Scope::Read, show)
+        .shed_as(REPORT, READS)
         .get(LATEST, Scope::Read, latest)
+        .shed_as(LATEST, READS)
         .get(preview::PREVIEW, Scope::Read, preview::show)
+        .shed_as(preview::PREVIEW, PREVIEW)
 }
 
 /// Keeps a report: 201 once it is committed.
