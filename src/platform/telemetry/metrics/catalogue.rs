@@ -65,6 +65,11 @@ const COUNTERS: &[Entry] = &[
         "Requests of clients that there was no room to remember: they share one bucket.",
     ),
     (names::REPORT_SUBMISSION, Unit::Count, "Reports that were stored, or rejected by handler or store."),
+    (
+        names::RPC_CLIENT_LOOKUPS,
+        Unit::Count,
+        "Look-ups of another service's endpoints; after a failed one those that are known stay.",
+    ),
     (names::RPC_CLIENT_RETRIES, Unit::Count, "Calls to other services that were made again."),
     (names::RPC_CLIENT_THROTTLED, Unit::Count, "Calls to other services that were not made, to spare them."),
     (names::SPANS, Unit::Count, "Ended spans by what became of them; with the queued ones, all that ended."),
@@ -97,6 +102,11 @@ const GAUGES: &[Entry] = &[
         "Time since the longest-due job was due. Store-wide: take max.",
     ),
     (names::RATE_LIMIT_CLIENTS, Unit::Count, "Clients that the rate limit remembers."),
+    (
+        names::RPC_CLIENT_ENDPOINTS,
+        Unit::Count,
+        "Another service's endpoints: not probed yet, up (they take calls), or down.",
+    ),
     (names::SPANS_QUEUED, Unit::Count, "Ended spans on their way to the collector."),
     (names::STORE_FREE_BYTES, Unit::Bytes, "Free space where the store lives."),
     (names::STORE_UP, Unit::Count, "Whether the store can commit: 1 or 0."),
