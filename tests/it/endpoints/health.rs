@@ -117,17 +117,6 @@ async fn with_every_endpoint_down_a_call_fails_at_once_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_call_whose_connection_is_refused_is_known_to_be_unsent() {
-    let mut instances = [Instance::start()];
-    let channel = open(&instances);
-    call(&channel).await.unwrap();
-    instances[0].kill();
-    let status = call(&channel).await.unwrap_err();
-    assert_eq!(status.code(), Code::Unavailable);
-    assert!(ChannelError::of(&status).unwrap().is_unsent(), "{status:?}");
-}
-
-#[tokio::test]
 async fn a_call_that_was_cut_off_is_not_taken_for_unsent() {
     let mut instances = [Instance::behaving(Behaviour { delay: LONG, ..SERVING })];
     let channel = open(&instances);

@@ -99,3 +99,37 @@ impl http_body::Body for Watched {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::grpc::client::{connect::Connector, error::Unanswered};
+
+    #[tokio::test]
+    async fn a_refused_connection_is_known_to_be_unsent_and_takes_the_endpoint_out_at_once() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let roster = Roster::new("test");
+        let watched = roster.take_in(&[free.to_string()].into()).remove(0);
+        let lazy = Connector::new(None, None).endpoint(&watched.address).unwrap().connect_lazy();
+        roster.is_up(&watched.address, lazy);
+        let chosen = roster.choose().unwrap();
+        let error = send(chosen, Request::new(Body::empty()), &roster).await.unwrap_err();
+        assert_eq!(error.what(), Unanswered::NotSent);
+        assert!(roster.choose().is_none());
+        watched.probe_now.notified().await;
+    }
+
+    #[test]
+    fn business_errors_are_answers_and_overload_is_not() {
+        assert!(
+            [Code::Ok, Code::NotFound, Code::InvalidArgument]
+                .iter()
+                .all(|code| of(*code) == Outcome::Answered)
+        );
+        assert!([Code::Unavailable, Code::ResourceExhausted].iter().all(|code| of(*code) == Outcome::Failed));
+        assert_eq!(outcome(StatusCode::BAD_GATEWAY, &HeaderMap::new()), Outcome::Failed);
+        let unavailable =
+            [("grpc-status", "14")].map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        assert_eq!(outcome(StatusCode::OK, &HeaderMap::from_iter(unavailable)), Outcome::Failed);
+    }
+}

@@ -11,7 +11,7 @@ const FADE: Duration = Duration::from_secs(1);
 /// Differences below this are the network's noise, and endpoints that were never called are no better.
 const FLOOR: Duration = Duration::from_millis(1);
 /// What a failed call counts as at least: an endpoint that fails fast is not a fast one.
-const FAILURE: Duration = Duration::from_millis(250);
+const FAILURE: Duration = Duration::from_secs(1);
 
 /// One endpoint's load. Cheap to clone.
 #[derive(Clone)]
