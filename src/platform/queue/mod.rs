@@ -1,8 +1,8 @@
 //! Durable jobs over the store: the interface that a domain uses. What a job means is the domain's.
 //!
-//! `submit` and `people` write through the store's committer; `dispatch` takes what is due by weight
-//! and `worker` attempts it; `fan_out` and `expand` make many jobs of one batch; `recover` and
-//! `housekeeping` keep the store tidy around them.
+//! `submit` and `people` write through the store's committer, `outbox` into somebody else's transaction;
+//! `dispatch` takes what is due by weight and `worker` attempts it; `fan_out` and `expand` make many jobs of
+//! one batch; `recover` and `housekeeping` keep the store tidy around them.
 
 mod batch;
 mod book;
@@ -11,11 +11,11 @@ mod dispatch;
 mod expand;
 mod fan_out;
 mod housekeeping;
-mod id;
 mod idempotency;
 mod lanes;
 mod metrics;
 mod model;
+mod outbox;
 mod pending;
 mod people;
 mod places;
@@ -27,25 +27,28 @@ mod submit;
 mod worker;
 
 pub use batch::{Batch, BatchRecord, Members, Payloads};
-pub use id::{JobId, NotAnId};
-pub use idempotency::{Answer, IdempotencyKey};
 pub use model::{
     AnswerOf, Attempt, AttemptRecord, DeadLetters, Fact, Handler, Job, JobRecord, Outcome, Priority, Refused,
     Status, Submission, Submitted, Verdict,
 };
+pub use outbox::Outgoing;
 pub use schema::SCHEMA;
 pub use submit::Precondition;
 
-use crate::platform::store::Store;
+pub use crate::platform::{
+    id::{NotAnId, RowId as JobId},
+    store::{Answer, IdempotencyKey},
+};
+
+use crate::platform::{id::IdMaker, store::Store, time::now_ms};
 use book::{Book, Bounds};
 use config::QueueConfig;
 use futures_util::future::BoxFuture;
-use id::IdMaker;
 use lanes::Lanes;
 use parking_lot::Mutex;
 use pending::Batches;
 use places::Places;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -75,6 +78,15 @@ struct Inner {
     tasks: TaskTracker,
     stop: CancellationToken,
     metrics: metrics::QueueMetrics,
+}
+
+/// How far behind the workers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// How long the longest due job has waited for its first attempt; what waits for a retry is not late by us.
+    pub waits: Duration,
+    /// In how long all that is due may be finished, at the speed of the last seconds; at most 5 min.
+    pub clears_in: Duration,
 }
 
 /// What changes in the order of the commits.
@@ -160,6 +172,16 @@ impl Queue {
         self.inner.wake.notify_one();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
+    }
+
+    /// How far the workers are behind, urgent and normal jobs alone: bulk is old by nature.
+    pub fn lag(&self) -> Lag {
+        let now = now_ms();
+        let state = self.inner.state.lock();
+        let first = |of| [state.lanes.first_unattempted(of), state.batches.oldest(of, now)];
+        let due = [Priority::Urgent, Priority::Normal].into_iter().flat_map(first).flatten().min();
+        let waits = due.map_or(Duration::ZERO, |due| Duration::from_millis((now - due).max(0) as u64));
+        Lag { waits, clears_in: state.book.room_in(state.book.counts().ready) }
     }
 
     /// Sets the gauges from one moment's counts.
