@@ -10,5 +10,5 @@ mod throttle;
 
 pub use breaker::{Breaker, BreakerConfig};
 pub use budget::RetryBudget;
-pub use degradation::{Degradation, Feature, Shed};
+pub use degradation::{Degradation, DegradationConfig, Feature, Pressure, Shed, Signal};
 pub use throttle::Throttle;

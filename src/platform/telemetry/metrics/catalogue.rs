@@ -64,6 +64,7 @@ const COUNTERS: &[Entry] = &[
         Unit::Count,
         "Requests of clients that there was no room to remember: they share one bucket.",
     ),
+    (names::REPORT_RECEIPTS, Unit::Count, "Receipts of stored reports: queued with them, or why not."),
     (names::REPORT_SUBMISSION, Unit::Count, "Reports that were stored, or rejected by handler or store."),
     (
         names::RPC_CLIENT_KEY_RELOADS,
@@ -88,7 +89,13 @@ const COUNTERS: &[Entry] = &[
 const GAUGES: &[Entry] = &[
     (names::BUILD_INFO, Unit::Count, "1, labelled with what was built."),
     (names::CIRCUIT_BREAKER_STATE, Unit::Count, "A circuit breaker's state: 0 closed, 1 half-open, 2 open."),
-    (names::DEGRADATION_LEVEL, Unit::Count, "How many features are switched off to protect the service."),
+    (names::DEGRADATION_LEVEL, Unit::Count, "What is shed: features of this level and those below it."),
+    (names::DEGRADATION_PINNED, Unit::Count, "Whether an operator has set the level of degradation: 1 or 0."),
+    (
+        names::DEGRADATION_PRESSURE,
+        Unit::Count,
+        "What degradation is measured by: from 1 on there is too much.",
+    ),
     (names::HTTP_CONNECTIONS, Unit::Count, "Connections that are open, those in a TLS handshake among them."),
     (names::HTTP_REQUESTS_IN_FLIGHT, Unit::Count, "HTTP requests being answered."),
     (
