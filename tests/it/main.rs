@@ -10,6 +10,7 @@
 
 mod admin;
 mod auth;
+mod calls;
 mod config;
 mod file_shape;
 mod fuzz;
