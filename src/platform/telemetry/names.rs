@@ -54,7 +54,10 @@ pub const CIRCUIT_BREAKER_TRANSITIONS: &str = "circuit_breaker_transitions_total
 pub const RPC_CLIENT_ENDPOINTS: &str = "rpc_client_endpoints";
 /// Times that a target's endpoints were looked for.
 pub const RPC_CLIENT_LOOKUPS: &str = "rpc_client_lookups_total";
+pub const RPC_CLIENT_KEY_RELOADS: &str = "rpc_client_key_reloads_total";
+pub const RPC_CLIENT_REFUSED: &str = "rpc_client_refused_total";
 pub const RPC_CLIENT_RETRIES: &str = "rpc_client_retries_total";
+pub const RPC_CLIENT_RETRIES_WITHHELD: &str = "rpc_client_retries_withheld_total";
 pub const RPC_CLIENT_THROTTLED: &str = "rpc_client_throttled_total";
 
 // Metrics: the process's own parts.
@@ -155,6 +158,7 @@ pub const NOTIFICATION_ID: &str = "notification_id";
 pub const OUTCOME: &str = "outcome";
 pub const PRIORITY: &str = "priority";
 pub const PROVIDER: &str = "provider";
+pub const REASON: &str = "reason";
 pub const ROUTE: &str = "route";
 pub const STATUS: &str = "status";
 /// Milliseconds from the call until its batch began.
