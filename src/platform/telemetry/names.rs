@@ -30,6 +30,12 @@ pub const NOTIFICATION_END_TO_END_DURATION: &str = "notification_end_to_end_dura
 pub const NOTIFICATION_LEDGER_JOBS: &str = "notification_ledger_jobs";
 pub const REPORT_SUBMISSION: &str = "epro_report_submission_total";
 
+// Metrics: the trial management service.
+pub const CTMS_CACHE_BYTES: &str = "ctms_cache_bytes";
+pub const CTMS_CACHE_ENTRIES: &str = "ctms_cache_entries";
+pub const CTMS_CACHE_EVICTIONS: &str = "ctms_cache_evictions_total";
+pub const CTMS_REPORT_ANSWERS: &str = "ctms_report_answers_total";
+
 // Metrics: store, queue, workers.
 pub const QUEUE_BATCH_JOBS_PENDING: &str = "queue_batch_jobs_pending";
 pub const QUEUE_JOBS: &str = "queue_jobs";
@@ -145,7 +151,9 @@ pub const NOTIFICATION_ID: &str = "notification_id";
 pub const OUTCOME: &str = "outcome";
 pub const PRIORITY: &str = "priority";
 pub const PROVIDER: &str = "provider";
+pub const REASON: &str = "reason";
 pub const ROUTE: &str = "route";
+pub const SOURCE: &str = "source";
 pub const STATUS: &str = "status";
 /// Milliseconds from the call until its batch began.
 pub const WAITED_MS: &str = "waited_ms";

@@ -27,6 +27,12 @@ const COUNTERS: &[Entry] = &[
     ),
     (names::AUTH_REQUESTS, Unit::Count, "Requests by the key that made them and whether it may."),
     (names::CIRCUIT_BREAKER_TRANSITIONS, Unit::Count, "Changes of a circuit breaker's state."),
+    (names::CTMS_CACHE_EVICTIONS, Unit::Count, "Remembered reports that had to make room for others."),
+    (
+        names::CTMS_REPORT_ANSWERS,
+        Unit::Count,
+        "Questions for a patient's latest report, by where the answer came from and why.",
+    ),
     (
         names::HTTP_CONNECTIONS_LIMIT_REACHED,
         Unit::Count,
@@ -77,6 +83,8 @@ const COUNTERS: &[Entry] = &[
 const GAUGES: &[Entry] = &[
     (names::BUILD_INFO, Unit::Count, "1, labelled with what was built."),
     (names::CIRCUIT_BREAKER_STATE, Unit::Count, "A circuit breaker's state: 0 closed, 1 half-open, 2 open."),
+    (names::CTMS_CACHE_BYTES, Unit::Bytes, "What the remembered reports take."),
+    (names::CTMS_CACHE_ENTRIES, Unit::Count, "Patients whose latest report is remembered."),
     (names::DEGRADATION_LEVEL, Unit::Count, "How many features are switched off to protect the service."),
     (names::HTTP_CONNECTIONS, Unit::Count, "Connections that are open, those in a TLS handshake among them."),
     (names::HTTP_REQUESTS_IN_FLIGHT, Unit::Count, "HTTP requests being answered."),
