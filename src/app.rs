@@ -2,7 +2,7 @@
 
 use crate::{
     config::Config,
-    notify::{self, Notify},
+    notify::{self, Notify, Text, Unqueued},
     platform::{
         admin::Admin,
         grpc::GrpcStack,
@@ -16,7 +16,10 @@ use crate::{
         task::{self, Tasks},
         telemetry::{Service, Telemetry},
     },
-    reports::Reports,
+    reports::{
+        self, Receipts, Reports, Skipped,
+        config::{Receipt, ReportsConfig},
+    },
 };
 use std::{process::ExitCode, time::Duration};
 
@@ -43,15 +46,17 @@ fn run_with(config: Config, guarded: bool) -> ExitCode {
 
 /// Every route that is served.
 pub fn listed() -> Vec<Listed> {
-    [notify::listed(), Document::listed(), http::problem_pages(API_PAGE).list()].concat()
+    [notify::listed(), reports::listed(), Document::listed(), http::problem_pages(API_PAGE).list()].concat()
 }
 
 /// The API that is served, described.
 pub fn document() -> Document {
     let about = "Notifications for patients by SMS and push: kept once accepted, delivered through a gateway, and \
-        shown in what became of each. JSON in camelCase; times are RFC 3339; errors are problems after RFC 9457.";
+        shown in what became of each. What patients report, and the latest of it. JSON in camelCase; times are RFC 3339; errors are problems after RFC 9457.";
     let info = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), about);
-    Document::new(info, notify::openapi::TAGS, &listed(), notify::openapi::operations())
+    let tags = [notify::openapi::TAGS, reports::openapi::TAGS].concat();
+    let operations = notify::openapi::operations().into_iter().chain(reports::openapi::operations());
+    Document::new(info, &tags, &listed(), operations.collect())
 }
 
 /// Binds every port, opens the store, then serves until the shutdown's end.
@@ -80,10 +85,12 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     tasks.spawn_essential("dispatcher", queue.start());
 
     let admission = guarded.then(|| process::admission(&config.limits, telemetry, &tasks, keys));
-    let reports = Reports::new(store.clone());
+    let receipts = receipts(&config.reports, &notify, &queue)?;
+    let reports = Reports::open(store.clone(), receipts).await?;
     let degradation = Degradation::new(&[]);
-    let stack = Stack::new(routes(&notify, &queue), &config.http, admission.clone())?;
-    let rpc = GrpcStack::new(reports.services(), &config.grpc, admission, degradation);
+    let stack = Stack::new(routes(&notify, &queue, &reports), &config.http, admission.clone())?;
+    let services = reports.services().with_health(&health, shutdown.stop()).with_reflection()?;
+    let rpc = GrpcStack::new(services, &config.grpc, admission, degradation);
     let limits = (config.http.limits(), &config.limits);
     let http_served = process::serve(&tasks, "http", http, stack, limits, &shutdown);
     let grpc_served = process::serve(&tasks, "grpc", grpc, rpc, limits, &shutdown);
@@ -104,9 +111,29 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
 }
 
 /// Everything that is served: the domain's calls, and what explains them.
-fn routes(notify: &Notify, queue: &Queue) -> Routes {
+fn routes(notify: &Notify, queue: &Queue, reports: &Reports) -> Routes {
     let explained = Document::routes(document).merge(http::problem_pages(API_PAGE));
-    notify.routes(queue.clone()).merge(explained)
+    notify.routes(queue.clone()).merge(reports.routes()).merge(explained)
+}
+
+/// How reports ask for a notification that goes into their own transaction, if patients get a receipt.
+fn receipts(config: &ReportsConfig, notify: &Notify, queue: &Queue) -> Result<Option<Receipts>, Failure> {
+    let text = match config.receipt {
+        Receipt::None => return Ok(None),
+        Receipt::Sms => Text::sms(&config.receipt_text)?,
+        Receipt::Push => Text::push(&config.receipt_title, &config.receipt_text)?,
+    };
+    let outbox = notify.outbox(queue.clone(), text);
+    Ok(Some(Box::new(move |patient| {
+        let (outbox, patient) = (outbox.clone(), patient.clone());
+        Box::pin(async move {
+            outbox.reserve(patient.as_str()).await.map_err(|why| match why {
+                Unqueued::NoContact => Skipped::NoContact,
+                Unqueued::BacklogFull => Skipped::BacklogFull,
+                Unqueued::StoreUnavailable => Skipped::StoreUnavailable,
+            })
+        })
+    })))
 }
 
 fn open_store(config: &Config) -> Result<Store, Failure> {
@@ -119,7 +146,7 @@ fn open_store(config: &Config) -> Result<Store, Failure> {
         );
     }
     let patience = PATIENCE.min(config.http.handler_timeout.mul_f32(0.8));
-    let schemas = [crate::platform::queue::SCHEMA, notify::SCHEMA];
+    let schemas = [crate::platform::queue::SCHEMA, notify::SCHEMA, reports::SCHEMA];
     Ok(Store::open(path, *synchronous, patience, &schemas)?)
 }
 

@@ -1,7 +1,10 @@
 //! The whole configuration, and what only holds between several concerns.
 
 use crate::{
-    notify::config::NotifyConfig,
+    notify::{
+        config::NotifyConfig,
+        model::{Invalid, Message, Title},
+    },
     platform::{
         admin::config::AdminConfig,
         auth::config::AuthConfig,
@@ -15,6 +18,7 @@ use crate::{
         store::config::StoreConfig,
         telemetry::TelemetryConfig,
     },
+    reports::config::ReportsConfig,
 };
 
 /// The service's configuration, valid as a whole.
@@ -26,6 +30,7 @@ pub struct Config {
     pub store: StoreConfig,
     pub queue: QueueConfig,
     pub notify: NotifyConfig,
+    pub reports: ReportsConfig,
     pub limits: LimitsConfig,
     pub auth: AuthConfig,
     pub shutdown: ShutdownConfig,
@@ -87,11 +92,12 @@ impl Config {
     pub fn read(reader: &mut Reader) -> Self {
         let http = HttpConfig::read(reader, "127.0.0.1:8080");
         let mut config = Self {
-            grpc: GrpcConfig::read(reader),
+            grpc: GrpcConfig::read(reader, &http),
             admin: read_admin(reader),
             store: StoreConfig::read(reader),
             queue: QueueConfig::read(reader),
             notify: NotifyConfig::read(reader, http.handler_timeout),
+            reports: ReportsConfig::read(reader),
             limits: LimitsConfig::read(reader),
             auth: AuthConfig::read(reader),
             shutdown: ShutdownConfig::read(reader),
@@ -100,8 +106,19 @@ impl Config {
             unbuilt: Vec::new(),
         };
         listeners::check(reader, &config.listeners(), &config.auth);
+        config.check_receipt(reader);
         config.unbuilt = reader.unbuilt();
         config
+    }
+
+    /// A receipt is a notification, and has to fit one.
+    fn check_receipt(&self, reader: &mut Reader) {
+        let ReportsConfig { receipt_title, receipt_text, .. } = &self.reports;
+        let (title, text) = (receipt_title.parse::<Title>(), receipt_text.parse::<Message>());
+        let faults = [("reports.receipt_title", title.err()), ("reports.receipt_text", text.err())];
+        for (key, Invalid(rule)) in faults.into_iter().filter_map(|(key, fault)| Some((key, fault?))) {
+            reader.fault(key, rule.to_owned());
+        }
     }
 }
 

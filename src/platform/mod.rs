@@ -9,6 +9,7 @@ pub mod config;
 pub mod grpc;
 pub mod health;
 pub mod http;
+pub mod id;
 pub mod limits;
 pub mod listeners;
 pub mod process;
