@@ -87,6 +87,13 @@ const GAUGES: &[Entry] = &[
     (names::CTMS_CACHE_BYTES, Unit::Bytes, "What the remembered reports take."),
     (names::CTMS_CACHE_ENTRIES, Unit::Count, "Patients whose latest report is remembered."),
     (names::DEGRADATION_LEVEL, Unit::Count, "How many features are switched off to protect the service."),
+    (names::DEGRADATION_LEVEL, Unit::Count, "What is shed: features of this level and those below it."),
+    (names::DEGRADATION_PINNED, Unit::Count, "Whether an operator has set the level of degradation: 1 or 0."),
+    (
+        names::DEGRADATION_PRESSURE,
+        Unit::Count,
+        "What degradation is measured by: from 1 on there is too much.",
+    ),
     (names::HTTP_CONNECTIONS, Unit::Count, "Connections that are open, those in a TLS handshake among them."),
     (names::HTTP_REQUESTS_IN_FLIGHT, Unit::Count, "HTTP requests being answered."),
     (
