@@ -56,7 +56,10 @@ pub const WORKERS_BUSY: &str = "workers_busy";
 // Metrics: calls to others.
 pub const CIRCUIT_BREAKER_STATE: &str = "circuit_breaker_state";
 pub const CIRCUIT_BREAKER_TRANSITIONS: &str = "circuit_breaker_transitions_total";
+pub const RPC_CLIENT_KEY_RELOADS: &str = "rpc_client_key_reloads_total";
+pub const RPC_CLIENT_REFUSED: &str = "rpc_client_refused_total";
 pub const RPC_CLIENT_RETRIES: &str = "rpc_client_retries_total";
+pub const RPC_CLIENT_RETRIES_WITHHELD: &str = "rpc_client_retries_withheld_total";
 pub const RPC_CLIENT_THROTTLED: &str = "rpc_client_throttled_total";
 
 // Metrics: the process's own parts.

@@ -72,7 +72,18 @@ const COUNTERS: &[Entry] = &[
     ),
     (names::REPORT_RECEIPTS, Unit::Count, "Receipts of stored reports: queued with them, or why not."),
     (names::REPORT_SUBMISSION, Unit::Count, "Reports that were stored, or rejected by handler or store."),
+    (
+        names::RPC_CLIENT_KEY_RELOADS,
+        Unit::Count,
+        "Times that the key for another service was read again, or its file was broken.",
+    ),
+    (names::RPC_CLIENT_REFUSED, Unit::Count, "Calls to other services that were not made, by reason."),
     (names::RPC_CLIENT_RETRIES, Unit::Count, "Calls to other services that were made again."),
+    (
+        names::RPC_CLIENT_RETRIES_WITHHELD,
+        Unit::Count,
+        "Failed calls to other services that were not made again though they could have been, by reason.",
+    ),
     (names::RPC_CLIENT_THROTTLED, Unit::Count, "Calls to other services that were not made, to spare them."),
     (names::SPANS, Unit::Count, "Ended spans by what became of them; with the queued ones, all that ended."),
     (names::SPANS_ENDED, Unit::Count, "Recorded spans that ended."),
