@@ -58,6 +58,10 @@ pub const CIRCUIT_BREAKER_STATE: &str = "circuit_breaker_state";
 pub const CIRCUIT_BREAKER_TRANSITIONS: &str = "circuit_breaker_transitions_total";
 pub const RPC_CLIENT_KEY_RELOADS: &str = "rpc_client_key_reloads_total";
 pub const RPC_CLIENT_REFUSED: &str = "rpc_client_refused_total";
+/// A target's endpoints by whether they are healthy.
+pub const RPC_CLIENT_ENDPOINTS: &str = "rpc_client_endpoints";
+/// Times that a target's endpoints were looked for.
+pub const RPC_CLIENT_LOOKUPS: &str = "rpc_client_lookups_total";
 pub const RPC_CLIENT_RETRIES: &str = "rpc_client_retries_total";
 pub const RPC_CLIENT_RETRIES_WITHHELD: &str = "rpc_client_retries_withheld_total";
 pub const RPC_CLIENT_THROTTLED: &str = "rpc_client_throttled_total";

@@ -2,15 +2,26 @@
 //! what is done about one that fails. What is called is the domain's.
 
 mod attempt;
+mod balance;
 mod call;
 mod channel;
+mod connect;
+mod discovery;
+mod error;
+mod flight;
 mod key;
+mod load;
 mod method;
+mod metrics;
 mod outcome;
+mod probe;
+mod roster;
 mod target;
 
 pub use call::{Call, CallError, Client};
-pub use channel::Channel;
+pub use channel::{Channel, OpenError};
+pub use connect::ClientTls;
+pub use error::{ChannelError, Unanswered};
 pub use key::read_key_file;
 pub use target::Target;
 

@@ -78,6 +78,11 @@ const COUNTERS: &[Entry] = &[
         "Times that the key for another service was read again, or its file was broken.",
     ),
     (names::RPC_CLIENT_REFUSED, Unit::Count, "Calls to other services that were not made, by reason."),
+    (
+        names::RPC_CLIENT_LOOKUPS,
+        Unit::Count,
+        "Look-ups of another service's endpoints; after a failed one those that are known stay.",
+    ),
     (names::RPC_CLIENT_RETRIES, Unit::Count, "Calls to other services that were made again."),
     (
         names::RPC_CLIENT_RETRIES_WITHHELD,
@@ -97,7 +102,6 @@ const GAUGES: &[Entry] = &[
     (names::CIRCUIT_BREAKER_STATE, Unit::Count, "A circuit breaker's state: 0 closed, 1 half-open, 2 open."),
     (names::CTMS_CACHE_BYTES, Unit::Bytes, "What the remembered reports take."),
     (names::CTMS_CACHE_ENTRIES, Unit::Count, "Patients whose latest report is remembered."),
-    (names::DEGRADATION_LEVEL, Unit::Count, "How many features are switched off to protect the service."),
     (names::DEGRADATION_LEVEL, Unit::Count, "What is shed: features of this level and those below it."),
     (names::DEGRADATION_PINNED, Unit::Count, "Whether an operator has set the level of degradation: 1 or 0."),
     (
@@ -124,6 +128,11 @@ const GAUGES: &[Entry] = &[
         "Time since the longest-due job was due. Store-wide: take max.",
     ),
     (names::RATE_LIMIT_CLIENTS, Unit::Count, "Clients that the rate limit remembers."),
+    (
+        names::RPC_CLIENT_ENDPOINTS,
+        Unit::Count,
+        "Another service's endpoints: not probed yet, up (they take calls), or down.",
+    ),
     (names::SPANS_QUEUED, Unit::Count, "Ended spans on their way to the collector."),
     (names::STORE_FREE_BYTES, Unit::Bytes, "Free space where the store lives."),
     (names::STORE_UP, Unit::Count, "Whether the store can commit: 1 or 0."),
