@@ -11,6 +11,7 @@
 mod admin;
 mod auth;
 mod config;
+mod degradation;
 mod file_shape;
 mod fuzz;
 mod hostile_connections;
