@@ -2,7 +2,7 @@
 
 use crate::{
     config::Config,
-    notify::{self, Notify},
+    notify::{self, Notify, Text, Unqueued},
     platform::{
         admin::{Admin, Pages},
         grpc::GrpcStack,
@@ -15,12 +15,13 @@ use crate::{
         store::{Store, config::StoreUrl},
         task::{self, Tasks},
         telemetry::{Service, Telemetry},
-        tls::TlsConfig,
     },
-    reports::{self, Reports},
+    reports::{
+        self, Receipts, Reports, Skipped,
+        config::{Receipt, ReportsConfig},
+    },
 };
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
-use tokio::sync::oneshot;
+use std::{process::ExitCode, time::Duration};
 
 /// Says what each type of problem means.
 const API_PAGE: &str = include_str!("../docs/api.md");
@@ -48,15 +49,17 @@ fn run_with(config: Config, guarded: bool) -> ExitCode {
 
 /// Every route that is served.
 pub fn listed() -> Vec<Listed> {
-    [notify::listed(), Document::listed(), http::problem_pages(API_PAGE).list()].concat()
+    [notify::listed(), reports::listed(), Document::listed(), http::problem_pages(API_PAGE).list()].concat()
 }
 
 /// The API that is served, described.
 pub fn document() -> Document {
     let about = "Notifications for patients by SMS and push: kept once accepted, delivered through a gateway, and \
-        shown in what became of each. JSON in camelCase; times are RFC 3339; errors are problems after RFC 9457.";
+        shown in what became of each. What patients report, and the latest of it. JSON in camelCase; times are RFC 3339; errors are problems after RFC 9457.";
     let info = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), about);
-    Document::new(info, notify::openapi::TAGS, &listed(), notify::openapi::operations())
+    let tags = [notify::openapi::TAGS, reports::openapi::TAGS].concat();
+    let operations = notify::openapi::operations().into_iter().chain(reports::openapi::operations());
+    Document::new(info, &tags, &listed(), operations.collect())
 }
 
 /// Binds every port, opens the store, then serves until the shutdown's end.
@@ -68,8 +71,8 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let tasks = Tasks::new(shutdown.clone());
     tasks.spawn("signals", watch_signals(shutdown.clone())?);
     let keys = process::open_door(&config.auth, &tasks)?;
-    let http = bind(&tasks, "http", config.http.listen, config.http.tls.as_ref()).await?;
-    let grpc = bind(&tasks, "grpc", config.grpc.listen, config.grpc.tls.as_ref()).await?;
+    let http = process::bind(&tasks, "http", config.http.listen, config.http.tls.as_ref()).await?;
+    let grpc = process::bind(&tasks, "grpc", config.grpc.listen, config.grpc.tls.as_ref()).await?;
     let admin_tls = process::follow_certificate(&tasks, "admin", config.admin.tls.as_ref())?;
     let degradation = Degradation::configured(&FEATURES, config.degradation.clone());
     let pages = process::pages(&health, telemetry, keys.clone());
@@ -92,12 +95,15 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     );
 
     let admission = guarded.then(|| process::admission(&config.limits, telemetry, &tasks, keys));
-    let reports = Reports::new(store.clone());
-    let routes = routes(&notify, &queue, &degradation);
+    let receipts = receipts(&config.reports, &notify, &queue)?;
+    let reports = Reports::open(store.clone(), receipts).await?;
+    let routes = routes(&notify, &queue, &reports, &degradation);
     let stack = Stack::shedding(routes, &config.http, admission.clone(), Some(degradation.clone()))?;
-    let rpc = GrpcStack::new(reports.services(), &config.grpc, admission, degradation);
-    let http_served = serve_on(&config, &tasks, "http", http, stack, &shutdown);
-    let grpc_served = serve_on(&config, &tasks, "grpc", grpc, rpc, &shutdown);
+    let services = reports.services().with_health(&health, shutdown.stop()).with_reflection()?;
+    let rpc = GrpcStack::new(services, &config.grpc, admission, degradation);
+    let limits = (config.http.limits(), &config.limits);
+    let http_served = process::serve(&tasks, "http", http, stack, limits, &shutdown);
+    let grpc_served = process::serve(&tasks, "grpc", grpc, rpc, limits, &shutdown);
     queue_check.ok();
     let (http, grpc, admin_at) = addresses;
     tracing::info!(http = %http, grpc = %grpc, admin = %admin_at, "ready");
@@ -125,42 +131,30 @@ fn queue_age(queue: &Queue, allowed: Duration) -> Signal {
     })
 }
 
-/// A bound listener, with its TLS.
-async fn bind(
-    tasks: &Tasks,
-    name: &'static str,
-    address: SocketAddr,
-    tls: Option<&TlsConfig>,
-) -> Result<http::Listener, Failure> {
-    let tcp = http::bind(address).await?;
-    Ok(http::Listener::new(name, tcp, process::follow_certificate(tasks, name, tls)?))
-}
-
-/// Serves a listener until the shutdown; the returned future resolves when its last connection is closed.
-fn serve_on(
-    config: &Config,
-    tasks: &Tasks,
-    name: &'static str,
-    listener: http::Listener,
-    service: impl http::Service,
-    shutdown: &Shutdown,
-) -> oneshot::Receiver<()> {
-    let proxies = config.limits.clone();
-    let trusted = move |peer| proxies.trusts(peer);
-    let served = http::serve(listener, service, config.http.limits(), trusted, shutdown.stop());
-    let (drained, drain) = oneshot::channel();
-    tasks.spawn_essential(name, async move {
-        served.await;
-        // Nobody waits for it if the shutdown was cut short.
-        let _ = drained.send(());
-    });
-    drain
-}
-
 /// Everything that is served: the domain's calls, and what explains them.
-fn routes(notify: &Notify, queue: &Queue, degradation: &Degradation) -> Routes {
+fn routes(notify: &Notify, queue: &Queue, reports: &Reports, degradation: &Degradation) -> Routes {
     let explained = Document::routes(document).merge(http::problem_pages(API_PAGE));
-    notify.routes(queue.clone(), degradation.clone()).merge(explained)
+    notify.routes(queue.clone(), degradation.clone()).merge(reports.routes()).merge(explained)
+}
+
+/// How reports ask for a notification that goes into their own transaction, if patients get a receipt.
+fn receipts(config: &ReportsConfig, notify: &Notify, queue: &Queue) -> Result<Option<Receipts>, Failure> {
+    let text = match config.receipt {
+        Receipt::None => return Ok(None),
+        Receipt::Sms => Text::sms(&config.receipt_text)?,
+        Receipt::Push => Text::push(&config.receipt_title, &config.receipt_text)?,
+    };
+    let outbox = notify.outbox(queue.clone(), text);
+    Ok(Some(Box::new(move |patient| {
+        let (outbox, patient) = (outbox.clone(), patient.clone());
+        Box::pin(async move {
+            outbox.reserve(patient.as_str()).await.map_err(|why| match why {
+                Unqueued::NoContact => Skipped::NoContact,
+                Unqueued::BacklogFull => Skipped::BacklogFull,
+                Unqueued::StoreUnavailable => Skipped::StoreUnavailable,
+            })
+        })
+    })))
 }
 
 fn open_store(config: &Config) -> Result<Store, Failure> {
@@ -173,7 +167,7 @@ fn open_store(config: &Config) -> Result<Store, Failure> {
         );
     }
     let patience = PATIENCE.min(config.http.handler_timeout.mul_f32(0.8));
-    let schemas = [crate::platform::queue::SCHEMA, notify::SCHEMA];
+    let schemas = [crate::platform::queue::SCHEMA, notify::SCHEMA, reports::SCHEMA];
     Ok(Store::open(path, *synchronous, patience, &schemas)?)
 }
 

@@ -9,6 +9,7 @@ pub mod config;
 mod deliver;
 mod metrics;
 pub mod model;
+mod outbox;
 mod patients;
 mod payload;
 mod providers;
@@ -17,6 +18,7 @@ mod studies;
 
 pub use api::openapi;
 pub use deliver::Deliverer;
+pub use outbox::{Outbox, Text, Unqueued};
 pub use providers::BuildError;
 #[doc(hidden)] // For the fuzz target alone.
 pub use providers::meaning_of_answer;
@@ -81,6 +83,12 @@ impl Notify {
     pub fn deliverer(&self) -> Arc<Deliverer> {
         let metrics = Arc::clone(&self.metrics);
         Arc::new(Deliverer::new(self.directory.clone(), Arc::clone(&self.providers), metrics))
+    }
+
+    /// What puts this text, for one patient or another, into somebody else's transaction.
+    pub fn outbox(&self, queue: Queue, text: Text) -> Outbox {
+        let needs_contact = self.providers.of(text.channel()).needs_contact();
+        Outbox { queue, directory: self.directory.clone(), needs_contact, text }
     }
 
     /// What HTTP serves, over the queue that was opened with [`Self::deliverer`].

@@ -14,6 +14,8 @@ mod studies;
 mod submission;
 mod view;
 
+pub use accept::producer;
+
 use super::{
     BULK,
     deliver::Providers,

@@ -20,6 +20,7 @@ pub mod openapi;
 mod problem;
 mod problem_pages;
 mod problems;
+pub mod refusals;
 mod room;
 mod routes;
 mod serve;

@@ -5,6 +5,7 @@ use super::{
     BatchRecord, Fact, Inner, JobId, Queue, Refused, Status, Submitted,
     batch::Batch,
     book::Kind,
+    idempotency,
     pending::Pending,
     sql::batch::{self, NewBatch},
     submit::{Room, Written, refused_by, times},
@@ -64,7 +65,7 @@ impl Order {
     fn write(&self, tx: &mut Tx<'_>) -> Result<Written, StoreError> {
         let Self { batch, trace, room } = self;
         if let Some(key) = &batch.idempotency {
-            if let Some(before) = key.judge(tx, None)? {
+            if let Some(before) = idempotency::judge(key, tx, None)? {
                 return Ok(before);
             }
             key.remember(tx, batch.id, now_ms())?;

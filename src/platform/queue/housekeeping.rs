@@ -1,7 +1,7 @@
 //! Retention: finished jobs and idempotency keys are deleted in small pieces between other commits.
 
 use super::{
-    JobId, Queue,
+    IdempotencyKey, JobId, Queue,
     sql::{batch, sweep},
 };
 use crate::platform::{
@@ -74,9 +74,8 @@ async fn clear_batches(queue: &Queue) -> bool {
 async fn clear_keys(queue: &Queue) -> bool {
     loop {
         let purpose = Purpose { operation: Operation::Other, rows: 0, trace: None };
-        let forget =
-            queue.inner.store.write(purpose, |tx: &mut Tx<'_>| sweep::forget_keys(tx, now_ms(), PIECE));
-        match forget.await {
+        let forget = |tx: &mut Tx<'_>| IdempotencyKey::forget_expired(tx, now_ms(), PIECE);
+        match queue.inner.store.write(purpose, forget).await {
             Ok(done) if done.value == PIECE => {}
             _ => return true,
         }

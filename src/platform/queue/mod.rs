@@ -1,8 +1,8 @@
 //! Durable jobs over the store: the interface that a domain uses. What a job means is the domain's.
 //!
-//! `submit` and `people` write through the store's committer; `dispatch` takes what is due by weight
-//! and `worker` attempts it; `fan_out` and `expand` make many jobs of one batch; `recover` and
-//! `housekeeping` keep the store tidy around them.
+//! `submit` and `people` write through the store's committer, `outbox` into somebody else's transaction;
+//! `dispatch` takes what is due by weight and `worker` attempts it; `fan_out` and `expand` make many jobs of
+//! one batch; `recover` and `housekeeping` keep the store tidy around them.
 
 mod batch;
 mod book;
@@ -11,11 +11,11 @@ mod dispatch;
 mod expand;
 mod fan_out;
 mod housekeeping;
-mod id;
 mod idempotency;
 mod lanes;
 mod metrics;
 mod model;
+mod outbox;
 mod pending;
 mod people;
 mod places;
@@ -27,20 +27,23 @@ mod submit;
 mod worker;
 
 pub use batch::{Batch, BatchRecord, Members, Payloads};
-pub use id::{JobId, NotAnId};
-pub use idempotency::{Answer, IdempotencyKey};
 pub use model::{
     AnswerOf, Attempt, AttemptRecord, DeadLetters, Fact, Handler, Job, JobRecord, Outcome, Priority, Refused,
     Status, Submission, Submitted, Verdict,
 };
+pub use outbox::Outgoing;
 pub use schema::SCHEMA;
 pub use submit::Precondition;
 
-use crate::platform::{store::Store, time::now_ms};
+pub use crate::platform::{
+    id::{NotAnId, RowId as JobId},
+    store::{Answer, IdempotencyKey},
+};
+
+use crate::platform::{id::IdMaker, store::Store, time::now_ms};
 use book::{Book, Bounds};
 use config::QueueConfig;
 use futures_util::future::BoxFuture;
-use id::IdMaker;
 use lanes::Lanes;
 use parking_lot::Mutex;
 use pending::Batches;

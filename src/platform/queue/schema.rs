@@ -36,10 +36,6 @@ const JOBS: Migration = Migration {
                 job INTEGER NOT NULL, n INTEGER NOT NULL,
                 at INTEGER NOT NULL, outcome TEXT NOT NULL, provider TEXT NOT NULL, ms INTEGER NOT NULL,
                 PRIMARY KEY (job, n)) WITHOUT ROWID;
-            CREATE TABLE idempotency (
-                scope BLOB PRIMARY KEY, body BLOB NOT NULL, job INTEGER NOT NULL, expires INTEGER NOT NULL,
-                status INTEGER, answer BLOB, location TEXT) WITHOUT ROWID;
-            CREATE INDEX idempotency_expires ON idempotency (expires);
         ",
 };
 

@@ -3,6 +3,7 @@
 use super::{
     Answer, Fact, Inner, JobId, Priority, Queue, Refused, Status, Submission, Submitted,
     book::Kind,
+    idempotency,
     lanes::Ready,
     sql::{self, NewJob},
     worker,
@@ -38,7 +39,7 @@ pub(super) struct Room {
 }
 
 /// A submission as its closures share it.
-struct Order {
+pub(super) struct Order {
     submission: Submission,
     trace: TraceContext,
     first_due: i64,
@@ -111,10 +112,15 @@ impl Queue {
     }
 }
 
-/// Records on a PRODUCER's span how long its commit took, and gives what was committed.
-pub(super) fn times<T>(done: Committed<T>, span: &Span) -> T {
+/// Records on a PRODUCER's span how long its commit took.
+pub(super) fn record_times<T>(done: &Committed<T>, span: &Span) {
     span.record(names::WAITED_MS, done.waited.as_secs_f64() * 1000.0);
     span.record(names::COMMITTED_MS, done.committed.as_secs_f64() * 1000.0);
+}
+
+/// The same, and gives what was committed.
+pub(super) fn times<T>(done: Committed<T>, span: &Span) -> T {
+    record_times(&done, span);
     done.value
 }
 
@@ -144,16 +150,16 @@ impl Written {
 }
 
 impl Order {
-    fn new(submission: Submission, span: &Span, room: Room, sync: bool) -> Arc<Self> {
+    pub(super) fn new(submission: Submission, span: &Span, room: Room, sync: bool) -> Arc<Self> {
         let trace = span.trace_context().unwrap_or_else(TraceContext::new_root);
         let Room { kind, first_due } = room;
         Arc::new(Self { submission, trace, first_due, kind, sync })
     }
 
-    fn write(&self, tx: &mut Tx<'_>) -> Result<Written, StoreError> {
+    pub(super) fn write(&self, tx: &mut Tx<'_>) -> Result<Written, StoreError> {
         let submission = &self.submission;
         if let Some(key) = &submission.idempotency
-            && let Some(before) = key.judge(tx, Some(submission.answer))?
+            && let Some(before) = idempotency::judge(key, tx, Some(submission.answer))?
         {
             return Ok(before);
         }
@@ -193,6 +199,10 @@ impl Order {
         }
         let accepted = vec![Status::Accepted; submission.payloads.len()];
         key.answered(tx, &(submission.answer)(submission.id, &accepted))
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.submission.payloads.len()
     }
 
     /// The jobs as a worker takes them.
@@ -237,7 +247,7 @@ impl Inner {
     }
 
     /// Makes known what became of a submission: runs in the order of the commits.
-    fn accepted(&self, order: &Order, written: Result<&Written, &WriteError>) {
+    pub(super) fn accepted(&self, order: &Order, written: Result<&Written, &WriteError>) {
         let jobs = order.submission.payloads.len();
         let mut state = self.state.lock();
         let stored = matches!(written, Ok(Written::New));

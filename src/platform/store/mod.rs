@@ -7,6 +7,7 @@ mod checkpoint;
 mod committer;
 pub mod config;
 mod error;
+mod idempotency;
 mod inbox;
 mod ledger;
 mod metrics;
@@ -20,6 +21,7 @@ mod status;
 mod tx;
 
 pub use error::{OpenError, StoreError, WriteError};
+pub use idempotency::{Answer, IdempotencyKey, KeyUse};
 pub use ledger::{Ledger, LedgerChange, LedgerState};
 pub use migrate::{Migration, Schema};
 pub use purpose::{Committed, Operation, Purpose};

@@ -31,6 +31,8 @@ pub const NOTIFICATION_ATTEMPTS: &str = "notification_attempts_total";
 pub const NOTIFICATION_ATTEMPT_DURATION: &str = "notification_attempt_duration_seconds";
 pub const NOTIFICATION_END_TO_END_DURATION: &str = "notification_end_to_end_duration_seconds";
 pub const NOTIFICATION_LEDGER_JOBS: &str = "notification_ledger_jobs";
+/// Receipts of reports that were kept: queued with them, or why not.
+pub const REPORT_RECEIPTS: &str = "epro_report_receipts_total";
 pub const REPORT_SUBMISSION: &str = "epro_report_submission_total";
 
 // Metrics: store, queue, workers.

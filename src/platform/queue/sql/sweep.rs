@@ -125,10 +125,3 @@ pub(crate) fn delete(tx: &mut Tx<'_>, ids: &[JobId]) -> Result<(), StoreError> {
     }
     Ok(())
 }
-
-/// Forgets up to `limit` idempotency keys whose time is over; how many there were.
-pub(crate) fn forget_keys(tx: &mut Tx<'_>, now: i64, limit: usize) -> Result<usize, StoreError> {
-    const SQL: &str = "DELETE FROM idempotency WHERE scope IN \
-         (SELECT scope FROM idempotency WHERE expires <= $1 ORDER BY expires LIMIT $2)";
-    tx.execute(SQL, &[now.into(), (limit as i64).into()])
-}

@@ -64,6 +64,7 @@ const COUNTERS: &[Entry] = &[
         Unit::Count,
         "Requests of clients that there was no room to remember: they share one bucket.",
     ),
+    (names::REPORT_RECEIPTS, Unit::Count, "Receipts of stored reports: queued with them, or why not."),
     (names::REPORT_SUBMISSION, Unit::Count, "Reports that were stored, or rejected by handler or store."),
     (names::RPC_CLIENT_RETRIES, Unit::Count, "Calls to other services that were made again."),
     (names::RPC_CLIENT_THROTTLED, Unit::Count, "Calls to other services that were not made, to spare them."),

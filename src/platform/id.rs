@@ -1,6 +1,7 @@
-//! Job ids: numbers that are the store's own row numbers, so that no index on an id is needed.
+//! Ids of what is stored: numbers that rise with time and serve as row numbers, so that no index on an id is
+//! needed. Whose id one is, the rooms say that make them.
 
-use crate::platform::time::now_ms;
+use super::time::now_ms;
 use parking_lot::Mutex;
 use std::{fmt, str::FromStr};
 
@@ -13,28 +14,38 @@ const SEQUENCE_BITS: u32 = 22;
 /// 2020-01-01T00:00:00Z in Unix milliseconds: 41 bits of milliseconds last until 2089.
 const EPOCH_MS: i64 = 1_577_836_800_000;
 
-/// A job's id: a positive 63-bit number that rises with time, written as 13 characters of base 32.
+/// An id: a positive 63-bit number that rises with time, written as 13 characters of base 32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct JobId(pub(super) i64);
+pub struct RowId(pub(in crate::platform) i64);
 
-impl JobId {
+impl RowId {
     /// When the id was made, Unix milliseconds.
     pub fn made_at(self) -> i64 {
         (self.0 >> SEQUENCE_BITS) + EPOCH_MS
     }
 
-    /// The id of the `part`-th job of the notification whose id this is.
+    /// As it is stored.
+    pub fn number(self) -> i64 {
+        self.0
+    }
+
+    /// The id that was stored as this number.
+    pub fn from_store(number: i64) -> Self {
+        Self(number)
+    }
+
+    /// The `part`-th of the ids in a row that begins with this one.
     pub fn part(self, part: usize) -> Self {
         Self(self.0 + part as i64)
     }
 
     /// The smallest id of a millisecond.
-    pub(super) fn first_of(unix_ms: i64) -> Self {
+    pub(in crate::platform) fn first_of(unix_ms: i64) -> Self {
         Self((unix_ms - EPOCH_MS).max(0) << SEQUENCE_BITS)
     }
 }
 
-impl fmt::Display for JobId {
+impl fmt::Display for RowId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = [b'0'; LENGTH];
         let mut rest = self.0 as u64;
@@ -46,12 +57,12 @@ impl fmt::Display for JobId {
     }
 }
 
-/// The text is not an id that [`JobId`] shows.
+/// The text is not an id that [`RowId`] shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an id is 13 characters of 0-9 and a-z without i, l, o and u")]
 pub struct NotAnId;
 
-impl FromStr for JobId {
+impl FromStr for RowId {
     type Err = NotAnId;
 
     fn from_str(text: &str) -> Result<Self, NotAnId> {
@@ -67,22 +78,22 @@ impl FromStr for JobId {
 }
 
 /// Makes ids that rise, also when the clock steps back, and never repeat one that the store holds.
-pub(super) struct IdMaker {
+pub struct IdMaker {
     next: Mutex<i64>,
 }
 
 impl IdMaker {
-    /// Begins above `highest`, the highest id in the store.
-    pub(super) fn new(highest: i64) -> Self {
+    /// Begins above `highest`, the highest number in the store; 0 if there is none.
+    pub fn new(highest: i64) -> Self {
         Self { next: Mutex::new(highest + 1) }
     }
 
     /// The first of `count` ids in a row.
-    pub(super) fn allocate(&self, count: usize) -> JobId {
+    pub fn allocate(&self, count: usize) -> RowId {
         let mut next = self.next.lock();
-        let first = (*next).max(JobId::first_of(now_ms()).0);
+        let first = (*next).max(RowId::first_of(now_ms()).0);
         *next = first + count.max(1) as i64;
-        JobId(first)
+        RowId(first)
     }
 }
 
@@ -94,12 +105,12 @@ mod tests {
     proptest! {
         #[test]
         fn an_id_is_read_back_as_written(number in 0..=i64::MAX) {
-            prop_assert_eq!(JobId(number).to_string().parse(), Ok(JobId(number)));
+            prop_assert_eq!(RowId(number).to_string().parse(), Ok(RowId(number)));
         }
 
         #[test]
         fn any_other_text_is_refused_without_a_panic(text in ".*") {
-            if let Ok(id) = text.parse::<JobId>() {
+            if let Ok(id) = text.parse::<RowId>() {
                 prop_assert_eq!(id.to_string(), text);
             }
         }
@@ -110,7 +121,7 @@ mod tests {
         let before = now_ms();
         let first = IdMaker::new(0).allocate(3);
         assert!((before..=now_ms()).contains(&first.made_at()));
-        let ahead = JobId::first_of(now_ms() + 60_000);
+        let ahead = RowId::first_of(now_ms() + 60_000);
         let maker = IdMaker::new(ahead.0);
         assert!(maker.allocate(2) > ahead);
         assert_eq!(maker.allocate(1), ahead.part(3));
