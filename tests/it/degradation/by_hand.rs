@@ -99,6 +99,22 @@ fn bulk_is_shed_from_its_level_on_and_a_repeat_still_gets_its_first_answer() {
 }
 
 #[test]
+fn reports_are_taken_while_reading_them_is_shed() {
+    let service = Site::new().start();
+    pin(&service, "3");
+    let submitted = service.ask("POST", "/api/v1/reports", r#"{"patientId":"p-1","content":"well"}"#);
+    assert_eq!(submitted.status, 201, "{submitted:?}");
+    let latest = "/api/v1/patients/p-1/reports/latest";
+    let one = format!("/api/v1/reports/{}", submitted.text("reportId"));
+    for path in [latest, &one] {
+        assert_eq!(shed_for(&service.ask("GET", path, "")), 30);
+    }
+    pin(&service, "2");
+    assert_eq!(service.ask("GET", latest, "").status, 200);
+    assert_eq!(service.metrics().sum("load_shed_total", &[("feature", "report_reads")]), 2);
+}
+
+#[test]
 fn at_the_highest_level_all_that_matters_is_answered() {
     let service = Site::new().start_with_patient();
     pin(&service, "3");
