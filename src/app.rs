@@ -15,15 +15,13 @@ use crate::{
         store::{Store, config::StoreUrl},
         task::{self, Tasks},
         telemetry::{Service, Telemetry},
-        tls::TlsConfig,
     },
     reports::{
         self, Receipts, Reports, Skipped,
         config::{Receipt, ReportsConfig},
     },
 };
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
-use tokio::sync::oneshot;
+use std::{process::ExitCode, time::Duration};
 
 /// Says what each type of problem means.
 const API_PAGE: &str = include_str!("../docs/api.md");
@@ -70,8 +68,8 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let tasks = Tasks::new(shutdown.clone());
     tasks.spawn("signals", watch_signals(shutdown.clone())?);
     let keys = process::open_door(&config.auth, &tasks)?;
-    let http = bind(&tasks, "http", config.http.listen, config.http.tls.as_ref()).await?;
-    let grpc = bind(&tasks, "grpc", config.grpc.listen, config.grpc.tls.as_ref()).await?;
+    let http = process::bind(&tasks, "http", config.http.listen, config.http.tls.as_ref()).await?;
+    let grpc = process::bind(&tasks, "grpc", config.grpc.listen, config.grpc.tls.as_ref()).await?;
     let admin_tls = process::follow_certificate(&tasks, "admin", config.admin.tls.as_ref())?;
     let admin = Admin::start(&config.admin, admin_tls, process::pages(&health, telemetry, keys.clone()))?;
     let addresses = (http.address()?, grpc.address()?, admin.address());
@@ -91,9 +89,11 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let reports = Reports::open(store.clone(), receipts).await?;
     let degradation = Degradation::new(&[]);
     let stack = Stack::new(routes(&notify, &queue, &reports), &config.http, admission.clone())?;
-    let rpc = GrpcStack::new(reports.services(), &config.grpc, admission, degradation);
-    let http_served = serve_on(&config, &tasks, "http", http, stack, &shutdown);
-    let grpc_served = serve_on(&config, &tasks, "grpc", grpc, rpc, &shutdown);
+    let services = reports.services().with_health(&health, shutdown.stop()).with_reflection()?;
+    let rpc = GrpcStack::new(services, &config.grpc, admission, degradation);
+    let limits = (config.http.limits(), &config.limits);
+    let http_served = process::serve(&tasks, "http", http, stack, limits, &shutdown);
+    let grpc_served = process::serve(&tasks, "grpc", grpc, rpc, limits, &shutdown);
     queue_check.ok();
     let (http, grpc, admin_at) = addresses;
     tracing::info!(http = %http, grpc = %grpc, admin = %admin_at, "ready");
@@ -108,38 +108,6 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     admin.stop();
     ended?;
     process::verdict(&shutdown)
-}
-
-/// A bound listener, with its TLS.
-async fn bind(
-    tasks: &Tasks,
-    name: &'static str,
-    address: SocketAddr,
-    tls: Option<&TlsConfig>,
-) -> Result<http::Listener, Failure> {
-    let tcp = http::bind(address).await?;
-    Ok(http::Listener::new(name, tcp, process::follow_certificate(tasks, name, tls)?))
-}
-
-/// Serves a listener until the shutdown; the returned future resolves when its last connection is closed.
-fn serve_on(
-    config: &Config,
-    tasks: &Tasks,
-    name: &'static str,
-    listener: http::Listener,
-    service: impl http::Service,
-    shutdown: &Shutdown,
-) -> oneshot::Receiver<()> {
-    let proxies = config.limits.clone();
-    let trusted = move |peer| proxies.trusts(peer);
-    let served = http::serve(listener, service, config.http.limits(), trusted, shutdown.stop());
-    let (drained, drain) = oneshot::channel();
-    tasks.spawn_essential(name, async move {
-        served.await;
-        // Nobody waits for it if the shutdown was cut short.
-        let _ = drained.send(());
-    });
-    drain
 }
 
 /// Everything that is served: the domain's calls, and what explains them.

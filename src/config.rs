@@ -12,6 +12,7 @@ use crate::{
         grpc::config::GrpcConfig,
         http::config::HttpConfig,
         limits::config::LimitsConfig,
+        listeners::{self, Listening},
         queue::config::QueueConfig,
         shutdown::config::ShutdownConfig,
         store::config::StoreConfig,
@@ -19,7 +20,6 @@ use crate::{
     },
     reports::config::ReportsConfig,
 };
-use std::net::SocketAddr;
 
 /// The service's configuration, valid as a whole.
 #[derive(Clone, Debug)]
@@ -45,20 +45,15 @@ impl Config {
     /// # Errors
     /// Every fault of every source at once.
     pub fn load(sources: Sources) -> Result<(Self, String), Faults> {
-        let mut reader = Reader::new(sources);
-        let config = Self::read(&mut reader);
-        reader.finish().map(|document| (config, document))
+        Reader::load(sources, Self::read)
     }
 
-    /// Where the service is asked how it is. Nothing else is read: a key file or a provider's settings that
-    /// broke since the start are no reason to call a running service unwell.
+    /// Where the service is asked how it is, and nothing else.
     ///
     /// # Errors
     /// As [`Self::load`], of these keys alone.
     pub fn load_admin(sources: Sources) -> Result<AdminConfig, Faults> {
-        let mut reader = Reader::new(sources).leaving_files();
-        let admin = AdminConfig::read(&mut reader);
-        reader.partly().map(|()| admin)
+        Reader::load_part(sources, read_admin)
     }
 
     /// The configuration of these values alone; see [`Reader::for_tests`].
@@ -75,25 +70,30 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let unbuilt = (!self.unbuilt.is_empty())
             .then(|| format!("set, but not built yet and without effect: {}", self.unbuilt.join(", ")));
-        let listeners = [
-            ("http.listen", self.http.listen, &self.http.tls),
-            ("grpc.listen", self.grpc.listen, &self.grpc.tls),
-            ("admin.listen", self.admin.listen, &self.admin.tls),
-        ];
-        let in_clear =
-            listeners.into_iter().filter(|(_, address, tls)| !is_loopback(*address) && tls.is_none());
-        let in_clear = in_clear.map(|(key, ..)| {
-            format!("{key} is not a loopback address and serves no TLS: TLS must end in front of it")
-        });
+        let in_clear = listeners::in_clear(&self.listeners());
         unbuilt.into_iter().chain(in_clear).chain(self.limits.warning()).collect()
+    }
+
+    fn listeners(&self) -> [Listening<'_>; 3] {
+        let (http, grpc, admin) = (&self.http, &self.grpc, &self.admin);
+        [
+            Listening { key: "http.listen", address: http.listen, tls: http.tls.as_ref(), for_callers: true },
+            Listening { key: "grpc.listen", address: grpc.listen, tls: grpc.tls.as_ref(), for_callers: true },
+            Listening {
+                key: "admin.listen",
+                address: admin.listen,
+                tls: admin.tls.as_ref(),
+                for_callers: false,
+            },
+        ]
     }
 
     /// Reads every key; faults stay in the reader.
     pub fn read(reader: &mut Reader) -> Self {
-        let http = HttpConfig::read(reader);
+        let http = HttpConfig::read(reader, "127.0.0.1:8080");
         let mut config = Self {
-            grpc: GrpcConfig::read(reader),
-            admin: AdminConfig::read(reader),
+            grpc: GrpcConfig::read(reader, &http),
+            admin: read_admin(reader),
             store: StoreConfig::read(reader),
             queue: QueueConfig::read(reader),
             notify: NotifyConfig::read(reader, http.handler_timeout),
@@ -105,7 +105,7 @@ impl Config {
             http,
             unbuilt: Vec::new(),
         };
-        config.check_listeners(reader);
+        listeners::check(reader, &config.listeners(), &config.auth);
         config.check_receipt(reader);
         config.unbuilt = reader.unbuilt();
         config
@@ -120,37 +120,10 @@ impl Config {
             reader.fault(key, rule.to_owned());
         }
     }
-
-    fn check_listeners(&self, reader: &mut Reader) {
-        let (http, grpc, admin) = (self.http.listen, self.grpc.listen, self.admin.listen);
-        let pairs = [
-            ("grpc.listen", grpc, "http.listen", http),
-            ("admin.listen", admin, "http.listen", http),
-            ("admin.listen", admin, "grpc.listen", grpc),
-        ];
-        for (key, address, other_key, other) in pairs {
-            if collide(address, other) {
-                reader.fault(key, format!("is the address of {other_key} too; give each a port of its own"));
-            }
-        }
-        let everybody = [("http.listen", http), ("grpc.listen", grpc)];
-        let reachable = everybody.into_iter().filter(|(_, address)| !is_loopback(*address));
-        for (key, _) in reachable.filter(|_| self.auth.key_file.is_none()) {
-            let fault = "must be a loopback address where everybody may do everything; \
-                         set auth.api_keys_file, whose keys new-key makes";
-            reader.fault(key, fault.to_owned());
-        }
-    }
 }
 
-/// Whether both can't be bound at once. A dual-stack `[::]` takes the port of IPv4 as well.
-fn collide(a: SocketAddr, b: SocketAddr) -> bool {
-    let overlap = a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified();
-    a.port() != 0 && a.port() == b.port() && overlap
-}
-
-fn is_loopback(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
+fn read_admin(reader: &mut Reader) -> AdminConfig {
+    AdminConfig::read(reader, "127.0.0.1:9464")
 }
 
 #[cfg(test)]

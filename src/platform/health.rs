@@ -4,6 +4,7 @@
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::{borrow::Cow, sync::Arc};
+use tokio::sync::watch;
 
 /// The registry of checks. Cheap to clone; ready if every check is, and until [`Self::not_ready`].
 #[derive(Clone, Default)]
@@ -14,6 +15,19 @@ struct State {
     checks: Vec<Verdict>,
     /// Why the whole service is not ready, whatever its checks say.
     overruled: Option<&'static str>,
+    watched: watch::Sender<bool>,
+}
+
+impl State {
+    fn ready(&self) -> bool {
+        self.overruled.is_none() && !self.checks.is_empty() && self.checks.iter().all(|check| check.ok)
+    }
+
+    /// Tells whoever watches, if anything changed for them.
+    fn tell(&self) {
+        let now = self.ready();
+        self.watched.send_if_modified(|ready| std::mem::replace(ready, now) != now);
+    }
 }
 
 /// One check's cached verdict, as `/readyz` shows it.
@@ -40,24 +54,26 @@ impl Health {
     pub fn check(&self, name: &'static str) -> Check {
         let mut state = self.0.lock();
         state.checks.push(Verdict { name, ok: false, reason: Some(Cow::Borrowed("starting")) });
+        state.tell();
         Check { name, at: state.checks.len() - 1, health: self.clone() }
     }
 
     /// Makes the service not ready for good, as its shutdown does.
     pub fn not_ready(&self, reason: &'static str) {
-        self.0.lock().overruled = Some(reason);
+        let mut state = self.0.lock();
+        state.overruled = Some(reason);
+        state.tell();
+    }
+
+    /// Whether the service is ready, now and from here on.
+    pub fn watch(&self) -> watch::Receiver<bool> {
+        self.0.lock().watched.subscribe()
     }
 
     /// The verdicts now.
     pub fn readiness(&self) -> Readiness {
         let state = self.0.lock();
-        Readiness {
-            ready: state.overruled.is_none()
-                && !state.checks.is_empty()
-                && state.checks.iter().all(|check| check.ok),
-            reason: state.overruled,
-            checks: state.checks.clone(),
-        }
+        Readiness { ready: state.ready(), reason: state.overruled, checks: state.checks.clone() }
     }
 }
 
@@ -91,6 +107,7 @@ impl Check {
         let changed = verdict.ok != ok;
         verdict.ok = ok;
         verdict.reason = reason;
+        state.tell();
         changed
     }
 }
@@ -117,6 +134,24 @@ mod tests {
     #[test]
     fn nothing_is_ready_before_anything_is_checked() {
         assert!(!Health::default().readiness().ready);
+    }
+
+    #[test]
+    fn whoever_watches_learns_of_each_change_and_of_nothing_else() {
+        let health = Health::default();
+        let mut watched = health.watch();
+        let changed = |watched: &mut watch::Receiver<bool>| {
+            watched.has_changed().unwrap().then(|| *watched.borrow_and_update())
+        };
+        let (store, queue) = (health.check("store"), health.check("queue"));
+        store.ok();
+        assert_eq!(changed(&mut watched), None);
+        queue.ok();
+        assert_eq!(changed(&mut watched), Some(true));
+        queue.ok();
+        assert_eq!(changed(&mut watched), None);
+        health.not_ready("shutting down");
+        assert_eq!(changed(&mut watched), Some(false));
     }
 
     #[test]

@@ -6,13 +6,15 @@ use crate::platform::{
     admission::Admission,
     auth::{self, Keys, config::AuthConfig},
     health::Health,
+    http,
     limits::{Limiter, config::LimitsConfig},
     shutdown::{Cause, Shutdown},
     task::Tasks,
     telemetry::{self, Service, Telemetry, TelemetryConfig},
     tls::{Tls, TlsConfig},
 };
-use std::{error::Error, process::ExitCode, sync::Arc, time::Duration};
+use std::{error::Error, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
+use tokio::sync::oneshot;
 
 const FAILURE: u8 = 70;
 /// For the last spans and lines, once everything else has ended.
@@ -68,7 +70,7 @@ pub fn prepare(warnings: Vec<String>, telemetry: &Telemetry) {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    super::http::raise_open_files();
+    http::raise_open_files();
     telemetry.metrics.watch_runtime(&tokio::runtime::Handle::current());
 }
 
@@ -85,6 +87,41 @@ pub fn follow_certificate(
     let tls = Tls::open(listener, config)?;
     tasks.spawn("tls", tls.clone().follow()?);
     Ok(Some(tls))
+}
+
+/// A bound listener, with its TLS.
+///
+/// # Errors
+/// The address can't be had, or the TLS files can't be used.
+pub async fn bind(
+    tasks: &Tasks,
+    name: &'static str,
+    address: SocketAddr,
+    tls: Option<&TlsConfig>,
+) -> Result<http::Listener, Failure> {
+    let tcp = http::bind(address).await?;
+    Ok(http::Listener::new(name, tcp, follow_certificate(tasks, name, tls)?))
+}
+
+/// Serves a listener until the shutdown; the returned future resolves when its last connection is closed.
+pub fn serve(
+    tasks: &Tasks,
+    name: &'static str,
+    listener: http::Listener,
+    service: impl http::Service,
+    (connections, limits): (http::Limits, &LimitsConfig),
+    shutdown: &Shutdown,
+) -> oneshot::Receiver<()> {
+    let proxies = limits.clone();
+    let trusted = move |peer| proxies.trusts(peer);
+    let served = http::serve(listener, service, connections, trusted, shutdown.stop());
+    let (drained, drain) = oneshot::channel();
+    tasks.spawn_essential(name, async move {
+        served.await;
+        // Nobody waits for it if the shutdown was cut short.
+        let _ = drained.send(());
+    });
+    drain
 }
 
 /// The keys that are known, taken in again when their file changes. That this goes on is essential: a key

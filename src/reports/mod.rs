@@ -7,6 +7,7 @@ mod api;
 pub mod config;
 mod metrics;
 pub mod model;
+pub mod preview;
 mod receipt;
 mod rpc;
 mod store;

@@ -17,7 +17,7 @@ use crate::{
         store::{IdempotencyKey, StoreError, WriteError},
     },
     proto::epro::{
-        GetLatestReportRequest, GetLatestReportResponse, Report as Shown, SubmitReportRequest,
+        DESCRIPTOR, GetLatestReportRequest, GetLatestReportResponse, Report as Shown, SubmitReportRequest,
         SubmitReportResponse,
         epro_service_server::{EproService, EproServiceServer},
     },
@@ -37,7 +37,7 @@ struct Rpc {
 pub fn services(reports: Reports) -> Services {
     let method = |name, scope| Method { service: SERVICE, name, scope, feature: None };
     let methods = [method("GetLatestReport", Scope::Read), method("SubmitReport", Scope::Send)];
-    Services::new().add(EproServiceServer::new(Rpc { reports }), &methods)
+    Services::new().add(EproServiceServer::new(Rpc { reports }), &methods).described_by(DESCRIPTOR)
 }
 
 #[tonic::async_trait]

@@ -14,7 +14,7 @@ fn get(path: &str, headers: &str) -> String {
 
 /// A server whose pages of these origins may be called by.
 async fn serving(origins: &str) -> Server {
-    let read = HttpConfig::read(&mut Reader::for_tests(&[("http.cors_origins", origins)]));
+    let read = HttpConfig::read(&mut Reader::for_tests(&[("http.cors_origins", origins)]), "127.0.0.1:0");
     let mut config = config();
     config.cors_origins = read.cors_origins;
     Server::start(config).await

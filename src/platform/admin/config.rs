@@ -12,14 +12,10 @@ pub struct AdminConfig {
 }
 
 impl AdminConfig {
-    /// Reads `admin.*`.
-    pub fn read(reader: &mut Reader) -> Self {
+    /// Reads `admin.*`; it listens on `address` if nothing else is said.
+    pub fn read(reader: &mut Reader, address: &'static str) -> Self {
         Self {
-            listen: reader.value(
-                "admin.listen",
-                "127.0.0.1:9464",
-                "address of metrics, health and log filter",
-            ),
+            listen: reader.value("admin.listen", address, "address of metrics, health and log filter"),
             tls: TlsConfig::read(reader, "admin.tls.cert_file", "admin.tls.key_file"),
         }
     }

@@ -45,6 +45,27 @@ impl Reader {
         Self { collected, entries: Vec::new(), faults, reads_files: true }
     }
 
+    /// Reads a whole configuration by `read`, and gives it as a commented document as well, without secrets.
+    ///
+    /// # Errors
+    /// Every fault of every source at once.
+    pub fn load<C>(sources: Sources, read: fn(&mut Self) -> C) -> Result<(C, String), Faults> {
+        let mut reader = Self::new(sources);
+        let config = read(&mut reader);
+        reader.finish().map(|document| (config, document))
+    }
+
+    /// Reads by `read` what a running service is asked by. Nothing else is read: a key file or other settings
+    /// that broke since the start are no reason to call it unwell.
+    ///
+    /// # Errors
+    /// As [`Self::load`], of these keys alone.
+    pub fn load_part<C>(sources: Sources, read: fn(&mut Self) -> C) -> Result<C, Faults> {
+        let mut reader = Self::new(sources).leaving_files();
+        let part = read(&mut reader);
+        reader.partly().map(|()| part)
+    }
+
     /// A reader of these values alone: `http.listen` is a key, `RUST_LOG` a variable.
     pub fn for_tests(values: &[(&str, &str)]) -> Self {
         let variable = |name: &str| match name.contains(|c: char| c.is_ascii_uppercase()) {
@@ -106,7 +127,7 @@ impl Reader {
 
     /// The same without a look into the files that settings name: who only asks a running service does not
     /// judge them.
-    pub fn leaving_files(self) -> Self {
+    fn leaving_files(self) -> Self {
         Self { reads_files: false, ..self }
     }
 
@@ -147,7 +168,7 @@ impl Reader {
     ///
     /// # Errors
     /// All faults of the sources and of the keys that were read.
-    pub fn partly(self) -> Result<(), Faults> {
+    fn partly(self) -> Result<(), Faults> {
         if self.faults.is_empty() { Ok(()) } else { Err(Faults(self.faults)) }
     }
 

@@ -1,12 +1,23 @@
 //! gRPC: what is served, the ordered layers before it, and the resilient client. What is offered on it is
 //! the domain's.
 
+mod answer;
 pub mod client;
+pub mod codes;
 pub mod config;
+mod deadline;
+mod endpoint;
+mod foreign;
+mod observe;
+mod probe;
+mod reflect;
+mod request;
 mod services;
 mod stack;
 pub mod status;
 
 pub use config::GrpcConfig;
-pub use services::{Method, Services};
+pub use deadline::Deadline;
+pub use reflect::Unreadable;
+pub use services::{LARGEST_MESSAGE, Method, Services};
 pub use stack::GrpcStack;

@@ -25,15 +25,15 @@ pub struct HttpConfig {
 }
 
 impl HttpConfig {
-    /// Reads `http.*`.
-    pub fn read(reader: &mut Reader) -> Self {
+    /// Reads `http.*`; it listens on `address` if nothing else is said.
+    pub fn read(reader: &mut Reader, address: &'static str) -> Self {
         let List(cors_origins) = reader.value(
             "http.cors_origins",
             "",
             "origins whose pages may call from a browser and read the answers (CORS), or *",
         );
         Self {
-            listen: reader.value("http.listen", "127.0.0.1:8080", "address of the public HTTP API"),
+            listen: reader.value("http.listen", address, "address of the public HTTP API"),
             header_timeout: reader.value_in(
                 "http.header_timeout",
                 "10s",

@@ -50,7 +50,7 @@ impl Domain {
             NotifyConfig { sms: ChannelConfig { provider: sms }, push: ChannelConfig { provider: push } };
         let notify = Notify::new(&channels, store.clone(), config.workers).unwrap();
         let queue = Queue::open(store.clone(), config, notify::CHANNELS, notify.deliverer()).await.unwrap();
-        let http = HttpConfig::read(&mut Reader::for_tests(&[]));
+        let http = HttpConfig::read(&mut Reader::for_tests(&[]), "127.0.0.1:0");
         let stack = Stack::new(notify.routes(queue.clone()), &http, None).unwrap();
         Self { store, queue, stack, _folder: folder }
     }
