@@ -11,6 +11,7 @@
 mod admin;
 mod auth;
 mod config;
+mod contract;
 mod file_shape;
 mod fuzz;
 mod hostile_connections;
@@ -41,6 +42,7 @@ mod queue_deliver;
 mod queue_keys;
 mod random;
 mod readme;
+mod reports;
 mod shutdown;
 mod source;
 mod studies;

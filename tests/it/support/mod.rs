@@ -11,6 +11,7 @@ pub mod http;
 pub mod json_schema;
 pub mod kills;
 pub mod load;
+pub mod locked;
 pub mod metrics_page;
 pub mod mutate;
 pub mod notify;
