@@ -10,6 +10,7 @@
 
 mod admin;
 mod auth;
+mod calls;
 mod config;
 mod endpoints;
 mod file_shape;

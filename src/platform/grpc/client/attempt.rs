@@ -31,7 +31,7 @@ pub(super) struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// Makes it, and gives its span's context with what it came to.
-    pub async fn make<Q, A, F>(
+    pub async fn make<Q, A, F, T>(
         self,
         permit: &mut Permit,
         channel: Channel,
@@ -39,7 +39,8 @@ impl Attempt<'_> {
         attempt: &F,
     ) -> (Option<TraceContext>, Result<Response<A>, Failed>)
     where
-        F: AsyncFn(Channel, Request<Q>) -> Result<Response<A>, Status>,
+        F: Fn(Channel, Request<Q>) -> T,
+        T: Future<Output = Result<Response<A>, Status>>,
     {
         let (left, fair) = (self.left, self.left >= self.slow);
         let observed = Observed::begin(&self);

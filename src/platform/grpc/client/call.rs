@@ -106,7 +106,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`CallError`].
-    pub async fn call<Q, A, F>(
+    pub async fn call<Q, A, F, T>(
         &self,
         call: Call,
         message: Q,
@@ -115,7 +115,8 @@ impl Client {
     ) -> Result<Response<A>, CallError>
     where
         Q: Clone,
-        F: AsyncFn(Channel, Request<Q>) -> Result<Response<A>, Status>,
+        F: Fn(Channel, Request<Q>) -> T,
+        T: Future<Output = Result<Response<A>, Status>>,
     {
         let ours = Instant::now() + self.0.config.deadline;
         let by = deadline.map_or(ours, |theirs| theirs.min(ours));
@@ -173,7 +174,7 @@ impl Course<'_> {
         Ok(permit)
     }
 
-    async fn attempt<Q, A, F>(
+    async fn attempt<Q, A, F, T>(
         &self,
         number: u32,
         previous: Option<TraceContext>,
@@ -182,7 +183,8 @@ impl Course<'_> {
         attempt: &F,
     ) -> (Option<TraceContext>, Result<Response<A>, Failed>)
     where
-        F: AsyncFn(Channel, Request<Q>) -> Result<Response<A>, Status>,
+        F: Fn(Channel, Request<Q>) -> T,
+        T: Future<Output = Result<Response<A>, Status>>,
     {
         let slow = self.inner.breaker.slow();
         // A probe that is slow has failed: its place is the next one's, and its caller need not wait.
