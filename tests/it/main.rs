@@ -10,7 +10,11 @@
 
 mod admin;
 mod auth;
+mod calls;
 mod config;
+mod contract;
+mod degradation;
+mod endpoints;
 mod file_shape;
 mod fuzz;
 mod hostile_connections;
@@ -41,6 +45,7 @@ mod queue_deliver;
 mod queue_keys;
 mod random;
 mod readme;
+mod reports;
 mod shutdown;
 mod source;
 mod studies;

@@ -26,6 +26,18 @@ pub struct Glyph {
     is_tab: bool,
 }
 
+impl Glyph {
+    /// `.notdef` for no text at all.
+    ///
+    /// A PDF says once for each glyph of its font which text that is, and spells out any other text where it
+    /// stands. `.notdef` has many, and readers pass over what the font says of it: drawn like this first, all
+    /// of them are spelt out.
+    pub fn missing() -> Self {
+        let class = Class::Other;
+        Self { id: 0, advance: 0.0, text: 0..0, class, may_begin_line: false, is_tab: false }
+    }
+}
+
 /// A text in lines.
 #[derive(Default)]
 pub struct Text {
