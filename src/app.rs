@@ -5,7 +5,7 @@ use crate::{
     notify::{self, Notify, Text, Unqueued},
     platform::{
         admin::{Admin, Pages},
-        grpc::GrpcStack,
+        grpc::{GrpcStack, Registration},
         health::{Check, Health},
         http::{self, Listed, Routes, Stack, openapi::Document},
         process::{self, Failure},
@@ -107,6 +107,7 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     queue_check.ok();
     let (http, grpc, admin_at) = addresses;
     tracing::info!(http = %http, grpc = %grpc, admin = %admin_at, "ready");
+    let registration = Registration::start(config.grpc.register.as_ref(), grpc, &shutdown);
 
     let drained = async {
         // Requests finish first: a synchronous one still makes its attempt.
@@ -114,6 +115,8 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
         queue.stop().await;
         close(store).await;
     };
+    // Before the listeners close, so that nobody is sent to them any more.
+    registration.withdrawn().await;
     let ended = shutdown.sequence(&health, config.shutdown, drained).await;
     admin.stop();
     ended?;

@@ -18,7 +18,7 @@ pub use call::{Call, CallError, Client};
 pub use channel::{Channel, OpenError};
 pub use connect::ClientTls;
 pub use error::{ChannelError, Unanswered};
-pub use target::Target;
+pub use target::{Target, is_address};
 
 use secrecy::SecretString;
 use std::time::Duration;
