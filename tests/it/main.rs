@@ -10,7 +10,10 @@
 
 mod admin;
 mod auth;
+mod calls;
 mod config;
+mod contract;
+mod degradation;
 mod endpoints;
 mod file_shape;
 mod fuzz;
@@ -42,6 +45,7 @@ mod queue_deliver;
 mod queue_keys;
 mod random;
 mod readme;
+mod reports;
 mod shutdown;
 mod source;
 mod studies;
