@@ -19,7 +19,6 @@ use crate::{
     reports::{
         self, Receipts, Reports, Skipped,
         config::{Receipt, ReportsConfig},
-        preview::Preview,
     },
 };
 use std::{process::ExitCode, time::Duration};
@@ -97,8 +96,7 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
 
     let admission = guarded.then(|| process::admission(&config.limits, telemetry, &tasks, keys));
     let receipts = receipts(&config.reports, &notify, &queue)?;
-    let preview = Preview::new(&config.reports.preview, degradation.clone());
-    let reports = Reports::open(store.clone(), receipts, preview).await?;
+    let reports = Reports::open(store.clone(), receipts, &config.reports, degradation.clone()).await?;
     let routes = routes(&notify, &queue, &reports, &degradation);
     let stack = Stack::shedding(routes, &config.http, admission.clone(), Some(degradation.clone()))?;
     let services = reports.services().with_health(&health, shutdown.stop()).with_reflection()?;
