@@ -2,15 +2,15 @@
 
 use crate::{
     config::Config,
-    notify::{self, Notify, Text, Unqueued},
+    notify::{self, Notify, Outbox, Text, Unqueued},
     platform::{
-        admin::Admin,
+        admin::{Admin, Pages},
         grpc::GrpcStack,
         health::{Check, Health},
         http::{self, Listed, Routes, Stack, openapi::Document},
         process::{self, Failure},
         queue::Queue,
-        resilience::Degradation,
+        resilience::{Degradation, Feature, Pressure, Signal},
         shutdown::{Shutdown, watch_signals},
         store::{Store, config::StoreUrl},
         task::{self, Tasks},
@@ -27,6 +27,9 @@ use std::{process::ExitCode, time::Duration};
 const API_PAGE: &str = include_str!("../docs/api.md");
 /// A write waits this long for its turn at most, and less where handlers have less time.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is left out when there is too much to do, first to last.
+const FEATURES: [Feature; 3] = [reports::PREVIEW, notify::BULK, reports::READS];
 
 /// Runs the service until it is told to stop: 0 after a clean stop, 70 otherwise.
 pub fn run(config: Config) -> ExitCode {
@@ -52,7 +55,8 @@ pub fn listed() -> Vec<Listed> {
 /// The API that is served, described.
 pub fn document() -> Document {
     let about = "Notifications for patients by SMS and push: kept once accepted, delivered through a gateway, and \
-        shown in what became of each. What patients report, and the latest of it. JSON in camelCase; times are RFC 3339; errors are problems after RFC 9457.";
+        shown in what became of each. What patients report, and the latest of it. JSON in camelCase; times are \
+        RFC 3339; errors are problems after RFC 9457.";
     let info = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), about);
     let tags = [notify::openapi::TAGS, reports::openapi::TAGS].concat();
     let operations = notify::openapi::operations().into_iter().chain(reports::openapi::operations());
@@ -71,7 +75,10 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let http = process::bind(&tasks, "http", config.http.listen, config.http.tls.as_ref()).await?;
     let grpc = process::bind(&tasks, "grpc", config.grpc.listen, config.grpc.tls.as_ref()).await?;
     let admin_tls = process::follow_certificate(&tasks, "admin", config.admin.tls.as_ref())?;
-    let admin = Admin::start(&config.admin, admin_tls, process::pages(&health, telemetry, keys.clone()))?;
+    let degradation = Degradation::configured(&FEATURES, config.degradation.clone());
+    let pages = process::pages(&health, telemetry, keys.clone());
+    let pages = Pages { degradation: Some(degradation.clone()), ..pages };
+    let admin = Admin::start(&config.admin, admin_tls, pages)?;
     let addresses = (http.address()?, grpc.address()?, admin.address());
 
     let store = open_store(&config)?;
@@ -83,12 +90,16 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let measured = queue.clone();
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
+    tasks.spawn_essential(
+        "degradation",
+        degradation.run(vec![queue_age(&queue, config.degradation.queue_age)]),
+    );
 
     let admission = guarded.then(|| process::admission(&config.limits, telemetry, &tasks, keys));
-    let receipts = receipts(&config.reports, &notify, &queue)?;
+    let receipts = receipts(&config.reports, |text| notify.outbox(queue.clone(), text), &degradation)?;
     let reports = Reports::open(store.clone(), receipts).await?;
-    let degradation = Degradation::new(&[]);
-    let stack = Stack::new(routes(&notify, &queue, &reports), &config.http, admission.clone())?;
+    let routes = routes(&notify, &queue, &reports, &degradation);
+    let stack = Stack::shedding(routes, &config.http, admission.clone(), Some(degradation.clone()))?;
     let services = reports.services().with_health(&health, shutdown.stop()).with_reflection()?;
     let rpc = GrpcStack::new(services, &config.grpc, admission, degradation);
     let limits = (config.http.limits(), &config.limits);
@@ -110,23 +121,41 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     process::verdict(&shutdown)
 }
 
-/// Everything that is served: the domain's calls, and what explains them.
-fn routes(notify: &Notify, queue: &Queue, reports: &Reports) -> Routes {
-    let explained = Document::routes(document).merge(http::problem_pages(API_PAGE));
-    notify.routes(queue.clone()).merge(reports.routes()).merge(explained)
+/// How long due jobs wait for their first attempt, against what is allowed. It sheds what feeds the queue and
+/// no more: reading reports keeps no worker from its jobs.
+fn queue_age(queue: &Queue, allowed: Duration) -> Signal {
+    let queue = queue.clone();
+    Signal::new("queue_age", notify::BULK.level, move || {
+        let lag = queue.lag();
+        let pressure = Pressure::of(lag.waits.as_secs_f64(), allowed.as_secs_f64());
+        Pressure { clears_in: Some(lag.clears_in), ..pressure }
+    })
 }
 
-/// How reports ask for a notification that goes into their own transaction, if patients get a receipt.
-fn receipts(config: &ReportsConfig, notify: &Notify, queue: &Queue) -> Result<Option<Receipts>, Failure> {
+/// Everything that is served: the domain's calls, and what explains them.
+fn routes(notify: &Notify, queue: &Queue, reports: &Reports, degradation: &Degradation) -> Routes {
+    let explained = Document::routes(document).merge(http::problem_pages(API_PAGE));
+    notify.routes(queue.clone(), degradation.clone()).merge(reports.routes()).merge(explained)
+}
+
+/// How reports ask for a notification that goes into their own transaction, if patients get a receipt. It is
+/// left out with bulk notifications: a report does not need it.
+fn receipts(
+    config: &ReportsConfig,
+    outbox: impl FnOnce(Text) -> Outbox,
+    degradation: &Degradation,
+) -> Result<Option<Receipts>, Failure> {
     let text = match config.receipt {
         Receipt::None => return Ok(None),
         Receipt::Sms => Text::sms(&config.receipt_text)?,
         Receipt::Push => Text::push(&config.receipt_title, &config.receipt_text)?,
     };
-    let outbox = notify.outbox(queue.clone(), text);
+    let (outbox, degradation) = (outbox(text), degradation.clone());
     Ok(Some(Box::new(move |patient| {
         let (outbox, patient) = (outbox.clone(), patient.clone());
+        let admitted = degradation.admit(notify::BULK).map_err(|_shed| Skipped::Shed);
         Box::pin(async move {
+            admitted?;
             outbox.reserve(patient.as_str()).await.map_err(|why| match why {
                 Unqueued::NoContact => Skipped::NoContact,
                 Unqueued::BacklogFull => Skipped::BacklogFull,

@@ -27,6 +27,7 @@ pub use store::SCHEMA;
 use crate::platform::{
     http::{Listed, Routes},
     queue::Queue,
+    resilience::{Degradation, Feature},
     store::Store,
 };
 use api::Api;
@@ -41,6 +42,9 @@ use studies::Studies;
 
 /// The labels under which the queue knows the channels.
 pub const CHANNELS: &[&str] = &[Channel::Sms.as_str(), Channel::Push.as_str()];
+
+/// Notifications of priority `bulk`: they can wait for their sender as well.
+pub const BULK: Feature = Feature { name: "bulk_notifications", level: 2 };
 
 /// What [`Notify::routes`] serves, without a domain that could.
 pub fn listed() -> Vec<Listed> {
@@ -88,9 +92,10 @@ impl Notify {
     }
 
     /// What HTTP serves, over the queue that was opened with [`Self::deliverer`].
-    pub fn routes(&self, queue: Queue) -> Routes {
+    pub fn routes(&self, queue: Queue, degradation: Degradation) -> Routes {
         let (providers, metrics) = (Arc::clone(&self.providers), Arc::clone(&self.metrics));
         let (directory, studies) = (self.directory.clone(), self.studies.clone());
-        api::routes().with_state(Arc::new(Api { queue, directory, studies, providers, metrics }))
+        let api = Api { queue, directory, studies, providers, metrics, degradation };
+        api::routes().with_state(Arc::new(api))
     }
 }

@@ -21,12 +21,18 @@ use crate::platform::{
     grpc::Services,
     http::{Listed, Routes},
     id::IdMaker,
+    resilience::Feature,
     store::{Store, StoreError},
 };
 use metrics::Metrics;
 use model::{PatientId, Report, ReportId};
 use std::sync::Arc;
 use submit::Source;
+
+/// Drawing a report as a PDF: costs most and is missed least.
+pub const PREVIEW: Feature = Feature { name: "report_preview", level: 1 };
+/// Reading reports: last of all, and never submitting one.
+pub const READS: Feature = Feature { name: "report_reads", level: 3 };
 
 /// What [`Reports::routes`] serves, without a domain that could.
 pub fn listed() -> Vec<Listed> {

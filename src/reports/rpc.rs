@@ -1,7 +1,7 @@
 //! The gRPC API.
 
 use super::{
-    Reports,
+    READS, Reports,
     model::{Content, Invalid, Kept, PatientId, Report},
     submit::{Rejected, Source, Submitted},
 };
@@ -35,8 +35,9 @@ struct Rpc {
 
 /// The service and its methods.
 pub fn services(reports: Reports) -> Services {
-    let method = |name, scope| Method { service: SERVICE, name, scope, feature: None };
-    let methods = [method("GetLatestReport", Scope::Read), method("SubmitReport", Scope::Send)];
+    let method = |name, scope, feature| Method { service: SERVICE, name, scope, feature };
+    let methods =
+        [method("GetLatestReport", Scope::Read, Some(READS)), method("SubmitReport", Scope::Send, None)];
     Services::new().add(EproServiceServer::new(Rpc { reports }), &methods).described_by(DESCRIPTOR)
 }
 

@@ -12,6 +12,7 @@ mod admin;
 mod auth;
 mod config;
 mod contract;
+mod endpoints;
 mod file_shape;
 mod fuzz;
 mod hostile_connections;

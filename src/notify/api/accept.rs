@@ -104,6 +104,7 @@ impl Route {
         let (channel, now) = (self.channel(), now_ms());
         let wanted =
             Wanted::read(body, channel, self.at_once(), now).map_err(|fault| (Refusal::Invalid, fault))?;
+        api.admit(wanted.priority)?;
         let needs_contact = api.needs_contact(channel);
         let unread = |error| (Refusal::StoreUnavailable, problems::unread(&error));
         let (contact, precondition) = match channel {

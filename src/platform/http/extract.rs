@@ -42,7 +42,7 @@ impl JsonBody {
         }
     }
 
-    fn parse(bytes: Bytes) -> Result<Self, Problem> {
+    pub(in crate::platform) fn parse(bytes: Bytes) -> Result<Self, Problem> {
         // serde_json's own text is left out: only the position is surely free of the body's content.
         let parsed = json::parse(&bytes).map_err(|error| not_json(error.line(), error.column()))?;
         Ok(Self { bytes, parsed })

@@ -27,6 +27,7 @@ mod serve;
 mod stack;
 mod static_page;
 mod streams;
+mod table;
 mod timed_io;
 
 pub(in crate::platform) use body::read as read_body;

@@ -3,4 +3,4 @@
 
 pub mod degradation;
 
-pub use degradation::{Degradation, Feature, Shed};
+pub use degradation::{Degradation, DegradationConfig, Feature, Pressure, Shed, Signal};

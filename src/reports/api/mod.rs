@@ -3,7 +3,7 @@
 pub mod openapi;
 
 use super::{
-    Reports,
+    READS, Reports,
     model::{Content, Invalid, Kept, PatientId, Report, ReportId},
     submit::{Rejected, Source, Submitted},
 };
@@ -37,8 +37,11 @@ pub fn routes() -> Routes<Reports> {
     Routes::new()
         .post(SUBMIT, Scope::Send, submit)
         .largest_body(SUBMIT, LARGEST_BODY)
+        .watched(SUBMIT)
         .get(REPORT, Scope::Read, show)
+        .shed_as(REPORT, READS)
         .get(LATEST, Scope::Read, latest)
+        .shed_as(LATEST, READS)
 }
 
 /// Keeps a report: 201 once it is committed.

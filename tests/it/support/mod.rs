@@ -8,6 +8,7 @@ pub mod frames;
 pub mod gateway;
 pub mod hostile;
 pub mod http;
+pub mod instance;
 pub mod json_schema;
 pub mod kills;
 pub mod load;

@@ -1,12 +1,23 @@
 //! The resilient client, for any generated client: which endpoints there are, which one takes a call, and
 //! what is done about one that fails. What is called is the domain's.
 
+mod balance;
 mod call;
 mod channel;
+mod connect;
+mod discovery;
+mod error;
+mod flight;
+mod load;
+mod metrics;
+mod probe;
+mod roster;
 mod target;
 
 pub use call::{Call, CallError, Client};
-pub use channel::Channel;
+pub use channel::{Channel, OpenError};
+pub use connect::ClientTls;
+pub use error::{ChannelError, Unanswered};
 pub use target::Target;
 
 use secrecy::SecretString;

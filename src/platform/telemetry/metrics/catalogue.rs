@@ -66,6 +66,11 @@ const COUNTERS: &[Entry] = &[
     ),
     (names::REPORT_RECEIPTS, Unit::Count, "Receipts of stored reports: queued with them, or why not."),
     (names::REPORT_SUBMISSION, Unit::Count, "Reports that were stored, or rejected by handler or store."),
+    (
+        names::RPC_CLIENT_LOOKUPS,
+        Unit::Count,
+        "Look-ups of another service's endpoints; after a failed one those that are known stay.",
+    ),
     (names::RPC_CLIENT_RETRIES, Unit::Count, "Calls to other services that were made again."),
     (names::RPC_CLIENT_THROTTLED, Unit::Count, "Calls to other services that were not made, to spare them."),
     (names::SPANS, Unit::Count, "Ended spans by what became of them; with the queued ones, all that ended."),
@@ -78,7 +83,13 @@ const COUNTERS: &[Entry] = &[
 const GAUGES: &[Entry] = &[
     (names::BUILD_INFO, Unit::Count, "1, labelled with what was built."),
     (names::CIRCUIT_BREAKER_STATE, Unit::Count, "A circuit breaker's state: 0 closed, 1 half-open, 2 open."),
-    (names::DEGRADATION_LEVEL, Unit::Count, "How many features are switched off to protect the service."),
+    (names::DEGRADATION_LEVEL, Unit::Count, "What is shed: features of this level and those below it."),
+    (names::DEGRADATION_PINNED, Unit::Count, "Whether an operator has set the level of degradation: 1 or 0."),
+    (
+        names::DEGRADATION_PRESSURE,
+        Unit::Count,
+        "What degradation is measured by: from 1 on there is too much.",
+    ),
     (names::HTTP_CONNECTIONS, Unit::Count, "Connections that are open, those in a TLS handshake among them."),
     (names::HTTP_REQUESTS_IN_FLIGHT, Unit::Count, "HTTP requests being answered."),
     (
@@ -98,6 +109,11 @@ const GAUGES: &[Entry] = &[
         "Time since the longest-due job was due. Store-wide: take max.",
     ),
     (names::RATE_LIMIT_CLIENTS, Unit::Count, "Clients that the rate limit remembers."),
+    (
+        names::RPC_CLIENT_ENDPOINTS,
+        Unit::Count,
+        "Another service's endpoints: not probed yet, up (they take calls), or down.",
+    ),
     (names::SPANS_QUEUED, Unit::Count, "Ended spans on their way to the collector."),
     (names::STORE_FREE_BYTES, Unit::Bytes, "Free space where the store lives."),
     (names::STORE_UP, Unit::Count, "Whether the store can commit: 1 or 0."),
