@@ -10,8 +10,10 @@
 
 mod admin;
 mod auth;
+mod calls;
 mod config;
 mod contract;
+mod degradation;
 mod endpoints;
 mod file_shape;
 mod fuzz;

@@ -18,6 +18,7 @@ pub mod mutate;
 pub mod notify;
 pub mod process;
 pub mod queue;
+pub mod scripted;
 pub mod seen;
 pub mod service;
 pub mod sms_gateway;
