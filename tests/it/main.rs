@@ -13,6 +13,7 @@ mod auth;
 mod config;
 mod file_shape;
 mod fuzz;
+mod grpc_answers;
 mod hostile_connections;
 mod hostile_http1;
 mod hostile_http2;

@@ -16,8 +16,10 @@ pub struct PreviewConfig {
 impl PreviewConfig {
     /// Reads `reports.preview.*`, and the font, which is tried at once: a font that breaks shows now.
     pub fn read(reader: &mut Reader) -> Self {
-        let path: Option<PathBuf> = reader
-            .optional(FONT, "font that previews of reports are drawn with: ttf, otf or ttc with all their characters");
+        let path: Option<PathBuf> = reader.optional(
+            FONT,
+            "font that previews of reports are drawn with: ttf, otf or ttc with all their characters",
+        );
         let path = path.filter(|_| reader.reads_files());
         let tried = path.map(|path| {
             let face = Face::open(&path)?;

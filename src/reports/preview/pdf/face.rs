@@ -58,7 +58,9 @@ impl Face {
         }
         let em = f32::from(metrics.units_per_em);
         // A font that says nonsense of its height is drawn with the usual one.
-        let height = |units: f32, usual: f32| Some(units / em).filter(|ems| (0.1..=3.0).contains(ems)).unwrap_or(usual);
+        let height = |units: f32, usual: f32| {
+            Some(units / em).filter(|ems| (0.1..=3.0).contains(ems)).unwrap_or(usual)
+        };
         let (ascent, descent) = (height(metrics.ascent, 0.9), height(-metrics.descent, 0.25));
         let font = Font::new(Arc::clone(&data).into(), 0).ok_or(FontFault::NoFont)?;
         Ok(Self { data, font, ascent, descent })
@@ -93,6 +95,8 @@ impl Glyphs<'_> {
 
     /// How far a glyph leads, in ems; never negative.
     pub fn advance(&self, glyph: u32) -> f32 {
-        self.metrics.advance_width(skrifa::GlyphId::new(glyph)).map_or(0.0, |units| (units / self.em).max(0.0))
+        self.metrics
+            .advance_width(skrifa::GlyphId::new(glyph))
+            .map_or(0.0, |units| (units / self.em).max(0.0))
     }
 }

@@ -10,6 +10,8 @@ mod text;
 pub use face::Face;
 
 use super::{Drawn, FontFault};
+use face::Glyphs;
+use jiff::{Timestamp, tz::TimeZone};
 use krilla::{
     Document, SerializeSettings,
     color::luma,
@@ -19,8 +21,6 @@ use krilla::{
     paint::Fill,
     surface::Surface,
 };
-use face::Glyphs;
-use jiff::{Timestamp, tz::TimeZone};
 use text::Text;
 
 /// A4 in points of 1/72 inch, as all lengths here.
@@ -103,7 +103,14 @@ impl Sheet<'_> {
         self.line(surface, &text, all, Point::from_xy(x, y), SMALL);
     }
 
-    fn line(&self, surface: &mut Surface<'_>, text: &Text, line: std::ops::Range<usize>, at: Point, size: f32) {
+    fn line(
+        &self,
+        surface: &mut Surface<'_>,
+        text: &Text,
+        line: std::ops::Range<usize>,
+        at: Point,
+        size: f32,
+    ) {
         let glyphs = text.glyphs.get(line).unwrap_or_default();
         if !glyphs.is_empty() {
             surface.draw_glyphs(at, glyphs, self.face.font.clone(), &text.text, size, false);
@@ -123,5 +130,8 @@ fn metadata(id: &str, submitted: Timestamp) -> Metadata {
         .second(part(at.second()))
         .utc_offset_hour(0)
         .utc_offset_minute(0);
-    Metadata::new().title(format!("Report {id}")).creator(env!("CARGO_PKG_NAME").to_owned()).creation_date(date)
+    Metadata::new()
+        .title(format!("Report {id}"))
+        .creator(env!("CARGO_PKG_NAME").to_owned())
+        .creation_date(date)
 }

@@ -38,7 +38,8 @@ pub struct Text {
 impl Text {
     /// Sets a text in lines of at most so many ems.
     pub fn set(content: &str, glyphs: &Glyphs<'_>, width: f32) -> Self {
-        let mut text = Self { text: String::with_capacity(content.len()), glyphs: Vec::new(), lines: Vec::new() };
+        let mut text =
+            Self { text: String::with_capacity(content.len()), glyphs: Vec::new(), lines: Vec::new() };
         let (mut begin, mut may_begin_line) = (0, false);
         let mut characters = content.chars().peekable();
         while let Some(c) = characters.next() {
