@@ -2,21 +2,24 @@
 
 use crate::{
     config::Config,
-    notify::{self, Notify},
+    notify::{self, Notify, Text, Unqueued},
     platform::{
-        admin::Admin,
+        admin::{Admin, Pages},
         grpc::GrpcStack,
         health::{Check, Health},
         http::{self, Listed, Routes, Stack, openapi::Document},
         process::{self, Failure},
         queue::Queue,
-        resilience::Degradation,
+        resilience::{Degradation, Feature, Pressure, Signal},
         shutdown::{Shutdown, watch_signals},
         store::{Store, config::StoreUrl},
         task::{self, Tasks},
         telemetry::{Service, Telemetry},
     },
-    reports::Reports,
+    reports::{
+        self, Receipts, Reports, Skipped,
+        config::{Receipt, ReportsConfig},
+    },
 };
 use std::{process::ExitCode, time::Duration};
 
@@ -24,6 +27,9 @@ use std::{process::ExitCode, time::Duration};
 const API_PAGE: &str = include_str!("../docs/api.md");
 /// A write waits this long for its turn at most, and less where handlers have less time.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What is left out when there is too much to do, first to last.
+const FEATURES: [Feature; 3] = [reports::PREVIEW, notify::BULK, reports::READS];
 
 /// Runs the service until it is told to stop: 0 after a clean stop, 70 otherwise.
 pub fn run(config: Config) -> ExitCode {
@@ -43,15 +49,17 @@ fn run_with(config: Config, guarded: bool) -> ExitCode {
 
 /// Every route that is served.
 pub fn listed() -> Vec<Listed> {
-    [notify::listed(), Document::listed(), http::problem_pages(API_PAGE).list()].concat()
+    [notify::listed(), reports::listed(), Document::listed(), http::problem_pages(API_PAGE).list()].concat()
 }
 
 /// The API that is served, described.
 pub fn document() -> Document {
     let about = "Notifications for patients by SMS and push: kept once accepted, delivered through a gateway, and \
-        shown in what became of each. JSON in camelCase; times are RFC 3339; errors are problems after RFC 9457.";
+        shown in what became of each. What patients report, and the latest of it. JSON in camelCase; times are RFC 3339; errors are problems after RFC 9457.";
     let info = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), about);
-    Document::new(info, notify::openapi::TAGS, &listed(), notify::openapi::operations())
+    let tags = [notify::openapi::TAGS, reports::openapi::TAGS].concat();
+    let operations = notify::openapi::operations().into_iter().chain(reports::openapi::operations());
+    Document::new(info, &tags, &listed(), operations.collect())
 }
 
 /// Binds every port, opens the store, then serves until the shutdown's end.
@@ -66,7 +74,10 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let http = process::bind(&tasks, "http", config.http.listen, config.http.tls.as_ref()).await?;
     let grpc = process::bind(&tasks, "grpc", config.grpc.listen, config.grpc.tls.as_ref()).await?;
     let admin_tls = process::follow_certificate(&tasks, "admin", config.admin.tls.as_ref())?;
-    let admin = Admin::start(&config.admin, admin_tls, process::pages(&health, telemetry, keys.clone()))?;
+    let degradation = Degradation::configured(&FEATURES, config.degradation.clone());
+    let pages = process::pages(&health, telemetry, keys.clone());
+    let pages = Pages { degradation: Some(degradation.clone()), ..pages };
+    let admin = Admin::start(&config.admin, admin_tls, pages)?;
     let addresses = (http.address()?, grpc.address()?, admin.address());
 
     let store = open_store(&config)?;
@@ -78,11 +89,16 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let measured = queue.clone();
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
+    tasks.spawn_essential(
+        "degradation",
+        degradation.run(vec![queue_age(&queue, config.degradation.queue_age)]),
+    );
 
     let admission = guarded.then(|| process::admission(&config.limits, telemetry, &tasks, keys));
-    let reports = Reports::new(store.clone());
-    let degradation = Degradation::new(&[]);
-    let stack = Stack::new(routes(&notify, &queue), &config.http, admission.clone())?;
+    let receipts = receipts(&config.reports, &notify, &queue)?;
+    let reports = Reports::open(store.clone(), receipts).await?;
+    let routes = routes(&notify, &queue, &reports, &degradation);
+    let stack = Stack::shedding(routes, &config.http, admission.clone(), Some(degradation.clone()))?;
     let services = reports.services().with_health(&health, shutdown.stop()).with_reflection()?;
     let rpc = GrpcStack::new(services, &config.grpc, admission, degradation);
     let limits = (config.http.limits(), &config.limits);
@@ -104,10 +120,41 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     process::verdict(&shutdown)
 }
 
+/// How long due jobs wait for their first attempt, against what is allowed. It sheds what feeds the queue and
+/// no more: reading reports keeps no worker from its jobs.
+fn queue_age(queue: &Queue, allowed: Duration) -> Signal {
+    let queue = queue.clone();
+    Signal::new("queue_age", notify::BULK.level, move || {
+        let lag = queue.lag();
+        let pressure = Pressure::of(lag.waits.as_secs_f64(), allowed.as_secs_f64());
+        Pressure { clears_in: Some(lag.clears_in), ..pressure }
+    })
+}
+
 /// Everything that is served: the domain's calls, and what explains them.
-fn routes(notify: &Notify, queue: &Queue) -> Routes {
+fn routes(notify: &Notify, queue: &Queue, reports: &Reports, degradation: &Degradation) -> Routes {
     let explained = Document::routes(document).merge(http::problem_pages(API_PAGE));
-    notify.routes(queue.clone()).merge(explained)
+    notify.routes(queue.clone(), degradation.clone()).merge(reports.routes()).merge(explained)
+}
+
+/// How reports ask for a notification that goes into their own transaction, if patients get a receipt.
+fn receipts(config: &ReportsConfig, notify: &Notify, queue: &Queue) -> Result<Option<Receipts>, Failure> {
+    let text = match config.receipt {
+        Receipt::None => return Ok(None),
+        Receipt::Sms => Text::sms(&config.receipt_text)?,
+        Receipt::Push => Text::push(&config.receipt_title, &config.receipt_text)?,
+    };
+    let outbox = notify.outbox(queue.clone(), text);
+    Ok(Some(Box::new(move |patient| {
+        let (outbox, patient) = (outbox.clone(), patient.clone());
+        Box::pin(async move {
+            outbox.reserve(patient.as_str()).await.map_err(|why| match why {
+                Unqueued::NoContact => Skipped::NoContact,
+                Unqueued::BacklogFull => Skipped::BacklogFull,
+                Unqueued::StoreUnavailable => Skipped::StoreUnavailable,
+            })
+        })
+    })))
 }
 
 fn open_store(config: &Config) -> Result<Store, Failure> {
@@ -120,7 +167,7 @@ fn open_store(config: &Config) -> Result<Store, Failure> {
         );
     }
     let patience = PATIENCE.min(config.http.handler_timeout.mul_f32(0.8));
-    let schemas = [crate::platform::queue::SCHEMA, notify::SCHEMA];
+    let schemas = [crate::platform::queue::SCHEMA, notify::SCHEMA, reports::SCHEMA];
     Ok(Store::open(path, *synchronous, patience, &schemas)?)
 }
 

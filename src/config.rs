@@ -1,7 +1,10 @@
 //! The whole configuration, and what only holds between several concerns.
 
 use crate::{
-    notify::config::NotifyConfig,
+    notify::{
+        config::NotifyConfig,
+        model::{Invalid, Message, Title},
+    },
     platform::{
         admin::config::AdminConfig,
         auth::config::AuthConfig,
@@ -11,10 +14,12 @@ use crate::{
         limits::config::LimitsConfig,
         listeners::{self, Listening},
         queue::config::QueueConfig,
+        resilience::DegradationConfig,
         shutdown::config::ShutdownConfig,
         store::config::StoreConfig,
         telemetry::TelemetryConfig,
     },
+    reports::config::ReportsConfig,
 };
 
 /// The service's configuration, valid as a whole.
@@ -26,7 +31,9 @@ pub struct Config {
     pub store: StoreConfig,
     pub queue: QueueConfig,
     pub notify: NotifyConfig,
+    pub reports: ReportsConfig,
     pub limits: LimitsConfig,
+    pub degradation: DegradationConfig,
     pub auth: AuthConfig,
     pub shutdown: ShutdownConfig,
     pub telemetry: TelemetryConfig,
@@ -92,7 +99,9 @@ impl Config {
             store: StoreConfig::read(reader),
             queue: QueueConfig::read(reader),
             notify: NotifyConfig::read(reader, http.handler_timeout),
+            reports: ReportsConfig::read(reader),
             limits: LimitsConfig::read(reader),
+            degradation: DegradationConfig::read(reader),
             auth: AuthConfig::read(reader),
             shutdown: ShutdownConfig::read(reader),
             telemetry: TelemetryConfig::read(reader),
@@ -100,8 +109,19 @@ impl Config {
             unbuilt: Vec::new(),
         };
         listeners::check(reader, &config.listeners(), &config.auth);
+        config.check_receipt(reader);
         config.unbuilt = reader.unbuilt();
         config
+    }
+
+    /// A receipt is a notification, and has to fit one.
+    fn check_receipt(&self, reader: &mut Reader) {
+        let ReportsConfig { receipt_title, receipt_text, .. } = &self.reports;
+        let (title, text) = (receipt_title.parse::<Title>(), receipt_text.parse::<Message>());
+        let faults = [("reports.receipt_title", title.err()), ("reports.receipt_text", text.err())];
+        for (key, Invalid(rule)) in faults.into_iter().filter_map(|(key, fault)| Some((key, fault?))) {
+            reader.fault(key, rule.to_owned());
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use epro_notify::{
         http::{Peer, Stack},
         limits::Limiter,
         queue::{self, Queue},
+        resilience::Degradation,
         store::Store,
     },
 };
@@ -52,7 +53,7 @@ fn served() -> &'static Served {
             let queue =
                 Queue::open(store, config.queue.clone(), notify::CHANNELS, notify.deliverer()).await.unwrap();
             let admission = Admission::new(Keys::open(), Limiter::new(&config.limits), &config.limits);
-            Stack::new(notify.routes(queue), &config.http, Some(admission)).unwrap()
+            Stack::new(notify.routes(queue, Degradation::new(&[])), &config.http, Some(admission)).unwrap()
         });
         Served { runtime, stack, _folder: folder }
     })

@@ -9,6 +9,7 @@ pub mod config;
 mod deliver;
 mod metrics;
 pub mod model;
+mod outbox;
 mod patients;
 mod payload;
 mod providers;
@@ -17,6 +18,7 @@ mod studies;
 
 pub use api::openapi;
 pub use deliver::Deliverer;
+pub use outbox::{Outbox, Text, Unqueued};
 pub use providers::BuildError;
 #[doc(hidden)] // For the fuzz target alone.
 pub use providers::meaning_of_answer;
@@ -25,6 +27,7 @@ pub use store::SCHEMA;
 use crate::platform::{
     http::{Listed, Routes},
     queue::Queue,
+    resilience::{Degradation, Feature},
     store::Store,
 };
 use api::Api;
@@ -39,6 +42,9 @@ use studies::Studies;
 
 /// The labels under which the queue knows the channels.
 pub const CHANNELS: &[&str] = &[Channel::Sms.as_str(), Channel::Push.as_str()];
+
+/// Notifications of priority `bulk`: they can wait for their sender as well.
+pub const BULK: Feature = Feature { name: "bulk_notifications", level: 2 };
 
 /// What [`Notify::routes`] serves, without a domain that could.
 pub fn listed() -> Vec<Listed> {
@@ -79,10 +85,17 @@ impl Notify {
         Arc::new(Deliverer::new(self.directory.clone(), Arc::clone(&self.providers), metrics))
     }
 
+    /// What puts this text, for one patient or another, into somebody else's transaction.
+    pub fn outbox(&self, queue: Queue, text: Text) -> Outbox {
+        let needs_contact = self.providers.of(text.channel()).needs_contact();
+        Outbox { queue, directory: self.directory.clone(), needs_contact, text }
+    }
+
     /// What HTTP serves, over the queue that was opened with [`Self::deliverer`].
-    pub fn routes(&self, queue: Queue) -> Routes {
+    pub fn routes(&self, queue: Queue, degradation: Degradation) -> Routes {
         let (providers, metrics) = (Arc::clone(&self.providers), Arc::clone(&self.metrics));
         let (directory, studies) = (self.directory.clone(), self.studies.clone());
-        api::routes().with_state(Arc::new(Api { queue, directory, studies, providers, metrics }))
+        let api = Api { queue, directory, studies, providers, metrics, degradation };
+        api::routes().with_state(Arc::new(api))
     }
 }

@@ -3,7 +3,7 @@
 //! The phone is not kept: it is looked up at delivery, so that a patient who was deleted is not
 //! written to. A device's token is, since it says which of the patient's devices the job is for.
 
-use super::model::{Invalid, Message, PatientId, Platform, PushToken, Title};
+use super::model::{Contact, Invalid, Message, PatientId, Platform, PushToken, Title};
 
 /// The layout below. A release that changes it writes another number and goes on reading this one.
 pub(super) const VERSION: u8 = 1;
@@ -86,6 +86,28 @@ impl Payload {
             _ => Err(Invalid("must be a known kind")),
         }
     }
+}
+
+/// One payload for a job, each as it is stored: an SMS (without a title) is one job, a push one for each device.
+///
+/// `contact` matters for a push: without a device there is one job for a provider that needs none, and nothing for another.
+pub fn of(
+    patient: PatientId,
+    title: Option<Title>,
+    message: Message,
+    contact: Option<Contact>,
+    needs_contact: bool,
+) -> Vec<Vec<u8>> {
+    let Some(title) = title else { return vec![Payload::Sms { patient, message }.encode()] };
+    let contact = contact.unwrap_or_default();
+    let push = |device| {
+        let (patient, title, message) = (patient.clone(), title.clone(), message.clone());
+        Payload::Push { patient, title, message, device }.encode()
+    };
+    if contact.push_tokens.is_empty() && !needs_contact {
+        return vec![push(None)];
+    }
+    contact.push_tokens.into_iter().map(|device| push(Some(device))).collect()
 }
 
 fn read_device(texts: &[&str]) -> Result<Option<PushToken>, Invalid> {

@@ -159,5 +159,6 @@ pub fn pages(health: &Health, telemetry: &Telemetry, keys: Keys) -> Pages {
         },
         metrics: Arc::new(move || metrics.render()),
         log_filter: Arc::new(move |text| filter.set(text)),
+        degradation: None,
     }
 }

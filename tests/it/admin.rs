@@ -39,6 +39,7 @@ fn start_with(listen: &str, keys: Keys) -> Started {
             *kept.lock() = text.to_owned();
             Ok(())
         }),
+        degradation: None,
     };
     let config = AdminConfig { listen: listen.parse().unwrap(), tls: None };
     Started { admin: Admin::start(&config, None, pages).unwrap(), health, filter }
@@ -119,6 +120,7 @@ fn a_taken_port_is_named() {
         version: Version { version: "", platform_version: "", commit: "", rustc: "" },
         metrics: Arc::new(String::new),
         log_filter: Arc::new(|_| Ok(())),
+        degradation: None,
     };
     let error = Admin::start(&config, None, pages).err().unwrap().to_string();
     assert!(error.contains(&address.to_string()), "{error}");

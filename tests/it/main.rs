@@ -10,7 +10,9 @@
 
 mod admin;
 mod auth;
+mod calls;
 mod config;
+mod endpoints;
 mod file_shape;
 mod fuzz;
 mod grpc_answers;

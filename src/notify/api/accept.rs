@@ -13,7 +13,7 @@ use crate::{
 };
 use axum::{Extension, extract::State, response::Response};
 use std::sync::Arc;
-use tracing::field::Empty;
+use tracing::{Span, field::Empty};
 
 type Body = Result<JsonBody, Problem>;
 type Key = Result<IdempotencyHeader, Problem>;
@@ -104,6 +104,7 @@ impl Route {
         let (channel, now) = (self.channel(), now_ms());
         let wanted =
             Wanted::read(body, channel, self.at_once(), now).map_err(|fault| (Refusal::Invalid, fault))?;
+        api.admit(wanted.priority)?;
         let needs_contact = api.needs_contact(channel);
         let unread = |error| (Refusal::StoreUnavailable, problems::unread(&error));
         let (contact, precondition) = match channel {
@@ -142,18 +143,7 @@ impl Route {
 
     /// Hands it to the queue under a PRODUCER span, whose context the jobs keep.
     async fn submit(self, api: &Api, submission: Submission) -> Result<Submitted, Refused> {
-        let span = tracing::info_span!(
-            "send notifications",
-            otel.kind = "producer",
-            otel.status_code = Empty,
-            messaging.system = names::QUEUE_SYSTEM,
-            messaging.operation.name = "send",
-            messaging.operation.type = "send",
-            messaging.destination.name = names::QUEUE_DESTINATION,
-            messaging.message.id = %submission.id,
-            waited_ms = Empty,
-            committed_ms = Empty,
-        );
+        let span = producer(submission.id);
         let submitted = if self.at_once() {
             api.queue.deliver_now(submission, span.clone()).await
         } else {
@@ -164,6 +154,22 @@ impl Route {
         }
         submitted
     }
+}
+
+/// The PRODUCER span of a notification, whose context its jobs keep.
+pub fn producer(id: JobId) -> Span {
+    tracing::info_span!(
+        "send notifications",
+        otel.kind = "producer",
+        otel.status_code = Empty,
+        messaging.system = names::QUEUE_SYSTEM,
+        messaging.operation.name = "send",
+        messaging.operation.type = "send",
+        messaging.destination.name = names::QUEUE_DESTINATION,
+        messaging.message.id = %id,
+        waited_ms = Empty,
+        committed_ms = Empty,
+    )
 }
 
 /// The answer where nothing was created: to a repeat, or a refusal.

@@ -14,7 +14,10 @@ mod studies;
 mod submission;
 mod view;
 
+pub use accept::producer;
+
 use super::{
+    BULK,
     deliver::Providers,
     metrics::{Metrics, Refusal},
     model::Channel,
@@ -24,7 +27,8 @@ use super::{
 use crate::platform::{
     auth::Scope,
     http::{Problem, Routes},
-    queue::Queue,
+    queue::{Priority, Queue},
+    resilience::Degradation,
     store::StoreError,
 };
 use axum::{
@@ -48,6 +52,7 @@ pub struct Api {
     pub studies: Studies,
     pub providers: Arc<Providers>,
     pub metrics: Arc<Metrics>,
+    pub degradation: Degradation,
 }
 
 impl Api {
@@ -59,6 +64,14 @@ impl Api {
     fn refuse(&self, reason: Refusal, problem: Problem) -> Problem {
         self.metrics.refused(reason);
         problem
+    }
+
+    /// What is least urgent is turned away while there is too much to do.
+    fn admit(&self, priority: Priority) -> Result<(), (Refusal, Problem)> {
+        match priority {
+            Priority::Bulk => self.degradation.admit(BULK).map_err(|shed| (Refusal::Shed, shed.into())),
+            Priority::Urgent | Priority::Normal => Ok(()),
+        }
     }
 
     fn unread(&self, error: &StoreError) -> Problem {
@@ -75,8 +88,10 @@ fn json_response(status: StatusCode, body: &Value) -> Response {
 pub fn routes() -> Routes<Arc<Api>> {
     Routes::new()
         .post(accept::Route::SmsLater.template(), Scope::Send, accept::sms_later)
+        .watched(accept::Route::SmsLater.template())
         .post(accept::Route::SmsNow.template(), Scope::Send, accept::sms_now)
         .post(accept::Route::PushLater.template(), Scope::Send, accept::push_later)
+        .watched(accept::Route::PushLater.template())
         .post(accept::Route::PushNow.template(), Scope::Send, accept::push_now)
         .get(NOTIFICATION, Scope::Read, notifications::show)
         .delete(NOTIFICATION, Scope::Send, notifications::cancel)

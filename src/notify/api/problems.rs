@@ -1,18 +1,15 @@
 //! The domain's refusals as problems: what each means to the caller.
 
+pub use crate::platform::http::refusals::{commit_unknown, store_unavailable, unread, unwritten};
 use crate::{
     notify::model::Channel,
     platform::{
-        http::{Fault, Problem},
+        http::{Fault, Problem, refusals::key_reused},
         queue::Refused,
-        store::{StoreError, WriteError},
     },
 };
 use axum::http::StatusCode;
 use std::time::Duration;
-
-/// How soon a store that was away is worth asking again.
-const STORE_RETRY: Duration = Duration::from_secs(5);
 
 pub fn no_such_notification() -> Problem {
     Problem::not_found("There is no notification of this id.")
@@ -44,41 +41,11 @@ pub fn refused(refused: &Refused, channel: Channel) -> Problem {
             Problem::unavailable("backlog-full", "Too many notifications are waiting; nothing was stored.")
                 .retry_after(*retry_after)
         }
-        Refused::KeyReused => Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "idempotency-key-reused",
-            "The key was used before",
-        )
-        .detail("The Idempotency-Key was used within 24 hours for another body or study."),
+        Refused::KeyReused => {
+            key_reused("The Idempotency-Key was used within 24 hours for another body or study.")
+        }
         Refused::Unmet => no_contact(channel),
         Refused::StoreUnavailable => store_unavailable(),
         Refused::CommitUnknown => commit_unknown(),
     }
-}
-
-pub fn unread(error: &StoreError) -> Problem {
-    match error {
-        StoreError::Unavailable(_) => store_unavailable(),
-        StoreError::Statement(_) => Problem::internal(),
-    }
-}
-
-pub fn unwritten(error: &WriteError) -> Problem {
-    match error {
-        WriteError::Refused(error) => unread(error),
-        WriteError::CommitUnknown(_) => commit_unknown(),
-    }
-}
-
-pub fn store_unavailable() -> Problem {
-    Problem::unavailable("store-unavailable", "The store cannot be used now; nothing was stored.")
-        .retry_after(STORE_RETRY)
-}
-
-pub fn commit_unknown() -> Problem {
-    Problem::unavailable(
-        "commit-unknown",
-        "The store vanished during the commit: it may have been stored. Repeating with the same Idempotency-Key is safe.",
-    )
-    .retry_after(STORE_RETRY)
 }

@@ -72,6 +72,7 @@ pub async fn send(
         }
     }
     let wanted = wanted.map_err(invalid)?;
+    api.admit(wanted.priority).map_err(|(reason, problem)| api.refuse(reason, problem))?;
     let found = api.studies.audience(study, wanted.channel, api.needs_contact(wanted.channel)).await;
     let audience = found.map_err(|error| api.unread(&error))?.ok_or_else(|| invalid(no_such_study()))?;
     wanted.submit(&api, audience, key).await

@@ -3,7 +3,7 @@
 use crate::{
     notify::{
         model::{Channel, Contact, Message, PatientId, Schedule, ScheduleFault, Title},
-        payload::Payload,
+        payload,
     },
     platform::{
         http::{Fields, JsonBody, Problem},
@@ -43,27 +43,14 @@ impl Wanted {
         let title = (channel == Channel::Push).then(|| fields.required("title"));
         let message = fields.required("message");
         let priority = if at_once { None } else { fields.optional("priority") };
-        let schedule =
-            if at_once { Schedule::new(now, None, None).ok() } else { read_schedule(&mut fields, now) };
+        let schedule = if at_once { Some(Schedule::at_once(now)) } else { read_schedule(&mut fields, now) };
         let (patient, message, schedule) = fields.finish_with((patient, message, schedule))?;
         let priority = priority.unwrap_or(Priority::Normal);
         Ok(Self { patient, title: title.flatten(), message, priority, schedule })
     }
 
-    /// One payload for a job, each as it is stored: an SMS is one job, a push one for each device.
-    ///
-    /// `contact` matters for a push: without a device there is one job for a provider that needs none, and nothing for another.
+    /// One payload for a job, each as it is stored.
     pub fn payloads(self, contact: Option<Contact>, needs_contact: bool) -> Vec<Vec<u8>> {
-        let Self { patient, title, message, .. } = self;
-        let Some(title) = title else { return vec![Payload::Sms { patient, message }.encode()] };
-        let contact = contact.unwrap_or_default();
-        let push = |device| {
-            let (patient, title, message) = (patient.clone(), title.clone(), message.clone());
-            Payload::Push { patient, title, message, device }.encode()
-        };
-        if contact.push_tokens.is_empty() && !needs_contact {
-            return vec![push(None)];
-        }
-        contact.push_tokens.into_iter().map(|device| push(Some(device))).collect()
+        payload::of(self.patient, self.title, self.message, contact, needs_contact)
     }
 }

@@ -1,6 +1,7 @@
 //! When a notification may be sent: moments as callers write them, and the span of time that they make.
 
 use super::Invalid;
+use crate::platform::time::rfc3339;
 use jiff::Timestamp;
 use std::str::FromStr;
 
@@ -28,8 +29,7 @@ impl Moment {
 /// In UTC with milliseconds, as `2026-11-22T09:30:00.000Z`.
 impl std::fmt::Display for Moment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let stamp = Timestamp::from_millisecond(self.0).unwrap_or_default();
-        write!(f, "{stamp:.3}")
+        f.write_str(&rfc3339(self.0))
     }
 }
 
@@ -96,6 +96,11 @@ pub enum ScheduleFault {
 }
 
 impl Schedule {
+    /// At once, for as long as a notification stays worth sending. `now` in Unix milliseconds.
+    pub fn at_once(now: i64) -> Self {
+        Self { send_at: None, not_after: now + DEFAULT_LIFE }
+    }
+
     /// A `send_at` that has passed is now; without `not_after` there are 24 hours from accept or
     /// `send_at`, whichever is later.
     pub fn new(now: i64, send_at: Option<Moment>, not_after: Option<Moment>) -> Result<Self, ScheduleFault> {

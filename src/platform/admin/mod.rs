@@ -2,6 +2,7 @@
 //! so that it answers when the service's own runtime is full.
 
 pub mod config;
+mod degradation;
 mod pages;
 pub mod probe;
 

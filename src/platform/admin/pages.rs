@@ -1,11 +1,13 @@
 //! What the admin listener answers. It has no metrics, spans or lines of its own: probes and scrapes are
 //! nobody's traffic.
 
+use super::degradation;
 use crate::platform::{
     admission::{self, Denied, Needs},
     auth::{KeyName, Keys, Scope},
     health::Health,
     http::{Peer, Problem, Service, compressed, read_body, takes_gzip},
+    resilience::Degradation,
     task,
 };
 use axum::response::{IntoResponse, Response};
@@ -16,7 +18,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 /// The text of a log filter, in bytes.
 const LARGEST_FILTER: usize = 4096;
-const BODY_TIME: Duration = Duration::from_secs(10);
+pub(super) const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// What runs here: `/version`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -44,6 +46,8 @@ pub struct Pages {
     pub metrics: Render,
     /// Sets the log filter.
     pub log_filter: SetFilter,
+    /// Where something can be shed.
+    pub degradation: Option<Degradation>,
 }
 
 impl Pages {
@@ -74,6 +78,7 @@ impl Service for Served {
                 Ok(key) => self.log_filter(request, key).await.unwrap_or_else(IntoResponse::into_response),
                 Err(denied) => denied.into_response(),
             },
+            "/degradation" if self.pages.degradation.is_some() => self.degradation(request).await,
             "/livez" | "/readyz" | "/version" | "/metrics" => not_allowed("GET, HEAD"),
             "/log-filter" => not_allowed("PUT"),
             _ => Problem::not_found("Nothing is served at this path.").into_response(),
@@ -111,6 +116,21 @@ impl Served {
         }
         let (key, permitted) = admission::identify(&self.pages.keys, headers, Needs::Scope(Scope::Operate));
         permitted.map(|()| key)
+    }
+
+    async fn degradation(&self, request: Request<Incoming>) -> Response {
+        let Some(degradation) = &self.pages.degradation else { return Problem::internal().into_response() };
+        match *request.method() {
+            Method::GET | Method::HEAD => json(StatusCode::OK, &degradation.view()),
+            Method::PUT => match self.operator(request.headers()) {
+                Ok(key) => match degradation::pin(degradation, request, key).await {
+                    Ok(()) => json(StatusCode::OK, &degradation.view()),
+                    Err(problem) => problem.into_response(),
+                },
+                Err(denied) => denied.into_response(),
+            },
+            _ => not_allowed("GET, HEAD, PUT"),
+        }
     }
 
     async fn log_filter(

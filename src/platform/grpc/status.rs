@@ -138,7 +138,7 @@ mod tests {
         let info = turned_away.get_details_error_info().unwrap();
         assert_eq!((&*info.reason, &*info.domain), (DEGRADED, DOMAIN));
         let failed = unavailable("the store is away", LATER);
-        assert_eq!(failed.get_details_error_info(), None);
+        assert!(failed.get_details_error_info().is_none());
         for status in [&turned_away, &failed, &commit_unknown(LATER)] {
             assert_eq!((status.code(), delay(status)), (Code::Unavailable, Some(LATER)));
         }

@@ -7,6 +7,7 @@ use super::{
     json::{self, Parsed},
     problem::Fault,
 };
+use crate::platform::checked::Invalid;
 use axum::{
     extract::{FromRequest, FromRequestParts, Request},
     http::{HeaderMap, StatusCode, header, request},
@@ -41,7 +42,7 @@ impl JsonBody {
         }
     }
 
-    fn parse(bytes: Bytes) -> Result<Self, Problem> {
+    pub(in crate::platform) fn parse(bytes: Bytes) -> Result<Self, Problem> {
         // serde_json's own text is left out: only the position is surely free of the body's content.
         let parsed = json::parse(&bytes).map_err(|error| not_json(error.line(), error.column()))?;
         Ok(Self { bytes, parsed })
@@ -109,16 +110,20 @@ fn is_json(headers: &HeaderMap) -> bool {
 pub struct IdempotencyHeader(pub Option<String>);
 
 impl IdempotencyHeader {
-    fn read(headers: &HeaderMap) -> Result<Self, Problem> {
+    /// Reads it from the headers of any protocol.
+    ///
+    /// # Errors
+    /// It is not of its form.
+    pub fn read(headers: &HeaderMap) -> Result<Self, Invalid> {
         let mut all = headers.get_all("idempotency-key").iter();
         let Some(value) = all.next() else { return Ok(Self(None)) };
         if all.next().is_some() {
-            return Err(Problem::bad_request("Idempotency-Key is given more than once."));
+            return Err(Invalid("must be given once at most"));
         }
         let visible = value.as_bytes().iter().all(u8::is_ascii_graphic);
         match value.to_str() {
             Ok(key) if visible && (1..=255).contains(&key.len()) => Ok(Self(Some(key.to_owned()))),
-            _ => Err(Problem::bad_request("Idempotency-Key must be 1 to 255 visible ASCII characters.")),
+            _ => Err(Invalid("must be 1 to 255 visible ASCII characters")),
         }
     }
 }
@@ -128,6 +133,7 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyHeader {
 
     async fn from_request_parts(parts: &mut request::Parts, _state: &S) -> Result<Self, Problem> {
         Self::read(&parts.headers)
+            .map_err(|Invalid(rule)| Problem::bad_request(format!("Idempotency-Key {rule}.")))
     }
 }
 
@@ -183,17 +189,15 @@ mod tests {
             for value in values {
                 headers.append("idempotency-key", HeaderValue::from_bytes(value).unwrap());
             }
-            IdempotencyHeader::read(&headers)
-                .map(|IdempotencyHeader(key)| key)
-                .map_err(|problem| problem.status())
+            IdempotencyHeader::read(&headers).map(|IdempotencyHeader(key)| key).map_err(drop)
         };
         assert_eq!(read(&[]), Ok(None));
         assert_eq!(read(&[b"key-1"]), Ok(Some("key-1".to_owned())));
         assert_eq!(read(&[&[b'k'; 255]]).unwrap().unwrap().len(), 255);
         for bad in [&b""[..], &[b'k'; 256], b"two words", b"tab\there", "ключ".as_bytes()] {
-            assert_eq!(read(&[bad]), Err(StatusCode::BAD_REQUEST), "{bad:?}");
+            assert_eq!(read(&[bad]), Err(()), "{bad:?}");
         }
-        assert_eq!(read(&[b"a", b"a"]), Err(StatusCode::BAD_REQUEST));
+        assert_eq!(read(&[b"a", b"a"]), Err(()));
     }
 
     proptest! {

@@ -20,12 +20,14 @@ pub mod openapi;
 mod problem;
 mod problem_pages;
 mod problems;
+pub mod refusals;
 mod room;
 mod routes;
 mod serve;
 mod stack;
 mod static_page;
 mod streams;
+mod table;
 mod timed_io;
 
 pub(in crate::platform) use body::read as read_body;

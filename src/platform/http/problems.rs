@@ -1,6 +1,7 @@
 //! The problems that the stack itself answers with, whatever the route.
 
 use super::Problem;
+use crate::platform::resilience::Shed;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, header};
 
@@ -43,6 +44,17 @@ pub(super) fn broken_body() -> Problem {
 /// 499, which nobody reads: the caller left before the body's end.
 pub(super) fn caller_gone() -> Problem {
     Problem::new(super::observe::CALLER_GONE, "caller-gone", "The caller left")
+}
+
+impl From<Shed> for Problem {
+    /// 503: the service can do without this for a while.
+    fn from(shed: Shed) -> Self {
+        Self::unavailable(
+            "degraded",
+            "There is too much to do, so that this is left out for a while; nothing was stored.",
+        )
+        .retry_after(shed.retry_after)
+    }
 }
 
 /// 503: the handler took longer than `http.handler_timeout`. Only the type `commit-unknown` may leave

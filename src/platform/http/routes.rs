@@ -1,38 +1,44 @@
-//! The routes that a domain offers, and finding one before its handler runs: the span and the metrics of
-//! a request need its template first. Calling the handler is axum's matter.
+//! The routes that a domain offers, as it writes them down. Finding one is [`super::table`]'s matter.
 
-use super::{
-    StaticPage,
-    endpoint::{Endpoint, METHODS, index},
-    extract::LARGEST_BODY,
-};
-use crate::platform::{admission::Needs, auth::Scope};
+use super::{StaticPage, extract::LARGEST_BODY};
+use crate::platform::{admission::Needs, auth::Scope, resilience::Feature};
 use axum::{Router, handler::Handler, routing::MethodFilter};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, Method};
 use std::sync::{Arc, LazyLock};
 
 /// A body's largest size in bytes where a route says nothing else.
-const USUAL_BODY: usize = 64 * 1024;
+pub(super) const USUAL_BODY: usize = 64 * 1024;
 
 /// Makes a page.
 type Make = Box<dyn FnOnce() -> StaticPage + Send + Sync>;
 
 /// Routes under construction: whole templates (`/api/v1/patients/{patientId}`), a handler for each method.
 pub struct Routes<S = ()> {
-    router: Router<S>,
-    templates: Vec<Template>,
+    pub(super) router: Router<S>,
+    pub(super) templates: Vec<Template>,
 }
 
-struct Template {
-    path: &'static str,
-    methods: Vec<(Method, Needs)>,
-    largest_body: usize,
-    compressed: bool,
+/// What is said of one template.
+pub(super) struct Template {
+    pub path: &'static str,
+    pub methods: Vec<(Method, Needs)>,
+    pub largest_body: usize,
+    pub compressed: bool,
+    pub shed_as: Option<Feature>,
+    pub watched: bool,
 }
 
 impl Template {
-    fn new(path: &'static str) -> Self {
-        Self { path, methods: Vec::new(), largest_body: USUAL_BODY, compressed: false }
+    /// Nothing is served at it yet.
+    pub fn new(path: &'static str) -> Self {
+        Self {
+            path,
+            methods: Vec::new(),
+            largest_body: USUAL_BODY,
+            compressed: false,
+            shed_as: None,
+            watched: false,
+        }
     }
 }
 
@@ -86,6 +92,18 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self
     }
 
+    /// Answers every call of `path` with 503 while this feature is shed, before anybody has asked who calls.
+    pub fn shed_as(mut self, path: &'static str, feature: Feature) -> Self {
+        self.template(path).shed_as = Some(feature);
+        self
+    }
+
+    /// Holds the time that calls of `path` take against the objective: of routes that wait for nobody outside.
+    pub fn watched(mut self, path: &'static str) -> Self {
+        self.template(path).watched = true;
+        self
+    }
+
     /// These routes and those; a template's methods may come from both.
     pub fn merge(mut self, other: Self) -> Self {
         for theirs in other.templates {
@@ -93,6 +111,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             ours.methods.extend(theirs.methods);
             ours.largest_body = ours.largest_body.max(theirs.largest_body);
             ours.compressed |= theirs.compressed;
+            ours.shed_as = ours.shed_as.or(theirs.shed_as);
+            ours.watched |= theirs.watched;
         }
         self.router = self.router.merge(other.router);
         self
@@ -156,124 +176,5 @@ impl Listed {
 impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-/// What stands behind one template.
-pub(super) struct Resource {
-    endpoints: [Endpoint; METHODS.len()],
-    served: Vec<(Method, Needs)>,
-    /// The `Allow` header's value.
-    pub allow: HeaderValue,
-    pub largest_body: usize,
-    pub compressed: bool,
-}
-
-impl Resource {
-    fn new(Template { path, methods: served, largest_body, compressed }: Template) -> Self {
-        let mut allowed: Vec<&str> =
-            served.iter().map(|(method, _)| method.as_str()).chain(["OPTIONS"]).collect();
-        allowed.sort_unstable();
-        // Method names are visible ASCII.
-        let allow = HeaderValue::from_str(&allowed.join(", ")).unwrap_or(HeaderValue::from_static("OPTIONS"));
-        let endpoints = METHODS.map(|method| Endpoint::new(method, path));
-        Self { endpoints, served, allow, largest_body, compressed }
-    }
-
-    /// What the request is told as, served or not.
-    pub fn endpoint(&self, method: &Method) -> &Endpoint {
-        &self.endpoints[index(method)]
-    }
-
-    /// Whether a handler is there for the method.
-    pub fn serves(&self, method: &Method) -> bool {
-        self.served.iter().any(|(served, _)| served == method)
-    }
-
-    /// What a call of the method needs. OPTIONS needs nothing: browsers ask it without a key. Nor does a
-    /// method that is not served where everybody may call whatever is: the answer is 405, not 401.
-    pub fn needs(&self, method: &Method) -> Needs {
-        let public = self.served.iter().all(|(_, needs)| *needs == Needs::Nothing);
-        if method == Method::OPTIONS || (public && !self.served.is_empty()) {
-            return Needs::Nothing;
-        }
-        let served = self.served.iter().find(|(served, _)| served == method);
-        served.map_or(Needs::Key, |(_, needs)| *needs)
-    }
-}
-
-/// The finished routes.
-pub(super) struct Table {
-    found: matchit::Router<Resource>,
-    unmatched: Resource,
-    pub router: Router,
-}
-
-impl Table {
-    /// # Errors
-    /// If two templates stand in each other's way: a defect of whoever wrote them, shown at start.
-    pub fn new(routes: Routes) -> Result<Self, matchit::InsertError> {
-        let mut found = matchit::Router::new();
-        for template in routes.templates {
-            found.insert(template.path, Resource::new(template))?;
-        }
-        Ok(Self { found, unmatched: Resource::new(Template::new("unmatched")), router: routes.router })
-    }
-
-    /// The resource at a path; `Err` is the one that stands for every unknown path.
-    pub fn find(&self, path: &str) -> Result<&Resource, &Resource> {
-        self.found.at(path).map(|found| found.value).map_err(|_| &self.unmatched)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn table() -> Table {
-        let routes = Routes::<()>::new()
-            .get("/a/{id}", Scope::Read, async || {})
-            .delete("/a/{id}", Scope::Send, async || {})
-            .post("/b", Scope::Send, async || {})
-            .public("/page", async || {})
-            .largest_body("/b", 100);
-        Table::new(routes).unwrap()
-    }
-
-    #[test]
-    fn a_path_is_found_by_its_template_and_unknown_ones_share_one() {
-        let table = table();
-        let found = table.find("/a/some-id").ok().unwrap();
-        assert_eq!(found.endpoint(&Method::GET).name, "GET /a/{id}");
-        let lost = table.find("/a/some-id/more").err().unwrap();
-        assert_eq!(lost.endpoint(&Method::GET).name, "GET unmatched");
-    }
-
-    #[test]
-    fn allow_names_what_is_served() {
-        let table = table();
-        let found = table.find("/a/some-id").ok().unwrap();
-        assert_eq!(found.allow, "DELETE, GET, HEAD, OPTIONS");
-        assert!(found.serves(&Method::HEAD));
-        assert!(!found.serves(&Method::POST));
-    }
-
-    #[test]
-    fn a_call_needs_what_its_method_says_and_an_unknown_one_a_key() {
-        let table = table();
-        let found = table.find("/a/some-id").ok().unwrap();
-        assert_eq!(found.needs(&Method::HEAD), Needs::Scope(Scope::Read));
-        assert_eq!(found.needs(&Method::DELETE), Needs::Scope(Scope::Send));
-        assert_eq!(found.needs(&Method::PUT), Needs::Key);
-        assert_eq!(found.needs(&Method::OPTIONS), Needs::Nothing);
-        assert_eq!(table.find("/page").ok().unwrap().needs(&Method::TRACE), Needs::Nothing);
-        assert_eq!(table.find("/nowhere").err().unwrap().needs(&Method::GET), Needs::Key);
-    }
-
-    #[test]
-    fn a_route_may_have_a_limit_of_its_own() {
-        let table = table();
-        assert_eq!(table.find("/b").ok().unwrap().largest_body, 100);
-        assert_eq!(table.find("/a/x").ok().unwrap().largest_body, USUAL_BODY);
     }
 }

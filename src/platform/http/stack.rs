@@ -7,12 +7,14 @@ use super::{
     manners::Manners,
     observe::Observed,
     problems,
-    routes::{Resource, Routes, Table},
+    routes::Routes,
     serve::{Peer, Service},
+    table::{Resource, Table},
 };
 use crate::platform::{
     admission::{Admission, Asked, Caller},
     limits::{Decision, Surface},
+    resilience::Degradation,
     telemetry::names,
 };
 use axum::{
@@ -37,6 +39,7 @@ struct Inner {
     manners: Manners,
     admission: Option<Admission>,
     limit: Option<LimitHeaders>,
+    degradation: Option<Degradation>,
     body_timeout: Duration,
     handler_timeout: Duration,
     in_flight: Gauge,
@@ -53,11 +56,25 @@ impl Stack {
         config: &HttpConfig,
         admission: Option<Admission>,
     ) -> Result<Self, matchit::InsertError> {
+        Self::shedding(routes, config, admission, None)
+    }
+
+    /// The same, where routes are shed and watched by `degradation`.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn shedding(
+        routes: Routes,
+        config: &HttpConfig,
+        admission: Option<Admission>,
+        degradation: Option<Degradation>,
+    ) -> Result<Self, matchit::InsertError> {
         Ok(Self(Arc::new(Inner {
             table: Table::new(routes)?,
             manners: Manners::new(config),
             limit: admission.as_ref().map(|admission| LimitHeaders::new(admission.limit())),
             admission,
+            degradation,
             body_timeout: config.body_timeout,
             handler_timeout: config.handler_timeout,
             in_flight: metrics::gauge!(names::HTTP_REQUESTS_IN_FLIGHT),
@@ -71,6 +88,7 @@ impl Stack {
     {
         let found = self.0.table.find(request.uri().path());
         let (Ok(resource) | Err(resource)) = found;
+        let _in_hand = self.0.degradation.as_ref().map(Degradation::enter);
         // 1. Trace context, span, line, metrics: whatever happens further in is told of here, once.
         let mut observed =
             Observed::begin(resource.endpoint(request.method()), &self.0.in_flight, &request, &peer);
@@ -79,7 +97,7 @@ impl Stack {
         let span = observed.span();
         let mut decision = None;
         // 3. Panics; the panic hook has written the line, inside the span.
-        let admitted = self.admit(found, request, peer, &mut observed, &mut decision);
+        let admitted = self.shed(found, request, peer, &mut observed, &mut decision);
         let caught = AssertUnwindSafe(admitted).catch_unwind();
         let response = caught.map(|answer| answer.unwrap_or_else(|_| Problem::internal().into_response()));
         let mut response = response.instrument(span).await;
@@ -90,7 +108,31 @@ impl Stack {
         observed.finish(response)
     }
 
-    /// 4. Who calls, how much they may (429), whether they may this (401, 403): before anything is read.
+    /// 4. What there is too much to do for (503): before anything is spent on it.
+    async fn shed<B>(
+        &self,
+        found: Result<&Resource, &Resource>,
+        request: Request<B>,
+        peer: Peer,
+        observed: &mut Observed<'_>,
+        told: &mut Option<Decision>,
+    ) -> Response
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
+    {
+        let feature =
+            found.ok().filter(|resource| resource.serves(request.method())).and_then(|at| at.shed_as);
+        if let (Some(feature), Some(degradation)) = (feature, &self.0.degradation)
+            && let Err(shed) = degradation.admit(feature)
+        {
+            let (parts, body) = request.into_parts();
+            body::refuse(&parts.headers, body).await;
+            return Problem::from(shed).into_response();
+        }
+        self.admit(found, request, peer, observed, told).await
+    }
+
+    /// 5. Who calls, how much they may (429), whether they may this (401, 403): before anything is read.
     ///
     /// What was found out is left for the layers outside: at once, since a caller may leave at any time.
     async fn admit<B>(
@@ -104,7 +146,6 @@ impl Stack {
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
     {
-        // Load shedding has its place here.
         let Some(admission) = &self.0.admission else {
             request.extensions_mut().insert(Caller::of(peer.address.ip()));
             return self.route(found, request).await;
@@ -128,7 +169,7 @@ impl Stack {
         }
     }
 
-    /// 5. Which resource, and whether it serves the method: 404, 405, OPTIONS.
+    /// 6. Which resource, and whether it serves the method: 404, 405, OPTIONS.
     async fn route<B>(&self, found: Result<&Resource, &Resource>, request: Request<B>) -> Response
     where
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>,
@@ -136,7 +177,7 @@ impl Stack {
         let (parts, body) = request.into_parts();
         match found {
             Ok(resource) if resource.serves(&parts.method) => {
-                // 6. The body's size (413) and time (408).
+                // 7. The body's size (413) and time (408).
                 match body::read(&parts.headers, body, resource.largest_body, self.0.body_timeout).await {
                     Ok(bytes) => self.handle(resource, Request::from_parts(parts, Body::from(bytes))).await,
                     Err(problem) => problem.into_response(),
@@ -157,13 +198,15 @@ impl Stack {
         }
     }
 
-    /// 7. The handler, and its time (503); compression, where the route asks for it.
+    /// 8. The handler, and its time (503); compression, where the route asks for it.
     async fn handle(&self, resource: &Resource, mut request: Request<Body>) -> Response {
         let method = request.method().clone();
         if method == Method::HEAD {
             // Answered as GET: the body is left out at the end, when its length is known.
             *request.method_mut() = Method::GET;
         }
+        // From here on it is our own time: how fast a caller sends is not.
+        let _watched = self.0.degradation.as_ref().filter(|_| resource.watched).map(Degradation::watch);
         let gzip = resource.compressed.then(|| compress::takes_gzip(request.headers()));
         let handler = self.0.table.router.clone().call(request);
         match timeout(self.0.handler_timeout, handler).await {

@@ -182,7 +182,8 @@ impl Book {
         self.attempted.insert((priority, first_due, id));
     }
 
-    fn room_in(&self, jobs: usize) -> Duration {
+    /// In how long so many jobs have finished, at the speed of the last seconds: 1 s to 5 min.
+    pub(super) fn room_in(&self, jobs: usize) -> Duration {
         let recent: usize =
             self.finished.iter().filter(|(at, _)| at.elapsed() <= WINDOW).map(|(_, count)| count).sum();
         if recent == 0 {

@@ -153,6 +153,12 @@ impl Lanes {
         self.lanes.iter().all(|lane| lane.jobs.is_empty())
     }
 
+    /// When the longest due job of a lane that was never attempted was first due (Unix ms).
+    pub(super) fn first_unattempted(&self, of: Priority) -> Option<i64> {
+        let mut jobs = self.lanes[of as usize].jobs.iter();
+        jobs.find(|job| job.spent == 0 && job.last_attempt.is_none()).map(|job| job.first_due)
+    }
+
     /// When the job at the head of a lane was first due (Unix ms).
     pub(super) fn head(&self, of: Priority) -> Option<i64> {
         self.lanes[of as usize].jobs.front().map(|job| job.first_due)

@@ -40,7 +40,7 @@ pub use crate::platform::{
     store::{Answer, IdempotencyKey},
 };
 
-use crate::platform::{id::IdMaker, store::Store};
+use crate::platform::{id::IdMaker, store::Store, time::now_ms};
 use book::{Book, Bounds};
 use config::QueueConfig;
 use futures_util::future::BoxFuture;
@@ -48,7 +48,7 @@ use lanes::Lanes;
 use parking_lot::Mutex;
 use pending::Batches;
 use places::Places;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -78,6 +78,15 @@ struct Inner {
     tasks: TaskTracker,
     stop: CancellationToken,
     metrics: metrics::QueueMetrics,
+}
+
+/// How far behind the workers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// How long the longest due job has waited for its first attempt; what waits for a retry is not late by us.
+    pub waits: Duration,
+    /// In how long all that is due may be finished, at the speed of the last seconds; at most 5 min.
+    pub clears_in: Duration,
 }
 
 /// What changes in the order of the commits.
@@ -163,6 +172,16 @@ impl Queue {
         self.inner.wake.notify_one();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
+    }
+
+    /// How far the workers are behind, urgent and normal jobs alone: bulk is old by nature.
+    pub fn lag(&self) -> Lag {
+        let now = now_ms();
+        let state = self.inner.state.lock();
+        let first = |of| [state.lanes.first_unattempted(of), state.batches.oldest(of, now)];
+        let due = [Priority::Urgent, Priority::Normal].into_iter().flat_map(first).flatten().min();
+        let waits = due.map_or(Duration::ZERO, |due| Duration::from_millis((now - due).max(0) as u64));
+        Lag { waits, clears_in: state.book.room_in(state.book.counts().ready) }
     }
 
     /// Sets the gauges from one moment's counts.

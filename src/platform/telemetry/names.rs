@@ -19,6 +19,9 @@ pub const RATE_LIMIT_DECISIONS: &str = "rate_limit_decisions_total";
 pub const RATE_LIMIT_OVERFLOW: &str = "rate_limit_overflow_total";
 pub const LOAD_SHED: &str = "load_shed_total";
 pub const DEGRADATION_LEVEL: &str = "degradation_level";
+pub const DEGRADATION_PINNED: &str = "degradation_pinned";
+/// Of what is allowed: from 1 on there is too much.
+pub const DEGRADATION_PRESSURE: &str = "degradation_pressure";
 
 // Metrics: notifications and reports.
 pub const NOTIFICATION_ACCEPTED: &str = "notification_accepted_total";
@@ -28,6 +31,8 @@ pub const NOTIFICATION_ATTEMPTS: &str = "notification_attempts_total";
 pub const NOTIFICATION_ATTEMPT_DURATION: &str = "notification_attempt_duration_seconds";
 pub const NOTIFICATION_END_TO_END_DURATION: &str = "notification_end_to_end_duration_seconds";
 pub const NOTIFICATION_LEDGER_JOBS: &str = "notification_ledger_jobs";
+/// Receipts of reports that were kept: queued with them, or why not.
+pub const REPORT_RECEIPTS: &str = "epro_report_receipts_total";
 pub const REPORT_SUBMISSION: &str = "epro_report_submission_total";
 
 // Metrics: store, queue, workers.
@@ -45,7 +50,14 @@ pub const WORKERS_BUSY: &str = "workers_busy";
 // Metrics: calls to others.
 pub const CIRCUIT_BREAKER_STATE: &str = "circuit_breaker_state";
 pub const CIRCUIT_BREAKER_TRANSITIONS: &str = "circuit_breaker_transitions_total";
+/// A target's endpoints by whether they are healthy.
+pub const RPC_CLIENT_ENDPOINTS: &str = "rpc_client_endpoints";
+/// Times that a target's endpoints were looked for.
+pub const RPC_CLIENT_LOOKUPS: &str = "rpc_client_lookups_total";
+pub const RPC_CLIENT_KEY_RELOADS: &str = "rpc_client_key_reloads_total";
+pub const RPC_CLIENT_REFUSED: &str = "rpc_client_refused_total";
 pub const RPC_CLIENT_RETRIES: &str = "rpc_client_retries_total";
+pub const RPC_CLIENT_RETRIES_WITHHELD: &str = "rpc_client_retries_withheld_total";
 pub const RPC_CLIENT_THROTTLED: &str = "rpc_client_throttled_total";
 
 // Metrics: the process's own parts.
@@ -88,6 +100,7 @@ pub const LABEL_REASON: &str = "reason";
 pub const LABEL_ROUTE: &str = "route";
 pub const LABEL_RUSTC: &str = "rustc";
 pub const LABEL_SIDE: &str = "side";
+pub const LABEL_SIGNAL: &str = "signal";
 pub const LABEL_SOURCE: &str = "source";
 pub const LABEL_STATE: &str = "state";
 pub const LABEL_STATUS: &str = "status";
@@ -145,6 +158,7 @@ pub const NOTIFICATION_ID: &str = "notification_id";
 pub const OUTCOME: &str = "outcome";
 pub const PRIORITY: &str = "priority";
 pub const PROVIDER: &str = "provider";
+pub const REASON: &str = "reason";
 pub const ROUTE: &str = "route";
 pub const STATUS: &str = "status";
 /// Milliseconds from the call until its batch began.

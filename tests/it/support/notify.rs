@@ -14,6 +14,7 @@ use epro_notify::{
         config::Reader,
         http::{HttpConfig, Peer, Stack},
         queue::{self, Queue, config::QueueConfig},
+        resilience::Degradation,
         store::{Ledger, Store},
         task,
     },
@@ -51,7 +52,7 @@ impl Domain {
         let notify = Notify::new(&channels, store.clone(), config.workers).unwrap();
         let queue = Queue::open(store.clone(), config, notify::CHANNELS, notify.deliverer()).await.unwrap();
         let http = HttpConfig::read(&mut Reader::for_tests(&[]), "127.0.0.1:0");
-        let stack = Stack::new(notify.routes(queue.clone()), &http, None).unwrap();
+        let stack = Stack::new(notify.routes(queue.clone(), Degradation::new(&[])), &http, None).unwrap();
         Self { store, queue, stack, _folder: folder }
     }
 

@@ -1,12 +1,28 @@
 //! The resilient client, for any generated client: which endpoints there are, which one takes a call, and
 //! what is done about one that fails. What is called is the domain's.
 
+mod attempt;
+mod balance;
 mod call;
 mod channel;
+mod connect;
+mod discovery;
+mod error;
+mod flight;
+mod key;
+mod load;
+mod method;
+mod metrics;
+mod outcome;
+mod probe;
+mod roster;
 mod target;
 
 pub use call::{Call, CallError, Client};
-pub use channel::Channel;
+pub use channel::{Channel, OpenError};
+pub use connect::ClientTls;
+pub use error::{ChannelError, Unanswered};
+pub use key::read_key_file;
 pub use target::Target;
 
 use secrecy::SecretString;
@@ -22,4 +38,12 @@ pub struct ClientConfig {
     pub api_key: Option<SecretString>,
     /// For a call with all its attempts, where the caller has no shorter one.
     pub deadline: Duration,
+}
+
+impl ClientConfig {
+    /// From when on an attempt counts as slow, and so as failed, for the breaker: a quarter of the deadline,
+    /// so that a side that hangs is known before the first calls to it have run out.
+    pub fn slow(&self) -> Duration {
+        self.deadline / 4
+    }
 }

@@ -1,0 +1,75 @@
+//! The reports' SQL and their table. It runs in whatever transaction it is given, on either database.
+
+use super::model::{Invalid, Kept, PatientId, Report, ReportId};
+use crate::platform::{
+    id::RowId,
+    store::{Migration, Row, Schema, StoreError, Tx},
+};
+
+/// The domain's table. Types are those that SQLite and PostgreSQL both take.
+pub const SCHEMA: Schema = Schema { component: "reports", steps: &[REPORTS] };
+
+const REPORTS: Migration = Migration {
+    version: 1,
+    min_reader: 1,
+    sql: "
+            CREATE TABLE reports (
+                id BIGINT PRIMARY KEY NOT NULL,
+                patient_id TEXT NOT NULL,
+                content BYTEA NOT NULL,       -- UTF-8; not TEXT, which is not taken with U+0000 everywhere
+                submitted_at BIGINT NOT NULL  -- Unix ms
+            );
+            -- A patient's latest report is the last of its entries here: ids rise with time.
+            CREATE INDEX reports_by_patient ON reports (patient_id, id);
+        ",
+};
+
+const LATEST: &str = "SELECT id, patient_id, content, submitted_at FROM reports \
+     WHERE patient_id = $1 ORDER BY id DESC LIMIT 1";
+
+/// Keeps a report.
+pub fn insert(tx: &mut Tx<'_>, report: &Report) -> Result<(), StoreError> {
+    const SQL: &str = "INSERT INTO reports (id, patient_id, content, submitted_at) VALUES ($1, $2, $3, $4)";
+    let params = [
+        report.id.0.number().into(),
+        report.patient.as_str().into(),
+        report.content.as_str().as_bytes().into(),
+        report.submitted_at.into(),
+    ];
+    tx.execute(SQL, &params).map(drop)
+}
+
+/// A patient's latest report, if there is one.
+pub fn latest(tx: &mut Tx<'_>, patient: &PatientId) -> Result<Option<Report>, StoreError> {
+    tx.first(LATEST, &[patient.as_str().into()], read)
+}
+
+/// The report of an id, if there is one.
+pub fn find(tx: &mut Tx<'_>, id: ReportId) -> Result<Option<Report>, StoreError> {
+    let sql = "SELECT id, patient_id, content, submitted_at FROM reports WHERE id = $1";
+    tx.first(sql, &[id.0.number().into()], read)
+}
+
+/// What was told of a report when it was submitted.
+pub fn kept(tx: &mut Tx<'_>, id: ReportId) -> Result<Option<Kept>, StoreError> {
+    let sql = "SELECT submitted_at FROM reports WHERE id = $1";
+    tx.first(sql, &[id.0.number().into()], |row| Ok(Kept { id, submitted_at: row.int(0)? }))
+}
+
+/// The highest id that is taken, as a number; 0 if there is none.
+pub fn highest(tx: &mut Tx<'_>) -> Result<i64, StoreError> {
+    let highest = tx.first("SELECT coalesce(max(id), 0) FROM reports", &[], |row| row.int(0))?;
+    Ok(highest.unwrap_or(0))
+}
+
+fn read(row: &Row<'_>) -> Result<Report, StoreError> {
+    let unreadable = |Invalid(rule)| StoreError::Statement(format!("a stored report {rule}"));
+    let content = String::from_utf8(row.blob(2)?)
+        .map_err(|_| StoreError::Statement("a stored report must be UTF-8".to_owned()))?;
+    Ok(Report {
+        id: ReportId(RowId::from_store(row.int(0)?)),
+        patient: row.text(1)?.parse().map_err(unreadable)?,
+        content: content.parse().map_err(unreadable)?,
+        submitted_at: row.int(3)?,
+    })
+}
