@@ -2,7 +2,7 @@
 //! all with the code that the caller reads.
 
 use crate::support::{
-    grpc::{REPORT_ID, SERVICE, Server, Setup, code, get, submit},
+    grpc::{REPORT_ID, SERVICE, Server, Setup, code, get, submit, within},
     http::LONG,
     seen::Seen,
 };
@@ -89,10 +89,7 @@ async fn every_end_of_a_handler_is_told_once() {
     ];
     for (order, expected) in cases {
         let call = async |_: &Server, mut client: EproServiceClient<Channel>| {
-            client.get_latest_report(get(order)).await.map(|answer| {
-                assert!(answer.metadata().get("traceparent").is_some() || expected == Code::Ok);
-                answer
-            })
+            client.get_latest_report(get(order)).await
         };
         let outcome = told(Setup::new(), expected, "GetLatestReport", call).await;
         if let Err(status) = outcome {
@@ -117,29 +114,36 @@ async fn a_message_of_the_largest_size_is_taken_and_a_larger_one_is_not() {
 }
 
 #[tokio::test]
-async fn the_callers_deadline_is_kept_and_the_handler_knows_it() {
-    let setup = || Setup { settings: vec![("http.handler_timeout", "20s")], ..Setup::new() };
-    let within = |order: &str, time: &'static str| {
-        let mut request = get(order);
-        request.metadata_mut().insert("grpc-timeout", time.parse().unwrap());
-        request
-    };
-    let call = async |_: &Server, mut client: EproServiceClient<Channel>| {
-        client.get_latest_report(within("never", "100m")).await
-    };
-    let _ = told(setup(), Code::DeadlineExceeded, "GetLatestReport", call).await;
+async fn the_callers_deadline_is_kept_and_one_that_cannot_be_read_is_refused() {
+    let cases = [
+        ("never", "100m", Code::DeadlineExceeded),
+        ("report", "0n", Code::DeadlineExceeded),
+        ("report", "soon", Code::InvalidArgument),
+        ("report", "123456789n", Code::InvalidArgument),
+    ];
+    for (order, time, expected) in cases {
+        let seen = Seen::begin();
+        let setup = Setup { settings: vec![("http.handler_timeout", "20s")], ..Setup::new() };
+        let server = setup.start().await;
+        assert_eq!(within(&server, order, time).await, expected);
+        server.stop().await;
+        is_told_once(&seen, expected, SERVICE, "GetLatestReport");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_knows_the_shorter_of_the_callers_deadline_and_ours() {
     for (time, most) in [("10S", 10_000), ("1H", 20_000)] {
+        let setup = Setup { settings: vec![("http.handler_timeout", "20s")], ..Setup::new() };
         let call = async |_: &Server, mut client: EproServiceClient<Channel>| {
-            client.get_latest_report(within("report", time)).await
+            let mut request = get("report");
+            request.metadata_mut().insert("grpc-timeout", time.parse().unwrap());
+            client.get_latest_report(request).await
         };
-        let answer = told(setup(), Code::Ok, "GetLatestReport", call).await.unwrap();
+        let answer = told(setup, Code::Ok, "GetLatestReport", call).await.unwrap();
         let left = answer.into_inner().report.unwrap().submitted_at;
         assert!((most - 5000..=most).contains(&left), "{time}: {left}");
     }
-    let call = async |_: &Server, mut client: EproServiceClient<Channel>| {
-        client.get_latest_report(within("report", "soon")).await
-    };
-    let _ = told(setup(), Code::InvalidArgument, "GetLatestReport", call).await;
 }
 
 /// Lets one key in once, since its clock stands still; not now, if somebody was let in before, over HTTP.

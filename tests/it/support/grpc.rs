@@ -21,6 +21,7 @@ use epro_notify::{
         epro_service_server::{EproService, EproServiceServer},
     },
 };
+use prost::Message as _;
 use std::{net::SocketAddr, time::Instant};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -151,6 +152,22 @@ impl EproService for Rpc {
         let submitted_at = i64::try_from(request.get_ref().content.len()).unwrap();
         Ok(Response::new(SubmitReportResponse { report_id: REPORT_ID.to_owned(), submitted_at }))
     }
+}
+
+/// Makes a call that asks for this `grpc-timeout` and, unlike tonic's client, keeps no time itself.
+pub async fn within(server: &Server, order: &str, timeout: &str) -> Code {
+    let message = get(order).into_inner();
+    let length = u32::try_from(message.encoded_len()).unwrap();
+    let body = [&[0][..], &length.to_be_bytes(), &message.encode_to_vec()].concat();
+    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    let call = client
+        .post(format!("http://{}/{SERVICE}/GetLatestReport", server.address))
+        .header("content-type", "application/grpc")
+        .header("grpc-timeout", timeout)
+        .body(body);
+    let answer = call.send().await.unwrap();
+    // Without an answer the status is in the head.
+    answer.headers().get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
 }
 
 /// The code of an outcome.
