@@ -1,8 +1,8 @@
 //! The map of the service.
 //!
 //! Two halves with one rule between them: [`platform`] is what every fork keeps, the sample domain
-//! ([`notify`], [`reports`]) is what a fork deletes, and the platform never names the domain. `app` is the
-//! only room that knows both.
+//! ([`notify`], [`reports`], and the second service [`ctms`]) is what a fork deletes, and the platform never
+//! names the domain. `app` and `ctms` are the only rooms that know both.
 
 #![cfg_attr(
     test,
@@ -11,6 +11,7 @@
 
 pub mod app;
 pub mod config;
+pub mod ctms;
 pub mod notify;
 pub mod platform;
 pub mod proto;

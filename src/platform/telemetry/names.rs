@@ -32,8 +32,16 @@ pub const NOTIFICATION_ATTEMPT_DURATION: &str = "notification_attempt_duration_s
 pub const NOTIFICATION_END_TO_END_DURATION: &str = "notification_end_to_end_duration_seconds";
 pub const NOTIFICATION_LEDGER_JOBS: &str = "notification_ledger_jobs";
 /// Receipts of reports that were kept: queued with them, or why not.
+/// Drawing alone, without the wait for it.
+pub const REPORT_PREVIEW_DURATION: &str = "report_preview_duration_seconds";
 pub const REPORT_RECEIPTS: &str = "epro_report_receipts_total";
 pub const REPORT_SUBMISSION: &str = "epro_report_submission_total";
+
+// Metrics: the trial management service.
+pub const CTMS_CACHE_BYTES: &str = "ctms_cache_bytes";
+pub const CTMS_CACHE_ENTRIES: &str = "ctms_cache_entries";
+pub const CTMS_CACHE_EVICTIONS: &str = "ctms_cache_evictions_total";
+pub const CTMS_REPORT_ANSWERS: &str = "ctms_report_answers_total";
 
 // Metrics: store, queue, workers.
 pub const QUEUE_BATCH_JOBS_PENDING: &str = "queue_batch_jobs_pending";
@@ -50,12 +58,12 @@ pub const WORKERS_BUSY: &str = "workers_busy";
 // Metrics: calls to others.
 pub const CIRCUIT_BREAKER_STATE: &str = "circuit_breaker_state";
 pub const CIRCUIT_BREAKER_TRANSITIONS: &str = "circuit_breaker_transitions_total";
+pub const RPC_CLIENT_KEY_RELOADS: &str = "rpc_client_key_reloads_total";
+pub const RPC_CLIENT_REFUSED: &str = "rpc_client_refused_total";
 /// A target's endpoints by whether they are healthy.
 pub const RPC_CLIENT_ENDPOINTS: &str = "rpc_client_endpoints";
 /// Times that a target's endpoints were looked for.
 pub const RPC_CLIENT_LOOKUPS: &str = "rpc_client_lookups_total";
-pub const RPC_CLIENT_KEY_RELOADS: &str = "rpc_client_key_reloads_total";
-pub const RPC_CLIENT_REFUSED: &str = "rpc_client_refused_total";
 pub const RPC_CLIENT_RETRIES: &str = "rpc_client_retries_total";
 pub const RPC_CLIENT_RETRIES_WITHHELD: &str = "rpc_client_retries_withheld_total";
 pub const RPC_CLIENT_THROTTLED: &str = "rpc_client_throttled_total";
@@ -160,6 +168,7 @@ pub const PRIORITY: &str = "priority";
 pub const PROVIDER: &str = "provider";
 pub const REASON: &str = "reason";
 pub const ROUTE: &str = "route";
+pub const SOURCE: &str = "source";
 pub const STATUS: &str = "status";
 /// Milliseconds from the call until its batch began.
 pub const WAITED_MS: &str = "waited_ms";
@@ -195,5 +204,6 @@ pub const HISTOGRAMS: &[(&str, &[f64])] = &[
     (QUEUE_COMMIT_DURATION, COMMIT_BUCKETS),
     (QUEUE_COMMIT_ROWS, ROWS_BUCKETS),
     (NOTIFICATION_ATTEMPT_DURATION, ATTEMPT_BUCKETS),
+    (REPORT_PREVIEW_DURATION, REQUEST_BUCKETS),
     (NOTIFICATION_END_TO_END_DURATION, END_TO_END_BUCKETS),
 ];

@@ -45,6 +45,7 @@ const KNOWN: &[Known] = &[
     some("Retry-After", Type::Integer, "1", "Seconds after which another request is worth it; at least 1."),
     some("Idempotency-Replayed", Type::String, "true", "There when this is the first answer again."),
     known("WWW-Authenticate", Type::String, "Bearer", "How to authenticate."),
+    some("Age", Type::Integer, "17", "Seconds since the content was current; there if it may no longer be."),
     known("ETag", Type::String, "\"1f6a0b\"", "The content's own mark."),
     known("Cache-Control", Type::String, "no-cache", "Whether it may be kept."),
 ];

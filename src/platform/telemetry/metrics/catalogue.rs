@@ -27,6 +27,12 @@ const COUNTERS: &[Entry] = &[
     ),
     (names::AUTH_REQUESTS, Unit::Count, "Requests by the key that made them and whether it may."),
     (names::CIRCUIT_BREAKER_TRANSITIONS, Unit::Count, "Changes of a circuit breaker's state."),
+    (names::CTMS_CACHE_EVICTIONS, Unit::Count, "Remembered reports that had to make room for others."),
+    (
+        names::CTMS_REPORT_ANSWERS,
+        Unit::Count,
+        "Questions for a patient's latest report, by where the answer came from and why.",
+    ),
     (
         names::HTTP_CONNECTIONS_LIMIT_REACHED,
         Unit::Count,
@@ -67,15 +73,16 @@ const COUNTERS: &[Entry] = &[
     (names::REPORT_RECEIPTS, Unit::Count, "Receipts of stored reports: queued with them, or why not."),
     (names::REPORT_SUBMISSION, Unit::Count, "Reports that were stored, or rejected by handler or store."),
     (
-        names::RPC_CLIENT_LOOKUPS,
-        Unit::Count,
-        "Look-ups of another service's endpoints; after a failed one those that are known stay.",
-    ),
         names::RPC_CLIENT_KEY_RELOADS,
         Unit::Count,
         "Times that the key for another service was read again, or its file was broken.",
     ),
     (names::RPC_CLIENT_REFUSED, Unit::Count, "Calls to other services that were not made, by reason."),
+    (
+        names::RPC_CLIENT_LOOKUPS,
+        Unit::Count,
+        "Look-ups of another service's endpoints; after a failed one those that are known stay.",
+    ),
     (names::RPC_CLIENT_RETRIES, Unit::Count, "Calls to other services that were made again."),
     (
         names::RPC_CLIENT_RETRIES_WITHHELD,
@@ -93,6 +100,8 @@ const COUNTERS: &[Entry] = &[
 const GAUGES: &[Entry] = &[
     (names::BUILD_INFO, Unit::Count, "1, labelled with what was built."),
     (names::CIRCUIT_BREAKER_STATE, Unit::Count, "A circuit breaker's state: 0 closed, 1 half-open, 2 open."),
+    (names::CTMS_CACHE_BYTES, Unit::Bytes, "What the remembered reports take."),
+    (names::CTMS_CACHE_ENTRIES, Unit::Count, "Patients whose latest report is remembered."),
     (names::DEGRADATION_LEVEL, Unit::Count, "What is shed: features of this level and those below it."),
     (names::DEGRADATION_PINNED, Unit::Count, "Whether an operator has set the level of degradation: 1 or 0."),
     (
@@ -147,6 +156,7 @@ const HISTOGRAMS: &[Entry] = &[
     ),
     (names::QUEUE_COMMIT_DURATION, Unit::Seconds, "Commits with their sync, by what they are for."),
     (names::QUEUE_COMMIT_ROWS, Unit::Count, "Writes in one commit, by what they are for."),
+    (names::REPORT_PREVIEW_DURATION, Unit::Seconds, "Drawing a report as PDF, without the wait for it."),
 ];
 
 #[cfg(test)]
