@@ -2,7 +2,7 @@
 //! all with the code that the caller reads.
 
 use crate::support::{
-    grpc::{REPORT_ID, SERVICE, Server, Setup, code, get, submit, within},
+    grpc::{FEATURE, REPORT_ID, SERVICE, Server, Setup, code, get, submit, within},
     http::LONG,
     seen::Seen,
 };
@@ -11,7 +11,7 @@ use epro_notify::{
     platform::{
         admission::{Admission, Needs},
         auth::{Key, Keys},
-        grpc::{LARGEST_MESSAGE, codes},
+        grpc::{LARGEST_MESSAGE, codes, status},
         limits::{Clock, Limiter, Surface},
     },
     proto::epro::{GetLatestReportRequest, epro_service_client::EproServiceClient},
@@ -188,6 +188,18 @@ async fn who_is_refused_at_the_door_is_told_once_with_the_reason() {
             assert_eq!(after, Some(Duration::from_secs(1)));
         }
     }
+}
+
+#[tokio::test]
+async fn a_shed_call_says_that_it_is_no_failure_and_when_to_come_again() {
+    let setup = Setup::new();
+    setup.degradation.pin(Some(FEATURE.level)).unwrap();
+    let call =
+        async |_: &Server, mut client: EproServiceClient<Channel>| client.submit_report(submit(1)).await;
+    let shed = told(setup, Code::Unavailable, "SubmitReport", call).await.unwrap_err();
+    let info = shed.get_details_error_info().unwrap();
+    assert_eq!((&*info.reason, &*info.domain), (status::DEGRADED, status::DOMAIN));
+    assert!(shed.get_details_retry_info().unwrap().retry_delay.unwrap() >= Duration::from_secs(1));
 }
 
 #[tokio::test]
