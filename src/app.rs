@@ -19,6 +19,7 @@ use crate::{
     reports::{
         self, Receipts, Reports, Skipped,
         config::{Receipt, ReportsConfig},
+        preview::Preview,
     },
 };
 use std::{process::ExitCode, time::Duration};
@@ -96,7 +97,8 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
 
     let admission = guarded.then(|| process::admission(&config.limits, telemetry, &tasks, keys));
     let receipts = receipts(&config.reports, &notify, &queue)?;
-    let reports = Reports::open(store.clone(), receipts).await?;
+    let preview = Preview::new(&config.reports.preview, degradation.clone());
+    let reports = Reports::open(store.clone(), receipts, preview).await?;
     let routes = routes(&notify, &queue, &reports, &degradation);
     let stack = Stack::shedding(routes, &config.http, admission.clone(), Some(degradation.clone()))?;
     let services = reports.services().with_health(&health, shutdown.stop()).with_reflection()?;

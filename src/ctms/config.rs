@@ -4,7 +4,7 @@ use crate::platform::{
     admin::config::AdminConfig,
     auth::config::AuthConfig,
     config::{Faults, Reader, Sources},
-    grpc::client::Target,
+    grpc::client::{Target, read_key_file},
     http::config::HttpConfig,
     limits::config::LimitsConfig,
     listeners::{self, Listening},
@@ -12,7 +12,7 @@ use crate::platform::{
     telemetry::TelemetryConfig,
 };
 use secrecy::SecretString;
-use std::{fs, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 /// The service's configuration, valid as a whole.
 #[derive(Clone, Debug)]
@@ -30,12 +30,19 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct EproConfig {
     pub target: Target,
-    /// What we are known by there; none if it knows no keys.
-    pub api_key: Option<SecretString>,
+    /// None if no key is asked for there.
+    pub key_file: Option<KeyFile>,
     /// For a call with all its attempts.
     pub deadline: Duration,
     /// Patients whose latest report is remembered.
     pub cache_max: usize,
+}
+
+/// What we are known by, and where it was read.
+#[derive(Clone, Debug)]
+pub struct KeyFile {
+    pub path: PathBuf,
+    pub key: SecretString,
 }
 
 impl Config {
@@ -107,8 +114,8 @@ impl EproConfig {
         );
         let path: Option<PathBuf> =
             reader.optional(KEY_FILE, "file that holds the API key for the ePRO service and nothing else");
-        let api_key = path.and_then(|path| match read_key(&path) {
-            Ok(key) => Some(key),
+        let key_file = path.and_then(|path| match read_key_file(&path) {
+            Ok(key) => Some(KeyFile { path, key }),
             Err(fault) => {
                 reader.fault(KEY_FILE, fault);
                 None
@@ -130,23 +137,7 @@ impl EproConfig {
             "1"..="1000000",
             "patients whose latest report is remembered for when the ePRO service cannot answer",
         );
-        Self { target, api_key, deadline, cache_max }
-    }
-}
-
-/// A key as `Authorization: Bearer` takes it: 1 to 256 visible ASCII characters, alone in its file.
-fn read_key(path: &PathBuf) -> Result<SecretString, String> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| format!("{} cannot be read: {}", path.display(), error.kind()))?;
-    let key = text.trim();
-    let good = (1..=256).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
-    if good {
-        Ok(SecretString::from(key))
-    } else {
-        Err(format!(
-            "{} must hold one key of 1 to 256 visible ASCII characters and nothing else",
-            path.display()
-        ))
+        Self { target, key_file, deadline, cache_max }
     }
 }
 
@@ -154,6 +145,7 @@ fn read_key(path: &PathBuf) -> Result<SecretString, String> {
 mod tests {
     use super::*;
     use secrecy::ExposeSecret;
+    use std::fs;
 
     fn read(values: &[(&str, &str)]) -> Result<Config, String> {
         let mut reader = Reader::for_tests(values);
@@ -165,7 +157,7 @@ mod tests {
     fn the_defaults_are_valid_and_warn_of_nothing() {
         let config = read(&[]).unwrap();
         assert_eq!(config.warnings(), Vec::<String>::new());
-        assert!(config.epro.api_key.is_none());
+        assert!(config.epro.key_file.is_none());
     }
 
     #[test]
@@ -185,10 +177,10 @@ mod tests {
         }
         fs::write(file.path(), "canary\n").unwrap();
         let config = read(&values).unwrap();
-        assert_eq!(config.epro.api_key.as_ref().unwrap().expose_secret(), "canary");
+        assert_eq!(config.epro.key_file.as_ref().unwrap().key.expose_secret(), "canary");
         assert!(!format!("{config:?}").contains("canary"));
         let missing = read(&[("epro.api_key_file", "/no/such/file")]).unwrap_err();
-        assert!(missing.contains("cannot be read"), "{missing}");
+        assert!(missing.contains("can't be read"), "{missing}");
     }
 
     #[test]

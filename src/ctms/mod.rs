@@ -12,6 +12,7 @@ mod model;
 mod openapi;
 mod reports;
 mod service;
+mod standing;
 
 pub use config::Config;
 pub use service::{document, listed, run};

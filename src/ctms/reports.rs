@@ -5,25 +5,28 @@ use super::{
     cache::{Cache, Remembered},
     metrics::Metrics,
     model::{Outage, PatientId, Report},
+    standing::{Standing, State},
 };
 use crate::{
     platform::{
-        grpc::client::{Call, CallError, Channel, Client},
+        grpc::{
+            client::{Call, CallError, Channel, Client},
+            status::DEGRADED,
+        },
+        health::Check,
         telemetry::{SpanExt, names},
     },
     proto::epro::{GetLatestReportRequest, GetLatestReportResponse, epro_service_client::EproServiceClient},
 };
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt;
 
-const LATEST: Call = Call { service: "epro.v1.EproService", method: "GetLatestReport", repeatable: true };
+/// The one call that is made.
+pub const LATEST: Call = Call { service: "epro.v1.EproService", method: "GetLatestReport", repeatable: true };
 /// When another try is worth it, where the ePRO service does not say.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -47,14 +50,15 @@ pub struct Reports {
     client: Client,
     cache: Cache,
     metrics: Metrics,
-    /// Whether it was said that we are not let in.
-    shut_out: AtomicBool,
+    standing: Standing,
 }
 
 impl Reports {
     /// Make it after the metrics recorder is installed: handles are kept.
-    pub fn new(client: Client, cache: Cache) -> Self {
-        Self { client, cache, metrics: Metrics::new(), shut_out: AtomicBool::new(false) }
+    ///
+    /// `check` tells how the ePRO service was when it was asked last; it is passed at first.
+    pub fn new(client: Client, cache: Cache, check: Check) -> Self {
+        Self { client, cache, metrics: Metrics::new(), standing: Standing::new(check) }
     }
 
     /// Asks the ePRO service, and memory if that cannot answer.
@@ -63,7 +67,7 @@ impl Reports {
         let answer = self.client.call(LATEST, message, None, ask).await;
         match answer.map(told) {
             Ok(Some(report)) => {
-                self.let_in();
+                self.standing.is(State::Answers);
                 self.metrics.live();
                 let report = Arc::new(report);
                 self.cache.put(patient, Arc::clone(&report), Instant::now());
@@ -73,7 +77,7 @@ impl Reports {
             Ok(None) => self.without(patient, Outage::Failed, RETRY),
             Err(error) => match meaning(&error) {
                 Meaning::NoReport => {
-                    self.let_in();
+                    self.standing.is(State::Answers);
                     self.metrics.no_report();
                     // It was there once, if it is remembered, and no longer is.
                     self.cache.forget(patient);
@@ -87,6 +91,7 @@ impl Reports {
 
     /// What memory has to say.
     fn without(&self, patient: &PatientId, outage: Outage, retry_after: Duration) -> Latest {
+        self.standing.is(State::Silent);
         let remembered = self.cache.get(patient, Instant::now());
         self.metrics.fallback(outage, remembered.is_some());
         let source = if remembered.is_some() { "cache" } else { "none" };
@@ -98,19 +103,8 @@ impl Reports {
     /// Memory is not asked: whom we are not to see any more is not to be seen from there either.
     fn not_let_in(&self) -> Latest {
         self.metrics.misconfigured();
-        if !self.shut_out.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                "the ePRO service does not let us in: check epro.api_key_file and its key's scope"
-            );
-        }
+        self.standing.is(State::Closed);
         Latest::Misconfigured
-    }
-
-    fn let_in(&self) {
-        // Read first: this is so for nearly every call, and writing would be shared by all of them.
-        if self.shut_out.load(Ordering::Relaxed) && self.shut_out.swap(false, Ordering::Relaxed) {
-            tracing::info!("the ePRO service lets us in again");
-        }
     }
 }
 
@@ -148,11 +142,17 @@ fn meaning(error: &CallError) -> Meaning {
         Code::Unauthenticated | Code::PermissionDenied => return Meaning::Misconfigured,
         Code::DeadlineExceeded => Outage::Deadline,
         Code::ResourceExhausted => Outage::Refused,
+        Code::Unavailable if is_shed(status) => Outage::Refused,
         Code::Unavailable | Code::Cancelled | Code::Aborted => Outage::Unavailable,
         _ => Outage::Failed,
     };
     let told = status.get_details_retry_info().and_then(|info| info.retry_delay);
     Meaning::Outage(outage, told.unwrap_or(RETRY))
+}
+
+/// It chose not to answer, so that it can answer others.
+fn is_shed(status: &Status) -> bool {
+    status.get_details_error_info().is_some_and(|info| info.reason == DEGRADED)
 }
 
 #[cfg(test)]

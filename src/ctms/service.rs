@@ -5,7 +5,7 @@ use super::{
     cache::{Cache, MOST_BYTES},
     config::Config,
     openapi,
-    reports::Reports,
+    reports::{LATEST, Reports},
 };
 use crate::platform::{
     admin::Admin,
@@ -49,7 +49,7 @@ pub fn document() -> Document {
 async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
     process::prepare(config.warnings(), telemetry);
     let (health, shutdown) = (Health::default(), Shutdown::default());
-    let http_check = health.check("http");
+    let (http_check, epro_check) = (health.check("http"), health.check(EPRO));
     let tasks = Tasks::new(shutdown.clone());
     tasks.spawn("signals", watch_signals(shutdown.clone())?);
     let keys = process::open_door(&config.auth, &tasks)?;
@@ -59,7 +59,7 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
     let (http_at, admin_at) = (http.address()?, admin.address());
 
     let admission = process::admission(&config.limits, telemetry, &tasks, keys);
-    let reports = Arc::new(reports(&config)?);
+    let reports = Arc::new(Reports::new(client(&config, &tasks)?, cache(&config), epro_check));
     let stack = Stack::new(routes(reports), &config.http, Some(admission))?;
     let limits = (config.http.limits(), &config.limits);
     let served = process::serve(&tasks, "http", http, stack, limits, &shutdown);
@@ -75,16 +75,24 @@ async fn serve(config: Config, telemetry: &Telemetry) -> Result<(), Failure> {
     process::verdict(&shutdown)
 }
 
-fn reports(config: &Config) -> Result<Reports, Failure> {
+fn cache(config: &Config) -> Cache {
+    Cache::new(config.epro.cache_max, MOST_BYTES)
+}
+
+/// What calls the ePRO service, with a key that is taken in again when its file changes.
+fn client(config: &Config, tasks: &Tasks) -> Result<Client, Failure> {
     let epro = &config.epro;
     let client = ClientConfig {
         name: EPRO,
         target: epro.target.clone(),
-        api_key: epro.api_key.clone(),
+        api_key: epro.key_file.as_ref().map(|file| file.key.clone()),
         deadline: epro.deadline,
     };
-    let channel = Channel::open(EPRO, &epro.target)?;
-    Ok(Reports::new(Client::new(client, channel), Cache::new(epro.cache_max, MOST_BYTES)))
+    let client = Client::new(client, Channel::open(EPRO, &epro.target)?).announcing(&[LATEST]);
+    if let Some(file) = &epro.key_file {
+        tasks.spawn_essential("epro-key", client.follow_key_file(file.path.clone())?);
+    }
+    Ok(client)
 }
 
 /// Everything that is served: the service's calls, and what explains them.

@@ -100,6 +100,13 @@ impl Check {
         }
     }
 
+    /// The part does less than it could, and why; no reason not to be ready.
+    pub fn degraded(&self, reason: &'static str) {
+        if self.tell(true, Some(Cow::Borrowed(reason))) {
+            tracing::info!(check = self.name, "check passes");
+        }
+    }
+
     /// Whether the verdict changed: only a change is worth a line.
     fn tell(&self, ok: bool, reason: Option<Cow<'static, str>>) -> bool {
         let mut state = self.health.0.lock();
@@ -129,6 +136,17 @@ mod tests {
         let readiness = health.readiness();
         assert!(!readiness.ready);
         assert_eq!(readiness.checks[0].reason.as_deref(), Some("the disk is full"));
+    }
+
+    #[test]
+    fn a_degraded_part_says_so_and_is_ready_all_the_same() {
+        let health = Health::default();
+        let other = health.check("other");
+        other.degraded("answers from memory");
+        assert!(health.readiness().ready);
+        assert_eq!(health.readiness().checks[0].reason.as_deref(), Some("answers from memory"));
+        other.ok();
+        assert_eq!(health.readiness().checks[0].reason, None);
     }
 
     #[test]

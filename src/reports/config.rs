@@ -1,5 +1,6 @@
 //! Settings of the reports.
 
+use super::preview::config::PreviewConfig;
 use crate::platform::config::{Parse, Reader};
 
 /// The reports' settings.
@@ -10,6 +11,7 @@ pub struct ReportsConfig {
     pub receipt_title: String,
     /// What a receipt says.
     pub receipt_text: String,
+    pub preview: PreviewConfig,
 }
 
 /// How a patient is told that a report has arrived.
@@ -39,6 +41,7 @@ impl ReportsConfig {
                 "We have received your report. Thank you.",
                 "what a receipt says; 1 to 1600 characters",
             ),
+            preview: PreviewConfig::read(reader),
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::platform::{
 };
 use metrics::Metrics;
 use model::{PatientId, Report, ReportId};
+use preview::Preview;
 use std::sync::Arc;
 use submit::Source;
 
@@ -48,6 +49,7 @@ struct Inner {
     ids: IdMaker,
     receipts: Option<Receipts>,
     metrics: Metrics,
+    preview: Preview,
 }
 
 impl Reports {
@@ -55,10 +57,14 @@ impl Reports {
     ///
     /// # Errors
     /// The store can't be read.
-    pub async fn open(store: Store, receipts: Option<Receipts>) -> Result<Self, StoreError> {
+    pub async fn open(
+        store: Store,
+        receipts: Option<Receipts>,
+        preview: Preview,
+    ) -> Result<Self, StoreError> {
         let highest = store.read("find highest report", store::highest).await?;
         let ids = IdMaker::new(highest);
-        Ok(Self(Arc::new(Inner { store, ids, receipts, metrics: Metrics::new() })))
+        Ok(Self(Arc::new(Inner { store, ids, receipts, metrics: Metrics::new(), preview })))
     }
 
     /// A patient's latest report, if there is one.
@@ -75,6 +81,11 @@ impl Reports {
     /// The store can't be read.
     pub async fn find(&self, id: ReportId) -> Result<Option<Report>, StoreError> {
         self.0.store.read("find report", move |tx| store::find(tx, id)).await
+    }
+
+    /// What draws reports.
+    fn preview(&self) -> &Preview {
+        &self.0.preview
     }
 
     /// Counts a submission that was rejected before it came to be one.

@@ -10,6 +10,7 @@
 mod disk_full;
 mod kills;
 mod metrics_page;
+mod preview;
 mod schemathesis;
 #[path = "../it/support"]
 #[expect(dead_code, reason = "the hermetic tests use the rest")]

@@ -113,17 +113,21 @@ impl Degradation {
     /// # Errors
     /// It is shed.
     pub fn admit(&self, feature: Feature) -> Result<(), Shed> {
-        let level = self.level();
-        if level < feature.level {
+        if self.level() < feature.level {
             return Ok(());
         }
+        let retry_after = self.0.state.lock().retry_after(feature, Instant::now());
+        Err(self.shed(feature, retry_after))
+    }
+
+    /// Turns a call away for a bound of the feature's own, whatever the level; counted likewise.
+    pub fn shed(&self, feature: Feature, retry_after: Duration) -> Shed {
         if let Some((_, counter)) = self.0.shed.iter().find(|(known, _)| *known == feature) {
             counter.increment(1);
         }
-        let told = [("feature", feature.name.to_owned()), ("level", level.to_string())];
+        let told = [("feature", feature.name.to_owned()), ("level", self.level().to_string())];
         Span::current().add_event("shed", &told);
-        let state = self.0.state.lock();
-        Err(Shed { feature, retry_after: state.retry_after(feature, Instant::now()) })
+        Shed { feature, retry_after }
     }
 
     /// A call is in hand until the guard is dropped, whatever becomes of it.

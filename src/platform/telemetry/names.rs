@@ -32,6 +32,8 @@ pub const NOTIFICATION_ATTEMPT_DURATION: &str = "notification_attempt_duration_s
 pub const NOTIFICATION_END_TO_END_DURATION: &str = "notification_end_to_end_duration_seconds";
 pub const NOTIFICATION_LEDGER_JOBS: &str = "notification_ledger_jobs";
 /// Receipts of reports that were kept: queued with them, or why not.
+/// Drawing alone, without the wait for it.
+pub const REPORT_PREVIEW_DURATION: &str = "report_preview_duration_seconds";
 pub const REPORT_RECEIPTS: &str = "epro_report_receipts_total";
 pub const REPORT_SUBMISSION: &str = "epro_report_submission_total";
 
@@ -202,5 +204,6 @@ pub const HISTOGRAMS: &[(&str, &[f64])] = &[
     (QUEUE_COMMIT_DURATION, COMMIT_BUCKETS),
     (QUEUE_COMMIT_ROWS, ROWS_BUCKETS),
     (NOTIFICATION_ATTEMPT_DURATION, ATTEMPT_BUCKETS),
+    (REPORT_PREVIEW_DURATION, REQUEST_BUCKETS),
     (NOTIFICATION_END_TO_END_DURATION, END_TO_END_BUCKETS),
 ];

@@ -1,6 +1,7 @@
 //! The HTTP API: which routes there are, and what each does.
 
 pub mod openapi;
+mod preview;
 
 use super::{
     READS, Reports,
@@ -42,6 +43,8 @@ pub fn routes() -> Routes<Reports> {
         .shed_as(REPORT, READS)
         .get(LATEST, Scope::Read, latest)
         .shed_as(LATEST, READS)
+        .get(preview::PREVIEW, Scope::Read, preview::show)
+        .shed_as(preview::PREVIEW, super::PREVIEW)
 }
 
 /// Keeps a report: 201 once it is committed.

@@ -3,17 +3,26 @@
 
 #![expect(dead_code, reason = "shapes are told, and never made")]
 
-use super::{KeptBody, LATEST, REPORT, ReportBody, SUBMIT, no_report, no_such_report, not_a_patient, reused};
+use super::{
+    KeptBody, LATEST, REPORT, ReportBody, SUBMIT, no_report, no_such_report, not_a_patient, preview, reused,
+};
 use crate::{
-    platform::http::{
-        Problem,
-        openapi::{Operation, text},
-        refusals::{commit_unknown, store_unavailable},
+    platform::{
+        http::{
+            Problem,
+            openapi::{Operation, text},
+            refusals::{commit_unknown, store_unavailable},
+        },
+        resilience::Shed,
     },
-    reports::model::{Content, Invalid, PatientId, Report, ReportId},
+    reports::{
+        PREVIEW,
+        model::{Content, Invalid, PatientId, Report, ReportId},
+    },
 };
 use axum::http::Method;
 use serde_json::{Value, json};
+use std::time::Duration;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{ObjectBuilder, RefOr, Schema, SchemaFormat, schema::KnownFormat},
@@ -27,7 +36,7 @@ const ID: &str = "0sahp1kzg0000";
 
 /// All operations of the domain.
 pub fn operations() -> Vec<Operation> {
-    vec![submit(), show(), latest()]
+    vec![submit(), show(), latest(), preview()]
 }
 
 fn submit() -> Operation {
@@ -59,6 +68,18 @@ fn latest() -> Operation {
         .in_path::<PatientId>("patientId", "The caller's own identifier of the patient.", "p-17")
         .answers::<Shown>(200, "The latest report.", example())
         .problems([no_report(), not_a_patient(Invalid("is not valid")), store_unavailable()])
+}
+
+fn preview() -> Operation {
+    let shed = Shed { feature: PREVIEW, retry_after: Duration::from_secs(1) };
+    Operation::new(Method::GET, preview::PREVIEW, "previewReport", REPORTS, "See a report as PDF")
+        .about(
+            "Chinese and Latin text alike, as far as the configured font has it. Left out before anything else when \
+             there is too much to do.",
+        )
+        .in_path::<ReportId>("reportId", "The id of a report.", ID)
+        .answers_text(200, "The report on A4 pages.", preview::PDF)
+        .problems([no_such_report(), store_unavailable(), preview::unavailable(), shed.into()])
 }
 
 #[derive(ToSchema)]

@@ -2,12 +2,14 @@
 //! (feature `pdf`), how much at once in `desk`. Without a font there is none, and the answer says so.
 
 pub mod config;
+mod desk;
 #[cfg(feature = "pdf")]
 mod pdf;
 #[cfg(not(feature = "pdf"))]
 #[path = "without.rs"]
 mod pdf;
 
+pub use desk::{Preview, Undrawn};
 pub use pdf::{Face, draw};
 
 use std::io::ErrorKind;

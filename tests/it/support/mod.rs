@@ -12,6 +12,7 @@ pub mod instance;
 pub mod json_schema;
 pub mod kills;
 pub mod load;
+pub mod locked;
 pub mod metrics_page;
 pub mod mutate;
 pub mod notify;

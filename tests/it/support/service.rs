@@ -113,7 +113,15 @@ impl Site {
             .spawn()
             .unwrap_or_else(|error| panic!("can't start {:?}: {error}", command.get_program()));
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        Service { child, output, errors, http: nowhere, admin: nowhere, _folder: Arc::clone(&self.folder) }
+        Service {
+            child,
+            output,
+            errors,
+            http: nowhere,
+            grpc: nowhere,
+            admin: nowhere,
+            _folder: Arc::clone(&self.folder),
+        }
     }
 
     /// What starts the service; where it writes is the caller's matter.
@@ -152,6 +160,7 @@ pub struct Service {
     output: PathBuf,
     errors: PathBuf,
     pub http: SocketAddr,
+    pub grpc: SocketAddr,
     pub admin: SocketAddr,
     /// Its files outlive it, also where the site does not.
     _folder: Arc<TempDir>,
@@ -166,7 +175,7 @@ impl Service {
             self.lines().into_iter().find(|line| line["message"] == "ready")
         });
         let address = |name: &str| ready["fields"][name].as_str().unwrap().parse().unwrap();
-        (self.http, self.admin) = (address("http"), address("admin"));
+        (self.http, self.grpc, self.admin) = (address("http"), address("grpc"), address("admin"));
         until_so("readiness", || self.readiness().0);
     }
 

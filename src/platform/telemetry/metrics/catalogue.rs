@@ -156,6 +156,7 @@ const HISTOGRAMS: &[Entry] = &[
     ),
     (names::QUEUE_COMMIT_DURATION, Unit::Seconds, "Commits with their sync, by what they are for."),
     (names::QUEUE_COMMIT_ROWS, Unit::Count, "Writes in one commit, by what they are for."),
+    (names::REPORT_PREVIEW_DURATION, Unit::Seconds, "Drawing a report as PDF, without the wait for it."),
 ];
 
 #[cfg(test)]

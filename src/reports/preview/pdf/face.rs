@@ -90,7 +90,7 @@ pub struct Glyphs<'a> {
 impl Glyphs<'_> {
     /// The glyph of the first of these characters that the font has one for; else `.notdef`, which is 0.
     pub fn of(&self, characters: &[char]) -> u32 {
-        characters.iter().find_map(|c| self.map.map(*c)).map_or(0, |glyph| glyph.to_u32())
+        characters.iter().find_map(|c| self.map.map(*c)).map_or(0, skrifa::GlyphId::to_u32)
     }
 
     /// How far a glyph leads, in ems; never negative.
