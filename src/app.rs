@@ -86,8 +86,8 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     tasks.spawn_essential("store", follow_store(store.clone(), store_check));
 
     let notify = Notify::new(&config.notify, store.clone(), config.queue.workers)?;
-    let handler = notify.deliverer();
-    let queue = Queue::open(store.clone(), config.queue.clone(), notify::CHANNELS, handler).await?;
+    let deliverer = notify.deliverer();
+    let queue = Queue::open(store.clone(), config.queue.clone(), notify::CHANNELS, deliverer).await?;
     let measured = queue.clone();
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
@@ -97,14 +97,9 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     );
 
     let admission = guarded.then(|| process::admission(&config.limits, telemetry, &tasks, keys));
-<<<<<<< HEAD
     let receipts = receipts(&config.reports, |text| notify.outbox(queue.clone(), text), &degradation)?;
-    let reports = Reports::open(store.clone(), receipts).await?;
-=======
-    let receipts = receipts(&config.reports, &notify, &queue)?;
     let preview = Preview::new(&config.reports.preview, degradation.clone());
     let reports = Reports::open(store.clone(), receipts, preview).await?;
->>>>>>> main
     let routes = routes(&notify, &queue, &reports, &degradation);
     let stack = Stack::shedding(routes, &config.http, admission.clone(), Some(degradation.clone()))?;
     let services = reports.services().with_health(&health, shutdown.stop()).with_reflection()?;
@@ -113,8 +108,7 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let http_served = process::serve(&tasks, "http", http, stack, limits, &shutdown);
     let grpc_served = process::serve(&tasks, "grpc", grpc, rpc, limits, &shutdown);
     queue_check.ok();
-    let (http, grpc, admin_at) = addresses;
-    tracing::info!(http = %http, grpc = %grpc, admin = %admin_at, "ready");
+    tracing::info!(http = %addresses.0, grpc = %addresses.1, admin = %addresses.2, "ready");
 
     let drained = async {
         // Requests finish first: a synchronous one still makes its attempt.
