@@ -26,6 +26,7 @@ const STAGES: &[Stage] = &[
     Stage::peer("tests with promtool", Tool::Promtool, "metrics_page::"),
     Stage::peer("tests with etcd", Tool::Etcd, "endpoints::etcd::"),
     Stage::peer("tests with a name server", Tool::Dnsmasq, "endpoints::dns::"),
+    Stage::peer("tests with poppler", Tool::Pdf, "preview::"),
     Stage::peer("tests with schemathesis", Tool::Schemathesis, "schemathesis::"),
     Stage::peer("tests with a disk of their own", Tool::Unshare, "disk_full::"),
     Stage::long("tests with many kills", "kills::"),
