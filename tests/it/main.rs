@@ -12,6 +12,7 @@ mod admin;
 mod auth;
 mod calls;
 mod config;
+mod ctms;
 mod endpoints;
 mod file_shape;
 mod fuzz;
