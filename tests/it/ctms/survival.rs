@@ -86,6 +86,9 @@ fn one_that_stands_still_loses_its_share_and_gets_it_back() {
     assert!(asked.iter().all(|asked| asked.status == 200), "{:?}", not_live(&asked));
     let felt = not_live(&asked);
     assert!(felt.iter().all(|asked| asked.at < stopped + 2 * OFF), "{felt:?}");
+    // `epro.deadline`, and some.
+    let longest = asked.iter().map(|asked| asked.took).max().unwrap();
+    assert!(longest < Duration::from_secs(3), "{longest:?}");
 }
 
 #[test]

@@ -2,5 +2,6 @@
 
 pub mod blast;
 pub mod clients;
+pub mod ctms;
 pub mod rate;
 pub mod slow;
