@@ -55,6 +55,8 @@ enum Scenario {
     Ctms,
     /// Ten thousand slow connections beside a fast client.
     Slow,
+    /// Three times capacity: what is shed, and that reports do not notice.
+    Overload,
 }
 
 fn main() -> ExitCode {
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
                     Scenario::Clients => scenarios::clients::run(&mut figures, part).await,
                     Scenario::Ctms => scenarios::ctms::run(&mut figures, part),
                     Scenario::Slow => scenarios::slow::run(&mut figures, part).await,
+                    Scenario::Overload => scenarios::overload::run(&mut figures, part).await,
                 }
             });
         }

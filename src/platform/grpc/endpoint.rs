@@ -34,6 +34,8 @@ pub(super) struct Endpoint {
     /// probes come all the time and say nothing.
     pub needs: Option<Needs>,
     pub feature: Option<Feature>,
+    /// Whether its time is held against the objective.
+    pub watched: bool,
     pub shape: Shape,
     pub handler: Option<Handler>,
     pub durations: Durations,
@@ -51,7 +53,7 @@ impl Endpoint {
         let full = format!("{service}/{method}");
         let durations = Durations::new(service, method, Side::Server);
         let (span, handler) = (full.clone(), Some(handler));
-        Self { service, method, span, full, needs, feature, shape, handler, durations }
+        Self { service, method, span, full, needs, feature, watched: false, shape, handler, durations }
     }
 
     /// Every method that is not served, whatever its name: named as the conventions want it.
@@ -64,6 +66,7 @@ impl Endpoint {
             full: "_OTHER".to_owned(),
             needs: Some(Needs::Key),
             feature: None,
+            watched: false,
             shape: Shape::Answer,
             handler: None,
             durations: Durations::new(service, method, Side::Server),

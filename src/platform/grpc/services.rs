@@ -60,6 +60,14 @@ impl Services {
         self
     }
 
+    /// Holds the time that calls of this method take against the objective: of one that waits for nobody outside.
+    #[must_use]
+    pub fn watched(mut self, service: &str, method: &str) -> Self {
+        let of_it = |endpoint: &&mut Endpoint| endpoint.service == service && endpoint.method == method;
+        self.endpoints.iter_mut().filter(of_it).for_each(|endpoint| endpoint.watched = true);
+        self
+    }
+
     /// Tells reflection of a protocol: its compiled file descriptors.
     #[must_use]
     pub fn described_by(mut self, descriptors: &'static [u8]) -> Self {

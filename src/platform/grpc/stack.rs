@@ -68,12 +68,14 @@ impl GrpcStack {
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
     {
         let endpoint = self.0.table.find(request.uri().path());
+        let _in_hand = self.0.degradation.enter();
         // 1. Trace context, span, line, metrics: whatever happens further in is told of here, once.
         let mut observed = Observed::begin(endpoint, &request, &peer);
         // 2. What is not gRPC, in the terms of HTTP.
         if let Some(refusal) = foreign::refusal(&request) {
             return foreign::send(observed, refusal);
         }
+        let _in_hand = self.0.degradation.enter();
         let span = observed.span();
         let mut bounds = Bounds { until: None, step: self.0.longest_step };
         // 3. Panics; the panic hook has written the line, inside the span.
@@ -115,7 +117,7 @@ impl GrpcStack {
         // 5. Until when.
         let begun = observed.begun();
         bounds.until = self.deadline(endpoint.shape, begun, &request)?;
-        let handled = self.handle(handler, endpoint.shape, begun, request, bounds.until);
+        let handled = self.handle(handler, endpoint, begun, request, bounds.until);
         match bounds.until {
             // What was begun in it is dropped; a commit that is under way goes on without it.
             Some(until) => {
@@ -146,7 +148,7 @@ impl GrpcStack {
     async fn handle<B>(
         &self,
         handler: &Handler,
-        shape: Shape,
+        endpoint: &Endpoint,
         begun: Instant,
         mut request: Request<B>,
         until: Option<Instant>,
@@ -157,10 +159,12 @@ impl GrpcStack {
         if let Some(until) = until {
             request.extensions_mut().insert(Deadline(until));
         }
-        let request = match shape {
+        let request = match endpoint.shape {
             Shape::Conversation => request.map(Body::new),
             Shape::Answer | Shape::Lasting => request::read(request, begun + self.0.body_timeout).await?,
         };
+        // From here on it is our own time: how fast a caller sends is not.
+        let _watched = endpoint.watched.then(|| self.0.degradation.watch());
         let Ok(answer) = handler.clone().oneshot(request).await;
         Ok(answer)
     }

@@ -121,11 +121,11 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// What is served: each method of each template, and what a call of it needs.
     pub fn list(&self) -> Vec<Listed> {
         let of = |template: &Template| {
-            let path = template.path;
+            let (path, shed_as) = (template.path, template.shed_as);
             template
                 .methods
                 .iter()
-                .map(move |(method, needs)| Listed { path, method: method.clone(), needs: *needs })
+                .map(move |(method, needs)| Listed { path, method: method.clone(), needs: *needs, shed_as })
                 .collect::<Vec<_>>()
         };
         self.templates.iter().flat_map(of).collect()
@@ -164,6 +164,7 @@ pub struct Listed {
     pub path: &'static str,
     pub method: Method,
     pub needs: Needs,
+    pub shed_as: Option<Feature>,
 }
 
 impl Listed {

@@ -2,30 +2,12 @@
 
 use crate::support::{
     client::{Answer, ask},
+    locked::Locked,
     service::{ASYNC, MESSAGE, SYNC, Service, Site},
     sms_gateway::Gateway,
     wait::until_so,
 };
-use rusqlite::Connection;
 use std::thread;
-
-/// Holds the file's one place for a writer until it is dropped, as somebody's tool might.
-struct Locked(Connection);
-
-impl Locked {
-    fn new(site: &Site) -> Self {
-        let connection = Connection::open(site.store()).unwrap();
-        connection.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
-        connection.execute_batch("BEGIN EXCLUSIVE").unwrap();
-        Self(connection)
-    }
-}
-
-impl Drop for Locked {
-    fn drop(&mut self) {
-        self.0.execute_batch("ROLLBACK").unwrap();
-    }
-}
 
 fn submit(service: &Service, count: usize) -> Vec<Answer> {
     let http = service.http;

@@ -38,7 +38,7 @@ impl Process {
         let mut child = command
             .env_clear()
             .current_dir(folder.path())
-            .envs([("APP_HTTP__LISTEN", "127.0.0.1:0"), ("APP_ADMIN__LISTEN", "127.0.0.1:0")])
+            .envs(["HTTP", "GRPC", "ADMIN"].map(|of| (format!("APP_{of}__LISTEN"), "127.0.0.1:0")))
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .spawn()

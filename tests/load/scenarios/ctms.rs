@@ -46,7 +46,8 @@ fn one_killed(figures: &mut Figures, fleet: &mut Fleet, watched: Duration) {
     let callers = Callers::start(fleet.ctms.http, CALLERS, PAUSE);
     thread::sleep(watched);
     let all_well = callers.so_far();
-    figures.tell("answers a second, all well", format!("{:.0}", all_well.len() as f64 / watched.as_secs_f64()));
+    figures
+        .tell("answers a second, all well", format!("{:.0}", all_well.len() as f64 / watched.as_secs_f64()));
     figures.tell("p99, all well", ms(p99(&all_well)));
     let killed = Instant::now();
     fleet.kill(1);

@@ -3,5 +3,7 @@
 pub mod blast;
 pub mod clients;
 pub mod ctms;
+mod offered;
+pub mod overload;
 pub mod rate;
 pub mod slow;

@@ -7,12 +7,14 @@ use super::{
 };
 use crate::{
     notify::{
+        BULK,
         api::{accept::Route, answer, problems},
         model::Channel,
     },
     platform::{
         http::{Problem, openapi::Operation},
         queue::{Answer, JobId, Refused, Status},
+        resilience::Shed,
     },
 };
 use axum::http::Method;
@@ -90,7 +92,7 @@ fn at_once(post: Operation, channel: Channel, answer: fn(JobId, &[Status]) -> An
 }
 
 fn placed(post: Operation) -> Operation {
-    post.header(202, "Location").link(202, "getNotification", "id", "id").link(
+    post.problems([shed()]).header(202, "Location").link(202, "getNotification", "id", "id").link(
         202,
         "cancelNotification",
         "id",
@@ -112,6 +114,11 @@ pub fn creating(post: Operation, channel: Channel) -> Operation {
         refused(Refused::StoreUnavailable),
         refused(Refused::CommitUnknown),
     ])
+}
+
+/// What is of priority `bulk` gets while there is too much to do.
+pub fn shed() -> Problem {
+    Shed { feature: BULK, retry_after: Duration::from_secs(7) }.into()
 }
 
 pub fn id() -> JobId {

@@ -2,7 +2,7 @@
 
 use super::{
     ACCEPTED, ID, STUDIES, TRACE, about_patient, example,
-    send::{creating, id, shown},
+    send::{creating, id, shed, shown},
     study_bodies::{Batch, BatchAccepted, Empty, Enrolment, StudyMessage},
 };
 use crate::{
@@ -59,7 +59,7 @@ fn send() -> Operation {
         .answers::<BatchAccepted>(202, "It is committed and synced.", shown(answer::batch_accepted(id(), 90_000, 12)))
         .header(202, "Location")
         .link(202, "getBatch", "batchId", "batchId");
-    creating(post, Channel::Sms).problems([studies::no_such_study()])
+    creating(post, Channel::Sms).problems([studies::no_such_study(), shed()])
 }
 
 fn batch() -> Operation {

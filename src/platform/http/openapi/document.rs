@@ -6,6 +6,7 @@ use crate::platform::{
     auth::Scope,
     http::{Fault, Problem, admit, challenge, extract, problems, routes::Listed},
     limits::config::PerClient,
+    resilience::Shed,
 };
 use http::Method;
 use std::{collections::BTreeMap, time::Duration};
@@ -110,7 +111,7 @@ fn common(body: bool, needs: Needs) -> Vec<Problem> {
 fn describe(operation: Operation, listed: &Listed) -> path::Operation {
     let needs = Words::of(listed.needs);
     let about = format!("{} {}", operation.about, needs.about).trim_start().to_owned();
-    let answers = all_answers(&operation, listed.needs);
+    let answers = all_answers(&operation, listed);
     let told = answers
         .into_iter()
         .fold(operation.told, |told, (status, answer)| told.response(status.to_string(), answer));
@@ -124,12 +125,13 @@ fn describe(operation: Operation, listed: &Listed) -> path::Operation {
 
 /// What the operation answers itself, and what the layers answer for it. Where both have problems of one
 /// status they are one answer; where only the layers have, it is the one that all operations share.
-fn all_answers(operation: &Operation, needs: Needs) -> BTreeMap<u16, RefOr<Response>> {
+fn all_answers(operation: &Operation, listed: &Listed) -> BTreeMap<u16, RefOr<Response>> {
     let mut own = operation.problems.clone();
     own.push(problems::slow_handler(&operation.method));
+    own.extend(listed.shed_as.map(|feature| Shed { feature, retry_after: Duration::from_secs(7) }.into()));
     let statuses: Vec<u16> = own.iter().map(|problem| problem.status().as_u16()).collect();
     let mut all: BTreeMap<u16, RefOr<Response>> = BTreeMap::new();
-    for problem in common(operation.body.is_some(), needs) {
+    for problem in common(operation.body.is_some(), listed.needs) {
         let status = problem.status().as_u16();
         if statuses.contains(&status) {
             own.push(problem);
