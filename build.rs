@@ -7,13 +7,16 @@ use std::{env, error::Error, fs, path::Path, process::Command};
 const PROTOCOLS: &str = "proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    compile("epro/v1/epro.proto", "epro.v1.bin")?;
+    compile("epro/v1/epro.proto", "epro.v1.bin", true)?;
+    if env::var_os("CARGO_FEATURE_ETCD").is_some() {
+        compile("etcd/rpc.proto", "etcd.bin", false)?;
+    }
     tell_build();
     Ok(())
 }
 
-/// Makes client and server code of a protocol, and its descriptor for reflection.
-fn compile(file: &str, descriptor: &str) -> Result<(), Box<dyn Error>> {
+/// Makes code of a protocol, of its servers too if we are one, and its descriptor for reflection.
+fn compile(file: &str, descriptor: &str, serves: bool) -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={PROTOCOLS}/{file}");
     let mut compiler = protox::Compiler::new([PROTOCOLS])?;
     compiler.include_imports(true).open_file(file)?;
@@ -21,7 +24,7 @@ fn compile(file: &str, descriptor: &str) -> Result<(), Box<dyn Error>> {
     fs::write(Path::new(&out).join(descriptor), compiler.encode_file_descriptor_set())?;
     // Comments become documentation.
     let set = compiler.include_source_info(true).file_descriptor_set();
-    tonic_prost_build::configure().build_transport(false).compile_fds(set)?;
+    tonic_prost_build::configure().build_transport(false).build_server(serves).compile_fds(set)?;
     Ok(())
 }
 

@@ -2,10 +2,10 @@
 
 use crate::{
     config::Config,
-    notify::{self, Notify, Text, Unqueued},
+    notify::{self, Notify, Outbox, Text, Unqueued},
     platform::{
         admin::{Admin, Pages},
-        grpc::GrpcStack,
+        grpc::{GrpcStack, Registration},
         health::{Check, Health},
         http::{self, Listed, Routes, Stack, openapi::Document},
         process::{self, Failure},
@@ -19,7 +19,6 @@ use crate::{
     reports::{
         self, Receipts, Reports, Skipped,
         config::{Receipt, ReportsConfig},
-        preview::Preview,
     },
 };
 use std::{process::ExitCode, time::Duration};
@@ -56,7 +55,8 @@ pub fn listed() -> Vec<Listed> {
 /// The API that is served, described.
 pub fn document() -> Document {
     let about = "Notifications for patients by SMS and push: kept once accepted, delivered through a gateway, and \
-        shown in what became of each. What patients report, and the latest of it. JSON in camelCase; times are RFC 3339; errors are problems after RFC 9457.";
+        shown in what became of each. What patients report, and the latest of it. JSON in camelCase; times are \
+        RFC 3339; errors are problems after RFC 9457.";
     let info = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"), about);
     let tags = [notify::openapi::TAGS, reports::openapi::TAGS].concat();
     let operations = notify::openapi::operations().into_iter().chain(reports::openapi::operations());
@@ -93,9 +93,8 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     tasks.spawn_essential("degradation", degradation.run(vec![queue_age(&queue, &config)]));
 
     let admission = guarded.then(|| process::admission(&config.limits, telemetry, &tasks, keys));
-    let receipts = receipts(&config.reports, &notify, &queue)?;
-    let preview = Preview::new(&config.reports.preview, degradation.clone());
-    let reports = Reports::open(store.clone(), receipts, preview).await?;
+    let receipts = receipts(&config.reports, |text| notify.outbox(queue.clone(), text), &degradation)?;
+    let reports = Reports::open(store.clone(), receipts, &config.reports, degradation.clone()).await?;
     let routes = routes(&notify, &queue, &reports, &degradation);
     let stack = Stack::shedding(routes, &config.http, admission.clone(), Some(degradation.clone()))?;
     let services = reports.services().with_health(&health, shutdown.stop()).with_reflection()?;
@@ -106,6 +105,7 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     queue_check.ok();
     let (http, grpc, admin_at) = addresses;
     tracing::info!(http = %http, grpc = %grpc, admin = %admin_at, "ready");
+    let registration = Registration::start(config.grpc.register.as_ref(), grpc, &shutdown);
 
     let drained = async {
         // Requests finish first: a synchronous one still makes its attempt.
@@ -113,6 +113,8 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
         queue.stop().await;
         close(store).await;
     };
+    // Before the listeners close, so that nobody is sent to them any more.
+    registration.withdrawn().await;
     let ended = shutdown.sequence(&health, config.shutdown, drained).await;
     admin.stop();
     ended?;
@@ -136,17 +138,24 @@ fn routes(notify: &Notify, queue: &Queue, reports: &Reports, degradation: &Degra
     notify.routes(queue.clone(), degradation.clone()).merge(reports.routes()).merge(explained)
 }
 
-/// How reports ask for a notification that goes into their own transaction, if patients get a receipt.
-fn receipts(config: &ReportsConfig, notify: &Notify, queue: &Queue) -> Result<Option<Receipts>, Failure> {
+/// How reports ask for a notification that goes into their own transaction, if patients get a receipt. It is
+/// left out with bulk notifications: a report does not need it.
+fn receipts(
+    config: &ReportsConfig,
+    outbox: impl FnOnce(Text) -> Outbox,
+    degradation: &Degradation,
+) -> Result<Option<Receipts>, Failure> {
     let text = match config.receipt {
         Receipt::None => return Ok(None),
         Receipt::Sms => Text::sms(&config.receipt_text)?,
         Receipt::Push => Text::push(&config.receipt_title, &config.receipt_text)?,
     };
-    let outbox = notify.outbox(queue.clone(), text);
+    let (outbox, degradation) = (outbox(text), degradation.clone());
     Ok(Some(Box::new(move |patient| {
         let (outbox, patient) = (outbox.clone(), patient.clone());
+        let admitted = degradation.admit(notify::BULK).map_err(|_shed| Skipped::Shed);
         Box::pin(async move {
+            admitted?;
             outbox.reserve(patient.as_str()).await.map_err(|why| match why {
                 Unqueued::NoContact => Skipped::NoContact,
                 Unqueued::BacklogFull => Skipped::BacklogFull,

@@ -21,9 +21,10 @@ use crate::platform::{
     grpc::Services,
     http::{Listed, Routes},
     id::IdMaker,
-    resilience::Feature,
+    resilience::{Degradation, Feature},
     store::{Store, StoreError},
 };
+use config::ReportsConfig;
 use metrics::Metrics;
 use model::{PatientId, Report, ReportId};
 use preview::Preview;
@@ -60,8 +61,10 @@ impl Reports {
     pub async fn open(
         store: Store,
         receipts: Option<Receipts>,
-        preview: Preview,
+        config: &ReportsConfig,
+        degradation: Degradation,
     ) -> Result<Self, StoreError> {
+        let preview = Preview::new(&config.preview, degradation);
         let highest = store.read("find highest report", store::highest).await?;
         let ids = IdMaker::new(highest);
         Ok(Self(Arc::new(Inner { store, ids, receipts, metrics: Metrics::new(), preview })))

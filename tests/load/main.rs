@@ -51,6 +51,8 @@ enum Scenario {
     Clients,
     /// Ten thousand slow connections beside a fast client.
     Slow,
+    /// Three times capacity: what is shed, and that reports do not notice.
+    Overload,
 }
 
 fn main() -> ExitCode {
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
                     Scenario::Blast => scenarios::blast::run(&mut figures, part).await,
                     Scenario::Clients => scenarios::clients::run(&mut figures, part).await,
                     Scenario::Slow => scenarios::slow::run(&mut figures, part).await,
+                    Scenario::Overload => scenarios::overload::run(&mut figures, part).await,
                 }
             });
         }

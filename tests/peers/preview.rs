@@ -31,9 +31,9 @@ fn drawn(content: &str) -> Vec<u8> {
 fn content(pdf: &[u8]) -> Vec<String> {
     let lines = |page: &str| {
         let lines: Vec<String> = page.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
-        assert_eq!(lines[..2], ["Report 0sahnpdaw0000", "2026-11-23T07:10:14Z"]);
-        assert!(lines.last().unwrap().contains(" / "), "{lines:?}");
-        lines[2..lines.len() - 1].to_vec()
+        assert_eq!(lines[0], "Report 0sahnpdaw0000 2026-11-23T07:10:14Z");
+        assert!(lines[1].contains(" / "), "{lines:?}");
+        lines[2..].to_vec()
     };
     text(pdf).split_terminator('\u{c}').flat_map(lines).collect()
 }
@@ -76,9 +76,11 @@ fn letters_are_drawn_and_not_the_box_of_what_is_missing() {
     assert!(missing.ink() > 0, "what is missing has to be seen");
     let seen: Vec<Paper> = ["患者报告", "头痛发热", "abcd", "ÄßçŁ"].map(line).to_vec();
     for (at, one) in seen.iter().enumerate() {
-        assert!(one.ink() > 200, "line {at} has {} dark dots", one.ink());
+        assert!(one.ink() > 100, "line {at} has {} dark dots", one.ink());
         assert!(*one != missing && seen[at + 1..].iter().all(|other| other != one), "line {at}");
     }
+    // The font has this one, but without a line in it.
+    assert!(line("℃").ink() > 0);
     // Four ideographs are as wide as four ems and no wider.
     let wide = seen[0].width();
     assert!((40.0..46.0).contains(&wide), "{wide} points");
@@ -138,7 +140,7 @@ proptest! {
         prop_assert!(shown.contains("Report 0sahnpdaw0000"));
         let mut kept = shown.split_whitespace().collect::<String>();
         kept.retain(|c| c.is_ascii_alphanumeric());
-        let mut wanted = content.clone();
+        let mut wanted = content;
         wanted.retain(|c| c.is_ascii_alphanumeric());
         prop_assert!(kept.contains(&wanted) || kept.len() >= wanted.len(), "{kept} {wanted}");
     }

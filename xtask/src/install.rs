@@ -14,8 +14,9 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
         // Installing Debian's package would start a Prometheus server; only the one program is wanted.
         Tool::Promtool => with_package_lists(|| unpacked("prometheus", tool, folder)),
         Tool::Schemathesis => virtual_environment(tool, folder),
-        Tool::Strace => from_debian("strace"),
-        Tool::Cxx => from_debian("g++"),
+        Tool::Strace => from_debian(&["strace"]),
+        Tool::Pdf => from_debian(&["poppler-utils", "fonts-wqy-microhei"]),
+        Tool::Cxx => from_debian(&["g++"]),
         // The program comes with every Debian; where it may not make a mount namespace, nothing can be fetched.
         Tool::Unshare => {
             Err("making a mount namespace takes root, or unprivileged user namespaces".to_owned())
@@ -50,7 +51,7 @@ fn virtual_environment(tool: Tool, folder: &Path) -> Result<(), String> {
     let python = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&room));
     // Debian's Python comes without this module.
     python().or_else(|_| {
-        from_debian("python3-venv")?;
+        from_debian(&["python3-venv"])?;
         python()
     })?;
     let pinned = format!("tests/peers/{}/requirements.txt", tool.program());
@@ -63,8 +64,8 @@ fn virtual_environment(tool: Tool, folder: &Path) -> Result<(), String> {
         .map_err(|error| format!("{}: {error}", program.display()))
 }
 
-fn from_debian(package: &str) -> Result<(), String> {
-    with_package_lists(|| run(as_root("apt-get").args(["install", "-y", "--quiet", package])))
+fn from_debian(packages: &[&str]) -> Result<(), String> {
+    with_package_lists(|| run(as_root("apt-get").args(["install", "-y", "--quiet"]).args(packages)))
 }
 
 /// Takes one program out of a Debian package, without installing the package.

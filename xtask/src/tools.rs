@@ -16,6 +16,8 @@ pub enum Tool {
     CargoMachete,
     /// A C++ compiler: libFuzzer is built from source.
     Cxx,
+    /// Reads and draws PDF: `pdftotext` and `pdftoppm` of poppler, and a font with Chinese and Latin.
+    Pdf,
     Promtool,
     Schemathesis,
     Strace,
@@ -29,6 +31,7 @@ impl Tool {
             Self::CargoDeny => "cargo-deny",
             Self::CargoMachete => "cargo-machete",
             Self::Cxx => "c++",
+            Self::Pdf => "pdftotext",
             Self::Promtool => "promtool",
             Self::Schemathesis => "schemathesis",
             Self::Strace => "strace",
@@ -42,7 +45,15 @@ impl Tool {
             Self::CargoDeny => Some("0.20.2"),
             Self::CargoMachete => Some("0.9.2"),
             Self::Schemathesis => Some("4.32.5"),
-            Self::Cxx | Self::Promtool | Self::Strace | Self::Unshare => None,
+            Self::Cxx | Self::Pdf | Self::Promtool | Self::Strace | Self::Unshare => None,
+        }
+    }
+
+    /// A file that belongs to it.
+    const fn file(self) -> Option<&'static str> {
+        match self {
+            Self::Pdf => Some("/usr/share/fonts/truetype/wqy/wqy-microhei.ttc"),
+            _ => None,
         }
     }
 
@@ -50,6 +61,7 @@ impl Tool {
     const fn question(self) -> &'static [&'static str] {
         match self {
             Self::Unshare => &["--map-root-user", "--mount", "true"],
+            Self::Pdf => &["-v"],
             _ => &["--version"],
         }
     }
@@ -95,6 +107,9 @@ impl Tools {
 
     /// Asks the program, mostly for its version: a file of that name that does not start is no tool.
     fn has(&self, tool: Tool) -> bool {
+        if tool.file().is_some_and(|file| !Path::new(file).is_file()) {
+            return false;
+        }
         let mut command = Command::new("env");
         let asked = command.env("PATH", self.path()).arg(tool.program()).args(tool.question()).output();
         asked.is_ok_and(|answer| {

@@ -7,7 +7,7 @@ use super::{
 };
 use bytes::Bytes;
 use http::{HeaderMap, Response, header};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use std::{
     convert::Infallible,
     future::Future,

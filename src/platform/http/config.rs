@@ -7,6 +7,9 @@ use crate::platform::{
 };
 use std::{net::SocketAddr, time::Duration};
 
+/// How much longer a stream is waited for than a handler: what took too long is still told so.
+const ANSWERING: Duration = Duration::from_secs(1);
+
 /// The public HTTP API's settings.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
@@ -67,7 +70,7 @@ impl HttpConfig {
     pub fn limits(&self) -> Limits {
         Limits {
             header_timeout: self.header_timeout,
-            longest_step: self.header_timeout.max(self.body_timeout).max(self.handler_timeout),
+            longest_step: self.header_timeout.max(self.body_timeout).max(self.handler_timeout) + ANSWERING,
             max_connections: self.max_connections,
         }
     }

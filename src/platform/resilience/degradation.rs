@@ -120,7 +120,7 @@ impl Degradation {
         Err(self.shed(feature, retry_after))
     }
 
-    /// Turns a call away for a bound of the feature's own, whatever the level; counted likewise.
+    /// Turns a call away for a bound of the feature's own, whatever the level is: counted and told likewise.
     pub fn shed(&self, feature: Feature, retry_after: Duration) -> Shed {
         if let Some((_, counter)) = self.0.shed.iter().find(|(known, _)| *known == feature) {
             counter.increment(1);

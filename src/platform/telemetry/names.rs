@@ -10,6 +10,8 @@ pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.42.0";
 pub const HTTP_REQUEST_DURATION: &str = "http_request_duration_seconds";
 pub const HTTP_REQUESTS_IN_FLIGHT: &str = "http_requests_in_flight";
 pub const GRPC_REQUEST_DURATION: &str = "grpc_request_duration_seconds";
+/// Whether the registry of endpoints holds this server.
+pub const GRPC_REGISTRATION_UP: &str = "grpc_registration_up";
 pub const AUTH_REQUESTS: &str = "auth_requests_total";
 pub const AUTH_KEY_FILE_RELOADS: &str = "auth_key_file_reloads_total";
 /// Clients whose buckets are not full.

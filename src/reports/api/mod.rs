@@ -4,7 +4,7 @@ pub mod openapi;
 mod preview;
 
 use super::{
-    READS, Reports,
+    PREVIEW, READS, Reports,
     model::{Content, Invalid, Kept, PatientId, Report, ReportId},
     submit::{Rejected, Source, Submitted},
 };
@@ -44,7 +44,7 @@ pub fn routes() -> Routes<Reports> {
         .get(LATEST, Scope::Read, latest)
         .shed_as(LATEST, READS)
         .get(preview::PREVIEW, Scope::Read, preview::show)
-        .shed_as(preview::PREVIEW, super::PREVIEW)
+        .shed_as(preview::PREVIEW, PREVIEW)
 }
 
 /// Keeps a report: 201 once it is committed.

@@ -12,11 +12,11 @@ fn hex(bytes: &[u8]) -> String {
 
 #[test]
 fn an_attempt_carries_who_asks_how_long_and_its_place_in_the_trace() {
-    let mut came = Vec::new();
+    let (mut came, mut port) = (Vec::new(), 0);
     let told = told_of(async || {
         let other = Scripted::start().await;
         ask(&client(&[other.address]), READ, None).await.unwrap();
-        came = other.attempts();
+        (came, port) = (other.attempts(), other.address.port());
     });
     let ([came], [span]) = (&*came, &*told.attempts()) else { panic!("{came:?}") };
     assert_eq!(came.value("authorization"), Some("Bearer a-secret"));
@@ -29,6 +29,8 @@ fn an_attempt_carries_who_asks_how_long_and_its_place_in_the_trace() {
         ("rpc.system.name", "grpc"),
         ("rpc.method", "test.v1.Scripted/Read"),
         ("rpc.response.status_code", "OK"),
+        ("server.address", "127.0.0.1"),
+        ("server.port", &port.to_string()),
         ("attempt", "1"),
         ("error.type", ""),
     ] {

@@ -1,7 +1,10 @@
 //! The key that is presented follows its file.
 
-use super::{client, told_of};
-use crate::support::scripted::{READ, Scripted, ask};
+use super::{client, told_with};
+use crate::support::{
+    metrics_page::MetricsPage,
+    scripted::{READ, Scripted, ask},
+};
 use epro_notify::platform::task;
 use std::{fs, time::Duration};
 
@@ -9,7 +12,7 @@ use std::{fs, time::Duration};
 fn a_changed_key_file_is_taken_in_and_a_broken_one_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("key");
-    let told = told_of(async || {
+    let told = told_with(async |metrics| {
         let other = Scripted::start().await;
         let client = client(&[other.address]);
         fs::write(&path, "the-first\n").unwrap();
@@ -23,7 +26,10 @@ fn a_changed_key_file_is_taken_in_and_a_broken_one_changes_nothing() {
         };
         presents("Bearer the-first").await;
         fs::write(&path, "not one key").unwrap();
-        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let broken = [("outcome", "failed")];
+        while MetricsPage(metrics.render()).sum("rpc_client_key_reloads_total", &broken) == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         presents("Bearer the-first").await;
         fs::write(&path, "the-second").unwrap();
         presents("Bearer the-second").await;

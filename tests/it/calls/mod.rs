@@ -12,7 +12,10 @@ use crate::support::{
     scripted::{READ, WRITE},
     telemetry::start,
 };
-use epro_notify::platform::grpc::client::{Channel, Client, ClientConfig, Target};
+use epro_notify::platform::{
+    grpc::client::{Channel, Client, ClientConfig, Target},
+    telemetry::Metrics,
+};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Map, Value};
 use std::{net::SocketAddr, time::Duration};
@@ -29,12 +32,17 @@ struct Told {
 
 /// Runs a test under a span `caller`, with telemetry of its own.
 fn told_of(test: impl AsyncFnOnce()) -> Told {
+    told_with(async |_| test().await)
+}
+
+/// The same for a test that looks at its metrics meanwhile.
+fn told_with(test: impl AsyncFnOnce(&Metrics)) -> Told {
     let collector = Collector::start(Behaviour::Accept);
     let (telemetry, lines) = start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())]);
     telemetry.run(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let caller = info_span!(target: "epro_notify::test", "caller");
-        runtime.block_on(test().instrument(caller));
+        runtime.block_on(test(&telemetry.telemetry.metrics).instrument(caller));
     });
     let metrics = MetricsPage(telemetry.telemetry.metrics.render());
     assert!(telemetry.telemetry.shutdown(Duration::from_secs(30)));

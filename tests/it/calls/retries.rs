@@ -1,8 +1,8 @@
 //! Which calls are made again, how often, and when.
 
 use super::{DEADLINE, client, text, told_of};
-use crate::support::scripted::{Act, READ, Scripted, WRITE, ask};
-use epro_notify::platform::grpc::client::{CallError, Client};
+use crate::support::scripted::{Act, READ, Scripted, WRITE, Wire, ask};
+use epro_notify::platform::grpc::client::{Call, CallError, Client};
 use std::{net::SocketAddr, time::Duration};
 use tonic::Code;
 
@@ -161,5 +161,38 @@ fn nobody_to_call_is_unavailable_and_not_called_again_and_again() {
         let error = ask(&client, READ, None).await.unwrap_err();
         assert!(matches!(error, CallError::Failed(status) if status.code() == Code::Unavailable));
     });
-    assert!(told.attempts().len() <= 3);
+    assert_eq!((told.attempts().len(), told.events("call retried").len()), (1, 0));
+}
+
+/// A call on a wire that is cut: how it ended, and how many attempts there were.
+fn over_a_cut_wire(call: Call) -> (Result<(), CallError>, usize) {
+    let mut end = None;
+    told_of(async || {
+        let other = Scripted::start().await;
+        let wire = Wire::to(other.address).await;
+        let client = client(&[wire.address]);
+        for _ in 0..50 {
+            ask(&client, READ, None).await.unwrap();
+        }
+        other.next(&[Act::Hang]);
+        let cut = async {
+            while other.attempts().len() < 51 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            wire.cut();
+        };
+        let (ended, ()) = tokio::join!(ask(&client, call, None), cut);
+        end = Some((ended, other.attempts().len()));
+    });
+    end.unwrap()
+}
+
+#[test]
+fn a_broken_connection_is_unavailable_and_only_what_is_repeatable_is_made_again() {
+    let (ended, attempts) = over_a_cut_wire(WRITE);
+    assert!(matches!(ended, Err(CallError::Failed(status)) if status.code() == Code::Unavailable));
+    assert_eq!(attempts, 51);
+    let (ended, attempts) = over_a_cut_wire(READ);
+    assert!(ended.is_ok(), "{ended:?}");
+    assert_eq!(attempts, 52);
 }

@@ -4,6 +4,7 @@ mod durable;
 mod grpc;
 mod http;
 mod keys;
+mod preview;
 mod receipts;
 mod trouble;
 

@@ -6,6 +6,7 @@ pub mod client;
 pub mod collector;
 pub mod frames;
 pub mod gateway;
+pub mod grpc;
 pub mod hostile;
 pub mod http;
 pub mod instance;

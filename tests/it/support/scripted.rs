@@ -15,7 +15,10 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::task::JoinHandle;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
 use tonic::{
     Code, Request, Response, Status,
     body::Body,
@@ -44,8 +47,6 @@ pub enum Act {
     /// UNAVAILABLE on purpose.
     Shed,
     Hang,
-    /// The connection ends in the middle of the call.
-    Break,
 }
 
 /// The other side; ends when it is dropped.
@@ -107,7 +108,7 @@ impl Scripted {
     }
 
     pub async fn start_at(address: SocketAddr) -> Self {
-        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::<Mutex<State>>::default();
         let server = Server::builder().add_service(Served(Arc::clone(&state)));
@@ -143,6 +144,34 @@ impl Scripted {
 impl Drop for Ending {
     fn drop(&mut self) {
         self.0.lock().take().unwrap().abort();
+    }
+}
+
+/// A wire to an address, whose connections can be cut with whatever is on them.
+pub struct Wire {
+    pub address: SocketAddr,
+    connections: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl Wire {
+    pub async fn to(peer: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::<Mutex<JoinSet<()>>>::default();
+        let own = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                own.lock().spawn(async move {
+                    let mut far = TcpStream::connect(peer).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                });
+            }
+        });
+        Self { address, connections }
+    }
+
+    pub fn cut(&self) {
+        self.connections.lock().abort_all();
     }
 }
 
@@ -222,7 +251,6 @@ impl Here {
                 return Err(refusal(details));
             }
             Act::Hang => std::future::pending().await,
-            Act::Break => panic!("as told"),
         }
         Ok(Response::new("an answer".to_owned()))
     }

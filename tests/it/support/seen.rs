@@ -1,4 +1,4 @@
-//! What telemetry saw on this thread: request lines, request spans and metrics.
+//! What telemetry saw on this thread: the lines and spans of requests and calls, and metrics.
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use parking_lot::Mutex;
@@ -11,6 +11,9 @@ use tracing_subscriber::{Layer, layer::Context, prelude::*, registry::LookupSpan
 
 /// Names and values of an event or a span.
 pub type Values = BTreeMap<String, String>;
+
+/// How HTTP and gRPC name their lines and spans.
+const TOLD: [&str; 2] = ["request", "call"];
 
 /// Records what this thread's code tells, until it is dropped.
 pub struct Seen {
@@ -34,12 +37,12 @@ impl Seen {
         Self { lines, spans, metrics, _subscriber: subscriber, _recorder: recorder }
     }
 
-    /// The lines of requests, each with the name of the span that it stands in.
+    /// The lines of requests and calls, each with the name of the span that it stands in.
     pub fn lines(&self) -> Vec<Values> {
         self.lines.lock().clone()
     }
 
-    /// The spans of requests that have ended.
+    /// The spans of requests and calls that have ended.
     pub fn spans(&self) -> Vec<Values> {
         self.spans.lock().clone()
     }
@@ -80,7 +83,7 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
     fn on_event(&self, event: &tracing::Event<'_>, context: Context<'_, S>) {
         let mut values = Visited::default();
         event.record(&mut values);
-        if values.0.get("message").is_some_and(|message| message == "request") {
+        if values.0.get("message").is_some_and(|message| TOLD.contains(&message.as_str())) {
             let span = context.event_span(event).map(|span| span.name().to_owned());
             values.0.insert("span".to_owned(), span.unwrap_or_default());
             self.lines.lock().push(values.0);
@@ -89,7 +92,7 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Recorder {
 
     fn on_close(&self, id: span::Id, context: Context<'_, S>) {
         let span = context.span(&id).unwrap();
-        if span.name() == "request" {
+        if TOLD.contains(&span.name()) {
             self.spans.lock().push(span.extensions().get::<Visited>().unwrap().0.clone());
         }
     }

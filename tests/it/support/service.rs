@@ -113,15 +113,8 @@ impl Site {
             .spawn()
             .unwrap_or_else(|error| panic!("can't start {:?}: {error}", command.get_program()));
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        Service {
-            child,
-            output,
-            errors,
-            http: nowhere,
-            grpc: nowhere,
-            admin: nowhere,
-            _folder: Arc::clone(&self.folder),
-        }
+        let (http, grpc, admin) = (nowhere, nowhere, nowhere);
+        Service { child, output, errors, http, grpc, admin, _folder: Arc::clone(&self.folder) }
     }
 
     /// What starts the service; where it writes is the caller's matter.

@@ -2,5 +2,7 @@
 
 pub mod blast;
 pub mod clients;
+mod offered;
+pub mod overload;
 pub mod rate;
 pub mod slow;

@@ -23,7 +23,7 @@ pub use channel::{Channel, OpenError};
 pub use connect::ClientTls;
 pub use error::{ChannelError, Unanswered};
 pub use key::read_key_file;
-pub use target::Target;
+pub use target::{Target, is_address};
 
 use secrecy::SecretString;
 use std::time::Duration;

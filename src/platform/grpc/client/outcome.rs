@@ -1,9 +1,10 @@
 //! What it means that an attempt came to nothing: for the breaker, for the throttle, and for whether it may
 //! be made again. What is done about it is decided in `call`.
 
+use super::error::{ChannelError, Unanswered};
 use crate::platform::grpc::status::{DEGRADED, DOMAIN};
 use std::{error::Error, time::Duration};
-use tonic::{Code, ConnectError, Status, TimeoutExpired};
+use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 /// How far an attempt came.
@@ -11,6 +12,8 @@ use tonic_types::StatusExt;
 pub(super) enum Reach {
     /// The other side answered it.
     Answered,
+    /// There is nobody to send it to.
+    Nobody,
     /// It was surely not sent.
     NotSent,
     /// It was sent, or may have been; then the connection broke.
@@ -113,18 +116,20 @@ impl Failed {
     /// or not long enough.
     pub fn accepted(&self) -> Option<bool> {
         match (self.reach, self.code()) {
-            (Reach::NotSent, _) | (_, Code::Cancelled) => None,
+            (Reach::NotSent | Reach::Nobody, _) | (_, Code::Cancelled) => None,
             (_, Code::DeadlineExceeded) => self.fair.then_some(false),
             (_, Code::Unavailable | Code::ResourceExhausted) => Some(false),
             _ => Some(true),
         }
     }
 
-    /// Why it may be made again, if it may: it reached nobody, or it may be `repeatable` and nobody could
-    /// answer it. Neither where it was shed, which more calls would make worse, nor where time ran out.
+    /// Why it may be made again, if it may: it was not sent, or it is `repeatable` and could not be answered.
+    /// Neither where it was shed, which more calls would make worse, nor where time ran out, nor where there
+    /// is nobody.
     pub fn reason(&self, repeatable: bool) -> Option<Reason> {
         match (self.reach, self.code()) {
             (Reach::NotSent, _) => Some(Reason::NotSent),
+            (Reach::Nobody, _) => None,
             (_, Code::Unavailable) if repeatable && !self.is_shed() => Some(Reason::Unavailable),
             _ => None,
         }
@@ -136,20 +141,94 @@ impl Failed {
     }
 }
 
-/// An answer of the other side has no source; whatever fails here has one.
+/// An answer of the other side has no source; whatever fails on the way has one.
 fn reach(status: &Status) -> Reach {
-    let mut source = status.source();
-    if source.is_none() {
-        return Reach::Answered;
+    let Some(error) = ChannelError::of(status) else {
+        // What is no error of the channel's breaks in the middle of an answer.
+        return if status.source().is_none() { Reach::Answered } else { Reach::Broken };
+    };
+    match error.what() {
+        _ if error.is_late() => Reach::Late,
+        Unanswered::NoEndpoint => Reach::Nobody,
+        Unanswered::NotSent => Reach::NotSent,
+        Unanswered::Sent => Reach::Broken,
     }
-    while let Some(error) = source {
-        if error.is::<ConnectError>() {
-            return Reach::NotSent;
-        }
-        if error.is::<TimeoutExpired>() {
-            return Reach::Late;
-        }
-        source = error.source();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::grpc::status;
+    use tonic_types::ErrorDetails;
+
+    fn answered(code: Code) -> Failed {
+        Failed::new(Status::new(code, ""), true)
     }
-    Reach::Broken
+
+    fn broken(code: Code) -> Failed {
+        let mut status = Status::new(code, "");
+        status.set_source(std::sync::Arc::new(std::io::Error::other("gone")));
+        Failed::new(status, true)
+    }
+
+    fn shed() -> Failed {
+        let details = ErrorDetails::with_error_info(DEGRADED, DOMAIN, [("", ""); 0]);
+        Failed::new(Status::with_error_details(Code::Unavailable, "", details), true)
+    }
+
+    fn nobody() -> Failed {
+        Failed::new(Status::from_error(Box::new(ChannelError::no_endpoint())), true)
+    }
+
+    #[test]
+    fn five_codes_are_the_other_sides_fault() {
+        let ill: Vec<Code> =
+            (0..17).map(Code::from_i32).filter(|code| answered(*code).health() == Health::Ill).collect();
+        let faults =
+            [Code::Unknown, Code::DeadlineExceeded, Code::Internal, Code::Unavailable, Code::DataLoss];
+        assert_eq!(ill, faults);
+        for code in [Code::Unknown, Code::Internal, Code::Cancelled] {
+            assert_eq!(broken(code).health(), Health::Ill);
+        }
+        assert_eq!(nobody().health(), Health::Ill);
+    }
+
+    #[test]
+    fn what_is_shed_or_left_or_had_little_time_says_nothing() {
+        let hurried = [Failed::late(false), Failed::new(Status::deadline_exceeded(""), false)];
+        for failed in hurried.into_iter().chain([shed(), answered(Code::Cancelled)]) {
+            assert_eq!(failed.health(), Health::Silent, "{failed:?}");
+        }
+        assert_eq!(Failed::late(true).health(), Health::Ill);
+    }
+
+    #[test]
+    fn what_was_turned_away_is_told_from_what_was_taken() {
+        for failed in
+            [shed(), answered(Code::ResourceExhausted), answered(Code::Unavailable), Failed::late(true)]
+        {
+            assert_eq!(failed.accepted(), Some(false), "{failed:?}");
+        }
+        for code in [Code::NotFound, Code::Internal, Code::Unauthenticated] {
+            assert_eq!(answered(code).accepted(), Some(true));
+        }
+        for failed in [nobody(), Failed::late(false), answered(Code::Cancelled)] {
+            assert_eq!(failed.accepted(), None, "{failed:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_safe_and_worth_it_is_made_again() {
+        assert_eq!(answered(Code::Unavailable).reason(true), Some(Reason::Unavailable));
+        assert_eq!(broken(Code::Internal).reason(true), Some(Reason::Unavailable));
+        let stored = Failed::new(status::commit_unknown(Duration::from_millis(1)), true);
+        assert_eq!(stored.reason(true), Some(Reason::Unavailable));
+        assert_eq!(stored.retry_after(), Some(Duration::from_millis(1)));
+        for failed in [answered(Code::Unavailable), broken(Code::Unknown), stored] {
+            assert_eq!(failed.reason(false), None);
+        }
+        for failed in [shed(), nobody(), Failed::late(true), answered(Code::Internal)] {
+            assert_eq!(failed.reason(true), None, "{failed:?}");
+        }
+    }
 }

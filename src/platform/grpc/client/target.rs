@@ -79,7 +79,7 @@ fn addresses(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// Whether it is `host:port`, with an address of IPv6 in brackets.
-pub(super) fn is_address(text: &str) -> bool {
+pub fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let fine = bracketed.map_or_else(|| is_host(host), |ip| ip.parse::<Ipv6Addr>().is_ok());

@@ -109,6 +109,11 @@ const GAUGES: &[Entry] = &[
         Unit::Count,
         "What degradation is measured by: from 1 on there is too much.",
     ),
+    (
+        names::GRPC_REGISTRATION_UP,
+        Unit::Count,
+        "Whether etcd holds this server's registration: 1 or 0; only where one is configured.",
+    ),
     (names::HTTP_CONNECTIONS, Unit::Count, "Connections that are open, those in a TLS handshake among them."),
     (names::HTTP_REQUESTS_IN_FLIGHT, Unit::Count, "HTTP requests being answered."),
     (

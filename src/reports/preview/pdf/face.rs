@@ -87,16 +87,34 @@ pub struct Glyphs<'a> {
     em: f32,
 }
 
+/// A glyph and how far it leads, in ems; never negative.
+#[derive(Clone, Copy)]
+pub struct Look {
+    pub glyph: u32,
+    pub advance: f32,
+}
+
 impl Glyphs<'_> {
-    /// The glyph of the first of these characters that the font has one for; else `.notdef`, which is 0.
-    pub fn of(&self, characters: &[char]) -> u32 {
-        characters.iter().find_map(|c| self.map.map(*c)).map_or(0, skrifa::GlyphId::to_u32)
+    /// How a character looks that has to be seen. One that the font does not have, or has without a line in
+    /// it, looks like what is missing: a unit that silently vanishes from a report could do harm.
+    pub fn visible(&self, c: char) -> Look {
+        let found = self.map.map(c).filter(|glyph| !self.is_blank(*glyph));
+        self.look(found.unwrap_or(skrifa::GlyphId::NOTDEF))
     }
 
-    /// How far a glyph leads, in ems; never negative.
-    pub fn advance(&self, glyph: u32) -> f32 {
-        self.metrics
-            .advance_width(skrifa::GlyphId::new(glyph))
-            .map_or(0.0, |units| (units / self.em).max(0.0))
+    /// How a kind of space looks: few fonts have all of them.
+    pub fn space(&self, c: char) -> Look {
+        self.look(self.map.map(c).or_else(|| self.map.map(' ')).unwrap_or(skrifa::GlyphId::NOTDEF))
+    }
+
+    fn look(&self, glyph: skrifa::GlyphId) -> Look {
+        let advance = self.metrics.advance_width(glyph).map_or(0.0, |units| (units / self.em).max(0.0));
+        Look { glyph: glyph.to_u32(), advance }
+    }
+
+    /// `false` where it can't be known, as of pictures.
+    fn is_blank(&self, glyph: skrifa::GlyphId) -> bool {
+        let bounds = self.metrics.bounds(glyph);
+        bounds.is_some_and(|bounds| bounds.x_min == bounds.x_max && bounds.y_min == bounds.y_max)
     }
 }

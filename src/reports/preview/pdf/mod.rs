@@ -21,7 +21,7 @@ use krilla::{
     paint::Fill,
     surface::Surface,
 };
-use text::Text;
+use text::{Glyph, Text};
 
 /// A4 in points of 1/72 inch, as all lengths here.
 const PAGE: (f32, f32) = (595.276, 841.89);
@@ -52,6 +52,11 @@ pub fn draw(face: &Face, report: &Drawn) -> Result<Vec<u8>, FontFault> {
         let Some(size) = PageSettings::from_wh(PAGE.0, PAGE.1) else { continue };
         let mut page = document.start_page_with(size);
         let mut surface = page.surface();
+        if number == 1 {
+            // Beside the page.
+            let beside = Point::from_xy(-PAGE.0, 0.0);
+            surface.draw_glyphs(beside, &[Glyph::missing()], face.font.clone(), "", SMALL, false);
+        }
         sheet.note(&mut surface, &format!("Report {}", report.id), MARGIN, Side::Left);
         sheet.note(&mut surface, &format!("{submitted:.0}"), MARGIN, Side::Right);
         let below = PAGE.1 - MARGIN;

@@ -5,10 +5,10 @@
 
 use super::{
     characters::{Class, Shown, class, may_break, shown},
-    face::Glyphs,
+    face::{Glyphs, Look},
 };
 use krilla::{surface::Location, text::GlyphId};
-use std::ops::Range;
+use std::{collections::HashMap, ops::Range};
 
 /// How far the stops of tabs are apart, in ems.
 const TAB: f32 = 2.0;
@@ -26,20 +26,34 @@ pub struct Glyph {
     is_tab: bool,
 }
 
+impl Glyph {
+    /// `.notdef` for no text at all.
+    ///
+    /// A PDF says once for each glyph of its font which text that is, and spells out any other text where it
+    /// stands. `.notdef` has many, and readers pass over what the font says of it: drawn like this first, all
+    /// of them are spelt out.
+    pub fn missing() -> Self {
+        let class = Class::Other;
+        Self { id: 0, advance: 0.0, text: 0..0, class, may_begin_line: false, is_tab: false }
+    }
+}
+
 /// A text in lines.
+#[derive(Default)]
 pub struct Text {
     /// What can be copied out of the page; lines end without a character of their own.
     pub text: String,
     pub glyphs: Vec<Glyph>,
     /// The glyphs of each line, without spaces at its end.
     pub lines: Vec<Range<usize>>,
+    /// What was asked of the font already.
+    looks: HashMap<char, Look>,
 }
 
 impl Text {
     /// Sets a text in lines of at most so many ems.
     pub fn set(content: &str, glyphs: &Glyphs<'_>, width: f32) -> Self {
-        let mut text =
-            Self { text: String::with_capacity(content.len()), glyphs: Vec::new(), lines: Vec::new() };
+        let mut text = Self::default();
         let (mut begin, mut may_begin_line) = (0, false);
         let mut characters = content.chars().peekable();
         while let Some(c) = characters.next() {
@@ -69,10 +83,8 @@ impl Text {
 
     fn push(&mut self, c: char, glyphs: &Glyphs<'_>, is_tab: bool, may_begin_line: &mut bool) {
         let class = class(c);
-        let is_space = matches!(class, Class::Space) || (class == Class::Glue && c.is_whitespace());
-        // Fonts seldom have every kind of space.
-        let id = if is_space { glyphs.of(&[c, ' ']) } else { glyphs.of(&[c]) };
-        let advance = glyphs.advance(id);
+        let look = || if c.is_whitespace() { glyphs.space(c) } else { glyphs.visible(c) };
+        let Look { glyph: id, advance } = *self.looks.entry(c).or_insert_with(look);
         let follows = self.glyphs.last().is_some_and(|before| may_break(before.class, class));
         // What takes no room of its own, as an accent, belongs to what it stands on.
         let may_begin_line = (std::mem::take(may_begin_line) || follows) && advance > 0.0;

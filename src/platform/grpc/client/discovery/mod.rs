@@ -2,6 +2,8 @@
 //! `probe`: what is found here is only where to ask.
 
 mod dns;
+#[cfg(feature = "etcd")]
+mod etcd;
 
 use super::{Target, metrics::LookupCounters};
 use crate::platform::task;
@@ -17,6 +19,7 @@ pub(super) type Found = Option<BTreeSet<String>>;
 pub enum Fault {
     #[error("the system's settings of DNS can't be used: {0}")]
     Dns(#[from] hickory_resolver::net::NetError),
+    #[cfg(not(feature = "etcd"))]
     #[error("etcd needs the feature etcd, which this program was built without")]
     WithoutEtcd,
 }
@@ -38,6 +41,12 @@ pub(super) fn start(
             let dns = dns::Dns::new(name.clone(), *port, *server)?;
             task::spawn(ended.run_until_cancelled_owned(dns.follow(teller)));
         }
+        #[cfg(feature = "etcd")]
+        Target::Etcd { endpoints, prefix } => {
+            let etcd = etcd::Etcd::new(endpoints.clone(), prefix, teller);
+            task::spawn(ended.run_until_cancelled_owned(etcd.follow()));
+        }
+        #[cfg(not(feature = "etcd"))]
         Target::Etcd { .. } => return Err(Fault::WithoutEtcd),
     }
     Ok(found)
