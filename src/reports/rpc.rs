@@ -38,14 +38,10 @@ pub fn services(reports: Reports) -> Services {
     let method = |name, scope, feature| Method { service: SERVICE, name, scope, feature };
     let methods =
         [method("GetLatestReport", Scope::Read, Some(READS)), method("SubmitReport", Scope::Send, None)];
-<<<<<<< HEAD
-    Services::new().add(EproServiceServer::new(Rpc { reports }), &methods).described_by(DESCRIPTOR)
-=======
     Services::new()
         .add(EproServiceServer::new(Rpc { reports }), &methods)
         .watched(SERVICE, "SubmitReport")
         .described_by(DESCRIPTOR)
->>>>>>> main
 }
 
 #[tonic::async_trait]
