@@ -90,10 +90,7 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let measured = queue.clone();
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
-    tasks.spawn_essential(
-        "degradation",
-        degradation.run(vec![queue_age(&queue, config.degradation.queue_age)]),
-    );
+    tasks.spawn_essential("degradation", degradation.run(vec![queue_age(&queue, &config)]));
 
     let admission = guarded.then(|| process::admission(&config.limits, telemetry, &tasks, keys));
     let receipts = receipts(&config.reports, |text| notify.outbox(queue.clone(), text), &degradation)?;
@@ -126,8 +123,8 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
 
 /// How long due jobs wait for their first attempt, against what is allowed. It sheds what feeds the queue and
 /// no more: reading reports keeps no worker from its jobs.
-fn queue_age(queue: &Queue, allowed: Duration) -> Signal {
-    let queue = queue.clone();
+fn queue_age(queue: &Queue, config: &Config) -> Signal {
+    let (queue, allowed) = (queue.clone(), config.degradation.queue_age);
     Signal::new("queue_age", notify::BULK.level, move || {
         let lag = queue.lag();
         let pressure = Pressure::of(lag.waits.as_secs_f64(), allowed.as_secs_f64());
