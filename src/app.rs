@@ -90,10 +90,8 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let measured = queue.clone();
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
-    tasks.spawn_essential(
-        "degradation",
-        degradation.run(vec![queue_age(&queue, config.degradation.queue_age)]),
-    );
+    let signal = queue_age(&queue, config.degradation.queue_age);
+    tasks.spawn_essential("degradation", degradation.run(vec![signal]));
 
     let admission = guarded.then(|| process::admission(&config.limits, telemetry, &tasks, keys));
     let receipts = receipts(&config.reports, |text| notify.outbox(queue.clone(), text), &degradation)?;
@@ -108,7 +106,8 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     queue_check.ok();
     let (http, grpc, admin_at) = addresses;
     tracing::info!(http = %http, grpc = %grpc, admin = %admin_at, "ready");
-    let registration = Registration::start(config.grpc.register.as_ref(), grpc, &shutdown);
+    // Until a shutdown begins; taken back before the listeners close, so that nobody is sent to them any more.
+    Registration::start(config.grpc.register.as_ref(), grpc, &shutdown).withdrawn().await;
 
     let drained = async {
         // Requests finish first: a synchronous one still makes its attempt.
@@ -116,8 +115,6 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
         queue.stop().await;
         close(store).await;
     };
-    // Before the listeners close, so that nobody is sent to them any more.
-    registration.withdrawn().await;
     let ended = shutdown.sequence(&health, config.shutdown, drained).await;
     admin.stop();
     ended?;
