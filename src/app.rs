@@ -103,9 +103,9 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let http_served = process::serve(&tasks, "http", http, stack, limits, &shutdown);
     let grpc_served = process::serve(&tasks, "grpc", grpc, rpc, limits, &shutdown);
     queue_check.ok();
-    let grpc_address = addresses.1;
-    tracing::info!(http = %addresses.0, grpc = %grpc_address, admin = %addresses.2, "ready");
-    let registration = Registration::start(config.grpc.register.as_ref(), grpc_address, &shutdown);
+    tracing::info!(http = %addresses.0, grpc = %addresses.1, admin = %addresses.2, "ready");
+    // Until a shutdown begins; taken back before the listeners close, so that nobody is sent to them any more.
+    Registration::start(config.grpc.register.as_ref(), addresses.1, &shutdown).withdrawn().await;
 
     let drained = async {
         // Requests finish first: a synchronous one still makes its attempt.
@@ -113,8 +113,6 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
         queue.stop().await;
         close(store).await;
     };
-    // Before the listeners close, so that nobody is sent to them any more.
-    registration.withdrawn().await;
     let ended = shutdown.sequence(&health, config.shutdown, drained).await;
     admin.stop();
     ended?;
