@@ -85,8 +85,8 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     tasks.spawn_essential("store", follow_store(store.clone(), store_check));
 
     let notify = Notify::new(&config.notify, store.clone(), config.queue.workers)?;
-    let handler = notify.deliverer();
-    let queue = Queue::open(store.clone(), config.queue.clone(), notify::CHANNELS, handler).await?;
+    let deliverer = notify.deliverer();
+    let queue = Queue::open(store.clone(), config.queue.clone(), notify::CHANNELS, deliverer).await?;
     let measured = queue.clone();
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
@@ -106,9 +106,9 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let http_served = process::serve(&tasks, "http", http, stack, limits, &shutdown);
     let grpc_served = process::serve(&tasks, "grpc", grpc, rpc, limits, &shutdown);
     queue_check.ok();
-    let (http, grpc, admin_at) = addresses;
-    tracing::info!(http = %http, grpc = %grpc, admin = %admin_at, "ready");
-    let registration = Registration::start(config.grpc.register.as_ref(), grpc, &shutdown);
+    let grpc_address = addresses.1;
+    tracing::info!(http = %addresses.0, grpc = %grpc_address, admin = %addresses.2, "ready");
+    let registration = Registration::start(config.grpc.register.as_ref(), grpc_address, &shutdown);
 
     let drained = async {
         // Requests finish first: a synchronous one still makes its attempt.

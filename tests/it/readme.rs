@@ -166,8 +166,8 @@ fn what_running_services_show_is_what_the_readme_tells() {
     assert!(page.contains("\nprocess_") && page.contains("\ntokio_"), "{page}");
 }
 
-/// A key's default and range, and whether it is without effect.
-type Key = (String, String, bool);
+/// A key's default and range.
+type Key = (String, String);
 
 /// The keys of a printed configuration.
 fn keys_of(document: &str) -> BTreeMap<String, Key> {
@@ -175,8 +175,7 @@ fn keys_of(document: &str) -> BTreeMap<String, Key> {
     let key = |pair: &[&str]| {
         let (key, rest) = pair[1].strip_prefix("# ")?.split_once("; default ")?;
         let (default, range) = rest.split_once(", ").unwrap_or((rest, ""));
-        let unbuilt = pair[0].contains(UNBUILT);
-        Some((key.to_owned(), (default.trim_matches('"').to_owned(), range.to_owned(), unbuilt)))
+        Some((key.to_owned(), (default.trim_matches('"').to_owned(), range.to_owned())))
     };
     lines.windows(2).filter_map(key).collect()
 }
@@ -185,8 +184,7 @@ fn keys_of(document: &str) -> BTreeMap<String, Key> {
 fn keys_told(head: &str) -> BTreeMap<String, Key> {
     let told = table(&read("README.md"), head);
     let key = |(key, cells): (String, Vec<String>)| {
-        let unbuilt = cells[2].starts_with(UNBUILT);
-        (key, (cells[0].trim_matches('`').to_owned(), cells[1].clone(), unbuilt))
+        (key, (cells[0].trim_matches('`').to_owned(), cells[1].clone()))
     };
     told.into_iter().map(key).collect()
 }
