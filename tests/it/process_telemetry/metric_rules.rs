@@ -147,8 +147,29 @@ fn may(name: &str, label: &str, value: &str) -> bool {
         ("outcome", "auth_key_file_reloads_total") => one_of(&["ok", "failed"]),
         ("decision", "rate_limit_decisions_total") => one_of(&["allowed", "limited"]),
         ("surface", "rate_limit_decisions_total") => one_of(&["http", "grpc"]),
-        ("task", _) => one_of(&["signals", "keys", "rate-limit", "store", "dispatcher", "http", "tls"]),
-        ("listener", _) => one_of(&["http", "admin"]),
+        ("task", _) => one_of(&[
+            "signals",
+            "keys",
+            "rate-limit",
+            "store",
+            "dispatcher",
+            "degradation",
+            "http",
+            "grpc",
+            "tls",
+        ]),
+        ("listener", _) => one_of(&["http", "grpc", "admin"]),
+        ("grpc_service" | "grpc_method" | "grpc_code", "grpc_request_duration_seconds") => {
+            value.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '.' | '_'))
+        }
+        ("side", "grpc_request_duration_seconds") => one_of(&["server"]),
+        ("outcome", "epro_report_submission_total") => one_of(&["success", "failure"]),
+        ("source", "epro_report_submission_total") => one_of(&["http", "grpc"]),
+        ("outcome", "epro_report_receipts_total") => {
+            one_of(&["queued", "no_contact", "backlog_full", "store_unavailable", "shed"])
+        }
+        ("feature", "load_shed_total") => one_of(&["report_preview", "bulk_notifications", "report_reads"]),
+        ("signal", "degradation_pressure") => one_of(&["queue_age", "latency", "in_flight"]),
         ("outcome", "tls_certificate_reloads_total") => one_of(&["ok", "failed"]),
         ("version" | "platform_version" | "commit" | "rustc", "build_info") => true,
         _ => false,
