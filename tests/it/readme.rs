@@ -183,8 +183,9 @@ fn keys_of(document: &str) -> BTreeMap<String, Key> {
 /// The keys of the table under this head.
 fn keys_told(head: &str) -> BTreeMap<String, Key> {
     let told = table(&read("README.md"), head);
-    let key =
-        |(key, cells): (String, Vec<String>)| (key, (cells[0].trim_matches('`').to_owned(), cells[1].clone()));
+    let key = |(key, cells): (String, Vec<String>)| {
+        (key, (cells[0].trim_matches('`').to_owned(), cells[1].clone()))
+    };
     told.into_iter().map(key).collect()
 }
 

@@ -135,6 +135,11 @@ fn may(name: &str, label: &str, value: &str) -> bool {
         ("outcome", "notification_attempts_total") => {
             one_of(&["delivered", "retry", "parked", "dead", "unknown"])
         }
+        ("outcome", "epro_report_submission_total") => one_of(&["success", "failure"]),
+        ("source", "epro_report_submission_total") => one_of(&["http", "grpc"]),
+        ("outcome", "epro_report_receipts_total") => {
+            one_of(&["queued", "no_contact", "backlog_full", "shed", "store_unavailable"])
+        }
         ("outcome", "telemetry_spans_total") => one_of(&["exported", "failed", "dropped"]),
         ("outcome", "telemetry_log_lines_total") => one_of(&["written", "dropped"]),
         ("reason", _) => one_of(&["invalid", "no_contact", "backlog_full", "store_unavailable", "shed"]),
@@ -147,8 +152,20 @@ fn may(name: &str, label: &str, value: &str) -> bool {
         ("outcome", "auth_key_file_reloads_total") => one_of(&["ok", "failed"]),
         ("decision", "rate_limit_decisions_total") => one_of(&["allowed", "limited"]),
         ("surface", "rate_limit_decisions_total") => one_of(&["http", "grpc"]),
-        ("task", _) => one_of(&["signals", "keys", "rate-limit", "store", "dispatcher", "http", "tls"]),
-        ("listener", _) => one_of(&["http", "admin"]),
+        ("task", _) => one_of(&[
+            "signals",
+            "keys",
+            "rate-limit",
+            "store",
+            "dispatcher",
+            "degradation",
+            "http",
+            "grpc",
+            "tls",
+        ]),
+        ("feature", "load_shed_total") => one_of(&["report_preview", "bulk_notifications", "report_reads"]),
+        ("signal", "degradation_pressure") => one_of(&["queue_age", "in_flight", "latency"]),
+        ("listener", _) => one_of(&["http", "grpc", "admin"]),
         ("outcome", "tls_certificate_reloads_total") => one_of(&["ok", "failed"]),
         ("version" | "platform_version" | "commit" | "rustc", "build_info") => true,
         _ => false,
