@@ -1,6 +1,7 @@
 //! What is answered, and to whom.
 
 use crate::support::{
+    certificates::{Certificate, files},
     client::Connection,
     fleet::{Fleet, path},
     service::Site,
@@ -87,4 +88,25 @@ fn callers_need_a_key_here_and_we_need_one_there() {
     until_so("the key is taken", || asked_by(&theirs).status == 200);
     let shown = ctms.output() + &instance.output();
     assert!([&ours, &theirs, &sender].into_iter().all(|key| !shown.contains(key.as_str())));
+}
+
+#[test]
+fn the_call_between_the_services_is_made_over_tls_where_that_is_wanted() {
+    let epro = Site::new();
+    let tls = files(epro.folder());
+    Certificate::new().write(&tls);
+    let path_of = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let epro = epro
+        .with("APP_GRPC__TLS__CERT_FILE", &path_of(&tls.cert_file))
+        .with("APP_GRPC__TLS__KEY_FILE", &path_of(&tls.key_file));
+    let instance = epro.start();
+    let ctms = |name: &str| {
+        Site::ctms(&format!("static://{}", instance.grpc))
+            .with("APP_EPRO__TLS__ENABLED", "true")
+            .with("APP_EPRO__TLS__CA_FILE", &path_of(&tls.cert_file))
+            .with("APP_EPRO__TLS__SERVER_NAME", name)
+            .start()
+    };
+    ctms("localhost").ask("GET", &path(0), "").problem(404, "not-found");
+    ctms("other.example").ask("GET", &path(0), "").problem(503, "epro-unavailable");
 }

@@ -1,7 +1,10 @@
 //! A real etcd: servers that register, stop, crash; keys of others; restarts and compaction.
 
 use super::{LONG, all_answered, call, free_port, open, until_called, until_left};
-use crate::{need, support::instance::Instance};
+use crate::{
+    need,
+    support::{instance::Instance, service::Site},
+};
 use epro_notify::platform::{
     config::Reader,
     grpc::{RegisterConfig, Registration},
@@ -202,4 +205,21 @@ async fn keys_of_others_are_read_in_both_forms_and_compaction_loses_no_change() 
     etcd.ask("kv/deleterange", json!({"key": base64("services/test/again")})).await;
     until_left(&channel, &plain).await;
     assert_eq!(foreign.calls(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_registers_its_listener_and_takes_it_back_when_it_stops() {
+    let etcd = Etcd::start().await;
+    let range = json!({"key": base64("services/test/"), "range_end": base64("services/test0")});
+    let service = Site::new().with("APP_GRPC__REGISTER", &etcd.target()).start();
+    let began = Instant::now();
+    while !service.metrics().0.contains("grpc_registration_up 1\n") {
+        assert!(began.elapsed() < LONG, "not registered");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let listed = etcd.ask("kv/range", range.clone()).await["kvs"].clone();
+    let ready = service.lines().into_iter().find(|line| line["message"] == "ready").unwrap();
+    assert_eq!(listed[0]["value"], base64(ready["fields"]["grpc"].as_str().unwrap()));
+    service.stop();
+    assert!(etcd.ask("kv/range", range).await["kvs"].is_null());
 }
