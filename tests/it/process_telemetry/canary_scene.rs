@@ -165,65 +165,66 @@ fn reports(service: &Service) -> Vec<Answer> {
     vec![kept, again, reused, alone]
 }
 
+const WRONG_PATIENTS: &[&str] = &[
+    r#"{"phone":"canary"}"#,
+    r#"{"phone":"+4930901829canary"}"#,
+    r#"{"timeZone":"canary canary"}"#,
+    r#"{"locale":"canary canary"}"#,
+    r#"{"pushTokens":[{"platform":"canary","token":"canary"}]}"#,
+    r#"{"pushTokens":[{"platform":"fcm","token":"canary\u0000canary"}]}"#,
+    r#"{"pushTokens":[{"platform":"fcm","token":["canary"]}]}"#,
+    r#"{"pushTokens":{"canary":"canary"}}"#,
+    r#"{"canary":{"canary":["canary"]}}"#,
+];
+const WRONG_MESSAGES: &[&str] = &[
+    r#"{"canary-name":"canary-value"}"#,
+    r#"{"patientId":"canary patient","message":"canary"}"#,
+    r#"{"patientId":"canary-nobody","message":"canary"}"#,
+    r#"{"patientId":["canary"],"message":{"canary":"canary"}}"#,
+    r#"{"patientId":"canary","patientId":"canary","message":"canary"}"#,
+    r#"{"patientId":"canary-patient","message":"canary","priority":"canary"}"#,
+    r#"{"patientId":"canary-patient","message":"canary","sendAt":"canary"}"#,
+    r#"{"patientId":"canary-patient","message":"canary","notAfter":"2001-01-01T00:00:00Z canary"}"#,
+    r#"{"patientId":"canary"#,
+    "canary",
+    r#"["canary"]"#,
+    r#""canary""#,
+];
+const WRONG_REPORTS: &[&str] = &[
+    r#"{"patientId":"canary patient","content":"canary"}"#,
+    r#"{"patientId":"canary","content":""}"#,
+    r#"{"patientId":{"canary":1},"content":["canary"]}"#,
+    r#"{"canary":"canary"}"#,
+    r#"{"patientId":"canary"#,
+];
+const WRONG_PATHS: &[(&str, &str)] = &[
+    ("GET", "/api/v1/reports/canary?canary"),
+    ("GET", "/api/v1/patients/canary%20canary/reports/latest"),
+    ("GET", "/api/v1/patients/canary-none/reports/latest?canary"),
+    ("GET", "/canary?canary=canary"),
+    ("GET", "/api/v1/patients/canary%20canary"),
+    ("GET", "/api/v1/patients/canary-nobody?canary"),
+    ("GET", "/api/v1/patients/canary/canary"),
+    ("PATCH", "/api/v1/patients/canary?canary"),
+    ("CANARY", "/api/v1/patients/canary"),
+    ("GET", "/api/v1/notifications/canary?canary"),
+    ("DELETE", "/api/v1/notifications/canary"),
+    ("GET", "/api/v1/dead-letters?status=canary"),
+    ("GET", "/api/v1/dead-letters?cursor=canary&canary=canary"),
+    ("POST", "/api/v1/dead-letters/canary/replay"),
+];
+
 /// What is refused, for every reason that a value can be.
 fn wrong() -> Vec<(&'static str, String, String)> {
-    let patients = [
-        r#"{"phone":"canary"}"#,
-        r#"{"phone":"+4930901829canary"}"#,
-        r#"{"timeZone":"canary canary"}"#,
-        r#"{"locale":"canary canary"}"#,
-        r#"{"pushTokens":[{"platform":"canary","token":"canary"}]}"#,
-        r#"{"pushTokens":[{"platform":"fcm","token":"canary\u0000canary"}]}"#,
-        r#"{"pushTokens":[{"platform":"fcm","token":["canary"]}]}"#,
-        r#"{"pushTokens":{"canary":"canary"}}"#,
-        r#"{"canary":{"canary":["canary"]}}"#,
-    ];
-    let messages = [
-        r#"{"canary-name":"canary-value"}"#,
-        r#"{"patientId":"canary patient","message":"canary"}"#,
-        r#"{"patientId":"canary-nobody","message":"canary"}"#,
-        r#"{"patientId":["canary"],"message":{"canary":"canary"}}"#,
-        r#"{"patientId":"canary","patientId":"canary","message":"canary"}"#,
-        r#"{"patientId":"canary-patient","message":"canary","priority":"canary"}"#,
-        r#"{"patientId":"canary-patient","message":"canary","sendAt":"canary"}"#,
-        r#"{"patientId":"canary-patient","message":"canary","notAfter":"2001-01-01T00:00:00Z canary"}"#,
-        r#"{"patientId":"canary"#,
-        "canary",
-        r#"["canary"]"#,
-        r#""canary""#,
-    ];
-    let reports = [
-        r#"{"patientId":"canary patient","content":"canary"}"#,
-        r#"{"patientId":"canary","content":""}"#,
-        r#"{"patientId":{"canary":1},"content":["canary"]}"#,
-        r#"{"canary":"canary"}"#,
-        r#"{"patientId":"canary"#,
-    ];
-    let paths = [
-        ("GET", "/api/v1/reports/canary?canary"),
-        ("GET", "/api/v1/patients/canary%20canary/reports/latest"),
-        ("GET", "/api/v1/patients/canary-none/reports/latest?canary"),
-        ("GET", "/canary?canary=canary"),
-        ("GET", "/api/v1/patients/canary%20canary"),
-        ("GET", "/api/v1/patients/canary-nobody?canary"),
-        ("GET", "/api/v1/patients/canary/canary"),
-        ("PATCH", "/api/v1/patients/canary?canary"),
-        ("CANARY", "/api/v1/patients/canary"),
-        ("GET", "/api/v1/notifications/canary?canary"),
-        ("DELETE", "/api/v1/notifications/canary"),
-        ("GET", "/api/v1/dead-letters?status=canary"),
-        ("GET", "/api/v1/dead-letters?cursor=canary&canary=canary"),
-        ("POST", "/api/v1/dead-letters/canary/replay"),
-    ];
-    let all = patients.into_iter().map(|body| ("PUT", PATIENT.to_owned(), body.to_owned()));
+    let all = WRONG_PATIENTS.iter().map(|body| ("PUT", PATIENT.to_owned(), (*body).to_owned()));
     let all = all.chain([ASYNC, SYNC, PUSH_NOW].into_iter().flat_map(|path| {
-        messages.into_iter().map(move |body| ("POST", format!("{path}?canary=canary"), body.to_owned()))
+        WRONG_MESSAGES.iter().map(move |body| ("POST", format!("{path}?canary=canary"), (*body).to_owned()))
     }));
-    let all = all.chain(reports.map(|body| ("POST", REPORTS.to_owned(), body.to_owned())));
+    let all = all.chain(WRONG_REPORTS.iter().map(|body| ("POST", REPORTS.to_owned(), (*body).to_owned())));
     let resolve =
         ("POST", "/api/v1/notifications/canary/resolve".to_owned(), r#"{"status":"canary"}"#.to_owned());
     let large = ("POST", ASYNC.to_owned(), "canary".repeat(20_000));
-    all.chain(paths.into_iter().map(|(method, path)| (method, path.to_owned(), String::new())))
+    all.chain(WRONG_PATHS.iter().map(|(method, path)| (*method, (*path).to_owned(), String::new())))
         .chain([resolve, large])
         .collect()
 }

@@ -135,6 +135,11 @@ fn may(name: &str, label: &str, value: &str) -> bool {
         ("outcome", "notification_attempts_total") => {
             one_of(&["delivered", "retry", "parked", "dead", "unknown"])
         }
+        ("outcome", "epro_report_submission_total") => one_of(&["success", "failure"]),
+        ("source", "epro_report_submission_total") => one_of(&["http", "grpc"]),
+        ("outcome", "epro_report_receipts_total") => {
+            one_of(&["queued", "no_contact", "backlog_full", "shed", "store_unavailable"])
+        }
         ("outcome", "telemetry_spans_total") => one_of(&["exported", "failed", "dropped"]),
         ("outcome", "telemetry_log_lines_total") => one_of(&["written", "dropped"]),
         ("reason", _) => one_of(&["invalid", "no_contact", "backlog_full", "store_unavailable", "shed"]),
