@@ -2,6 +2,7 @@
 //! Debian's `fonts-wqy-microhei`, which has Chinese and Latin.
 
 mod paper;
+mod served;
 
 use crate::need;
 use epro_notify::reports::preview::{Drawn, Face, draw};

@@ -19,6 +19,9 @@ const PATIENT: &str = "/api/v1/patients/canary-patient";
 const CONTACT: &str = r#"{"phone":"+4930901829","pushTokens":[{"platform":"fcm","token":"canary-token"}],"timeZone":"Canary/Zone","locale":"de-canary"}"#;
 const SMS: &str = r#"{"patientId":"canary-patient","message":"canary message"}"#;
 const PUSH: &str = r#"{"patientId":"canary-patient","title":"canary title","message":"canary message"}"#;
+const REPORTS: &str = "/api/v1/reports";
+const REPORT: &str = r#"{"patientId":"canary-patient","content":"canary content"}"#;
+const LATEST: &str = "/api/v1/patients/canary-patient/reports/latest";
 const PUSH_NOW: &str = "/api/v1/notifications/push";
 
 /// A gateway that answers in words of its own.
@@ -88,6 +91,8 @@ pub fn site(sms: SocketAddr, push: SocketAddr, collector: SocketAddr) -> Site {
         .with("APP_SMS__HTTP__URL", &url(sms))
         .with("APP_PUSH__PROVIDER", "http")
         .with("APP_PUSH__HTTP__URL", &url(push))
+        .with("APP_REPORTS__RECEIPT", "sms")
+        .with("APP_REPORTS__RECEIPT_TEXT", "canary receipt")
         .with("APP_RETRY__MAX_ATTEMPTS", "2")
         .with("APP_RETRY__BASE_DELAY", "20ms")
         .with("APP_LIMITS__TRUSTED_PROXIES", "127.0.0.0/8")
@@ -103,6 +108,7 @@ pub fn play(service: &Service, mocking: &Mocking) -> Vec<Answer> {
     assert_eq!(created.status, 201, "{created:?}");
     assert!(send(service, "GET", &format!("{PATIENT}?canary=canary"), "", "2").body.contains("canary"));
     told.extend(deliveries(service, mocking));
+    told.extend(reports(service));
     for (number, (method, path, body)) in wrong().into_iter().enumerate() {
         let answer = send(service, method, &path, &body, &format!("wrong-{number}"));
         assert!(answer.status >= 400, "{method} {path} {body}: {answer:?}");
@@ -144,6 +150,21 @@ fn deliveries(service: &Service, mocking: &Mocking) -> Vec<Answer> {
     told
 }
 
+/// Reports that are kept with their receipts, repeated, refused and shown.
+fn reports(service: &Service) -> Vec<Answer> {
+    let kept = send(service, "POST", REPORTS, REPORT, "report");
+    let again = send(service, "POST", REPORTS, REPORT, "report");
+    assert_eq!((kept.status, again.header("idempotency-replayed")), (201, Some("true")), "{again:?}");
+    let reused = send(service, "POST", REPORTS, &REPORT.replace("content\":", "content\": "), "report");
+    assert_eq!(reused.status, 422, "{reused:?}");
+    let alone = send(service, "POST", REPORTS, &REPORT.replace("patient\"", "nobody\""), "no-receipt");
+    assert_eq!(alone.status, 201, "{alone:?}");
+    service.until_drained();
+    let shown = send(service, "GET", &format!("{LATEST}?canary=canary"), "", "latest");
+    assert!(shown.body.contains("canary content"), "{shown:?}");
+    vec![kept, again, reused, alone]
+}
+
 /// What is refused, for every reason that a value can be.
 fn wrong() -> Vec<(&'static str, String, String)> {
     let patients = [
@@ -171,7 +192,17 @@ fn wrong() -> Vec<(&'static str, String, String)> {
         r#"["canary"]"#,
         r#""canary""#,
     ];
+    let reports = [
+        r#"{"patientId":"canary patient","content":"canary"}"#,
+        r#"{"patientId":"canary","content":""}"#,
+        r#"{"patientId":{"canary":1},"content":["canary"]}"#,
+        r#"{"canary":"canary"}"#,
+        r#"{"patientId":"canary"#,
+    ];
     let paths = [
+        ("GET", "/api/v1/reports/canary?canary"),
+        ("GET", "/api/v1/patients/canary%20canary/reports/latest"),
+        ("GET", "/api/v1/patients/canary-none/reports/latest?canary"),
         ("GET", "/canary?canary=canary"),
         ("GET", "/api/v1/patients/canary%20canary"),
         ("GET", "/api/v1/patients/canary-nobody?canary"),
@@ -188,6 +219,7 @@ fn wrong() -> Vec<(&'static str, String, String)> {
     let all = all.chain([ASYNC, SYNC, PUSH_NOW].into_iter().flat_map(|path| {
         messages.into_iter().map(move |body| ("POST", format!("{path}?canary=canary"), body.to_owned()))
     }));
+    let all = all.chain(reports.map(|body| ("POST", REPORTS.to_owned(), body.to_owned())));
     let resolve =
         ("POST", "/api/v1/notifications/canary/resolve".to_owned(), r#"{"status":"canary"}"#.to_owned());
     let large = ("POST", ASYNC.to_owned(), "canary".repeat(20_000));

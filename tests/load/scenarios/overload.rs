@@ -3,6 +3,7 @@
 
 use crate::{
     figures::{Figures, ms, quantile},
+    memory::{mb, resident},
     scenarios::offered::{Kind, Offered, Tally, closed},
     support::{
         client::ask,
@@ -41,6 +42,8 @@ pub async fn run(figures: &mut Figures, part: u32) {
     figures.tell("font", font.clone());
     let service = Site::new().with("APP_REPORTS__PREVIEW__FONT_FILE", &font).with("RUST_LOG", "warn").start();
 
+    judge_worst(figures, &service);
+
     pin(&service, "0");
     let capacity = closed(service.http, &MIX, time / 4).await;
     pin(&service, "\"auto\"");
@@ -67,6 +70,27 @@ pub async fn run(figures: &mut Figures, part: u32) {
 fn font() -> Option<String> {
     let named = std::env::var(VARIABLE).ok().into_iter();
     named.chain(FONTS.map(str::to_owned)).find(|font| Path::new(font).is_file())
+}
+
+/// The longest reports, each alone.
+fn judge_worst(figures: &mut Figures, service: &Service) {
+    let most = 32 * 1024;
+    let different: String = ('\u{4e00}'..).take(most / 3).collect();
+    let all = [
+        ("ideographs, all different", different),
+        ("line ends", "\n".repeat(most)),
+        ("letters", "i".repeat(most)),
+    ];
+    for (what, content) in all {
+        let body = serde_json::json!({ "patientId": "p-1", "content": content }).to_string();
+        let id = service.ask("POST", "/api/v1/reports", &body).text("reportId");
+        let asked = Instant::now();
+        let answer = service.ask("GET", &format!("/api/v1/reports/{id}/preview.pdf"), "");
+        let took = asked.elapsed();
+        let holds = answer.status == 200 && took < Duration::from_secs(1);
+        figures.judge(&format!("preview of 32 KiB of {what}"), "< 1 s", ms(took), holds);
+    }
+    figures.tell("memory afterwards", mb(resident(service.id())));
 }
 
 async fn offer(service: &Service, load: &[(Kind, f64)], time: Duration) -> Tally {
