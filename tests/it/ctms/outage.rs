@@ -33,7 +33,7 @@ fn until_breaker(ctms: &Service, state: u64) -> Duration {
 fn when_all_stand_still_reports_come_from_memory_until_they_go_on() {
     let fleet = Fleet::start();
     (0..PATIENTS).for_each(|patient| assert_eq!(fleet.ask(patient).status, 200));
-    let callers = Callers::start(fleet.ctms.http, 8, PAUSE);
+    let callers = Callers::start(fleet.ctms.http, 64, Duration::from_millis(500));
     until_so("the callers are at work", || callers.so_far().len() > 100);
     let signal = |signal| (0..INSTANCES).for_each(|number| fleet.instance(number).signal(signal));
     let stopped = Instant::now();

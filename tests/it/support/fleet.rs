@@ -131,7 +131,8 @@ pub struct Asked {
     pub stale: bool,
 }
 
-/// Callers at work: each asks anew as soon as it was answered, or after a pause.
+/// Callers at work: each asks anew after a pause. They begin one after the other within it, so that many with a
+/// long one ask as evenly as strangers do, also while those before them wait.
 pub struct Callers {
     stop: Arc<AtomicBool>,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -144,6 +145,7 @@ impl Callers {
         let run = |caller: usize| {
             let (stop, asked): (_, Arc<Mutex<Vec<Asked>>>) = (Arc::clone(&stop), Arc::clone(&asked));
             thread::spawn(move || {
+                thread::sleep(pause * caller as u32 / callers as u32);
                 let mut connection = Connection::open(ctms).unwrap();
                 for turn in caller.. {
                     if stop.load(SeqCst) {

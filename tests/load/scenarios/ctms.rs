@@ -66,7 +66,8 @@ fn one_killed(figures: &mut Figures, fleet: &mut Fleet, watched: Duration) {
 }
 
 fn all_hang(figures: &mut Figures, fleet: &Fleet, watched: Duration) {
-    let callers = Callers::start(fleet.ctms.http, CALLERS, PAUSE);
+    // Many who ask rarely: a few would all be waiting after a moment, and ask no more.
+    let callers = Callers::start(fleet.ctms.http, 64, Duration::from_millis(500));
     thread::sleep(watched / 4);
     let state = || fleet.ctms.metrics().sum("circuit_breaker_state", &[]);
     let signal = |signal| (0..INSTANCES).for_each(|number| fleet.instance(number).signal(signal));
