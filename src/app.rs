@@ -85,15 +85,12 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     tasks.spawn_essential("store", follow_store(store.clone(), store_check));
 
     let notify = Notify::new(&config.notify, store.clone(), config.queue.workers)?;
-    let handler = notify.deliverer();
-    let queue = Queue::open(store.clone(), config.queue.clone(), notify::CHANNELS, handler).await?;
+    let deliverer = notify.deliverer();
+    let queue = Queue::open(store.clone(), config.queue.clone(), notify::CHANNELS, deliverer).await?;
     let measured = queue.clone();
     telemetry.metrics.on_scrape(Box::new(move || measured.measure()));
     tasks.spawn_essential("dispatcher", queue.start());
-    tasks.spawn_essential(
-        "degradation",
-        degradation.run(vec![queue_age(&queue, config.degradation.queue_age)]),
-    );
+    tasks.spawn_essential("degradation", degradation.run(vec![queue_age(&queue, &config)]));
 
     let admission = guarded.then(|| process::admission(&config.limits, telemetry, &tasks, keys));
     let receipts = receipts(&config.reports, |text| notify.outbox(queue.clone(), text), &degradation)?;
@@ -106,9 +103,9 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
     let http_served = process::serve(&tasks, "http", http, stack, limits, &shutdown);
     let grpc_served = process::serve(&tasks, "grpc", grpc, rpc, limits, &shutdown);
     queue_check.ok();
-    let (http, grpc, admin_at) = addresses;
-    tracing::info!(http = %http, grpc = %grpc, admin = %admin_at, "ready");
-    let registration = Registration::start(config.grpc.register.as_ref(), grpc, &shutdown);
+    tracing::info!(http = %addresses.0, grpc = %addresses.1, admin = %addresses.2, "ready");
+    // Until a shutdown begins; taken back before the listeners close, so that nobody is sent to them any more.
+    Registration::start(config.grpc.register.as_ref(), addresses.1, &shutdown).withdrawn().await;
 
     let drained = async {
         // Requests finish first: a synchronous one still makes its attempt.
@@ -116,8 +113,6 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
         queue.stop().await;
         close(store).await;
     };
-    // Before the listeners close, so that nobody is sent to them any more.
-    registration.withdrawn().await;
     let ended = shutdown.sequence(&health, config.shutdown, drained).await;
     admin.stop();
     ended?;
@@ -126,8 +121,8 @@ async fn serve(config: Config, telemetry: &Telemetry, guarded: bool) -> Result<(
 
 /// How long due jobs wait for their first attempt, against what is allowed. It sheds what feeds the queue and
 /// no more: reading reports keeps no worker from its jobs.
-fn queue_age(queue: &Queue, allowed: Duration) -> Signal {
-    let queue = queue.clone();
+fn queue_age(queue: &Queue, config: &Config) -> Signal {
+    let (queue, allowed) = (queue.clone(), config.degradation.queue_age);
     Signal::new("queue_age", notify::BULK.level, move || {
         let lag = queue.lag();
         let pressure = Pressure::of(lag.waits.as_secs_f64(), allowed.as_secs_f64());

@@ -37,8 +37,6 @@ pub struct Config {
     pub auth: AuthConfig,
     pub shutdown: ShutdownConfig,
     pub telemetry: TelemetryConfig,
-    /// Keys that were set though nothing obeys them yet: named once at start.
-    pub unbuilt: Vec<&'static str>,
 }
 
 impl Config {
@@ -70,10 +68,8 @@ impl Config {
 
     /// What an operator is warned of once at start.
     pub fn warnings(&self) -> Vec<String> {
-        let unbuilt = (!self.unbuilt.is_empty())
-            .then(|| format!("set, but not built yet and without effect: {}", self.unbuilt.join(", ")));
         let in_clear = listeners::in_clear(&self.listeners());
-        unbuilt.into_iter().chain(in_clear).chain(self.limits.warning()).collect()
+        in_clear.into_iter().chain(self.limits.warning()).collect()
     }
 
     fn listeners(&self) -> [Listening<'_>; 3] {
@@ -93,7 +89,7 @@ impl Config {
     /// Reads every key; faults stay in the reader.
     pub fn read(reader: &mut Reader) -> Self {
         let http = HttpConfig::read(reader, "127.0.0.1:8080");
-        let mut config = Self {
+        let config = Self {
             grpc: GrpcConfig::read(reader, &http),
             admin: read_admin(reader),
             store: StoreConfig::read(reader),
@@ -106,11 +102,9 @@ impl Config {
             shutdown: ShutdownConfig::read(reader),
             telemetry: TelemetryConfig::read(reader),
             http,
-            unbuilt: Vec::new(),
         };
         listeners::check(reader, &config.listeners(), &config.auth);
         config.check_receipt(reader);
-        config.unbuilt = reader.unbuilt();
         config
     }
 
@@ -184,15 +178,8 @@ mod tests {
     }
 
     #[test]
-    fn keys_without_effect_are_named_once() {
-        let set = [
-            ("limits.max_clients", "5"),
-            ("grpc.listen", "127.0.0.1:1"),
-            ("limits.trusted_proxies", "10.0.0.0/8"),
-        ];
-        let config = Config::for_tests(&set).unwrap();
-        assert_eq!(config.unbuilt, ["grpc.listen"]);
-        assert_eq!(config.warnings().len(), 1);
+    fn a_trusted_proxy_is_known_by_its_network_in_either_form() {
+        let config = Config::for_tests(&[("limits.trusted_proxies", "10.0.0.0/8")]).unwrap();
         let trusts = |peer: &str| config.limits.trusts(peer.parse().unwrap());
         assert!(trusts("10.1.2.3") && trusts("::ffff:10.1.2.3") && !trusts("127.0.0.1"));
     }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::child::Child;
 use crate::http;
-use crate::load::Load;
+use crate::load::{Asks, Load};
 use crate::machine::{in_memory, resident};
 use crate::options::Options;
 use crate::service::{Delivery, Mode, Service};

@@ -27,6 +27,15 @@ pub struct Outcome {
     pub latency: Histogram,
 }
 
+/// Load in whichever protocol.
+pub trait Asks {
+    /// Asks for `time`, and not more than `most` requests.
+    ///
+    /// # Errors
+    /// Of the sockets.
+    fn run(&mut self, time: Duration, most: u64) -> io::Result<Outcome>;
+}
+
 /// Connections to one server that all send the same request.
 pub struct Load {
     poll: Poll,
@@ -67,37 +76,6 @@ impl Load {
         Ok(Self { poll, events: Events::with_capacity(count.max(1)), address, request, connections })
     }
 
-    /// Asks for `time`, and not more than `most` requests; returns earlier once those are answered. What is in
-    /// flight when the time is over is counted by the next run.
-    ///
-    /// # Errors
-    /// Of the sockets, where a connection can't be opened again.
-    pub fn run(&mut self, time: Duration, most: u64) -> io::Result<Outcome> {
-        let started = Instant::now();
-        let mut outcome =
-            Outcome { answered: 0, refused: 0, broken: 0, elapsed: time, latency: Histogram::new() };
-        let mut left = most;
-        for index in 0..self.connections.len() {
-            if left > 0 && self.connections[index].written.is_none() {
-                left -= 1;
-                self.connections[index].ask();
-                self.go_on(index, &mut left, &mut outcome)?;
-            }
-        }
-        while started.elapsed() < time && !(left == 0 && self.at_rest()) {
-            match self.poll.poll(&mut self.events, Some(Duration::from_millis(50))) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                other => other?,
-            }
-            let ready: Vec<usize> = self.events.iter().map(|event| event.token().0).collect();
-            for index in ready {
-                self.go_on(index, &mut left, &mut outcome)?;
-            }
-        }
-        outcome.elapsed = started.elapsed();
-        Ok(outcome)
-    }
-
     /// Whether every request has been answered.
     pub fn at_rest(&self) -> bool {
         self.connections.iter().all(|connection| connection.written.is_none())
@@ -128,6 +106,38 @@ impl Load {
             *left -= 1;
             self.connections[index].ask();
         }
+    }
+}
+
+impl Asks for Load {
+    /// Returns earlier once all are answered. What is in flight when the time is over is counted by the next run.
+    ///
+    /// # Errors
+    /// Of the sockets, where a connection can't be opened again.
+    fn run(&mut self, time: Duration, most: u64) -> io::Result<Outcome> {
+        let started = Instant::now();
+        let mut outcome =
+            Outcome { answered: 0, refused: 0, broken: 0, elapsed: time, latency: Histogram::new() };
+        let mut left = most;
+        for index in 0..self.connections.len() {
+            if left > 0 && self.connections[index].written.is_none() {
+                left -= 1;
+                self.connections[index].ask();
+                self.go_on(index, &mut left, &mut outcome)?;
+            }
+        }
+        while started.elapsed() < time && !(left == 0 && self.at_rest()) {
+            match self.poll.poll(&mut self.events, Some(Duration::from_millis(50))) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                other => other?,
+            }
+            let ready: Vec<usize> = self.events.iter().map(|event| event.token().0).collect();
+            for index in ready {
+                self.go_on(index, &mut left, &mut outcome)?;
+            }
+        }
+        outcome.elapsed = started.elapsed();
+        Ok(outcome)
     }
 }
 

@@ -15,6 +15,7 @@
 
 mod account;
 mod bench;
+mod calls;
 mod ceiling;
 mod child;
 mod histogram;

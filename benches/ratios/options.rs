@@ -48,6 +48,8 @@ pub enum Scenario {
     Accept,
     /// What identity, rate limit and the answers' headers add to the accept call.
     Layers,
+    /// A read over gRPC on the service as it is, against a bare handler.
+    Grpc,
     /// The same load delivered at once over HTTP while it is accepted.
     Deliver,
     /// How fast a backlog is delivered, in process and over HTTP.

@@ -7,7 +7,7 @@ use crate::Result;
 use crate::bench::Bench;
 use crate::child::Child;
 use crate::histogram::median;
-use crate::load::Load;
+use crate::load::{Asks, Load};
 use crate::machine::{Watch, cpu_time};
 use crate::options::Options;
 use crate::repeat::{FOREIGN, Repeated, repeat};
@@ -79,12 +79,26 @@ pub fn alternate(bench: &Bench, peers: &[Peer<'_>]) -> Result<Rounds> {
 /// # Errors
 /// As [`alternate`].
 pub fn alternate_with(bench: &Bench, options: &Options, peers: &[Peer<'_>]) -> Result<Rounds> {
+    let connections = bench.options.connections.into();
+    alternate_by(bench, options, peers, |address| Ok(Load::open(address, connections, Bench::request())?))
+}
+
+/// The same with load of another kind, which is opened anew for each measurement.
+///
+/// # Errors
+/// As [`alternate`]; of `open`.
+pub fn alternate_by<L: Asks>(
+    bench: &Bench,
+    options: &Options,
+    peers: &[Peer<'_>],
+    open: impl Fn(SocketAddr) -> Result<L>,
+) -> Result<Rounds> {
     repeat(options, |attempt| {
         let mut round = Vec::new();
         for turn in 0..peers.len() {
             // Each round begins with another peer, so that none always follows the same one.
             let peer = &peers[(turn + attempt as usize) % peers.len()];
-            let sample = measure(bench, peer)?;
+            let sample = measure(bench, peer, &open)?;
             eprintln!("  round {:2}  {}", attempt + 1, describe(&sample));
             round.push(sample);
         }
@@ -93,9 +107,13 @@ pub fn alternate_with(bench: &Bench, options: &Options, peers: &[Peer<'_>]) -> R
     })
 }
 
-fn measure(bench: &Bench, peer: &Peer<'_>) -> Result<Sample> {
+fn measure<L: Asks>(
+    bench: &Bench,
+    peer: &Peer<'_>,
+    open: impl Fn(SocketAddr) -> Result<L>,
+) -> Result<Sample> {
     rest()?;
-    let mut load = Load::open(peer.address, bench.options.connections.into(), Bench::request())?;
+    let mut load = open(peer.address)?;
     load.run(WARM_UP, u64::MAX)?;
     let (watch, cpu, sink) = (Watch::start()?, cpu_time(peer.child.pid())?, cpu_time(bench.sink.pid())?);
     let outcome = load.run(bench.options.window(), u64::MAX)?;

@@ -16,13 +16,18 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::Result;
-use epro_notify::{app, config::Config, platform::config::Sources};
+use crate::{Result, calls};
+use epro_notify::{
+    app, config::Config, platform::config::Sources, proto::epro::epro_service_server::EproServiceServer,
+};
+use tonic::transport::{Server, server::TcpIncoming};
 
 /// The names that [`run`] knows.
 pub const BARE: &str = "bare";
 pub const GATEWAY: &str = "gateway";
 pub const SINK: &str = "sink";
+/// A gRPC service that answers each read with the same report.
+pub const BARE_GRPC: &str = "bare-grpc";
 /// The service itself, without asking who calls and how much they may.
 pub const UNGUARDED: &str = "unguarded";
 
@@ -37,6 +42,7 @@ pub fn run(name: &str) -> Result<()> {
         BARE => serve(&Builder::new_multi_thread().enable_all().build()?, bare()),
         GATEWAY => serve(&single()?, Router::new().fallback(deliver)),
         SINK => serve(&single()?, Router::new().fallback(discard)),
+        BARE_GRPC => bare_grpc(),
         UNGUARDED => unguarded(),
         _ => Err(format!("no server is called {name}").into()),
     }
@@ -47,6 +53,16 @@ fn unguarded() -> Result<()> {
     let (config, _) = Config::load(Sources { file: None, environment, command_line: Vec::new() })?;
     app::run_unguarded(config);
     Ok(())
+}
+
+fn bare_grpc() -> Result<()> {
+    Builder::new_multi_thread().enable_all().build()?.block_on(async {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        println!("{}", listener.local_addr()?);
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let service = EproServiceServer::new(calls::Bare);
+        Ok(Server::builder().add_service(service).serve_with_incoming(incoming).await?)
+    })
 }
 
 fn serve(runtime: &Runtime, router: Router) -> Result<()> {

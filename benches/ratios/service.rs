@@ -36,6 +36,7 @@ pub enum Delivery {
 pub struct Service {
     pub child: Child,
     pub http: SocketAddr,
+    pub grpc: SocketAddr,
     pub admin: SocketAddr,
     /// From its start until it said that it was ready.
     pub ready_after: Duration,
@@ -77,7 +78,7 @@ impl Service {
             let this = std::env::current_exe()?;
             Child::start("epro-notify", &this, &[COMMAND, servers::UNGUARDED], &environment)?
         };
-        Ok(Self { child, http, admin, ready_after: Duration::ZERO })
+        Ok(Self { child, http, grpc, admin, ready_after: Duration::ZERO })
     }
 
     fn wait_ready(&mut self) -> Result<()> {

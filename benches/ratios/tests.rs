@@ -25,7 +25,7 @@ use account::{Account, value};
 use clap::Parser;
 use histogram::{Histogram, median};
 use http::{Response, parse, request};
-use load::Load;
+use load::{Asks, Load};
 use options::{Options, Scenario};
 use proptest::prelude::*;
 use repeat::{Repeated, repeat_after};

@@ -4,7 +4,7 @@ use crate::platform::{
     admin::config::AdminConfig,
     auth::config::AuthConfig,
     config::{Faults, Reader, Sources},
-    grpc::client::{Target, read_key_file},
+    grpc::client::{ClientTls, Target, read_key_file},
     http::config::HttpConfig,
     limits::config::LimitsConfig,
     listeners::{self, Listening},
@@ -30,6 +30,8 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct EproConfig {
     pub target: Target,
+    /// In the clear without.
+    pub tls: Option<ClientTls>,
     /// None if no key is asked for there.
     pub key_file: Option<KeyFile>,
     /// For a call with all its attempts.
@@ -112,6 +114,7 @@ impl EproConfig {
             "static://127.0.0.1:50051",
             "the ePRO service: static://host:port,host:port or dns://name:port or etcd://host:port/prefix",
         );
+        let tls = ClientTls::read(reader, "epro.tls.enabled", "epro.tls.ca_file", "epro.tls.server_name");
         let path: Option<PathBuf> =
             reader.optional(KEY_FILE, "file that holds the API key for the ePRO service and nothing else");
         let key_file = path.and_then(|path| match read_key_file(&path) {
@@ -137,7 +140,7 @@ impl EproConfig {
             "1"..="1000000",
             "patients whose latest report is remembered for when the ePRO service cannot answer",
         );
-        Self { target, key_file, deadline, cache_max }
+        Self { target, tls, key_file, deadline, cache_max }
     }
 }
 

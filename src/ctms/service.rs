@@ -88,7 +88,8 @@ fn client(config: &Config, tasks: &Tasks) -> Result<Client, Failure> {
         api_key: epro.key_file.as_ref().map(|file| file.key.clone()),
         deadline: epro.deadline,
     };
-    let client = Client::new(client, Channel::open(EPRO, &epro.target)?).announcing(&[LATEST]);
+    let client =
+        Client::new(client, Channel::open_with(EPRO, &epro.target, epro.tls.as_ref())?).announcing(&[LATEST]);
     if let Some(file) = &epro.key_file {
         tasks.spawn_essential("epro-key", client.follow_key_file(file.path.clone())?);
     }

@@ -68,8 +68,8 @@ impl Notify {
     pub fn new(config: &NotifyConfig, store: Store, workers: usize) -> Result<Self, BuildError> {
         // Callers who wait have as many attempts of their own beside the workers'.
         let connections = 2 * workers;
-        let sms = Provider::new(&config.sms.provider, connections)?;
-        let push = Provider::new(&config.push.provider, connections)?;
+        let sms = Provider::new(Channel::Sms, &config.sms.provider, connections)?;
+        let push = Provider::new(Channel::Push, &config.push.provider, connections)?;
         let metrics = Metrics::new(&[(Channel::Sms, sms.name()), (Channel::Push, push.name())]);
         Ok(Self {
             directory: Directory::new(store.clone()),

@@ -29,6 +29,14 @@ pub fn spawn_blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(move || span.in_scope(work))
 }
 
+/// Runs what blocks and serves many callers, so that it belongs to none of their spans: it would keep one open.
+pub fn spawn_blocking_for_many<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    #[expect(clippy::disallowed_methods, reason = "each piece of work is done in its own caller's span")]
+    tokio::task::spawn_blocking(work)
+}
+
 /// Starts a named thread under the current span.
 ///
 /// # Errors

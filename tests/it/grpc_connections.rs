@@ -57,7 +57,9 @@ async fn http_1_is_told_that_this_is_not_its_port() {
         assert_eq!(Answer::parse(&read_to_end(&mut stream).await).status, 505);
     }
     server.stop().await;
-    assert_eq!(seen.metric(DURATION, &[]), 2.0);
+    for method in ["unmatched", "GetLatestReport"] {
+        assert_eq!(seen.metric(DURATION, &[&format!("grpc_method=\"{method}\"")]), 1.0);
+    }
 }
 
 /// A call whose message is these bytes, and then its end or nothing at all; the code that is answered.

@@ -13,6 +13,7 @@ mod auth;
 mod calls;
 mod config;
 mod contract;
+mod ctms;
 mod degradation;
 mod endpoints;
 mod file_shape;

@@ -2,9 +2,12 @@
 
 use crate::{
     source::rust_files,
-    support::process::{Process, ask},
+    support::{
+        process::{Process, ask},
+        service::Site,
+    },
 };
-use epro_notify::{config::Config, platform::config::Sources};
+use epro_notify::{config::Config, ctms, platform::config::Sources};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -134,9 +137,10 @@ fn the_readme_tells_every_metric_with_its_type_and_labels() {
 }
 
 #[test]
-fn what_a_running_service_shows_is_what_the_readme_tells() {
+fn what_running_services_show_is_what_the_readme_tells() {
     let process = Process::start(&[]);
-    let page = ask(process.admin, "/metrics").unwrap().body;
+    let second = Site::ctms("static://127.0.0.1:1").start();
+    let page = ask(process.admin, "/metrics").unwrap().body + &second.metrics().0;
     let told = metrics_of_the_readme();
     let mut seen: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for line in page.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
@@ -162,27 +166,46 @@ fn what_a_running_service_shows_is_what_the_readme_tells() {
     assert!(page.contains("\nprocess_") && page.contains("\ntokio_"), "{page}");
 }
 
-#[test]
-fn the_readme_tells_every_key_with_its_default_and_range() {
-    let (_, document) = Config::load(Sources::default()).unwrap();
+/// A key's default and range.
+type Key = (String, String);
+
+/// The keys of a printed configuration.
+fn keys_of(document: &str) -> BTreeMap<String, Key> {
     let lines: Vec<&str> = document.lines().collect();
     let key = |pair: &[&str]| {
         let (key, rest) = pair[1].strip_prefix("# ")?.split_once("; default ")?;
         let (default, range) = rest.split_once(", ").unwrap_or((rest, ""));
-        let unbuilt = pair[0].contains(UNBUILT);
-        Some((key.to_owned(), (default.trim_matches('"').to_owned(), range.to_owned(), unbuilt)))
+        Some((key.to_owned(), (default.trim_matches('"').to_owned(), range.to_owned())))
     };
-    let known: BTreeMap<_, _> = lines.windows(2).filter_map(key).collect();
-    let told = table(&read("README.md"), "| variable | default | range | meaning |");
-    let told: BTreeMap<_, _> = told
-        .into_iter()
-        .map(|(key, cells)| {
-            let unbuilt = cells[2].starts_with(UNBUILT);
-            (key, (cells[0].trim_matches('`').to_owned(), cells[1].clone(), unbuilt))
-        })
-        .collect();
+    lines.windows(2).filter_map(key).collect()
+}
+
+/// The keys of the table under this head.
+fn keys_told(head: &str) -> BTreeMap<String, Key> {
+    let told = table(&read("README.md"), head);
+    let key = |(key, cells): (String, Vec<String>)| {
+        (key, (cells[0].trim_matches('`').to_owned(), cells[1].clone()))
+    };
+    told.into_iter().map(key).collect()
+}
+
+#[test]
+fn the_readme_tells_every_key_with_its_default_and_range() {
+    let known = keys_of(&Config::load(Sources::default()).unwrap().1);
+    let told = keys_told("| variable | default | range | meaning |");
     assert!(known.len() > 30);
     assert_eq!(known, told);
+}
+
+#[test]
+fn the_readme_tells_every_key_of_the_second_service() {
+    let known = keys_of(&ctms::Config::load(Sources::default()).unwrap().1);
+    let shared = keys_told("| variable | default | range | meaning |");
+    let own = keys_told("| variable of `ctms` | default | range | meaning |");
+    assert!(own.len() > 3 && own.keys().all(|key| known.contains_key(key)), "{own:?}");
+    for (key, known) in known {
+        assert_eq!(own.get(&key).or(shared.get(&key)), Some(&known), "{key}");
+    }
 }
 
 #[test]

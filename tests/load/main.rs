@@ -16,6 +16,8 @@ mod scenarios;
 #[expect(dead_code, reason = "the hermetic tests use the rest")]
 mod support {
     pub mod client;
+    pub mod fleet;
+    pub mod instance;
     pub mod metrics_page;
     pub mod service;
     pub mod sms_gateway;
@@ -49,6 +51,8 @@ enum Scenario {
     Blast,
     /// A million clients: memory taken and given back.
     Clients,
+    /// The second service before three instances: killed, hanging, slow, failing.
+    Ctms,
     /// Ten thousand slow connections beside a fast client.
     Slow,
     /// Three times capacity: what is shed, and that reports do not notice.
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
                     Scenario::Rate => scenarios::rate::run(&mut figures, part).await,
                     Scenario::Blast => scenarios::blast::run(&mut figures, part).await,
                     Scenario::Clients => scenarios::clients::run(&mut figures, part).await,
+                    Scenario::Ctms => scenarios::ctms::run(&mut figures, part),
                     Scenario::Slow => scenarios::slow::run(&mut figures, part).await,
                     Scenario::Overload => scenarios::overload::run(&mut figures, part).await,
                 }

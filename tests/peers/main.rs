@@ -8,6 +8,7 @@
 #![expect(clippy::disallowed_methods, reason = "no span is lost here, and another process can't be awaited")]
 
 mod disk_full;
+mod endpoints;
 mod kills;
 mod metrics_page;
 mod preview;
@@ -16,6 +17,7 @@ mod schemathesis;
 #[expect(dead_code, reason = "the hermetic tests use the rest")]
 mod support {
     pub mod client;
+    pub mod instance;
     pub mod kills;
     pub mod load;
     pub mod metrics_page;

@@ -13,6 +13,9 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
         Tool::CargoMachete => from_crates_io(tool, folder),
         // Installing Debian's package would start a Prometheus server; only the one program is wanted.
         Tool::Promtool => with_package_lists(|| unpacked("prometheus", tool, folder)),
+        // This one too: its package starts a server, and the other one's does not.
+        Tool::Etcd => with_package_lists(|| unpacked("etcd-server", tool, folder)),
+        Tool::Dnsmasq => from_debian(&["dnsmasq-base"]),
         Tool::Schemathesis => virtual_environment(tool, folder),
         Tool::Strace => from_debian(&["strace"]),
         Tool::Pdf => from_debian(&["poppler-utils", "fonts-wqy-microhei"]),

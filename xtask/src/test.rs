@@ -24,6 +24,8 @@ const STAGES: &[Stage] = &[
     Stage::cargo("fuzzing, seconds a target", &["xtask", "fuzz", "--seconds", "3"]).needing(Tool::Cxx),
     Stage::peer("tests with strace", Tool::Strace, "system_calls::"),
     Stage::peer("tests with promtool", Tool::Promtool, "metrics_page::"),
+    Stage::peer("tests with etcd", Tool::Etcd, "endpoints::etcd::"),
+    Stage::peer("tests with a name server", Tool::Dnsmasq, "endpoints::dns::"),
     Stage::peer("tests with poppler", Tool::Pdf, "preview::"),
     Stage::peer("tests with schemathesis", Tool::Schemathesis, "schemathesis::"),
     Stage::peer("tests with a disk of their own", Tool::Unshare, "disk_full::"),

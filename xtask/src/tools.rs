@@ -16,6 +16,9 @@ pub enum Tool {
     CargoMachete,
     /// A C++ compiler: libFuzzer is built from source.
     Cxx,
+    /// A name server.
+    Dnsmasq,
+    Etcd,
     /// Reads and draws PDF: `pdftotext` and `pdftoppm` of poppler, and a font with Chinese and Latin.
     Pdf,
     Promtool,
@@ -31,6 +34,8 @@ impl Tool {
             Self::CargoDeny => "cargo-deny",
             Self::CargoMachete => "cargo-machete",
             Self::Cxx => "c++",
+            Self::Dnsmasq => "dnsmasq",
+            Self::Etcd => "etcd",
             Self::Pdf => "pdftotext",
             Self::Promtool => "promtool",
             Self::Schemathesis => "schemathesis",
@@ -45,7 +50,13 @@ impl Tool {
             Self::CargoDeny => Some("0.20.2"),
             Self::CargoMachete => Some("0.9.2"),
             Self::Schemathesis => Some("4.32.5"),
-            Self::Cxx | Self::Pdf | Self::Promtool | Self::Strace | Self::Unshare => None,
+            Self::Cxx
+            | Self::Dnsmasq
+            | Self::Etcd
+            | Self::Pdf
+            | Self::Promtool
+            | Self::Strace
+            | Self::Unshare => None,
         }
     }
 
@@ -67,7 +78,10 @@ impl Tool {
     }
 }
 
-/// Where the stages find their programs: a folder of ours in the target directory, then `PATH`.
+/// Where Debian puts servers, which not everybody's `PATH` has.
+const SERVERS: &str = "/usr/sbin";
+
+/// Where the stages find their programs: a folder of ours in the target directory, then `PATH`, then servers.
 pub struct Tools {
     workspace: PathBuf,
     folder: PathBuf,
@@ -87,7 +101,9 @@ impl Tools {
     /// `PATH` for the stages' commands.
     pub fn path(&self) -> OsString {
         let outside = env::var_os("PATH").unwrap_or_default();
-        let folders = std::iter::once(self.folder.join("bin")).chain(env::split_paths(&outside));
+        let folders = std::iter::once(self.folder.join("bin"))
+            .chain(env::split_paths(&outside))
+            .chain([PathBuf::from(SERVERS)]);
         env::join_paths(folders).unwrap_or(outside)
     }
 

@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod deliver;
 pub mod drain;
+pub mod grpc;
 pub mod layers;
 pub mod million;
 pub mod start;
@@ -63,6 +64,7 @@ pub fn run(bench: &Bench, scenario: Scenario, report: &mut Report) {
     let (promises, measure): (&[Promise], Measure) = match scenario {
         Scenario::Accept => (&accept::PROMISES, accept::measure),
         Scenario::Layers => (&layers::PROMISES, layers::measure),
+        Scenario::Grpc => (&grpc::PROMISES, grpc::measure),
         Scenario::Deliver => (&deliver::PROMISES, deliver::measure),
         Scenario::Drain => (&drain::PROMISES, drain::measure),
         Scenario::Million => (&million::PROMISES, million::measure),

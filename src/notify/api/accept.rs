@@ -105,6 +105,11 @@ impl Route {
         let wanted =
             Wanted::read(body, channel, self.at_once(), now).map_err(|fault| (Refusal::Invalid, fault))?;
         api.admit(wanted.priority)?;
+        if self.at_once() {
+            // Somebody waits: that the gateway is down is told at once, and nothing stored for it.
+            let ready = api.providers.of(channel).ready();
+            ready.map_err(|after| (Refusal::Shed, problems::gateway_unavailable(after)))?;
+        }
         let needs_contact = api.needs_contact(channel);
         let unread = |error| (Refusal::StoreUnavailable, problems::unread(&error));
         let (contact, precondition) = match channel {

@@ -35,6 +35,12 @@ pub fn in_flight() -> Problem {
         .retry_after(Duration::from_secs(1))
 }
 
+/// The breaker before the gateway is open.
+pub fn gateway_unavailable(after: Duration) -> Problem {
+    let detail = "The gateway does not answer as it should, so that it is not asked now; nothing was stored.";
+    Problem::unavailable("gateway-unavailable", detail).retry_after(after)
+}
+
 pub fn refused(refused: &Refused, channel: Channel) -> Problem {
     match refused {
         Refused::BacklogFull { retry_after } => {

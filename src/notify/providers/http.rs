@@ -9,7 +9,7 @@ pub use answer::outcome as meaning_of_answer;
 mod tests;
 mod watched;
 
-use super::Letter;
+use super::{Letter, guard::Guard};
 use crate::{
     notify::payload::Payload,
     platform::{
@@ -39,11 +39,12 @@ pub struct Http {
     client: Client,
     url: Url,
     timeout: Duration,
+    guard: Guard,
 }
 
 impl Http {
     /// `timeout` is for one attempt; `connections` are kept open while idle, one for each delivery at once.
-    pub fn new(url: Url, timeout: Duration, connections: usize) -> Result<Self, BuildError> {
+    pub fn new(url: Url, timeout: Duration, connections: usize, guard: Guard) -> Result<Self, BuildError> {
         let mut builder = Client::builder()
             // The environment's proxy is meant for people's tools, not for patients' data.
             .no_proxy()
@@ -58,12 +59,22 @@ impl Http {
             // Nothing to verify: the system's certificates need neither be there nor be loaded.
             builder = builder.tls_certs_only([]);
         }
-        Ok(Self { client: builder.build()?, url, timeout })
+        Ok(Self { client: builder.build()?, url, timeout, guard })
     }
 
-    /// One attempt under a CLIENT span, in at most the configured time-out.
+    /// As [`Guard::ready`].
+    pub fn ready(&self) -> Result<(), Duration> {
+        self.guard.ready()
+    }
+
+    /// One attempt, unless the gateway is known to be down.
     pub async fn send(&self, letter: &Letter<'_>) -> Outcome {
         let Some(body) = body(letter) else { return Outcome::Dead { reason: "no_contact" } };
+        self.guard.call(self.attempt(letter, body)).await
+    }
+
+    /// Makes it under a CLIENT span, in at most the configured time-out.
+    async fn attempt(&self, letter: &Letter<'_>, body: Vec<u8>) -> Outcome {
         let span = tracing::info_span!(
             "POST",
             "otel.kind" = "client",

@@ -1,6 +1,7 @@
 //! The gateways that messages leave by. What follows from an outcome is the queue's matter.
 
 mod console;
+mod guard;
 mod http;
 
 pub use http::{BuildError, Http, meaning_of_answer};
@@ -11,6 +12,8 @@ use super::{
     payload::Payload,
 };
 use crate::platform::queue::{JobId, Outcome};
+use guard::Guard;
+use std::time::Duration;
 
 /// One message on its way out.
 pub struct Letter<'a> {
@@ -30,11 +33,12 @@ pub enum Provider {
 
 impl Provider {
     /// `connections`: how many deliveries there may be at once.
-    pub fn new(config: &ProviderConfig, connections: usize) -> Result<Self, BuildError> {
+    pub fn new(channel: Channel, config: &ProviderConfig, connections: usize) -> Result<Self, BuildError> {
         Ok(match config {
             ProviderConfig::Console => Self::Console,
             ProviderConfig::Http { url, timeout } => {
-                Self::Http(Box::new(Http::new(url.clone(), *timeout, connections)?))
+                let guard = Guard::new(channel.as_str(), *timeout);
+                Self::Http(Box::new(Http::new(url.clone(), *timeout, connections, guard)?))
             }
         })
     }
@@ -50,6 +54,17 @@ impl Provider {
     /// Whether it sends to an address, which then has to be in the directory.
     pub fn needs_contact(&self) -> bool {
         !matches!(self, Self::Console)
+    }
+
+    /// Whether an attempt would reach it, as far as is known.
+    ///
+    /// # Errors
+    /// It would not; it is worth another try after this time.
+    pub fn ready(&self) -> Result<(), Duration> {
+        match self {
+            Self::Console => Ok(()),
+            Self::Http(http) => http.ready(),
+        }
     }
 
     /// Makes one attempt, in a bounded time.

@@ -44,16 +44,12 @@ fn setting(entry: &Entry) -> String {
         .range
         .as_ref()
         .map_or_else(String::new, |range| format!(", {} to {}", range.start(), range.end()));
-    let unbuilt = if entry.built { "" } else { " (not built yet: has no effect)" };
-    let comment =
-        format!("# {}{unbuilt}\n# {}; default {default}{range}\n", entry.meaning, variable_of(entry.key));
+    let comment = format!("# {}\n# {}; default {default}{range}\n", entry.meaning, variable_of(entry.key));
     let value = match (&entry.given, entry.default) {
         (Some(given), _) if entry.secret => {
             format!("# {name} = a secret, set by {}", given.origin().escape_debug())
         }
         (Some(given), _) => format!("{name} = {}", literal(entry.kind, &given.text)),
-        // Writing it out would count as having set it.
-        (None, Some(default)) if !entry.built => format!("# {name} = {}", literal(entry.kind, default)),
         (None, Some(default)) => format!("{name} = {}", literal(entry.kind, default)),
         (None, None) => format!("# {name} ="),
     };

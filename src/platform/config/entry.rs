@@ -15,13 +15,12 @@ pub(super) struct Entry {
     pub kind: Kind,
     /// Read from a variable of this very name, not a key of ours.
     pub is_variable: bool,
-    pub built: bool,
     pub secret: bool,
     pub given: Option<Given>,
 }
 
 impl Entry {
-    /// An entry of a built key of the configuration, without bounds.
+    /// An entry of a key of the configuration, without bounds.
     pub fn of<T: Parse>(
         key: &'static str,
         default: Option<&'static str>,
@@ -29,17 +28,7 @@ impl Entry {
         given: Option<Given>,
     ) -> Self {
         let secret = given.as_ref().is_some_and(|given| T::is_secret(&given.text));
-        Self {
-            key,
-            default,
-            range: None,
-            meaning,
-            kind: T::KIND,
-            is_variable: false,
-            built: true,
-            secret,
-            given,
-        }
+        Self { key, default, range: None, meaning, kind: T::KIND, is_variable: false, secret, given }
     }
 
     /// Whether the value may come from where it did, and is written as its kind.

@@ -136,23 +136,6 @@ impl Reader {
         self.reads_files
     }
 
-    /// Says of the keys read so far that begin with `prefix` that nothing obeys them yet.
-    pub fn not_built_yet(&mut self, prefix: &str) {
-        self.entries
-            .iter_mut()
-            .filter(|entry| entry.key.starts_with(prefix))
-            .for_each(|entry| entry.built = false);
-    }
-
-    /// The keys that were set though nothing obeys them yet.
-    pub fn unbuilt(&self) -> Vec<&'static str> {
-        self.entries
-            .iter()
-            .filter(|entry| !entry.built && entry.given.is_some())
-            .map(|entry| entry.key)
-            .collect()
-    }
-
     /// The whole configuration as a commented TOML document, once every key has been read.
     ///
     /// # Errors

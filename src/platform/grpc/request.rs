@@ -101,7 +101,10 @@ mod tests {
     #[tokio::test]
     async fn what_says_that_it_will_be_too_large_is_not_waited_for() {
         let head = prefixed(LARGEST_MESSAGE + 1, 0);
-        let endless = chunks(&head, 2).chain(StreamBody::new(futures_util::stream::pending()));
+        let frame = Ok::<_, Infallible>(Frame::data(Bytes::from(head)));
+        let frames = futures_util::stream::iter([frame]);
+        let endless =
+            StreamBody::new(futures_util::StreamExt::chain(frames, futures_util::stream::pending()));
         let refused = read(Request::new(endless), later()).await.unwrap_err();
         assert_eq!(refused.code(), Code::ResourceExhausted);
     }

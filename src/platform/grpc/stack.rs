@@ -119,6 +119,7 @@ impl GrpcStack {
         bounds.until = self.deadline(endpoint.shape, begun, &request)?;
         let handled = self.handle(handler, endpoint, begun, request, bounds.until);
         match bounds.until {
+            Some(until) if until <= Instant::now() => Err(status::too_late()),
             // What was begun in it is dropped; a commit that is under way goes on without it.
             Some(until) => {
                 timeout_at(until.into(), handled).await.unwrap_or_else(|_| Err(status::too_late()))

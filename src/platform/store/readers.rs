@@ -1,29 +1,50 @@
-//! Reading connections: a few, opened when first needed, used on blocking threads.
+//! Reading connections: a few, opened when first needed, used on blocking threads. All reads that wait when
+//! a thread comes to them share its way there and one snapshot; no read waits for others to come.
 
 use super::{StoreError, Tx, sqlite::Database};
 use crate::platform::task;
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use std::{sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::oneshot;
+use tracing::Span;
 
-/// Reads at once.
-const CONNECTIONS: usize = 4;
+/// Threads at once, each with a connection.
+const THREADS: usize = 4;
+/// Reads that share a snapshot at most, so that a slow one holds up few.
+const MOST: usize = 32;
 /// How long a read may wait and run before it fails.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One read with the caller that waits for it; whether it went well.
+type Read = Box<dyn FnOnce(Result<&mut Tx<'_>, StoreError>) -> bool + Send>;
 
 pub(super) struct Readers {
     database: Database,
     idle: Mutex<Vec<Connection>>,
-    permits: Semaphore,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    reads: VecDeque<Read>,
+    /// Threads that are at work or called.
+    threads: usize,
+    /// Whether a thread was called that has not looked here yet.
+    called: bool,
 }
 
 impl Readers {
     pub(super) fn new(database: Database) -> Self {
-        Self { database, idle: Mutex::default(), permits: Semaphore::new(CONNECTIONS) }
+        Self { database, idle: Mutex::default(), waiting: Mutex::default() }
     }
 
-    /// Runs `read` in one snapshot.
+    /// Runs `read` in one snapshot, which is not older than this call.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if it took over 10 s.
@@ -32,29 +53,133 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        const LATE: StoreError = StoreError::Unavailable("a read took too long");
-        let work = async {
-            let _permit = self.permits.acquire().await.map_err(|_| LATE)?;
-            let readers = Arc::clone(self);
-            let task = task::spawn_blocking(move || readers.run(read));
-            task.await.map_err(|error| StoreError::Statement(format!("a read ended early: {error}")))?
-        };
-        tokio::time::timeout(TIMEOUT, work).await.unwrap_or(Err(LATE))
+        let (answer, answered) = oneshot::channel();
+        let span = Span::current();
+        self.hand_over(Box::new(move |tx| {
+            if answer.is_closed() {
+                return true;
+            }
+            let result = tx.and_then(|tx| span.in_scope(|| read(tx)));
+            let went_well = result.is_ok();
+            // Nobody waits for it any more if this fails.
+            let _ = answer.send(result);
+            went_well
+        }));
+        match tokio::time::timeout(TIMEOUT, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(StoreError::Statement("a read ended early".to_owned())),
+            Err(_) => Err(StoreError::Unavailable("a read took too long")),
+        }
     }
 
-    fn run<T>(&self, read: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn hand_over(self: &Arc<Self>, read: Read) {
+        let mut waiting = self.waiting.lock();
+        waiting.reads.push_back(read);
+        self.call(&mut waiting);
+    }
+
+    /// Has a thread come, unless one is on its way or all are at work.
+    fn call(self: &Arc<Self>, waiting: &mut Waiting) {
+        if !waiting.called && waiting.threads < THREADS {
+            waiting.called = true;
+            waiting.threads += 1;
+            let readers = Arc::clone(self);
+            task::spawn_blocking_for_many(move || readers.work());
+        }
+    }
+
+    /// Answers whoever waits, until nobody does.
+    fn work(self: Arc<Self>) {
+        loop {
+            let reads = {
+                let mut waiting = self.waiting.lock();
+                waiting.called = false;
+                let count = waiting.reads.len().min(MOST);
+                let reads: Vec<Read> = waiting.reads.drain(..count).collect();
+                if reads.is_empty() {
+                    waiting.threads -= 1;
+                    return;
+                }
+                if !waiting.reads.is_empty() {
+                    self.call(&mut waiting);
+                }
+                reads
+            };
+            self.run(reads);
+        }
+    }
+
+    fn run(&self, reads: Vec<Read>) {
+        match self.begin() {
+            Ok(connection) => {
+                let mut tx = Tx::new(&connection);
+                let went_well = reads.into_iter().fold(true, |well, read| run_one(read, Ok(&mut tx)) && well);
+                drop(tx);
+                let ended = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.raw_execute());
+                // A connection that failed is closed, so that the next read opens a fresh one.
+                if ended.is_ok() && went_well {
+                    self.idle.lock().push(connection);
+                }
+            }
+            Err(error) => reads.into_iter().for_each(|read| {
+                run_one(read, Err(error.clone()));
+            }),
+        }
+    }
+
+    /// A connection at the begin of a snapshot.
+    fn begin(&self) -> Result<Connection, StoreError> {
         let connection = self.idle.lock().pop();
         let connection = match connection {
             Some(connection) => connection,
             None => self.database.reader()?,
         };
         connection.prepare_cached("BEGIN")?.raw_execute()?;
-        let result = read(&mut Tx::new(&connection));
-        // A connection that failed is closed, so that the next read opens a fresh one.
-        let ended = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.raw_execute());
-        if ended.is_ok() && result.is_ok() {
-            self.idle.lock().push(connection);
+        Ok(connection)
+    }
+}
+
+/// Runs one read; a panic, which the panic hook has told of, is its caller's alone.
+fn run_one(read: Read, tx: Result<&mut Tx<'_>, StoreError>) -> bool {
+    catch_unwind(AssertUnwindSafe(|| read(tx))).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::platform::store::{Store, StoreError};
+    use futures_util::future::join_all;
+    use std::time::Duration;
+    use tempfile::TempDir;
+
+    fn store() -> (TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("s.db"), true, Duration::from_secs(10), &[]).unwrap();
+        (folder, store)
+    }
+
+    async fn number(store: &Store, number: i64) -> Result<Option<i64>, StoreError> {
+        store.read("test", move |tx| tx.first("SELECT $1", &[number.into()], |row| row.int(0))).await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn many_reads_at_once_are_each_answered_with_their_own() {
+        let (_folder, store) = store();
+        for _ in 0..20 {
+            let answers = join_all((0..100).map(|n| number(&store, n))).await;
+            let answers: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().unwrap()).collect();
+            assert_eq!(answers, (0..100).collect::<Vec<_>>());
         }
-        result
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_read_that_fails_or_panics_is_its_callers_alone() {
+        let (_folder, store) = store();
+        let fails = store.read("test", |tx| tx.first("SELECT nothing", &[], |row| row.int(0)));
+        let panics = store.read::<(), _>("test", |_| panic!("as the test wants"));
+        let (fails, panics, goes) = tokio::join!(fails, panics, number(&store, 7));
+        assert!(matches!(fails, Err(StoreError::Statement(_))));
+        assert!(matches!(panics, Err(StoreError::Statement(_))));
+        assert_eq!(goes.unwrap(), Some(7));
+        assert_eq!(number(&store, 8).await.unwrap(), Some(8));
     }
 }

@@ -91,6 +91,23 @@ fn beyond_loopback_the_admin_listener_is_changed_by_operators_and_read_by_everyb
 }
 
 #[test]
+fn beyond_loopback_operators_alone_set_what_is_shed() {
+    let (site, _) = site(&[line("app", "send,read"), line("operator", "operate")]);
+    let service = site.with("APP_ADMIN__LISTEN", "0.0.0.0:0").start();
+    let put = |key: &str| ask(service.admin, key, "PUT", "/degradation", r#"{"level":3}"#);
+    put(WRONG).problem(401, "unauthenticated");
+    put(&text("app")).problem(403, "forbidden");
+    assert_eq!(client::ask(service.admin, "GET", "/degradation", "").unwrap().json()["level"], 0);
+    assert_eq!(put(&text("operator")).json()["level"], 3);
+    until_so("who set it is told", || {
+        let lines = service.lines();
+        let set = lines.iter().find(|line| line["message"] == "degradation set by hand");
+        set.is_some_and(|line| line["fields"]["key"] == "operator")
+    });
+    service.stop();
+}
+
+#[test]
 fn on_loopback_operators_need_no_key_and_beyond_it_without_keys_nothing_is_changed() {
     let (keyed, _) = site(&[line("app", "send")]);
     let service = keyed.start();

@@ -24,6 +24,10 @@ const ROUTES: &[(&str, &str, &str)] = &[
     ("DELETE", "/api/v1/studies/{studyId}/patients/{patientId}", "operate"),
     ("POST", "/api/v1/studies/{studyId}/notifications", "send"),
     ("GET", "/api/v1/batches/{batchId}", "read"),
+    ("POST", "/api/v1/reports", "send"),
+    ("GET", "/api/v1/reports/{reportId}", "read"),
+    ("GET", "/api/v1/reports/{reportId}/preview.pdf", "read"),
+    ("GET", "/api/v1/patients/{patientId}/reports/latest", "read"),
 ];
 
 /// What holds no data of anybody, and is shown to everybody.

@@ -1,7 +1,7 @@
 //! Which calls are made again, how often, and when.
 
 use super::{DEADLINE, client, text, told_of};
-use crate::support::scripted::{Act, READ, Scripted, WRITE, Wire, ask};
+use crate::support::scripted::{Act, Attempt, READ, Scripted, WRITE, Wire, ask};
 use epro_notify::platform::grpc::client::{Call, CallError, Client};
 use std::{net::SocketAddr, time::Duration};
 use tonic::Code;
@@ -32,7 +32,7 @@ fn a_read_that_nobody_could_answer_is_made_again() {
         ask(&client, READ, None).await.unwrap();
         attempts = other.attempts().split_off(50);
     });
-    let timeouts: Vec<Duration> = attempts.iter().map(|attempt| attempt.timeout()).collect();
+    let timeouts: Vec<Duration> = attempts.iter().map(Attempt::timeout).collect();
     assert!(timeouts.len() == 3 && timeouts.is_sorted_by(|one, next| one > next), "{timeouts:?}");
     let [.., first, second, third] = &*told.attempts() else { panic!() };
     assert_eq!((&second.links[0].span_id, &third.links[0].span_id), (&first.span_id, &second.span_id));

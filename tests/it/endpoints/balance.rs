@@ -32,23 +32,23 @@ async fn shares(instances: &[Instance], calls: usize, at_once: usize) -> (Vec<u6
 #[tokio::test]
 async fn equal_endpoints_share_calls() {
     let instances = [Instance::start(), Instance::start(), Instance::start()];
-    let (shares, failed) = shares(&instances, 1_500, 6).await;
+    let (shares, failed) = shares(&instances, 900, 6).await;
     assert_eq!(failed, 0);
-    assert!(shares.iter().all(|share| *share > 150), "{shares:?}");
+    assert!(shares.iter().all(|share| *share > 90), "{shares:?}");
 }
 
 // Half of a fair share, and more than is seen, since a machine that is busy makes all of them slow.
 #[tokio::test]
 async fn a_slow_endpoint_of_three_gets_clearly_less_than_a_third() {
     let instances = [Instance::start(), Instance::start(), Instance::behaving(SLOW)];
-    let (shares, failed) = shares(&instances, 1_500, 6).await;
+    let (shares, failed) = shares(&instances, 900, 6).await;
     assert_eq!(failed, 0);
-    assert!(shares[2] < 250, "{shares:?}");
+    assert!(shares[2] < 150, "{shares:?}");
 }
 
 #[tokio::test]
 async fn an_endpoint_that_fails_fast_attracts_no_calls() {
     let instances = [Instance::start(), Instance::start(), Instance::behaving(FAILING)];
-    let (shares, failed) = shares(&instances, 1_500, 6).await;
-    assert!(shares[2] < 250 && failed < 250, "{shares:?}, {failed} failed");
+    let (shares, failed) = shares(&instances, 900, 6).await;
+    assert!(shares[2] < 150 && failed < 150, "{shares:?}, {failed} failed");
 }

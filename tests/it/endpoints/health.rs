@@ -4,7 +4,7 @@ use super::{BACK, LONG, OFF, call, open, target, until_all_called, until_called}
 use crate::support::instance::{Behaviour, Instance};
 use epro_notify::platform::grpc::client::{Channel, ChannelError, Unanswered};
 use std::time::{Duration, Instant};
-use tonic::Code;
+use tonic::{Code, Status};
 
 const NOT_SERVING: Behaviour =
     Behaviour { delay: Duration::ZERO, fails: false, says_not_serving: true, without_health: false };
@@ -14,17 +14,22 @@ fn three() -> [Instance; 3] {
     [Instance::start(), Instance::start(), Instance::start()]
 }
 
-/// Calls from several sides for a while, and tells how many calls failed.
-async fn call_for(channel: &Channel, time: Duration) -> usize {
+/// Calls from several sides for a while, and returns what failed.
+async fn failures(channel: &Channel, time: Duration) -> Vec<Status> {
     let end = Instant::now() + time;
     let callers = (0..4).map(|_| async {
-        let mut failed = 0;
+        let mut failed = Vec::new();
         while Instant::now() < end {
-            failed += usize::from(call(channel).await.is_err());
+            failed.extend(call(channel).await.err());
         }
         failed
     });
-    futures_util::future::join_all(callers).await.into_iter().sum()
+    futures_util::future::join_all(callers).await.concat()
+}
+
+/// The same, where their number will do.
+async fn call_for(channel: &Channel, time: Duration) -> usize {
+    failures(channel, time).await.len()
 }
 
 #[tokio::test]
@@ -68,6 +73,22 @@ async fn an_endpoint_that_says_it_does_not_serve_is_left_until_it_does() {
     assert_eq!(instances[2].calls(), before);
     instances[2].behave(SERVING);
     until_called(&channel, &instances[2], BACK).await;
+}
+
+#[tokio::test]
+async fn a_server_that_stops_in_order_loses_no_call_that_was_sent_to_it() {
+    let instances = three();
+    let channel = open(&instances);
+    until_all_called(&channel, &instances).await;
+    let (failed, ()) = tokio::join!(failures(&channel, OFF), async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        instances[0].stop();
+    });
+    let unsent = |status: &Status| ChannelError::of(status).is_some_and(ChannelError::is_unsent);
+    assert!(failed.iter().all(unsent), "{failed:?}");
+    let before = instances[0].calls();
+    assert_eq!(call_for(&channel, Duration::from_millis(300)).await, 0);
+    assert_eq!(instances[0].calls(), before);
 }
 
 #[tokio::test]

@@ -12,11 +12,14 @@ fn attempts(service: &Service, outcome: &str) -> u64 {
     service.metrics().sum("notification_attempts_total", &[("provider", "http"), ("outcome", outcome)])
 }
 
-/// All but the last of this outcome, the last delivered.
+/// All but the last of this outcome, or parked by the breaker, the last delivered.
 fn assert_delivered_after(shown: &Value, outcome: &str) {
     let outcomes = outcomes(shown);
     let (last, before) = outcomes.split_last().unwrap();
-    assert!(last == "delivered" && before.iter().all(|found| found == outcome), "{shown}");
+    assert!(
+        last == "delivered" && before.iter().all(|found| found == outcome || found == "parked"),
+        "{shown}"
+    );
 }
 
 /// Attempts never run out in a test.
@@ -28,13 +31,12 @@ fn site(gateway: &Gateway) -> Site {
 fn a_gateway_that_is_gone_delays_what_is_accepted_and_nothing_else() {
     let mut gateway = Gateway::gone();
     let service = site(&gateway).start_with_patient();
-    let ids: Vec<String> = (0..10).map(|_| service.accept()).collect();
-    let shown = service.until_status(&ids[0], "retrying");
-    assert!(outcomes(&shown).iter().all(|outcome| outcome == "retry"), "{shown}");
-    assert_eq!(shown["reason"], "connect_failed", "{shown}");
     // The caller of a synchronous one learns it at once, and it is not tried again.
     let refused = service.ask("POST", SYNC, MESSAGE);
     refused.problem(502, "notification-dead");
+    let ids: Vec<String> = (0..10).map(|_| service.accept()).collect();
+    let shown = service.until_attempt(&ids[0], "retry");
+    assert!(shown["reason"] == "connect_failed" || shown["reason"] == "breaker_open", "{shown}");
     assert!(attempts(&service, "retry") > 0);
     gateway.come();
     for id in &ids {
@@ -44,6 +46,41 @@ fn a_gateway_that_is_gone_delays_what_is_accepted_and_nothing_else() {
     let ledger = service.ledger();
     assert_eq!((ledger.of("delivered"), ledger.of("dead")), (10, 1));
     assert_eq!(gateway.arrivals_of(&refused.text("id")), 0);
+}
+
+#[test]
+fn a_dead_gateway_is_left_alone_and_gets_everything_once_it_is_back() {
+    let gateway = Gateway::behaving(r#"{"status":500}"#);
+    let service = site(&gateway).start_with_patient();
+    let ids: Vec<String> = (0..100).map(|_| service.accept()).collect();
+    let breaker = |to: &str| {
+        service.metrics().sum("circuit_breaker_transitions_total", &[("target", "sms"), ("to", to)])
+    };
+    until_so("the breaker opens", || breaker("open") > 0);
+    // Whoever waits is told so, and nothing is kept; between two probes, that is.
+    until("a synchronous one is refused", || {
+        let before = service.ledger().of("accepted");
+        let answer = service.ask("POST", SYNC, MESSAGE);
+        (answer.status == 503).then(|| {
+            answer.problem(503, "gateway-unavailable");
+            assert!(answer.header("retry-after").unwrap().parse::<u64>().unwrap() <= 61);
+            assert_eq!(service.ledger().of("accepted"), before);
+        })
+    });
+    until_so("all have been parked", || attempts(&service, "parked") >= 200);
+    // Those of the first moment, and a probe now and then.
+    let made = attempts(&service, "retry");
+    assert!(made < 100, "{made}");
+
+    gateway.behave("{}");
+    for id in &ids {
+        assert_delivered_after(&service.until_status(id, "delivered"), "retry");
+    }
+    let ledger = service.until_drained();
+    assert_eq!(ledger.of("delivered"), 100);
+    assert!(breaker("closed") > 0);
+    assert_eq!(service.metrics().sum("circuit_breaker_state", &[("target", "sms")]), 0);
+    assert_eq!(service.ask("POST", SYNC, MESSAGE).status, 200);
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use crate::support::{
     client::{Connection, ask},
     load::Load,
-    service::{ASYNC, MESSAGE, SYNC, Service, Site, stuck},
+    service::{ASYNC, MESSAGE, SYNC, Service, Site},
     sms_gateway::Gateway,
+    stuck::stuck,
     wait::until_so,
 };
 use rustix::process::Signal;

@@ -1,7 +1,10 @@
 //! Nothing that identifies a patient, and no secret, is told by lines, spans, metrics or refusals, even at
 //! `RUST_LOG=trace`; and all of it is where it belongs, which proves that the search would find it.
 
-use super::canary_scene::{KEY_HASH, Mocking, play, site};
+use super::{
+    canary_calls,
+    canary_scene::{KEY_HASH, Mocking, play, site},
+};
 use crate::support::{
     client::{Answer, ask},
     collector::{Behaviour, Collector},
@@ -25,6 +28,7 @@ fn no_canary_is_told_and_each_is_where_it_belongs() {
     let site = site(sms.address, push.address, exported.address);
     let service = site.start();
     let answers = play(&service, &mocking);
+    let refused = canary_calls::play(&service);
     let metrics = service.metrics().0;
     let version = ask(service.admin, "GET", "/readyz", "").unwrap().body;
     service.signal(Signal::TERM);
@@ -34,6 +38,7 @@ fn no_canary_is_told_and_each_is_where_it_belongs() {
     for answer in &answers {
         assert_untold("an answer", without_pointers(answer).as_bytes());
     }
+    assert_untold("a status", format!("{refused:?}").as_bytes());
     assert_untold("stdout", stdout.as_bytes());
     assert_untold("stderr", stderr.as_bytes());
     assert_untold("metrics", metrics.as_bytes());
@@ -51,7 +56,15 @@ fn no_canary_is_told_and_each_is_where_it_belongs() {
     assert_told(
         "the store",
         &files.concat(),
-        &["canary-patient", "canary message", "canary title", "canary-token", "30901829", "de-canary"],
+        &[
+            "canary-patient",
+            "canary message",
+            "canary title",
+            "canary-token",
+            "30901829",
+            "de-canary",
+            "canary report",
+        ],
     );
     assert_told(
         "the SMS gateway",

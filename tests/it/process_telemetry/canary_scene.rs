@@ -19,6 +19,9 @@ const PATIENT: &str = "/api/v1/patients/canary-patient";
 const CONTACT: &str = r#"{"phone":"+4930901829","pushTokens":[{"platform":"fcm","token":"canary-token"}],"timeZone":"Canary/Zone","locale":"de-canary"}"#;
 const SMS: &str = r#"{"patientId":"canary-patient","message":"canary message"}"#;
 const PUSH: &str = r#"{"patientId":"canary-patient","title":"canary title","message":"canary message"}"#;
+const REPORTS: &str = "/api/v1/reports";
+const REPORT: &str = r#"{"patientId":"canary-patient","content":"canary content"}"#;
+const LATEST: &str = "/api/v1/patients/canary-patient/reports/latest";
 const PUSH_NOW: &str = "/api/v1/notifications/push";
 
 /// A gateway that answers in words of its own.
@@ -88,6 +91,8 @@ pub fn site(sms: SocketAddr, push: SocketAddr, collector: SocketAddr) -> Site {
         .with("APP_SMS__HTTP__URL", &url(sms))
         .with("APP_PUSH__PROVIDER", "http")
         .with("APP_PUSH__HTTP__URL", &url(push))
+        .with("APP_REPORTS__RECEIPT", "sms")
+        .with("APP_REPORTS__RECEIPT_TEXT", "canary receipt")
         .with("APP_RETRY__MAX_ATTEMPTS", "2")
         .with("APP_RETRY__BASE_DELAY", "20ms")
         .with("APP_LIMITS__TRUSTED_PROXIES", "127.0.0.0/8")
@@ -103,6 +108,7 @@ pub fn play(service: &Service, mocking: &Mocking) -> Vec<Answer> {
     assert_eq!(created.status, 201, "{created:?}");
     assert!(send(service, "GET", &format!("{PATIENT}?canary=canary"), "", "2").body.contains("canary"));
     told.extend(deliveries(service, mocking));
+    told.extend(reports(service));
     for (number, (method, path, body)) in wrong().into_iter().enumerate() {
         let answer = send(service, method, &path, &body, &format!("wrong-{number}"));
         assert!(answer.status >= 400, "{method} {path} {body}: {answer:?}");
@@ -144,54 +150,81 @@ fn deliveries(service: &Service, mocking: &Mocking) -> Vec<Answer> {
     told
 }
 
+/// Reports that are kept with their receipts, repeated, refused and shown.
+fn reports(service: &Service) -> Vec<Answer> {
+    let kept = send(service, "POST", REPORTS, REPORT, "report");
+    let again = send(service, "POST", REPORTS, REPORT, "report");
+    assert_eq!((kept.status, again.header("idempotency-replayed")), (201, Some("true")), "{again:?}");
+    let reused = send(service, "POST", REPORTS, &REPORT.replace("content\":", "content\": "), "report");
+    assert_eq!(reused.status, 422, "{reused:?}");
+    let alone = send(service, "POST", REPORTS, &REPORT.replace("patient\"", "nobody\""), "no-receipt");
+    assert_eq!(alone.status, 201, "{alone:?}");
+    service.until_drained();
+    let shown = send(service, "GET", &format!("{LATEST}?canary=canary"), "", "latest");
+    assert!(shown.body.contains("canary content"), "{shown:?}");
+    vec![kept, again, reused, alone]
+}
+
+const WRONG_PATIENTS: &[&str] = &[
+    r#"{"phone":"canary"}"#,
+    r#"{"phone":"+4930901829canary"}"#,
+    r#"{"timeZone":"canary canary"}"#,
+    r#"{"locale":"canary canary"}"#,
+    r#"{"pushTokens":[{"platform":"canary","token":"canary"}]}"#,
+    r#"{"pushTokens":[{"platform":"fcm","token":"canary\u0000canary"}]}"#,
+    r#"{"pushTokens":[{"platform":"fcm","token":["canary"]}]}"#,
+    r#"{"pushTokens":{"canary":"canary"}}"#,
+    r#"{"canary":{"canary":["canary"]}}"#,
+];
+const WRONG_MESSAGES: &[&str] = &[
+    r#"{"canary-name":"canary-value"}"#,
+    r#"{"patientId":"canary patient","message":"canary"}"#,
+    r#"{"patientId":"canary-nobody","message":"canary"}"#,
+    r#"{"patientId":["canary"],"message":{"canary":"canary"}}"#,
+    r#"{"patientId":"canary","patientId":"canary","message":"canary"}"#,
+    r#"{"patientId":"canary-patient","message":"canary","priority":"canary"}"#,
+    r#"{"patientId":"canary-patient","message":"canary","sendAt":"canary"}"#,
+    r#"{"patientId":"canary-patient","message":"canary","notAfter":"2001-01-01T00:00:00Z canary"}"#,
+    r#"{"patientId":"canary"#,
+    "canary",
+    r#"["canary"]"#,
+    r#""canary""#,
+];
+const WRONG_REPORTS: &[&str] = &[
+    r#"{"patientId":"canary patient","content":"canary"}"#,
+    r#"{"patientId":"canary","content":""}"#,
+    r#"{"patientId":{"canary":1},"content":["canary"]}"#,
+    r#"{"canary":"canary"}"#,
+    r#"{"patientId":"canary"#,
+];
+const WRONG_PATHS: &[(&str, &str)] = &[
+    ("GET", "/api/v1/reports/canary?canary"),
+    ("GET", "/api/v1/patients/canary%20canary/reports/latest"),
+    ("GET", "/api/v1/patients/canary-none/reports/latest?canary"),
+    ("GET", "/canary?canary=canary"),
+    ("GET", "/api/v1/patients/canary%20canary"),
+    ("GET", "/api/v1/patients/canary-nobody?canary"),
+    ("GET", "/api/v1/patients/canary/canary"),
+    ("PATCH", "/api/v1/patients/canary?canary"),
+    ("CANARY", "/api/v1/patients/canary"),
+    ("GET", "/api/v1/notifications/canary?canary"),
+    ("DELETE", "/api/v1/notifications/canary"),
+    ("GET", "/api/v1/dead-letters?status=canary"),
+    ("GET", "/api/v1/dead-letters?cursor=canary&canary=canary"),
+    ("POST", "/api/v1/dead-letters/canary/replay"),
+];
+
 /// What is refused, for every reason that a value can be.
 fn wrong() -> Vec<(&'static str, String, String)> {
-    let patients = [
-        r#"{"phone":"canary"}"#,
-        r#"{"phone":"+4930901829canary"}"#,
-        r#"{"timeZone":"canary canary"}"#,
-        r#"{"locale":"canary canary"}"#,
-        r#"{"pushTokens":[{"platform":"canary","token":"canary"}]}"#,
-        r#"{"pushTokens":[{"platform":"fcm","token":"canary\u0000canary"}]}"#,
-        r#"{"pushTokens":[{"platform":"fcm","token":["canary"]}]}"#,
-        r#"{"pushTokens":{"canary":"canary"}}"#,
-        r#"{"canary":{"canary":["canary"]}}"#,
-    ];
-    let messages = [
-        r#"{"canary-name":"canary-value"}"#,
-        r#"{"patientId":"canary patient","message":"canary"}"#,
-        r#"{"patientId":"canary-nobody","message":"canary"}"#,
-        r#"{"patientId":["canary"],"message":{"canary":"canary"}}"#,
-        r#"{"patientId":"canary","patientId":"canary","message":"canary"}"#,
-        r#"{"patientId":"canary-patient","message":"canary","priority":"canary"}"#,
-        r#"{"patientId":"canary-patient","message":"canary","sendAt":"canary"}"#,
-        r#"{"patientId":"canary-patient","message":"canary","notAfter":"2001-01-01T00:00:00Z canary"}"#,
-        r#"{"patientId":"canary"#,
-        "canary",
-        r#"["canary"]"#,
-        r#""canary""#,
-    ];
-    let paths = [
-        ("GET", "/canary?canary=canary"),
-        ("GET", "/api/v1/patients/canary%20canary"),
-        ("GET", "/api/v1/patients/canary-nobody?canary"),
-        ("GET", "/api/v1/patients/canary/canary"),
-        ("PATCH", "/api/v1/patients/canary?canary"),
-        ("CANARY", "/api/v1/patients/canary"),
-        ("GET", "/api/v1/notifications/canary?canary"),
-        ("DELETE", "/api/v1/notifications/canary"),
-        ("GET", "/api/v1/dead-letters?status=canary"),
-        ("GET", "/api/v1/dead-letters?cursor=canary&canary=canary"),
-        ("POST", "/api/v1/dead-letters/canary/replay"),
-    ];
-    let all = patients.into_iter().map(|body| ("PUT", PATIENT.to_owned(), body.to_owned()));
+    let all = WRONG_PATIENTS.iter().map(|body| ("PUT", PATIENT.to_owned(), (*body).to_owned()));
     let all = all.chain([ASYNC, SYNC, PUSH_NOW].into_iter().flat_map(|path| {
-        messages.into_iter().map(move |body| ("POST", format!("{path}?canary=canary"), body.to_owned()))
+        WRONG_MESSAGES.iter().map(move |body| ("POST", format!("{path}?canary=canary"), (*body).to_owned()))
     }));
+    let all = all.chain(WRONG_REPORTS.iter().map(|body| ("POST", REPORTS.to_owned(), (*body).to_owned())));
     let resolve =
         ("POST", "/api/v1/notifications/canary/resolve".to_owned(), r#"{"status":"canary"}"#.to_owned());
     let large = ("POST", ASYNC.to_owned(), "canary".repeat(20_000));
-    all.chain(paths.into_iter().map(|(method, path)| (method, path.to_owned(), String::new())))
+    all.chain(WRONG_PATHS.iter().map(|(method, path)| (*method, (*path).to_owned(), String::new())))
         .chain([resolve, large])
         .collect()
 }

@@ -125,32 +125,51 @@ fn may(name: &str, label: &str, value: &str) -> bool {
         ("status", _) => {
             value.len() == 3 && value.parse::<u16>().is_ok_and(|code| (200..600).contains(&code))
         }
+        ("grpc_service" | "grpc_method" | "grpc_code", "grpc_request_duration_seconds") => {
+            value.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '.' | '_'))
+        }
+        ("side", "grpc_request_duration_seconds") => one_of(&["server"]),
         ("channel", _) => one_of(&["sms", "push"]),
         ("priority", _) => one_of(&["urgent", "normal", "bulk"]),
         ("provider", _) => one_of(&["console", "http"]),
         ("operation", _) => one_of(&["accept", "begin", "complete"]),
-        ("outcome", "notification_finished_total") => {
-            one_of(&["delivered", "dead", "expired", "cancelled", "unknown"])
-        }
-        ("outcome", "notification_attempts_total") => {
-            one_of(&["delivered", "retry", "parked", "dead", "unknown"])
-        }
-        ("outcome", "telemetry_spans_total") => one_of(&["exported", "failed", "dropped"]),
-        ("outcome", "telemetry_log_lines_total") => one_of(&["written", "dropped"]),
+        ("outcome", _) => outcomes(name).contains(&value),
+        ("source", "epro_report_submission_total") => one_of(&["http", "grpc"]),
         ("reason", _) => one_of(&["invalid", "no_contact", "backlog_full", "store_unavailable", "shed"]),
         ("state", "queue_jobs") => one_of(&["ready", "scheduled", "running"]),
         ("state", "notification_ledger_jobs") => {
             one_of(&["accepted", "delivered", "dead", "expired", "cancelled", "unknown", "queued"])
         }
         ("key", "auth_requests_total") => one_of(&["none"]),
-        ("outcome", "auth_requests_total") => one_of(&["ok", "unknown_key", "forbidden"]),
-        ("outcome", "auth_key_file_reloads_total") => one_of(&["ok", "failed"]),
         ("decision", "rate_limit_decisions_total") => one_of(&["allowed", "limited"]),
         ("surface", "rate_limit_decisions_total") => one_of(&["http", "grpc"]),
-        ("task", _) => one_of(&["signals", "keys", "rate-limit", "store", "dispatcher", "http", "tls"]),
-        ("listener", _) => one_of(&["http", "admin"]),
-        ("outcome", "tls_certificate_reloads_total") => one_of(&["ok", "failed"]),
+        ("task", _) => TASKS.contains(&value),
+        ("listener", _) => one_of(&["http", "grpc", "admin"]),
+        ("feature", "load_shed_total") => one_of(&["report_preview", "bulk_notifications", "report_reads"]),
+        ("target", _) => one_of(&["sms", "push"]),
+        ("to", "circuit_breaker_transitions_total") => one_of(&["closed", "half_open", "open"]),
+        ("signal", "degradation_pressure") => one_of(&["queue_age", "latency", "in_flight"]),
         ("version" | "platform_version" | "commit" | "rustc", "build_info") => true,
         _ => false,
+    }
+}
+
+const TASKS: &[&str] =
+    &["signals", "keys", "rate-limit", "store", "dispatcher", "degradation", "http", "grpc", "tls"];
+
+/// The set of a metric's label `outcome`.
+fn outcomes(name: &str) -> &'static [&'static str] {
+    match name {
+        "notification_finished_total" => &["delivered", "dead", "expired", "cancelled", "unknown"],
+        "notification_attempts_total" => &["delivered", "retry", "parked", "dead", "unknown"],
+        "epro_report_submission_total" => &["success", "failure"],
+        "epro_report_receipts_total" => {
+            &["queued", "no_contact", "backlog_full", "shed", "store_unavailable"]
+        }
+        "telemetry_spans_total" => &["exported", "failed", "dropped"],
+        "telemetry_log_lines_total" => &["written", "dropped"],
+        "auth_requests_total" => &["ok", "unknown_key", "forbidden"],
+        "auth_key_file_reloads_total" | "tls_certificate_reloads_total" => &["ok", "failed"],
+        _ => &[],
     }
 }

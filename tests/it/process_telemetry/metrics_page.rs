@@ -4,8 +4,9 @@
 use super::{metric_rules::Page, scene};
 use crate::support::{
     client::{Connection, ask},
-    service::{ASYNC, MESSAGE, Service, Site, stuck},
+    service::{ASYNC, MESSAGE, Service, Site},
     sms_gateway::Gateway,
+    stuck::stuck,
     wait::{until, until_so},
 };
 use epro_notify::platform::telemetry::names;

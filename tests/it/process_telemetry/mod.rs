@@ -4,6 +4,7 @@
 mod account;
 mod burst;
 mod canaries;
+mod canary_calls;
 mod canary_scene;
 mod correlation;
 mod lines;

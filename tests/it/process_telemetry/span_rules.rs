@@ -38,8 +38,11 @@ fn name_is_allowed(span: &Span) -> bool {
 const READS: &[&str] = &[
     "find contact",
     "find expired jobs",
+    "find highest report",
     "find idempotency key",
+    "find latest report",
     "find notification",
+    "find report",
     "list dead letters",
     "read due jobs",
 ];
@@ -55,6 +58,9 @@ const ROUTES: &[&str] = &[
     "/api/v1/notifications/{id}",
     "/api/v1/notifications/{id}/resolve",
     "/api/v1/patients/{patientId}",
+    "/api/v1/patients/{patientId}/reports/latest",
+    "/api/v1/reports",
+    "/api/v1/reports/{reportId}",
 ];
 
 fn may(span: &Span, attribute: &str) -> Option<May> {

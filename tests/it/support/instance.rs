@@ -20,6 +20,7 @@ use std::{
     time::Duration,
 };
 use tokio::sync::mpsc as commands;
+use tokio_util::sync::CancellationToken;
 use tonic::{
     Request, Response, Status,
     transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming},
@@ -43,11 +44,19 @@ struct Shared {
     calls: Arc<AtomicU64>,
 }
 
+/// What a running one is told.
+enum Command {
+    /// To stand still until the other side is dropped.
+    Hang(mpsc::Receiver<()>),
+    /// To take no new call, and to end with the last one that it has.
+    Stop,
+}
+
 pub struct Instance {
     pub address: SocketAddr,
     shared: Shared,
     tls: Option<TlsConfig>,
-    running: Option<(commands::Sender<mpsc::Receiver<()>>, JoinHandle<()>)>,
+    running: Option<(commands::Sender<Command>, JoinHandle<()>)>,
 }
 
 impl Instance {
@@ -97,8 +106,17 @@ impl Instance {
     /// Stands still, with its listener and its connections open, until what is returned is dropped.
     pub fn hang(&self) -> mpsc::SyncSender<()> {
         let (resume, waits) = mpsc::sync_channel(0);
-        self.running.as_ref().unwrap().0.try_send(waits).unwrap();
+        self.tell(Command::Hang(waits));
         resume
+    }
+
+    /// Stops in order, while it answers what it has taken.
+    pub fn stop(&self) {
+        self.tell(Command::Stop);
+    }
+
+    fn tell(&self, command: Command) {
+        assert!(self.running.as_ref().unwrap().0.try_send(command).is_ok());
     }
 }
 
@@ -108,12 +126,7 @@ impl Drop for Instance {
     }
 }
 
-fn run(
-    listener: TcpListener,
-    shared: Shared,
-    tls: Option<TlsConfig>,
-    mut hangs: commands::Receiver<mpsc::Receiver<()>>,
-) {
+fn run(listener: TcpListener, shared: Shared, tls: Option<TlsConfig>, mut told: commands::Receiver<Command>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
@@ -131,10 +144,21 @@ fn run(
         });
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let router = server.add_optional_service(health).add_service(EproServiceServer::new(shared));
-        tokio::spawn(router.serve_with_incoming(incoming));
-        while let Some(waits) = hangs.recv().await {
-            // Blocks the one thread that there is.
-            let _ = waits.recv();
+        let stop = CancellationToken::new();
+        let served = router.serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+        let served = tokio::spawn(served);
+        while let Some(command) = told.recv().await {
+            match command {
+                // Blocks the one thread that there is.
+                Command::Hang(waits) => drop(waits.recv()),
+                Command::Stop => stop.cancel(),
+            }
+            if stop.is_cancelled() {
+                break;
+            }
+        }
+        if stop.is_cancelled() {
+            let _ = served.await;
         }
     });
     runtime.shutdown_background();

@@ -4,6 +4,7 @@
 pub mod certificates;
 pub mod client;
 pub mod collector;
+pub mod fleet;
 pub mod frames;
 pub mod gateway;
 pub mod grpc;
@@ -23,6 +24,7 @@ pub mod scripted;
 pub mod seen;
 pub mod service;
 pub mod sms_gateway;
+pub mod stuck;
 pub mod subscribers;
 pub mod tap;
 pub mod telemetry;

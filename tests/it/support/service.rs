@@ -13,14 +13,16 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     fs::{self, File},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
 };
 use tempfile::TempDir;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_epro-notify");
+const NOTIFY: &str = env!("CARGO_BIN_EXE_epro-notify");
+const CTMS: &str = env!("CARGO_BIN_EXE_ctms");
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// The patient that tests write to.
 pub const PATIENT: &str = r#"{"phone":"+4930901820"}"#;
 /// What they write.
@@ -30,6 +32,7 @@ pub const SYNC: &str = "/api/v1/notifications/sms";
 
 /// A folder for the files, and the settings.
 pub struct Site {
+    program: &'static str,
     folder: Arc<TempDir>,
     /// Where the store is, if not in the folder.
     pub store_folder: Option<PathBuf>,
@@ -42,17 +45,25 @@ pub struct Site {
 impl Site {
     /// Delivering to the console.
     pub fn new() -> Self {
+        Self::of(NOTIFY).with("APP_GRPC__LISTEN", "127.0.0.1:0")
+    }
+
+    /// The second service, calling this target.
+    pub fn ctms(target: &str) -> Self {
+        Self::of(CTMS).with("APP_EPRO__TARGET", target)
+    }
+
+    fn of(program: &'static str) -> Self {
         let settings = [
             // Free ports, which its first lines name.
             ("APP_HTTP__LISTEN", "127.0.0.1:0"),
             ("APP_ADMIN__LISTEN", "127.0.0.1:0"),
-            ("APP_GRPC__LISTEN", "127.0.0.1:0"),
             ("APP_LIMITS__PER_CLIENT__RATE", "1000000"),
             ("APP_LIMITS__PER_CLIENT__BURST", "1000000"),
         ];
         let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        Self { folder, store_folder: None, settings, under: Vec::new(), runs: Cell::new(0) }
+        Self { program, folder, store_folder: None, settings, under: Vec::new(), runs: Cell::new(0) }
     }
 
     /// Delivering SMS to this gateway, and retrying soon.
@@ -80,6 +91,10 @@ impl Site {
 
     pub fn store(&self) -> PathBuf {
         self.store_folder.as_deref().unwrap_or(self.folder()).join("store.db")
+    }
+
+    fn store_url(&self) -> String {
+        format!("sqlite://{}", self.store().display())
     }
 
     /// Starts the service and waits until it is ready.
@@ -112,39 +127,24 @@ impl Site {
         let child = command
             .spawn()
             .unwrap_or_else(|error| panic!("can't start {:?}: {error}", command.get_program()));
-        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (http, grpc, admin) = (nowhere, nowhere, nowhere);
+        let (http, grpc, admin) = (NOWHERE, NOWHERE, NOWHERE);
         Service { child, output, errors, http, grpc, admin, _folder: Arc::clone(&self.folder) }
     }
 
     /// What starts the service; where it writes is the caller's matter.
     pub fn command(&self) -> Command {
-        let mut words = self.under.iter().cloned().chain([PROGRAM.into()]);
+        let mut words = self.under.iter().cloned().chain([self.program.into()]);
         let mut command = Command::new(words.next().unwrap());
         command
             .args(words)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("APP_STORE__URL", format!("sqlite://{}", self.store().display()))
+            .envs((self.program == NOTIFY).then(|| ("APP_STORE__URL", self.store_url())))
             .envs(&self.settings)
             .current_dir(self.folder())
             .stdin(Stdio::null());
         command
     }
-}
-
-/// A service of two workers that a silent gateway holds for longer than it may drain: of five accepted
-/// notifications two are in an attempt.
-pub fn stuck() -> (Gateway, Site, Service) {
-    let gateway = Gateway::behaving(r#"{"blackHole":true}"#);
-    let site = Site::sending_to(&gateway)
-        .with("APP_QUEUE__WORKERS", "2")
-        .with("APP_SMS__HTTP__TIMEOUT", "25s")
-        .with("APP_SHUTDOWN__DRAIN_DEADLINE", "1s");
-    let service = site.start_with_patient();
-    (0..5).for_each(|_| drop(service.accept()));
-    gateway.has_received(2);
-    (gateway, site, service)
 }
 
 /// A running service. Dropping it kills it; its files are the [`Site`]'s.
@@ -167,7 +167,7 @@ impl Service {
             }
             self.lines().into_iter().find(|line| line["message"] == "ready")
         });
-        let address = |name: &str| ready["fields"][name].as_str().unwrap().parse().unwrap();
+        let address = |name: &str| ready["fields"][name].as_str().map_or(NOWHERE, |at| at.parse().unwrap());
         (self.http, self.grpc, self.admin) = (address("http"), address("grpc"), address("admin"));
         until_so("readiness", || self.readiness().0);
     }

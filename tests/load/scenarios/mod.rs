@@ -2,6 +2,7 @@
 
 pub mod blast;
 pub mod clients;
+pub mod ctms;
 mod offered;
 pub mod overload;
 pub mod rate;

@@ -88,7 +88,8 @@ fn at_once(post: Operation, channel: Channel, answer: fn(JobId, &[Status]) -> An
             of(Status::Unknown),
         )
         .link(200, "getNotification", "id", "id");
-    to_patient(post.problems([problems::in_flight()]), channel)
+    let down = problems::gateway_unavailable(Duration::from_secs(3));
+    to_patient(post.problems([problems::in_flight(), down]), channel)
 }
 
 fn placed(post: Operation) -> Operation {

@@ -28,7 +28,8 @@ fn push() -> Payload {
 }
 
 fn provider(scheme: &str, address: SocketAddr, timeout: Duration) -> Http {
-    Http::new(format!("{scheme}://{address}/v1/send?key=canary").parse().unwrap(), timeout, 4).unwrap()
+    let url = format!("{scheme}://{address}/v1/send?key=canary").parse().unwrap();
+    Http::new(url, timeout, 4, Guard::new("sms", timeout)).unwrap()
 }
 
 async fn send(provider: &Http, payload: &Payload) -> Outcome {

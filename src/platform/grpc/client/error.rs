@@ -30,7 +30,7 @@ impl ChannelError {
     /// Tells by the sources of a fault how far the call came.
     pub(super) fn from_transport(error: transport::Error) -> Self {
         let what = if comes_of(&error, was_not_sent) { Unanswered::NotSent } else { Unanswered::Sent };
-        let late = comes_of(&error, |source| source.is::<tonic::TimeoutExpired>());
+        let late = comes_of(&error, <dyn Error>::is::<tonic::TimeoutExpired>);
         let status = match what {
             _ if late => Status::deadline_exceeded("the deadline has passed"),
             Unanswered::NotSent => Status::unavailable("no connection to the endpoint"),

@@ -159,6 +159,7 @@ fn reach(status: &Status) -> Reach {
 mod tests {
     use super::*;
     use crate::platform::grpc::status;
+    use std::collections::HashMap;
     use tonic_types::ErrorDetails;
 
     fn answered(code: Code) -> Failed {
@@ -172,7 +173,7 @@ mod tests {
     }
 
     fn shed() -> Failed {
-        let details = ErrorDetails::with_error_info(DEGRADED, DOMAIN, [("", ""); 0]);
+        let details = ErrorDetails::with_error_info(DEGRADED, DOMAIN, HashMap::<String, String>::new());
         Failed::new(Status::with_error_details(Code::Unavailable, "", details), true)
     }
 

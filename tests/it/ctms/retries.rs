@@ -1,0 +1,26 @@
+//! How much more the ePRO service is asked when it fails than callers ask.
+
+use crate::support::{
+    fleet::{Callers, INSTANCES},
+    instance::{Behaviour, Instance},
+    service::Site,
+    wait::until_so,
+};
+use std::{thread, time::Duration};
+
+#[test]
+fn when_all_fail_they_are_hardly_asked_more_than_callers_ask() {
+    let failing = Behaviour { fails: true, ..Behaviour::default() };
+    let instances: Vec<_> = (0..INSTANCES).map(|_| Instance::behaving(failing)).collect();
+    let addresses: Vec<_> = instances.iter().map(|one| one.address.to_string()).collect();
+    let ctms = Site::ctms(&format!("static://{}", addresses.join(","))).start();
+    let up = || ctms.metrics().sum("rpc_client_endpoints", &[("state", "up")]);
+    until_so("all endpoints are up", || up() == INSTANCES as u64);
+    let callers = Callers::start(ctms.http, 8, Duration::from_millis(5));
+    thread::sleep(Duration::from_secs(3));
+    let asked = callers.finish();
+    let attempts: u64 = instances.iter().map(Instance::calls).sum();
+    let amplification = attempts as f64 / asked.len() as f64;
+    assert!(attempts > 0 && amplification < 1.1, "{attempts} attempts for {} calls", asked.len());
+    assert!(asked.iter().all(|asked| asked.status == 503));
+}

@@ -1,0 +1,128 @@
+//! A real name server on loopback: records that change, a name that vanishes, a server that dies.
+
+use super::{LONG, all_answered, call, free_port, open, until_called, until_left};
+use crate::{
+    need,
+    support::instance::{Behaviour, Instance},
+};
+use rustix::process::{Pid, Signal, kill_process};
+use std::{
+    fs,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+use tempfile::TempDir;
+
+const NAME: &str = "servers.test";
+
+/// dnsmasq on a free port, which knows what its file of hosts holds and nothing else.
+struct NameServer {
+    folder: TempDir,
+    port: u16,
+    running: Option<Child>,
+}
+
+impl NameServer {
+    fn start(addresses: &[&str]) -> Self {
+        need("dnsmasq");
+        let mut server = Self { folder: tempfile::tempdir().unwrap(), port: free_port(), running: None };
+        server.write(addresses);
+        server.start_again();
+        server
+    }
+
+    fn start_again(&mut self) {
+        let mut command = Command::new("dnsmasq");
+        command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user=root"]);
+        command.args(["--listen-address=127.0.0.1", "--bind-interfaces", "--no-resolv", "--no-hosts"]);
+        // Records live for a second, and what the file does not know there is not.
+        command.args(["--local-ttl=1", "--neg-ttl=1", "--local=/test/"]);
+        command.arg(format!("--port={}", self.port));
+        command.arg(format!("--addn-hosts={}", self.folder.path().join("hosts").display()));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.running = Some(command.spawn().unwrap());
+    }
+
+    fn write(&self, addresses: &[&str]) {
+        let lines: String = addresses.iter().map(|address| format!("{address} {NAME}\n")).collect();
+        fs::write(self.folder.path().join("hosts"), lines).unwrap();
+    }
+
+    /// From now on the name has these addresses.
+    fn tell(&self, addresses: &[&str]) {
+        self.write(addresses);
+        let id = i32::try_from(self.running.as_ref().unwrap().id()).ok().and_then(Pid::from_raw);
+        kill_process(id.unwrap(), Signal::HUP).unwrap();
+    }
+
+    fn kill(&mut self) {
+        if let Some(mut server) = self.running.take() {
+            server.kill().unwrap();
+            server.wait().unwrap();
+        }
+    }
+
+    fn target(&self, port: u16) -> String {
+        format!("dns://127.0.0.1:{}/{NAME}:{port}", self.port)
+    }
+}
+
+impl Drop for NameServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Servers on these addresses and one port, as the pods of a headless service have it.
+fn instances<const N: usize>(addresses: [&str; N]) -> ([Instance; N], u16) {
+    let port = free_port();
+    let at = |address: &str| format!("{address}:{port}").parse().unwrap();
+    (addresses.map(|address| Instance::start_at(at(address), Behaviour::default(), None)), port)
+}
+
+#[tokio::test]
+async fn records_that_come_and_go_are_followed() {
+    let ([first, second], port) = instances(["127.0.0.1", "127.0.0.2"]);
+    let server = NameServer::start(&["127.0.0.1"]);
+    let channel = open(&server.target(port));
+    until_called(&channel, &[&first]).await;
+    server.tell(&["127.0.0.1", "127.0.0.2"]);
+    until_called(&channel, &[&second, &first]).await;
+    server.tell(&["127.0.0.2"]);
+    until_left(&channel, &first).await;
+    assert!(call(&channel).await);
+}
+
+#[tokio::test]
+async fn both_families_of_addresses_are_called() {
+    let ([four, six], port) = instances(["127.0.0.1", "[::1]"]);
+    let server = NameServer::start(&["127.0.0.1", "::1"]);
+    until_called(&open(&server.target(port)), &[&four, &six]).await;
+}
+
+#[tokio::test]
+async fn a_name_that_vanishes_and_a_server_that_dies_leave_what_is_known_in_use() {
+    let ([first, second], port) = instances(["127.0.0.1", "127.0.0.2"]);
+    let mut server = NameServer::start(&["127.0.0.1"]);
+    let channel = open(&server.target(port));
+    until_called(&channel, &[&first]).await;
+    server.tell(&[]);
+    all_answered(&channel, Duration::from_secs(3)).await;
+    server.kill();
+    all_answered(&channel, Duration::from_secs(3)).await;
+    server.write(&["127.0.0.2"]);
+    server.start_again();
+    until_called(&channel, &[&second]).await;
+    until_left(&channel, &first).await;
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_there_yet_is_found_when_it_is() {
+    let ([instance], port) = instances(["127.0.0.1"]);
+    let server = NameServer::start(&[]);
+    let channel = open(&server.target(port));
+    // The first call waits for the first look-up, for a second at most.
+    assert!(!tokio::time::timeout(LONG, call(&channel)).await.unwrap());
+    server.tell(&["127.0.0.1"]);
+    until_called(&channel, &[&instance]).await;
+}

@@ -1,0 +1,69 @@
+//! The client's endpoints as a real etcd and a real name server tell them. How calls are shared between them
+//! is tested hermetically.
+
+pub mod dns;
+pub mod etcd;
+
+use crate::support::instance::Instance;
+use epro_notify::{
+    platform::{
+        config::Parse,
+        grpc::client::{Channel, ChannelError, Target},
+    },
+    proto::epro::{GetLatestReportRequest, epro_service_client::EproServiceClient},
+};
+use std::time::{Duration, Instant};
+
+/// For what never takes so long.
+const LONG: Duration = Duration::from_secs(30);
+
+fn open(target: &str) -> Channel {
+    Channel::open("test", &Target::parse(target).unwrap()).unwrap()
+}
+
+/// One call, and whether it was answered.
+async fn call(channel: &Channel) -> bool {
+    let mut client = EproServiceClient::new(channel.clone());
+    let answer = client.get_latest_report(GetLatestReportRequest::default()).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    answer.is_err_and(|status| ChannelError::of(&status).is_none())
+}
+
+/// Calls until each of these has been called.
+async fn until_called(channel: &Channel, instances: &[&Instance]) {
+    let began = Instant::now();
+    for instance in instances {
+        let before = instance.calls();
+        while instance.calls() == before {
+            call(channel).await;
+            assert!(began.elapsed() < LONG, "{} is not called", instance.address);
+        }
+    }
+}
+
+/// Calls until this one, which is well, is called no more.
+async fn until_left(channel: &Channel, instance: &Instance) {
+    let began = Instant::now();
+    loop {
+        let before = instance.calls();
+        for _ in 0..100 {
+            call(channel).await;
+        }
+        if instance.calls() == before {
+            return;
+        }
+        assert!(began.elapsed() < LONG, "{} is still called", instance.address);
+    }
+}
+
+/// Calls for a while, and all of them are answered.
+async fn all_answered(channel: &Channel, time: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < time {
+        assert!(call(channel).await, "a call failed after {:?}", began.elapsed());
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
