@@ -72,7 +72,7 @@ impl Reports {
     /// the report.
     ///
     /// # Errors
-    /// See [`Rejected`].
+    /// See `Rejected`.
     pub async fn submit(
         &self,
         source: Source,

@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 /// The load tests are a program of their own, so that the service they start is the one just built.
 fn load(arguments: &[&str]) -> ExitCode {
     let status = Command::new(env!("CARGO"))
-        .args(["test", "--release", "--quiet", "--test", "load", "--"])
+        .args(["test", "--release", "--all-features", "--quiet", "--test", "load", "--"])
         .args(arguments)
         .status();
     match status {

@@ -1,7 +1,7 @@
 //! How far the service is degraded, and what is shed for it: the handle that the surfaces ask.
 //!
-//! When the level changes is [`ladder`]'s matter, what it is measured by [`load`]'s and [`signals`]', and when a
-//! caller may come again [`retry_after`]'s. Which features there are is the domain's.
+//! When the level changes is `ladder`'s matter, what it is measured by `load`'s and `signals`', and when a
+//! caller may come again `retry_after`'s. Which features there are is the domain's.
 
 pub mod config;
 mod ladder;
