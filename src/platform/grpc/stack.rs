@@ -68,7 +68,6 @@ impl GrpcStack {
         B: http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
     {
         let endpoint = self.0.table.find(request.uri().path());
-        let _in_hand = self.0.degradation.enter();
         // 1. Trace context, span, line, metrics: whatever happens further in is told of here, once.
         let mut observed = Observed::begin(endpoint, &request, &peer);
         // 2. What is not gRPC, in the terms of HTTP.
