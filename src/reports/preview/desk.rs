@@ -11,13 +11,14 @@ use crate::{
     reports::PREVIEW,
 };
 use metrics::Histogram;
+use rustix::process::setpriority_process;
 use std::{
     sync::Arc,
     thread::available_parallelism,
     time::{Duration, Instant},
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::timeout,
 };
 
@@ -25,6 +26,8 @@ use tokio::{
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How many wait for each that is drawn.
 const WAITING: usize = 4;
+/// 19 is the least: under load about a seventieth of what a thread of niceness 0 gets.
+const NICENESS: i32 = 19;
 /// The line is empty well before.
 const LATER: Duration = Duration::from_secs(1);
 
@@ -75,16 +78,20 @@ impl Preview {
         let desk = self.desk().await.ok_or_else(|| self.turn_away())?;
         let (durations, span) =
             (self.durations.clone(), tracing::info_span!("draw report", report_id = %report.id));
-        let drawing = span.in_scope(|| {
-            task::spawn_blocking(move || {
+        let (reply, drawing) = oneshot::channel();
+        let thread = span.in_scope(|| {
+            task::spawn_thread("preview", move || {
+                give_way();
                 // The desk is taken until the work has ended, also when the caller has left.
                 let _desk = desk;
                 let begun = Instant::now();
                 let drawn = draw(&face, &report);
                 durations.record(begun.elapsed().as_secs_f64());
-                drawn
+                // Nobody waits for it any more where that fails.
+                let _ = reply.send(drawn);
             })
         });
+        thread.map_err(|_| Undrawn::Failed)?;
         // The panic hook has told of a panic.
         drawing.await.ok().and_then(Result::ok).ok_or(Undrawn::Failed)
     }
@@ -98,6 +105,13 @@ impl Preview {
     fn turn_away(&self) -> Undrawn {
         Undrawn::Shed(self.degradation.shed(PREVIEW, LATER))
     }
+}
+
+/// Lets every other thread of the service go first: what is drawn can wait, a submission can't. Linux counts
+/// niceness by thread, which is why drawing has one of its own; elsewhere, or where it is not allowed, it
+/// competes as others do.
+fn give_way() {
+    let _ = setpriority_process(None, NICENESS);
 }
 
 /// Free again when it is dropped.

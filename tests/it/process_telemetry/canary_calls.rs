@@ -22,7 +22,7 @@ pub fn play(service: &Service) -> Vec<Status> {
         assert!(read.unwrap().into_inner().report.unwrap().content.contains("canary"));
         let mut told = Vec::new();
         for (patient, key, expected) in [
-            ("canary-without-reports", "Bearer canary-key", Code::NotFound),
+            ("canary-none", "Bearer canary-key", Code::NotFound),
             ("canary patient", "Bearer canary-key", Code::InvalidArgument),
             ("canary-patient", "Bearer canary-unknown", Code::Unauthenticated),
             ("canary-patient", "canary-key", Code::Unauthenticated),

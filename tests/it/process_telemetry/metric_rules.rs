@@ -146,6 +146,8 @@ fn may(name: &str, label: &str, value: &str) -> bool {
         ("task", _) => TASKS.contains(&value),
         ("listener", _) => one_of(&["http", "grpc", "admin"]),
         ("feature", "load_shed_total") => one_of(&["report_preview", "bulk_notifications", "report_reads"]),
+        ("target", _) => one_of(&["sms", "push"]),
+        ("to", "circuit_breaker_transitions_total") => one_of(&["closed", "half_open", "open"]),
         ("signal", "degradation_pressure") => one_of(&["queue_age", "latency", "in_flight"]),
         ("version" | "platform_version" | "commit" | "rustc", "build_info") => true,
         _ => false,

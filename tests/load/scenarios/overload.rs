@@ -40,7 +40,7 @@ pub async fn run(figures: &mut Figures, part: u32) {
         );
     };
     figures.tell("font", font.clone());
-    let service = Site::new().with("APP_REPORTS__PREVIEW__FONT_FILE", &font).with("RUST_LOG", "warn").start();
+    let service = Site::new().with("APP_REPORTS__PREVIEW__FONT_FILE", &font).start();
 
     judge_worst(figures, &service);
 
