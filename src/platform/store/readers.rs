@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
 /// Threads at once, each with a connection.
@@ -21,13 +21,15 @@ const MOST: usize = 32;
 /// How long a read may wait and run before it fails.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// One read with the caller that waits for it; whether it went well.
-type Read = Box<dyn FnOnce(Result<&mut Tx<'_>, StoreError>) -> bool + Send>;
+/// One read; whether it went well, and what answers its caller.
+type Read = Box<dyn FnOnce(Result<&mut Tx<'_>, StoreError>) -> (bool, Answer) + Send>;
+type Answer = Box<dyn FnOnce() + Send>;
 
 pub(super) struct Readers {
     database: Database,
     idle: Mutex<Vec<Connection>>,
     waiting: Mutex<Waiting>,
+    answers: mpsc::UnboundedSender<Vec<Answer>>,
 }
 
 #[derive(Default)]
@@ -40,8 +42,12 @@ struct Waiting {
 }
 
 impl Readers {
+    /// Call inside the runtime that is to answer callers.
     pub(super) fn new(database: Database) -> Self {
-        Self { database, idle: Mutex::default(), waiting: Mutex::default() }
+        #[expect(clippy::disallowed_methods, reason = "it holds no more than the callers that wait")]
+        let (answers, answered) = mpsc::unbounded_channel();
+        task::spawn(answer_callers(answered));
+        Self { database, idle: Mutex::default(), waiting: Mutex::default(), answers }
     }
 
     /// Runs `read` in one snapshot, which is not older than this call.
@@ -56,14 +62,9 @@ impl Readers {
         let (answer, answered) = oneshot::channel();
         let span = Span::current();
         self.hand_over(Box::new(move |tx| {
-            if answer.is_closed() {
-                return true;
-            }
             let result = tx.and_then(|tx| span.in_scope(|| read(tx)));
-            let went_well = result.is_ok();
-            // Nobody waits for it any more if this fails.
-            let _ = answer.send(result);
-            went_well
+            // Nobody waits for it any more if it can't be sent.
+            (result.is_ok(), Box::new(move || drop(answer.send(result))))
         }));
         match tokio::time::timeout(TIMEOUT, answered).await {
             Ok(Ok(result)) => result,
@@ -110,10 +111,13 @@ impl Readers {
     }
 
     fn run(&self, reads: Vec<Read>) {
+        let mut answers = Vec::with_capacity(reads.len());
         match self.begin() {
             Ok(connection) => {
                 let mut tx = Tx::new(&connection);
-                let went_well = reads.into_iter().fold(true, |well, read| run_one(read, Ok(&mut tx)) && well);
+                let went_well = reads
+                    .into_iter()
+                    .fold(true, |well, read| run_one(read, Ok(&mut tx), &mut answers) && well);
                 drop(tx);
                 let ended = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.raw_execute());
                 // A connection that failed is closed, so that the next read opens a fresh one.
@@ -122,9 +126,11 @@ impl Readers {
                 }
             }
             Err(error) => reads.into_iter().for_each(|read| {
-                run_one(read, Err(error.clone()));
+                run_one(read, Err(error.clone()), &mut answers);
             }),
         }
+        // Without a runtime nobody waits.
+        let _ = self.answers.send(answers);
     }
 
     /// A connection at the begin of a snapshot.
@@ -139,9 +145,18 @@ impl Readers {
     }
 }
 
-/// Runs one read; a panic, which the panic hook has told of, is its caller's alone.
-fn run_one(read: Read, tx: Result<&mut Tx<'_>, StoreError>) -> bool {
-    catch_unwind(AssertUnwindSafe(|| read(tx))).unwrap_or(false)
+/// Runs one read, and whether it went well; a panic, which the panic hook has told of, is its caller's alone.
+fn run_one(read: Read, tx: Result<&mut Tx<'_>, StoreError>, answers: &mut Vec<Answer>) -> bool {
+    let Ok((went_well, answer)) = catch_unwind(AssertUnwindSafe(|| read(tx))) else { return false };
+    answers.push(answer);
+    went_well
+}
+
+/// Answers batch after batch inside the runtime, where waking a caller costs no system call.
+async fn answer_callers(mut answers: mpsc::UnboundedReceiver<Vec<Answer>>) {
+    while let Some(batch) = answers.recv().await {
+        batch.into_iter().for_each(|answer| answer());
+    }
 }
 
 #[cfg(test)]
