@@ -101,10 +101,9 @@ impl http_body::Body for Answer {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = &mut *self;
         let Some(observed) = &this.observed else { return Poll::Ready(None) };
-        let span = observed.span();
-        let _entered = span.enter();
         let body = &mut this.body;
-        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(body).poll_frame(cx)));
+        let polled =
+            observed.span().in_scope(|| catch_unwind(AssertUnwindSafe(|| Pin::new(body).poll_frame(cx))));
         let frame = match polled {
             Ok(Poll::Ready(Some(Ok(frame)))) => this.pass(frame),
             Ok(Poll::Ready(Some(Err(status)))) => this.end(status),

@@ -37,8 +37,8 @@ impl Observed {
     }
 
     /// The span that all work on the call runs in.
-    pub fn span(&self) -> Span {
-        self.span.clone()
+    pub fn span(&self) -> &Span {
+        &self.span
     }
 
     /// When its first header had come.

@@ -75,7 +75,7 @@ impl GrpcStack {
             return foreign::send(observed, refusal);
         }
         let _in_hand = self.0.degradation.enter();
-        let span = observed.span();
+        let span = observed.span().clone();
         let mut bounds = Bounds { until: None, step: self.0.longest_step };
         // 3. Panics; the panic hook has written the line, inside the span.
         let admitted = self.admit(endpoint, request, peer, &mut observed, &mut bounds);
