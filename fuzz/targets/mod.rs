@@ -4,6 +4,7 @@
 mod config;
 mod door;
 mod gateway;
+mod grpc;
 mod http;
 mod model;
 mod service;
@@ -23,6 +24,7 @@ pub const ALL: &[Target] = &[
     Target { name: "idempotency_key", run: http::idempotency_key },
     Target { name: "traceparent", run: http::traceparent },
     Target { name: "page_headers", run: http::page_headers },
+    Target { name: "grpc_call", run: grpc::grpc_call },
     // Who calls.
     Target { name: "authorization", run: door::authorization },
     Target { name: "forwarded_for", run: door::forwarded_for },
