@@ -115,9 +115,10 @@ impl Readers {
         match self.begin() {
             Ok(connection) => {
                 let mut tx = Tx::new(&connection);
-                let went_well = reads
-                    .into_iter()
-                    .fold(true, |well, read| run_one(read, Ok(&mut tx), &mut answers) && well);
+                let mut went_well = true;
+                for read in reads {
+                    went_well &= run_one(read, Ok(&mut tx), &mut answers);
+                }
                 drop(tx);
                 let ended = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.raw_execute());
                 // A connection that failed is closed, so that the next read opens a fresh one.
