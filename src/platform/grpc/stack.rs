@@ -77,8 +77,9 @@ impl GrpcStack {
         let _in_hand = self.0.degradation.enter();
         let span = observed.span().clone();
         let mut bounds = Bounds { until: None, step: self.0.longest_step };
-        // 3. Panics; the panic hook has written the line, inside the span.
-        let admitted = self.admit(endpoint, request, peer, &mut observed, &mut bounds);
+        // 3. Panics; the panic hook has written the line, inside the span. Boxed, since each layer around it would
+        // move it.
+        let admitted = Box::pin(self.admit(endpoint, request, peer, &mut observed, &mut bounds));
         let caught = AssertUnwindSafe(admitted).catch_unwind();
         let answered = caught.map(|answer| answer.unwrap_or_else(|_| Err(status::internal())));
         let answer = answered.instrument(span).await.unwrap_or_else(Status::into_http);

@@ -3,7 +3,12 @@
 //! a window is asked for nothing any more.
 
 use crate::platform::task;
-use std::{future::poll_fn, pin::pin, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::Poll,
+    time::Duration,
+};
 use tokio::time::{Instant, sleep};
 
 /// What hyper hands its streams to.
@@ -15,13 +20,13 @@ pub(super) struct Streams {
 
 impl<F: Future<Output: Send> + Send + 'static> hyper::rt::Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        task::spawn(steps(stream, self.longest_step));
+        // Boxed here: a future of some kilobytes would be moved again and again on its way into the task.
+        task::spawn(steps(Box::pin(stream), self.longest_step));
     }
 }
 
 /// Runs a future to its end, or until nothing has woken it for this time; then it is dropped.
-async fn steps<F: Future>(future: F, longest: Duration) -> Option<F::Output> {
-    let mut future = pin!(future);
+async fn steps<F: Future>(mut future: Pin<Box<F>>, longest: Duration) -> Option<F::Output> {
     let mut limit = pin!(sleep(longest));
     let mut step = Instant::now();
     poll_fn(|cx| {
@@ -47,13 +52,13 @@ mod tests {
     #[tokio::test]
     async fn a_stream_that_makes_no_step_is_dropped_and_one_that_does_is_not() {
         let begun = Instant::now();
-        assert_eq!(steps(std::future::pending::<()>(), LONGEST).await, None);
+        assert_eq!(steps(Box::pin(std::future::pending::<()>()), LONGEST).await, None);
         assert!(begun.elapsed() >= LONGEST);
         let slow = async {
             for _ in 0..20 {
                 sleep(LONGEST / 10).await;
             }
         };
-        assert_eq!(steps(slow, LONGEST).await, Some(()));
+        assert_eq!(steps(Box::pin(slow), LONGEST).await, Some(()));
     }
 }
