@@ -27,8 +27,10 @@ fn many_requests_in_hand_shed_bulk_until_they_are_answered() {
     assert!((1..=60).contains(&seconds), "{seconds}");
     assert_eq!(service.ask("POST", ASYNC, MESSAGE).status, 202);
     let is_rise = |line: &Value| line["message"].as_str().is_some_and(|text| text.ends_with("rises"));
-    let rises = service.lines().into_iter().filter(is_rise);
-    let by: Vec<_> = rises.map(|line| line["fields"]["signal"].clone()).collect();
+    let rises = || service.lines().into_iter().filter(is_rise).collect::<Vec<_>>();
+    // Lines are written some milliseconds after what they tell.
+    until_so("each rise is told", || rises().len() >= 3);
+    let by: Vec<_> = rises().iter().map(|line| line["fields"]["signal"].clone()).collect();
     assert_eq!(by, vec![json!("in_flight"); 3]);
 
     // The gateway's time-outs answer them.

@@ -1,0 +1,1 @@
+//! Dashboards of the sample: a fork replaces them.

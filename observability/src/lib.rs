@@ -1,0 +1,27 @@
+//! Dashboards and alert rules as values: what an operator sees is written here once, and files are made of
+//! it (`cargo run -p observability`).
+//!
+//! - [`names`] is the service's own file of metric names, so that a query can't name what is not there.
+//! - [`query`] writes PromQL, [`panel`] and [`dashboard`] Grafana's classic JSON.
+//! - `platform` and `domain` hold the dashboards themselves: a fork keeps the first and replaces the second.
+//!
+//! What the files promise is checked by this package's tests; that their queries find data is checked on
+//! live services by `tests/peers`.
+
+pub mod dashboard;
+mod domain;
+pub mod files;
+pub mod panel;
+mod platform;
+pub mod query;
+
+/// The names of metrics and labels, out of the service itself.
+#[path = "../../src/platform/telemetry/names.rs"]
+pub mod names;
+
+use dashboard::Dashboard;
+
+/// All dashboards, in the order in which an operator comes across them.
+pub fn dashboards() -> Vec<Dashboard> {
+    vec![platform::overview::dashboard()]
+}

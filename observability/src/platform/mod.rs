@@ -1,0 +1,3 @@
+//! Dashboards of what every fork keeps.
+
+pub mod overview;

@@ -1,0 +1,45 @@
+//! PromQL out of names: every selector has the dashboard's `job` and `instance`, every rate its interval.
+
+/// What every selector of a dashboard begins with.
+const CHOSEN: &str = r#"job=~"$job",instance=~"$instance""#;
+
+/// The series of this name; `matchers` is empty or as `outcome="dead"`.
+pub fn series(name: &str, matchers: &str) -> String {
+    let comma = if matchers.is_empty() { "" } else { "," };
+    format!("{name}{{{CHOSEN}{comma}{matchers}}}")
+}
+
+/// Events a second of a counter.
+pub fn rate(name: &str, matchers: &str) -> String {
+    format!("rate({}[$__rate_interval])", series(name, matchers))
+}
+
+/// The sum, kept apart by these labels, as `channel, outcome`; of everything where there are none.
+pub fn sum_by(labels: &str, inner: &str) -> String {
+    aggregate("sum", labels, inner)
+}
+
+/// The largest: for gauges that every replica tells of one store.
+pub fn max_by(labels: &str, inner: &str) -> String {
+    aggregate("max", labels, inner)
+}
+
+/// An aggregation of PromQL by its name.
+pub fn aggregate(operator: &str, labels: &str, inner: &str) -> String {
+    if labels.is_empty() {
+        format!("{operator}({inner})")
+    } else {
+        format!("{operator} by ({labels}) ({inner})")
+    }
+}
+
+/// Seconds (or whatever the histogram is in) that a share `q` of 0 to 1 stays below, kept apart by `labels`.
+pub fn quantile(q: f64, labels: &str, histogram: &str, matchers: &str) -> String {
+    let by = if labels.is_empty() { "le".to_owned() } else { format!("le, {labels}") };
+    format!("histogram_quantile({q}, {})", sum_by(&by, &rate(&format!("{histogram}_bucket"), matchers)))
+}
+
+/// One part of another, where there is any: without traffic there is no share, and no division by zero.
+pub fn share(part: &str, whole: &str) -> String {
+    format!("{part} / ({whole} > 0)")
+}
