@@ -4,6 +4,7 @@
 //! - [`names`] is the service's own file of metric names, so that a query can't name what is not there.
 //! - [`query`] writes PromQL, [`panel`] and [`dashboard`] Grafana's classic JSON.
 //! - `platform` and `domain` hold the dashboards themselves: a fork keeps the first and replaces the second.
+//! - [`rules`] are Prometheus' rules, and [`site`] is where an installation has what they link to.
 //!
 //! What the files promise is checked by this package's tests; that their queries find data is checked on
 //! live services by `tests/peers`.
@@ -14,6 +15,8 @@ pub mod files;
 pub mod panel;
 mod platform;
 pub mod query;
+pub mod rules;
+pub mod site;
 
 /// The names of metrics and labels, out of the service itself.
 #[path = "../../src/platform/telemetry/names.rs"]
