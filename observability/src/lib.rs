@@ -3,6 +3,7 @@
 //!
 //! - [`names`] is the service's own file of metric names, so that a query can't name what is not there.
 //! - [`query`] writes PromQL, [`panel`] and [`dashboard`] Grafana's classic JSON.
+//! - [`read`] reads the files again, for all that judges them.
 //! - `platform` and `domain` hold the dashboards themselves: a fork keeps the first and replaces the second.
 //!
 //! What the files promise is checked by this package's tests; that their queries find data is checked on
@@ -14,6 +15,7 @@ pub mod files;
 pub mod panel;
 mod platform;
 pub mod query;
+pub mod read;
 
 /// The names of metrics and labels, out of the service itself.
 #[path = "../../src/platform/telemetry/names.rs"]
