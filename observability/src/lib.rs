@@ -2,7 +2,8 @@
 //! it (`cargo run -p observability`).
 //!
 //! - [`names`] is the service's own file of metric names, so that a query can't name what is not there.
-//! - [`query`] writes PromQL, [`panel`] and [`dashboard`] Grafana's classic JSON.
+//! - [`query`] writes PromQL, [`links`] where to look next, [`panel`] and [`dashboard`] Grafana's classic JSON,
+//!   [`palette`] has the colours by meaning.
 //! - `platform` and `domain` hold the dashboards themselves: a fork keeps the first and replaces the second.
 //!
 //! What the files promise is checked by this package's tests; that their queries find data is checked on
@@ -11,9 +12,12 @@
 pub mod dashboard;
 mod domain;
 pub mod files;
+pub mod links;
+pub mod palette;
 pub mod panel;
 mod platform;
 pub mod query;
+pub mod services;
 
 /// The names of metrics and labels, out of the service itself.
 #[path = "../../src/platform/telemetry/names.rs"]
