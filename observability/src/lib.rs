@@ -4,6 +4,8 @@
 //! - [`names`] is the service's own file of metric names, so that a query can't name what is not there.
 //! - [`query`] writes PromQL, [`panel`] and [`dashboard`] Grafana's classic JSON.
 //! - [`read`] reads the files again, for all that judges them.
+//! - [`query`] writes PromQL, [`links`] where to look next, [`panel`] and [`dashboard`] Grafana's classic JSON,
+//!   [`palette`] has the colours by meaning.
 //! - `platform` and `domain` hold the dashboards themselves: a fork keeps the first and replaces the second.
 //!
 //! What the files promise is checked by this package's tests; that their queries find data is checked on
@@ -12,10 +14,13 @@
 pub mod dashboard;
 mod domain;
 pub mod files;
+pub mod links;
+pub mod palette;
 pub mod panel;
 mod platform;
 pub mod query;
 pub mod read;
+pub mod services;
 
 /// The names of metrics and labels, out of the service itself.
 #[path = "../../src/platform/telemetry/names.rs"]
