@@ -16,6 +16,8 @@ pub enum Colour {
     Second,
     Third,
     Unconcerned,
+    /// A shade of Grafana's, as `semi-dark-green`, where one meaning has several series.
+    Shade(&'static str),
 }
 
 impl Colour {
@@ -31,6 +33,7 @@ impl Colour {
             Self::Second => "super-light-blue",
             Self::Third => "light-purple",
             Self::Unconcerned => "#8e8e8e",
+            Self::Shade(name) => name,
         }
     }
 }
