@@ -53,6 +53,7 @@ pub struct Panel {
     legend: Legend,
     stacked: bool,
     stepped: bool,
+    logarithmic: bool,
     trend: bool,
     range: (Option<f64>, Option<f64>),
     soft_max: Option<f64>,
@@ -82,6 +83,7 @@ impl Panel {
             legend: Legend::List,
             stacked: false,
             stepped: false,
+            logarithmic: false,
             trend: true,
             range: (Some(0.0), None),
             soft_max: None,
@@ -215,6 +217,13 @@ impl Panel {
     /// For states and settings, which have no values in between.
     pub fn stepped(mut self) -> Self {
         self.stepped = true;
+        self
+    }
+
+    /// An axis by powers of ten, for what spans many of them. It has no 0: not for counts.
+    pub fn log_scale(mut self) -> Self {
+        self.logarithmic = true;
+        self.range.0 = None;
         self
     }
 

@@ -127,6 +127,9 @@ impl Panel {
             "stacking": { "mode": if self.stacked { "normal" } else { "none" }, "group": "A" },
             "thresholdsStyle": { "mode": if judged { "dashed" } else { "off" } },
         });
+        if self.logarithmic {
+            drawing["scaleDistribution"] = json!({ "type": "log", "log": 10 });
+        }
         if let Some(value) = self.soft_max {
             drawing["axisSoftMax"] = json!(value);
         }
