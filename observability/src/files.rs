@@ -1,6 +1,6 @@
 //! The generated files: what each holds, and whether it still does.
 
-use crate::{dashboards, reference};
+use crate::{dashboards, reference, rules};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -20,7 +20,7 @@ pub fn generated() -> Vec<(String, String)> {
     let boards = boards.iter().map(|board| (format!("dashboards/{}.json", board.file()), board.text()));
     let readme = fs::read_to_string(root().join(README)).ok();
     let readme = readme.and_then(|readme| reference::put_into(&readme)).map(|text| (README.to_owned(), text));
-    boards.chain(readme).collect()
+    boards.chain(rules::generated()).chain(readme).collect()
 }
 
 /// Writes them all; the error names the one that could not be.
