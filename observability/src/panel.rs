@@ -57,6 +57,8 @@ pub struct Panel {
     trend: bool,
     range: (Option<f64>, Option<f64>),
     soft_max: Option<f64>,
+    hue: Option<Colour>,
+    order: &'static [&'static str],
     decimals: Option<u8>,
     nothing: Option<&'static str>,
     pub(crate) width: u32,
@@ -87,6 +89,8 @@ impl Panel {
             trend: true,
             range: (Some(0.0), None),
             soft_max: None,
+            hue: None,
+            order: &[],
             decimals: None,
             nothing: None,
             width: if kind == Kind::Stat { 4 } else { 8 },
@@ -202,6 +206,12 @@ impl Panel {
         self
     }
 
+    /// The columns of a table from left to right; otherwise they are sorted by their labels.
+    pub fn order(mut self, labels: &'static [&'static str]) -> Self {
+        self.order = labels;
+        self
+    }
+
     /// Leaves a column out, as `Value` where it is always 1. `Time` is left out anyway.
     pub fn hide(mut self, label: &'static str) -> Self {
         self.columns.push((label, None));
@@ -230,6 +240,12 @@ impl Panel {
     /// The least and the most of the axis; from 0 where nothing else is said.
     pub fn range(mut self, least: Option<f64>, most: Option<f64>) -> Self {
         self.range = (least, most);
+        self
+    }
+
+    /// For series that are all of one kind and neither good nor bad, as instances: shades of one colour.
+    pub fn shades(mut self, of: Colour) -> Self {
+        self.hue = Some(of);
         self
     }
 
