@@ -50,6 +50,7 @@ pub struct Panel {
     colours: Vec<(String, Colour)>,
     columns: Vec<(&'static str, Option<&'static str>)>,
     dashed: Vec<String>,
+    right: Vec<(String, &'static str)>,
     legend: Legend,
     stacked: bool,
     stepped: bool,
@@ -82,6 +83,7 @@ impl Panel {
             colours: Vec::new(),
             columns: Vec::new(),
             dashed: Vec::new(),
+            right: Vec::new(),
             legend: Legend::List,
             stacked: false,
             stepped: false,
@@ -198,7 +200,19 @@ impl Panel {
         self.colour(series, colour)
     }
 
+    /// A limit that stands still, as a dashed line that is always in sight, also on an axis by powers of ten.
+    pub fn limit(self, value: f64, legend: &str) -> Self {
+        self.query(format!("vector({value})"), legend).limit_line(legend)
+    }
+
     // How it looks.
+
+    /// Measures a series, by its name or by a regular expression between slashes, in this unit on an axis at the
+    /// right: for what explains the rest of the panel and is counted otherwise.
+    pub fn right_axis(mut self, series: &str, unit: &'static str) -> Self {
+        self.right.push((series.to_owned(), unit));
+        self
+    }
 
     /// Shows a column of a table under this title.
     pub fn column(mut self, label: &'static str, title: &'static str) -> Self {

@@ -190,6 +190,7 @@ impl Panel {
         let mut overrides: Vec<_> =
             if self.kind == Kind::TimeSeries { colours.iter().map(fixed).collect() } else { Vec::new() };
         overrides.extend(self.dashed.iter().map(|series| dashed(series)));
+        overrides.extend(self.right.iter().map(|(series, unit)| right(series, unit)));
         if self.kind == Kind::Table {
             overrides.push(column("Time", None));
             overrides.extend(self.columns.iter().map(|(label, title)| column(label, *title)));
@@ -246,6 +247,14 @@ fn dashed(series: &str) -> Value {
         { "id": "custom.fillOpacity", "value": 0 },
         { "id": "custom.stacking", "value": { "mode": "none", "group": "A" } },
         { "id": "custom.hideFrom", "value": { "legend": many, "tooltip": false, "viz": false } },
+    ] })
+}
+
+fn right(series: &str, unit: &str) -> Value {
+    json!({ "matcher": matcher(series), "properties": [
+        { "id": "unit", "value": unit },
+        { "id": "custom.axisPlacement", "value": "right" },
+        { "id": "custom.fillOpacity", "value": 0 },
     ] })
 }
 
