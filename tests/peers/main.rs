@@ -7,16 +7,19 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
 #![expect(clippy::disallowed_methods, reason = "no span is lost here, and another process can't be awaited")]
 
+mod deploy;
 mod disk_full;
 mod endpoints;
 mod kills;
 mod metrics_page;
 mod preview;
+mod program;
 mod schemathesis;
 #[path = "../it/support"]
 #[expect(dead_code, reason = "the hermetic tests use the rest")]
 mod support {
     pub mod client;
+    pub mod collector;
     pub mod instance;
     pub mod kills;
     pub mod load;
