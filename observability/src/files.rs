@@ -1,6 +1,6 @@
 //! The generated files: what each holds, and whether it still does.
 
-use crate::dashboards;
+use crate::{dashboards, rules};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -14,7 +14,8 @@ pub fn root() -> PathBuf {
 /// Each generated file's path, from the root of the repository, and its text.
 pub fn generated() -> Vec<(String, String)> {
     let boards = dashboards();
-    boards.iter().map(|board| (format!("dashboards/{}.json", board.file()), board.text())).collect()
+    let boards = boards.iter().map(|board| (format!("dashboards/{}.json", board.file()), board.text()));
+    boards.chain(rules::generated()).collect()
 }
 
 /// Writes them all; the error names the one that could not be.

@@ -2,9 +2,11 @@
 //! it (`cargo run -p observability`).
 //!
 //! - [`names`] is the service's own file of metric names, so that a query can't name what is not there.
-//! - [`query`] writes PromQL, [`panel`] and [`dashboard`] Grafana's classic JSON.
 //! - [`read`] reads the files again, for all that judges them.
+//! - [`query`] writes PromQL, [`links`] where to look next, [`panel`] and [`dashboard`] Grafana's classic JSON,
+//!   [`palette`] has the colours by meaning.
 //! - `platform` and `domain` hold the dashboards themselves: a fork keeps the first and replaces the second.
+//! - [`rules`] are Prometheus' rules, and [`site`] is where an installation has what they link to.
 //!
 //! What the files promise is checked by this package's tests; that their queries find data is checked on
 //! live services by `tests/peers`.
@@ -12,10 +14,15 @@
 pub mod dashboard;
 mod domain;
 pub mod files;
+pub mod links;
+pub mod palette;
 pub mod panel;
 mod platform;
 pub mod query;
 pub mod read;
+pub mod rules;
+pub mod services;
+pub mod site;
 
 /// The names of metrics and labels, out of the service itself.
 #[path = "../../src/platform/telemetry/names.rs"]
@@ -25,5 +32,11 @@ use dashboard::Dashboard;
 
 /// All dashboards, in the order in which an operator comes across them.
 pub fn dashboards() -> Vec<Dashboard> {
-    vec![platform::overview::dashboard()]
+    vec![
+        platform::overview::dashboard(),
+        domain::notifications::dashboard(),
+        domain::epro_rpc::dashboard(),
+        platform::limits::dashboard(),
+        platform::runtime::dashboard(),
+    ]
 }

@@ -1,0 +1,3 @@
+//! Objectives and alerts of the sample: a fork replaces them.
+
+pub mod objectives;
