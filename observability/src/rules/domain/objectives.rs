@@ -93,6 +93,8 @@ struct Delivery {
     priority: &'static str,
     /// The bucket's edge, in seconds.
     within: &'static str,
+    /// The same as it is scraped in the proof: one in each spelling.
+    edge: &'static str,
     promise: &'static str,
     least_failures: u32,
     harm: &'static str,
@@ -103,6 +105,7 @@ const URGENT: Delivery = Delivery {
     alert: "DeliveryUrgent",
     priority: "urgent",
     within: "60",
+    edge: "60",
     promise: "an urgent notification is delivered within 60 s of due",
     least_failures: 5,
     harm: "Patients get urgent notifications late or never.",
@@ -113,6 +116,7 @@ const NORMAL: Delivery = Delivery {
     alert: "DeliveryNormal",
     priority: "normal",
     within: "300",
+    edge: "300.0",
     promise: "a normal notification is delivered within 5 min of due",
     least_failures: 20,
     harm: "Patients get their notifications late or never.",
@@ -124,7 +128,8 @@ fn delivery(of: &Delivery) -> Slo {
     let finished =
         |outcome: &str| per_second(&series(names::NOTIFICATION_FINISHED, &format!("{priority},{outcome}")));
     let delivered = per_second(&series(&end_to_end("count"), &priority));
-    let in_time = format!("{priority},le=\"{}\"", of.within);
+    // The plain text has `60`; OpenMetrics, and Prometheus from 3.0 on, `60.0`.
+    let in_time = format!("{priority},le=~\"{}([.]0)?\"", of.within);
     let late =
         format!("clamp_min({delivered} - {}, 0)", per_second(&series(&end_to_end("bucket"), &in_time)));
     let sample = format!("job=\"{}\",instance=\"a:9464\",channel=\"sms\",{priority}", site::JOB);
@@ -144,7 +149,7 @@ fn delivery(of: &Delivery) -> Slo {
         sample: vec![
             (format!("{}{{{sample},outcome=\"delivered\"}}", names::NOTIFICATION_FINISHED), true, true),
             (format!("{}{{{sample}}}", end_to_end("count")), true, true),
-            (format!("{}{{{sample},le=\"{}\"}}", end_to_end("bucket"), of.within), true, false),
+            (format!("{}{{{sample},le=\"{}\"}}", end_to_end("bucket"), of.edge), true, false),
         ],
     }
 }
