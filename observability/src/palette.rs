@@ -15,7 +15,12 @@ pub enum Colour {
     Fact,
     Second,
     Third,
+    Fourth,
+    Fifth,
+    Sixth,
     Unconcerned,
+    /// A shade of Grafana's, as `semi-dark-green`, where one meaning has several series.
+    Shade(&'static str),
 }
 
 impl Colour {
@@ -30,7 +35,11 @@ impl Colour {
             Self::Fact => "blue",
             Self::Second => "super-light-blue",
             Self::Third => "light-purple",
+            Self::Fourth => "semi-dark-purple",
+            Self::Fifth => "semi-dark-blue",
+            Self::Sixth => "light-blue",
             Self::Unconcerned => "#8e8e8e",
+            Self::Shade(name) => name,
         }
     }
 }

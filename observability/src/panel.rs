@@ -7,6 +7,7 @@ mod json;
 use crate::{
     links::{self, Link, Traces},
     palette::Colour,
+    services::SERVICES,
 };
 
 /// Where queries are asked: a variable of the dashboard, so that no file names anybody's server.
@@ -49,12 +50,16 @@ pub struct Panel {
     colours: Vec<(String, Colour)>,
     columns: Vec<(&'static str, Option<&'static str>)>,
     dashed: Vec<String>,
+    right: Vec<(String, &'static str)>,
     legend: Legend,
     stacked: bool,
     stepped: bool,
+    logarithmic: bool,
     trend: bool,
     range: (Option<f64>, Option<f64>),
     soft_max: Option<f64>,
+    hue: Option<Colour>,
+    order: &'static [&'static str],
     decimals: Option<u8>,
     nothing: Option<&'static str>,
     pub(crate) width: u32,
@@ -78,12 +83,16 @@ impl Panel {
             colours: Vec::new(),
             columns: Vec::new(),
             dashed: Vec::new(),
+            right: Vec::new(),
             legend: Legend::List,
             stacked: false,
             stepped: false,
+            logarithmic: false,
             trend: true,
             range: (Some(0.0), None),
             soft_max: None,
+            hue: None,
+            order: &[],
             decimals: None,
             nothing: None,
             width: if kind == Kind::Stat { 4 } else { 8 },
@@ -121,6 +130,14 @@ impl Panel {
 
     pub fn traces(self, title: &str, traces: Traces) -> Self {
         self.link(traces.link(title))
+    }
+
+    /// The same traces of each service, a link for each.
+    pub fn traces_of_each(mut self, title: &str, narrowed: impl Fn(Traces) -> Traces) -> Self {
+        for service in SERVICES {
+            self = self.traces(&format!("{title}: {service}"), narrowed(Traces::of(service)));
+        }
+        self
     }
 
     /// Lines of these services; `stages` of LogQL, as `| json | fields_status >= 500`.
@@ -177,11 +194,35 @@ impl Panel {
         self.colour(series, Colour::Failed)
     }
 
+    /// The same for the many series that match a regular expression between slashes; they are not in the legend.
+    pub fn limit_lines(mut self, series: &str, colour: Colour) -> Self {
+        self.dashed.push(series.to_owned());
+        self.colour(series, colour)
+    }
+
+    /// A limit that stands still, as a dashed line that is always in sight, also on an axis by powers of ten.
+    pub fn limit(self, value: f64, legend: &str) -> Self {
+        self.query(format!("vector({value})"), legend).limit_line(legend)
+    }
+
     // How it looks.
+
+    /// Measures a series, by its name or by a regular expression between slashes, in this unit on an axis at the
+    /// right: for what explains the rest of the panel and is counted otherwise.
+    pub fn right_axis(mut self, series: &str, unit: &'static str) -> Self {
+        self.right.push((series.to_owned(), unit));
+        self
+    }
 
     /// Shows a column of a table under this title.
     pub fn column(mut self, label: &'static str, title: &'static str) -> Self {
         self.columns.push((label, Some(title)));
+        self
+    }
+
+    /// The columns of a table from left to right; otherwise they are sorted by their labels.
+    pub fn order(mut self, labels: &'static [&'static str]) -> Self {
+        self.order = labels;
         self
     }
 
@@ -203,9 +244,22 @@ impl Panel {
         self
     }
 
+    /// An axis by powers of ten, for what spans many of them. It has no 0: not for counts.
+    pub fn log_scale(mut self) -> Self {
+        self.logarithmic = true;
+        self.range.0 = None;
+        self
+    }
+
     /// The least and the most of the axis; from 0 where nothing else is said.
     pub fn range(mut self, least: Option<f64>, most: Option<f64>) -> Self {
         self.range = (least, most);
+        self
+    }
+
+    /// For series that are all of one kind and neither good nor bad, as instances: shades of one colour.
+    pub fn shades(mut self, of: Colour) -> Self {
+        self.hue = Some(of);
         self
     }
 

@@ -11,6 +11,7 @@ mod deploy;
 mod disk_full;
 mod endpoints;
 mod kills;
+mod live;
 mod metrics_page;
 mod preview;
 mod program;
@@ -18,11 +19,14 @@ mod schemathesis;
 #[path = "../it/support"]
 #[expect(dead_code, reason = "the hermetic tests use the rest")]
 mod support {
+    pub mod certificates;
     pub mod client;
     pub mod collector;
+    pub mod http;
     pub mod instance;
     pub mod kills;
     pub mod load;
+    pub mod locked;
     pub mod metrics_page;
     pub mod service;
     pub mod sms_gateway;

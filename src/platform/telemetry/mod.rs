@@ -3,6 +3,7 @@
 //! The rest of the service opens spans and writes lines with `tracing`, counts with `metrics`, and takes
 //! part in traces with [`TraceContext`] and [`SpanExt`]. What becomes of it is decided here.
 
+pub mod catalogue;
 pub mod config;
 mod context;
 mod filter;
@@ -23,6 +24,6 @@ pub use context::TraceContext;
 pub use filter::LogFilter;
 pub use install::{Flusher, InitError, Service, Telemetry, TestTelemetry, init, init_for_tests};
 pub use lines::Format;
-pub use metrics::{Metrics, PLATFORM_VERSION};
+pub use metrics::{Exposition, Metrics, PLATFORM_VERSION};
 pub use propagation::TRACEPARENT;
 pub use span_ext::SpanExt;
