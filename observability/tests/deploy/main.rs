@@ -12,6 +12,7 @@ mod compose;
 mod fields;
 mod grafana;
 mod image;
+mod loki;
 mod prometheus;
 mod redaction;
 
