@@ -15,6 +15,9 @@ pub enum Colour {
     Fact,
     Second,
     Third,
+    Fourth,
+    Fifth,
+    Sixth,
     Unconcerned,
     /// A shade of Grafana's, as `semi-dark-green`, where one meaning has several series.
     Shade(&'static str),
@@ -32,6 +35,9 @@ impl Colour {
             Self::Fact => "blue",
             Self::Second => "super-light-blue",
             Self::Third => "light-purple",
+            Self::Fourth => "semi-dark-purple",
+            Self::Fifth => "semi-dark-blue",
+            Self::Sixth => "light-blue",
             Self::Unconcerned => "#8e8e8e",
             Self::Shade(name) => name,
         }

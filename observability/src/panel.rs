@@ -50,6 +50,7 @@ pub struct Panel {
     colours: Vec<(String, Colour)>,
     columns: Vec<(&'static str, Option<&'static str>)>,
     dashed: Vec<String>,
+    right: Vec<(String, &'static str)>,
     legend: Legend,
     stacked: bool,
     stepped: bool,
@@ -57,6 +58,8 @@ pub struct Panel {
     trend: bool,
     range: (Option<f64>, Option<f64>),
     soft_max: Option<f64>,
+    hue: Option<Colour>,
+    order: &'static [&'static str],
     decimals: Option<u8>,
     nothing: Option<&'static str>,
     pub(crate) width: u32,
@@ -80,6 +83,7 @@ impl Panel {
             colours: Vec::new(),
             columns: Vec::new(),
             dashed: Vec::new(),
+            right: Vec::new(),
             legend: Legend::List,
             stacked: false,
             stepped: false,
@@ -87,6 +91,8 @@ impl Panel {
             trend: true,
             range: (Some(0.0), None),
             soft_max: None,
+            hue: None,
+            order: &[],
             decimals: None,
             nothing: None,
             width: if kind == Kind::Stat { 4 } else { 8 },
@@ -194,11 +200,29 @@ impl Panel {
         self.colour(series, colour)
     }
 
+    /// A limit that stands still, as a dashed line that is always in sight, also on an axis by powers of ten.
+    pub fn limit(self, value: f64, legend: &str) -> Self {
+        self.query(format!("vector({value})"), legend).limit_line(legend)
+    }
+
     // How it looks.
+
+    /// Measures a series, by its name or by a regular expression between slashes, in this unit on an axis at the
+    /// right: for what explains the rest of the panel and is counted otherwise.
+    pub fn right_axis(mut self, series: &str, unit: &'static str) -> Self {
+        self.right.push((series.to_owned(), unit));
+        self
+    }
 
     /// Shows a column of a table under this title.
     pub fn column(mut self, label: &'static str, title: &'static str) -> Self {
         self.columns.push((label, Some(title)));
+        self
+    }
+
+    /// The columns of a table from left to right; otherwise they are sorted by their labels.
+    pub fn order(mut self, labels: &'static [&'static str]) -> Self {
+        self.order = labels;
         self
     }
 
@@ -230,6 +254,12 @@ impl Panel {
     /// The least and the most of the axis; from 0 where nothing else is said.
     pub fn range(mut self, least: Option<f64>, most: Option<f64>) -> Self {
         self.range = (least, most);
+        self
+    }
+
+    /// For series that are all of one kind and neither good nor bad, as instances: shades of one colour.
+    pub fn shades(mut self, of: Colour) -> Self {
+        self.hue = Some(of);
         self
     }
 

@@ -23,7 +23,7 @@ const STAGES: &[Stage] = &[
     Stage::cargo("tests, hermetic", &["test", "--workspace", "--all-features", "--locked", "--no-fail-fast"]),
     Stage::cargo("fuzzing, seconds a target", &["xtask", "fuzz", "--seconds", "3"]).needing(&[Tool::Cxx]),
     Stage::peer("tests with strace", &[Tool::Strace], "system_calls::"),
-    Stage::peer("tests with promtool", &[Tool::Promtool], "metrics_page::"),
+    Stage::peer("tests with promtool and Prometheus", &[Tool::Promtool, Tool::Prometheus], "metrics_page::"),
     Stage::peer("tests with etcd", &[Tool::Etcd], "endpoints::etcd::"),
     Stage::peer("tests with a name server", &[Tool::Dnsmasq], "endpoints::dns::"),
     Stage::peer("tests with poppler", &[Tool::Pdf], "preview::"),

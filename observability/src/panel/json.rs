@@ -33,7 +33,20 @@ impl Panel {
             "options": self.options(),
             "links": links,
             "targets": targets,
+            "transformations": self.transformations(),
         })
+    }
+
+    /// The order of a table's columns is all that is changed after the query.
+    fn transformations(&self) -> Vec<Value> {
+        if self.order.is_empty() {
+            return Vec::new();
+        }
+        let places: Map<_, _> =
+            self.order.iter().enumerate().map(|(at, label)| ((*label).to_owned(), json!(at))).collect();
+        vec![
+            json!({ "id": "organize", "options": { "indexByName": places, "excludeByName": {}, "renameByName": {} } }),
+        ]
     }
 
     fn target_json(&self, at: usize, target: &Target) -> Value {
@@ -59,7 +72,7 @@ impl Panel {
     fn defaults(&self) -> Value {
         let mut defaults = json!({
             "unit": self.unit,
-            "color": { "mode": if self.kind == Kind::TimeSeries { "palette-classic" } else { "thresholds" } },
+            "color": self.colour_mode(),
             "thresholds": { "mode": "absolute", "steps": self.steps() },
             "mappings": self.mappings(),
             // a table's cells all alike: its links are above it
@@ -76,14 +89,32 @@ impl Panel {
                 defaults[key] = value;
             }
         }
-        if self.kind == Kind::TimeSeries {
-            defaults["custom"] = self.drawing();
+        match self.kind {
+            Kind::TimeSeries => defaults["custom"] = self.drawing(),
+            Kind::Table => defaults["custom"] = json!({ "align": "auto", "minWidth": 70, "inspect": false }),
+            Kind::Stat | Kind::BarGauge => {}
         }
         defaults
     }
 
+    fn colour_mode(&self) -> Value {
+        match (self.kind, self.hue) {
+            (Kind::TimeSeries, Some(hue)) => json!({ "mode": "shades", "fixedColor": hue.name() }),
+            (Kind::TimeSeries, None) => json!({ "mode": "palette-classic" }),
+            (Kind::Stat | Kind::BarGauge | Kind::Table, _) => json!({ "mode": "thresholds" }),
+        }
+    }
+
     /// From which value on which colour, rising; the first is for what lies below.
+    ///
+    /// In a time series they are only lines, each in the colour of the side that it warns of.
     fn steps(&self) -> Vec<Value> {
+        if self.kind == Kind::TimeSeries {
+            let mut lines: Vec<_> = self.below.iter().chain(&self.above).copied().collect();
+            lines.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+            let lines = lines.iter().map(|(value, colour)| json!({ "color": colour.name(), "value": value }));
+            return std::iter::once(json!({ "color": "transparent", "value": null })).chain(lines).collect();
+        }
         let (mut below, mut above) = (self.below.clone(), self.above.clone());
         below.sort_by(|(a, _), (b, _)| a.total_cmp(b));
         above.sort_by(|(a, _), (b, _)| a.total_cmp(b));
@@ -159,6 +190,7 @@ impl Panel {
         let mut overrides: Vec<_> =
             if self.kind == Kind::TimeSeries { colours.iter().map(fixed).collect() } else { Vec::new() };
         overrides.extend(self.dashed.iter().map(|series| dashed(series)));
+        overrides.extend(self.right.iter().map(|(series, unit)| right(series, unit)));
         if self.kind == Kind::Table {
             overrides.push(column("Time", None));
             overrides.extend(self.columns.iter().map(|(label, title)| column(label, *title)));
@@ -215,6 +247,14 @@ fn dashed(series: &str) -> Value {
         { "id": "custom.fillOpacity", "value": 0 },
         { "id": "custom.stacking", "value": { "mode": "none", "group": "A" } },
         { "id": "custom.hideFrom", "value": { "legend": many, "tooltip": false, "viz": false } },
+    ] })
+}
+
+fn right(series: &str, unit: &str) -> Value {
+    json!({ "matcher": matcher(series), "properties": [
+        { "id": "unit", "value": unit },
+        { "id": "custom.axisPlacement", "value": "right" },
+        { "id": "custom.fillOpacity", "value": 0 },
     ] })
 }
 

@@ -24,7 +24,8 @@ fn breaker() -> Panel {
         "Circuit breakers",
         "short",
         "The state of the breaker before each target, of the instance where it is worst: 0 closed (all calls pass), 1 \
-         half-open (one call probes), 2 open (none is made); and how often one opened, which sees what is shorter than a scrape. Normal: 0. \
+         half-open (one call probes), 2 open (none is made); and (right) how often one opened, which sees what is shorter \
+         than a scrape; a probe that fails opens it again. Normal: 0. \
          epro is the ePRO service for ctms; sms and push are gateways, see Notifications.",
     )
     .query(max_by("target", &series(names::CIRCUIT_BREAKER_STATE, "")), "{{target}}")
@@ -32,8 +33,9 @@ fn breaker() -> Panel {
         sum_by("target", &increase(names::CIRCUIT_BREAKER_TRANSITIONS, r#"to="open""#)),
         "{{target}} opened",
     )
+    .right_axis("/opened$/", "short")
     .stepped()
-    .axis_to(2.0)
+    .range(Some(0.0), Some(2.0))
     .traces("Calls that failed", called().failed())
     .logs("Breakers", SERVICES, &about("circuit breaker"))
     .dashboard("Limits and resilience", "limits-resilience")
@@ -69,6 +71,7 @@ fn retries() -> Panel {
     )
     .query(sum_by("reason", &rate(names::RPC_CLIENT_RETRIES, "")), "again: {{reason}}")
     .query(sum_by("reason", &rate(names::RPC_CLIENT_RETRIES_WITHHELD, "")), "not again: {{reason}}")
+    .axis_to(0.1)
     .traces("Second attempts", called().tag("attempt", "2"))
     .logs("Lines of ctms", &[CTMS], r#"| json | message="request""#)
 }
@@ -87,6 +90,7 @@ fn not_called() -> Panel {
     .colour("deadline", Colour::Refused)
     .colour("throttled", Colour::Unknown)
     .stacked()
+    .axis_to(0.1)
     .traces("Questions that failed", super::asked().failed())
     .logs("Breakers", &[CTMS], &about("circuit breaker"))
 }
@@ -126,6 +130,7 @@ fn never() -> Panel {
     .query(or_zero(&failed(names::RPC_CLIENT_KEY_RELOADS), &lookups), "{{target}}: keys not read")
     .query(or_zero(&missing, &like), "servers not registered")
     .warn_from(1.0)
+    .axis_to(2.0)
     .decimals(0)
     .traces("Calls that failed", called().failed())
     .logs("Finding and registering", SERVICES, &about("endpoint|etcd|name is|regist|key"))

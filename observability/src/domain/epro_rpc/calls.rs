@@ -62,7 +62,7 @@ fn duration(side: &Side) -> Panel {
         .query(of(0.95), "{{grpc_method}} P95")
         .query(of(0.5), "{{grpc_method}} P50")
         .log_scale()
-        .warn_from(0.5)
+        .limit(0.5, "slow for the breaker")
         .size(12, 8)
         .traces("Slow calls", (side.traces)().at_least("100ms"))
         .logs("Slow calls", &[SERVICE], &lines("fields_duration_ms > 100"))
@@ -100,6 +100,7 @@ fn errors() -> Panel {
     )
     .query(of(&CLIENT), "called: {{grpc_method}}")
     .query(of(&SERVER), "served: {{grpc_method}}")
+    .axis_to(0.1)
     .traces("Calls that failed", called().failed())
     .logs("Calls that failed", SERVICES, &lines(&BAD.replace("grpc_code", "fields_grpc_code")))
 }

@@ -33,7 +33,6 @@ pub fn dashboard() -> Dashboard {
             Row { title: "Calls, from both sides", panels: calls::panels() },
             Row { title: "How the caller protects itself and the other side", panels: caller::panels() },
             Row { title: "What ctms answers, and remembers", panels: answers::panels() },
-            Row { title: "Previews", panels: answers::previews() },
         ],
     }
 }

@@ -2,10 +2,11 @@
 
 use super::{BAD, CTMS, OURS, asked, called, submitted};
 use crate::{
+    links::Traces,
     names,
     palette::Colour,
     panel::{Kind, Panel},
-    query::{quantile, rate, share, share_or_zero, sum_by},
+    query::{increase, quantile, rate, share, share_or_zero, sum_by},
     services::{SERVICE, SERVICES},
 };
 
@@ -20,7 +21,7 @@ pub fn symptoms() -> Vec<Panel> {
 }
 
 pub fn panels() -> Vec<Panel> {
-    vec![submissions(), statuses(), latency(), receipts()]
+    vec![submissions(), receipts(), statuses(), latency(), previews()]
 }
 
 fn failed_lines() -> String {
@@ -34,11 +35,9 @@ fn stored() -> Panel {
         "Stored of submitted",
         "percentunit",
         "The share of submitted reports that were stored. The others were rejected: by us, or as what they were not \
-         allowed to be (empty, too long). Normal: above 99 %. The objective beside it counts our fault alone.",
+         allowed to be (empty, too long). What normal is depends on the callers; the objective beside it counts our fault alone.",
     )
     .query(share(&reports(r#"outcome="success""#), &reports("")), "stored")
-    .warn_below(0.95)
-    .bad_below(0.9)
     .range(Some(0.0), Some(1.0))
     .no_value("nothing submitted")
     .size(5, 4)
@@ -125,7 +124,6 @@ fn submissions() -> Panel {
     .colour("grpc: success", Colour::Fact)
     .colour("http: failure", Colour::Failed)
     .colour("grpc: failure", Colour::Refused)
-    .size(6, 8)
     .traces("Submissions", submitted())
     .logs("Submissions that failed", &[SERVICE], &failed_lines())
 }
@@ -141,7 +139,6 @@ fn statuses() -> Panel {
     )
     .query(sum_by("status", &rate(&count, ROUTES)), "{{status}}")
     .stacked()
-    .size(6, 8)
     .traces("Submissions that failed", submitted().failed())
     .logs("Requests that failed", SERVICES, &failed_lines())
 }
@@ -157,8 +154,8 @@ fn latency() -> Panel {
     )
     .latency(of(0.99), "{{method}} {{route}}")
     .log_scale()
-    .warn_from(0.1)
-    .size(6, 8)
+    .limit(0.1, "slow")
+    .size(12, 8)
     .traces("Slow submissions", submitted().at_least("100ms"))
     .logs("Slow requests", SERVICES, &format!("{LINES} | fields_duration_ms > 100"))
 }
@@ -179,8 +176,32 @@ fn receipts() -> Panel {
     .colour("backlog_full", Colour::Refused)
     .colour("shed", Colour::Unknown)
     .colour("store_unavailable", Colour::Failed)
-    .size(6, 8)
+    .axis_to(0.1)
     .traces("Submissions", submitted())
     .logs("Submissions", &[SERVICE], LINES)
     .dashboard("Notifications", "notifications")
+}
+
+fn previews() -> Panel {
+    let of = |q| quantile(q, "", names::REPORT_PREVIEW_DURATION, "");
+    let shed = sum_by("", &increase(names::LOAD_SHED, r#"feature="report_preview""#));
+    let traces = Traces::of(SERVICE).operation("GET /api/v1/reports/{reportId}/preview.pdf");
+    Panel::new(
+        Kind::TimeSeries,
+        "Drawing previews",
+        "s",
+        "How long drawing a report as PDF takes, without the wait for a place; and (right) how many were refused with \
+         503, since previews are the first to go when there is too much to do or all places for drawing are taken. \
+         Normal: milliseconds for a page, and none refused.",
+    )
+    .latency(of(0.99), "P99")
+    .query(of(0.95), "P95")
+    .query(of(0.5), "P50")
+    .query(shed, "shed")
+    .right_axis("shed", "short")
+    .colour("shed", Colour::Refused)
+    .size(12, 8)
+    .traces("Slow previews", traces.at_least("100ms"))
+    .logs("Previews", &[SERVICE], r#"| json | fields_route=~".*preview.pdf""#)
+    .dashboard("Limits and resilience", "limits-resilience")
 }

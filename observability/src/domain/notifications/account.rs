@@ -9,7 +9,7 @@ use crate::{
 };
 
 pub fn panels() -> Vec<Panel> {
-    vec![commit_duration(), recovered(), states()]
+    vec![commit_duration(), crashes(), states()]
 }
 
 fn commit_duration() -> Panel {
@@ -29,17 +29,18 @@ fn commit_duration() -> Panel {
     .dashboard("Runtime and telemetry", "runtime-telemetry")
 }
 
-fn recovered() -> Panel {
+fn crashes() -> Panel {
     let found = format!("increase({}[$__range])", series(names::QUEUE_RECOVERED_JOBS, ""));
     Panel::new(
         Kind::Stat,
-        "Cut off by a crash",
-        "short",
-        "Notifications that a start found in the middle of an attempt, within the time range shown. Their gateway \
-         may have got them twice, with the same key. Normal: 0. Otherwise an instance did not stop in order: \
-         its last lines say why.",
+        "Crashes and the store",
+        "locale",
+        "Attempts that a start found cut off, within the time range shown: the gateway may have got them twice, with \
+         the same key; an instance did not stop in order, and its last lines say why. And instances whose store can't \
+         commit right now: they answer 503 and say the reason on /readyz. Normal: 0 and 0.",
     )
-    .query(sum_by("", &found), "cut off")
+    .query(sum_by("", &found), "attempts cut off")
+    .query(format!("sum(1 - {})", series(names::STORE_UP, "")), "stores that can't commit")
     .warn_from(1.0)
     .decimals(0)
     .no_trend()
@@ -53,7 +54,7 @@ fn states() -> Panel {
     Panel::new(
         Kind::Table,
         "Ledger",
-        "short",
+        "locale",
         "All notifications ever accepted, by what became of them, as the store of each instance has it: it survives \
          restarts and retention. accepted is exactly the sum of the others. Replicas of one store show the same.",
     )

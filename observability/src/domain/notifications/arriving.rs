@@ -77,7 +77,7 @@ fn dead() -> Panel {
     Panel::new(
         Kind::Stat,
         "Dead letters",
-        "short",
+        "locale",
         "Notifications that are dead, all in all: refused for good, or out of attempts. Normal: it does not grow. Each \
          has its reason in GET /api/v1/dead-letters and can be replayed, which takes it off this count.",
     )
@@ -92,7 +92,7 @@ fn unknown() -> Panel {
     Panel::new(
         Kind::Stat,
         "Unknown, wait for a person",
-        "short",
+        "locale",
         "Notifications of which nobody knows whether they arrived: the gateway was silent after it had the request. \
          Somebody has to decide: GET /api/v1/dead-letters?status=unknown lists them; resolve or replay each. Normal: 0.",
     )
@@ -110,7 +110,7 @@ fn ledger() -> Panel {
     Panel::new(
         Kind::Stat,
         "Ledger: unaccounted for",
-        "short",
+        "locale",
         "Accepted minus the sum of delivered, dead, expired, cancelled, unknown and queued, of the instance where it \
          is furthest from 0. It is exact in every scrape: anything but 0 means that a notification was lost or counted \
          twice. That is a defect: keep a copy of the store, and see the table of the ledger below.",
@@ -144,7 +144,7 @@ fn latency(priority: &str, objective: Option<f64>, promise: &str) -> Panel {
         .traces("Deliveries of this priority", attempts().tag("priority", priority))
         .logs("Attempts that did not deliver", &[SERVICE], &attempt_lines(r#"fields_outcome!="delivered""#));
     match objective {
-        Some(seconds) => panel.bad_from(seconds).axis_to(seconds),
+        Some(seconds) => panel.limit(seconds, "objective"),
         None => panel,
     }
 }
@@ -159,6 +159,12 @@ fn accepted() -> Panel {
     )
     .query(sum_by("channel, priority", &rate(names::NOTIFICATION_ACCEPTED, "")), "{{channel}} {{priority}}")
     .stacked()
+    .colour("push urgent", Colour::Third)
+    .colour("push normal", Colour::Fact)
+    .colour("push bulk", Colour::Second)
+    .colour("sms urgent", Colour::Fourth)
+    .colour("sms normal", Colour::Fifth)
+    .colour("sms bulk", Colour::Sixth)
     .traces("Accepts", accepts())
     .logs("Accepts", &[SERVICE], r#"| json | fields_route=~".*/notifications.*" | fields_status=202"#)
     .dashboard("Service overview: who calls", "service-overview")

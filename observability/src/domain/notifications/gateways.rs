@@ -3,9 +3,8 @@
 use super::{attempt_lines, attempts};
 use crate::{
     names,
-    palette::Colour,
     panel::{Kind, Panel},
-    query::{quantile, rate, series, sum_by},
+    query::{quantile, rate, series, share, sum_by},
     services::SERVICE,
 };
 
@@ -35,22 +34,17 @@ fn outcomes() -> Panel {
 
 fn in_vain() -> Panel {
     let all = sum_by("channel, provider", &rate(names::NOTIFICATION_ATTEMPTS, ""));
-    let others =
-        sum_by("channel, provider, outcome", &rate(names::NOTIFICATION_ATTEMPTS, r#"outcome!="delivered""#));
-    let share = format!("{others} / on (channel, provider) group_left () ({all} > 0)");
+    let others = sum_by("channel, provider", &rate(names::NOTIFICATION_ATTEMPTS, r#"outcome!="delivered""#));
     Panel::new(
         Kind::TimeSeries,
         "Attempts in vain, by provider",
         "percentunit",
-        "The share of a provider's attempts that did not deliver, by outcome. Normal: 0. One provider alone: that \
+        "The share of a provider's attempts that did not deliver: tried again, parked or given up. Normal: 0. One provider alone: that \
          gateway. All of them: our network, or a message that they all refuse.",
     )
-    .query(share, "{{channel}} {{provider}}: {{outcome}}")
+    .query(share(&others, &all), "{{channel}} {{provider}}")
     .range(Some(0.0), Some(1.0))
-    .colour("/retry$/", Colour::Waiting)
-    .colour("/parked$/", Colour::Refused)
-    .colour("/dead$/", Colour::Failed)
-    .colour("/unknown$/", Colour::Unknown)
+    .warn_from(0.1)
     .size(6, 8)
     .traces("Attempts that failed", attempts().failed())
     .logs("Attempts that did not deliver", &[SERVICE], &attempt_lines(IN_VAIN))
@@ -62,13 +56,14 @@ fn duration() -> Panel {
         Kind::TimeSeries,
         "Attempt duration, by provider",
         "s",
-        "How long calls to a gateway take, until it answers or time is up. Normal: what that gateway promises. Calls \
+        "How long calls to a gateway take, until it answers or time is up, on a scale of powers of ten. Normal: what that gateway promises. Calls \
          longer than four fifths of the time-out (5 s where nothing else is set) count as failed for its breaker. The \
          longer they take, the more Workers are busy.",
     )
     .latency(of(0.99), "{{channel}} {{provider}} P99")
     .query(of(0.95), "{{channel}} {{provider}} P95")
     .query(of(0.5), "{{channel}} {{provider}} P50")
+    .log_scale()
     .size(6, 8)
     .traces("Slow attempts", attempts().at_least("1s"))
     .logs("Slow attempts", &[SERVICE], &attempt_lines("fields_duration_ms > 1000"))

@@ -24,9 +24,10 @@ fn jobs() -> Panel {
         Kind::TimeSeries,
         "Jobs in the queue",
         "short",
-        "Unfinished notifications: ready (due, those that wait for their next attempt among them), scheduled (sendAt lies \
-         ahead), running (an attempt is on its way), and how many of them are jobs of study messages that are still to \
-         be made. Normal: ready goes back to 0 after each burst. It only grows: see Accepted and finished.",
+        "Unfinished notifications: ready (due, and waiting for a worker), scheduled (waiting for their sendAt, or for their \
+         next attempt), running (an attempt is on its way), and how many of them are jobs of study messages that are still to \
+         be made. Normal: ready goes back to 0 after each burst. It only grows: see Workers. scheduled rises without messages \
+         that are planned ahead: see Attempts by outcome.",
     )
     .query(max_by("state", &series(names::QUEUE_JOBS, "")), "{{state}}")
     .query(max_by("", &series(names::QUEUE_BATCH_JOBS_PENDING, "")), "to be made of batches")
@@ -76,13 +77,14 @@ fn time_needed() -> Panel {
         Kind::TimeSeries,
         "Time to work off what is due",
         "s",
-        "Jobs that are ready, divided by what is finished a second: how long they would take at this speed if nothing \
-         came in. Normal: seconds. Where nothing finishes at all, one job is reckoned with in a thousand seconds. Long: \
+        "Jobs that are due and wait for a worker, divided by what is finished a second: how long they would take at this speed \
+         if nothing came in. Normal: seconds. Where nothing finishes at all, one in a thousand seconds is reckoned with. Long: \
          Workers says whether we are at our limit, Attempt duration whether the gateway is slow.",
     )
     .query(format!("{due} / clamp_min({drain}, {LEAST_DRAIN})"), "time needed")
     .warn_from(60.0)
     .bad_from(300.0)
+    .axis_to(1.0)
     .no_legend()
     .size(6, 8)
     .traces("Slow attempts", attempts().at_least("1s"))

@@ -2,10 +2,11 @@
 //! `instance`: an objective is the service's, not an instance's.
 
 use crate::{
-    links::Traces,
+    links::{Traces, page},
     palette::Colour,
     panel::{Kind, Panel},
     services::SERVICE,
+    site,
 };
 
 /// Burn rates from which the alerts page: over an hour, and over six.
@@ -75,10 +76,12 @@ fn alerts() -> Panel {
          runbook and panel.",
     )
     .query(r#"sort_desc(count by (severity, alertname) (ALERTS{alertstate="firing"}))"#.to_owned(), "")
+    .order(&["alertname", "severity", "Value"])
     .column("alertname", "Alert")
     .column("severity", "Severity")
     .column("Value", "Firing")
     .no_value("No alert fires")
+    .link(page("Runbooks", site::RUNBOOKS))
     .logs("Lines that warn", &[SERVICE], r#"| json | level=~"WARN|ERROR""#)
     .traces("Failed traces", Traces::of(SERVICE).failed())
     .size(24, 5)

@@ -31,7 +31,7 @@ fn lost_spans() -> Panel {
          which); some: more than it takes.",
     )
     .query(
-        share_or_zero(&sum_by("", &rate(names::SPANS, LOST_SPANS)), &sum_by("", &rate(names::SPANS_ENDED, ""))),
+        share_or_zero(&sum_by("", &rate(names::SPANS, LOST_SPANS)), &sum_by("", &rate(names::SPANS, ""))),
         "lost",
     )
     .warn_from(0.001)
@@ -107,6 +107,7 @@ fn queued() -> Panel {
          are dropped and counted; nobody waits for it.",
     )
     .query(sum_by("job, instance", &series(names::SPANS_QUEUED, "")), "{{job}} {{instance}}")
+    .shades(Colour::Fact)
     .decimals(0)
     .logs("Lines of the export", SERVICES, LINES_OF_EXPORT)
 }

@@ -86,7 +86,8 @@ fn delivery(
     let late = format!(
         "clamp_min({} - {}, 0)",
         delivered("count", ""),
-        delivered("bucket", &format!(",le=\"{seconds}\""))
+        // The plain text has `60`; OpenMetrics, and Prometheus from 3.0 on, `60.0`.
+        delivered("bucket", &format!(",le=~\"{seconds}([.]0)?\""))
     );
     Slo {
         name,
