@@ -33,7 +33,7 @@ pub fn alerts() -> Vec<Alert> {
 pub fn files() -> [(&'static str, Vec<Group>); 2] {
     let causes = |name: &str, alerts: Vec<Alert>| Group {
         name: name.to_owned(),
-        rules: alerts.into_iter().map(Rule::Alert).collect(),
+        rules: alerts.into_iter().map(Rule::from).collect(),
     };
     let objectives = objectives().iter().flat_map(slo::Slo::groups).collect();
     [

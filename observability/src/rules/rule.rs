@@ -11,7 +11,13 @@ pub struct Group {
 
 pub enum Rule {
     Record(Record),
-    Alert(Alert),
+    Alert(Box<Alert>),
+}
+
+impl From<Alert> for Rule {
+    fn from(alert: Alert) -> Self {
+        Self::Alert(Box::new(alert))
+    }
 }
 
 /// A series that is recorded.

@@ -77,7 +77,7 @@ impl Slo {
         vec![
             self.group("sli-recordings", self.indicators().into_iter().map(Rule::Record)),
             self.group("meta-recordings", self.metadata().into_iter().map(Rule::Record)),
-            self.group("alerts", burn::alerts(self).into_iter().map(Rule::Alert)),
+            self.group("alerts", burn::alerts(self).into_iter().map(Rule::from)),
         ]
     }
 

@@ -61,6 +61,6 @@ pub fn alone(alert: Alert) -> Vec<Group> {
         });
     }
     groups.retain(|group| !group.rules.is_empty());
-    groups.push(Group { name, rules: vec![Rule::Alert(alert)] });
+    groups.push(Group { name, rules: vec![alert.into()] });
     groups
 }
