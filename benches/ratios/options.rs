@@ -58,6 +58,8 @@ pub enum Scenario {
     Million,
     /// Start to the first answer, and memory when idle.
     Start,
+    /// One record of a histogram, with its exemplar.
+    Record,
 }
 
 impl Options {

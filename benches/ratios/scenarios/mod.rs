@@ -6,6 +6,7 @@ pub mod drain;
 pub mod grpc;
 pub mod layers;
 pub mod million;
+pub mod record;
 pub mod start;
 
 use crate::Result;
@@ -69,6 +70,7 @@ pub fn run(bench: &Bench, scenario: Scenario, report: &mut Report) {
         Scenario::Drain => (&drain::PROMISES, drain::measure),
         Scenario::Million => (&million::PROMISES, million::measure),
         Scenario::Start => (&start::PROMISES, start::measure),
+        Scenario::Record => (&record::PROMISES, record::measure),
     };
     let mut rows = Rows { report, scenario, told: Vec::new() };
     let reason = match measure(bench, &mut rows) {
