@@ -6,6 +6,7 @@
 pub mod config;
 mod context;
 mod filter;
+mod in_span;
 mod install;
 mod lines;
 mod metrics;
@@ -21,6 +22,7 @@ mod spans;
 pub use config::TelemetryConfig;
 pub use context::TraceContext;
 pub use filter::LogFilter;
+pub use in_span::InSpan;
 pub use install::{Flusher, InitError, Service, Telemetry, TestTelemetry, init, init_for_tests};
 pub use lines::Format;
 pub use metrics::{Metrics, PLATFORM_VERSION};
