@@ -32,5 +32,11 @@ use dashboard::Dashboard;
 
 /// All dashboards, in the order in which an operator comes across them.
 pub fn dashboards() -> Vec<Dashboard> {
-    vec![platform::overview::dashboard(), domain::notifications::dashboard(), domain::epro_rpc::dashboard()]
+    vec![
+        platform::overview::dashboard(),
+        domain::notifications::dashboard(),
+        domain::epro_rpc::dashboard(),
+        platform::limits::dashboard(),
+        platform::runtime::dashboard(),
+    ]
 }

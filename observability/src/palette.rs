@@ -19,6 +19,8 @@ pub enum Colour {
     Fifth,
     Sixth,
     Unconcerned,
+    /// A shade of Grafana's, as `semi-dark-green`, where one meaning has several series.
+    Shade(&'static str),
 }
 
 impl Colour {
@@ -37,6 +39,7 @@ impl Colour {
             Self::Fifth => "semi-dark-blue",
             Self::Sixth => "light-blue",
             Self::Unconcerned => "#8e8e8e",
+            Self::Shade(name) => name,
         }
     }
 }

@@ -7,6 +7,7 @@ mod json;
 use crate::{
     links::{self, Link, Traces},
     palette::Colour,
+    services::SERVICES,
 };
 
 /// Where queries are asked: a variable of the dashboard, so that no file names anybody's server.
@@ -127,6 +128,14 @@ impl Panel {
         self.link(traces.link(title))
     }
 
+    /// The same traces of each service, a link for each.
+    pub fn traces_of_each(mut self, title: &str, narrowed: impl Fn(Traces) -> Traces) -> Self {
+        for service in SERVICES {
+            self = self.traces(&format!("{title}: {service}"), narrowed(Traces::of(service)));
+        }
+        self
+    }
+
     /// Lines of these services; `stages` of LogQL, as `| json | fields_status >= 500`.
     pub fn logs(self, title: &str, services: &[&str], stages: &str) -> Self {
         self.link(links::logs(title, services, stages))
@@ -184,6 +193,12 @@ impl Panel {
     /// A limit that stands still, as a dashed line that is always in sight, also on an axis by powers of ten.
     pub fn limit(self, value: f64, legend: &str) -> Self {
         self.query(format!("vector({value})"), legend).limit_line(legend)
+    }
+
+    /// The same for the many series that match a regular expression between slashes; they are not in the legend.
+    pub fn limit_lines(mut self, series: &str, colour: Colour) -> Self {
+        self.dashed.push(series.to_owned());
+        self.colour(series, colour)
     }
 
     // How it looks.

@@ -65,3 +65,9 @@ pub fn share_or_zero(part: &str, whole: &str) -> String {
 pub fn or_zero(expr: &str, like: &str) -> String {
     format!("({expr} or 0 * {like})")
 }
+
+/// `expr`, and a 0 with `label="value"` where it has no such series: what did not happen yet is a line at 0
+/// rather than an empty panel. `like` is a sum without labels of what is counted alike.
+pub fn or_none(expr: &str, label: &str, value: &str, like: &str) -> String {
+    format!(r#"{expr} or label_replace(0 * {like}, "{label}", "{value}", "", "")"#)
+}

@@ -157,7 +157,7 @@ pub fn pages(health: &Health, telemetry: &Telemetry, keys: Keys) -> Pages {
             commit: env!("BUILD_COMMIT"),
             rustc: env!("BUILD_RUSTC"),
         },
-        metrics: Arc::new(move || metrics.render()),
+        metrics: Arc::new(move |exposition| metrics.render_as(exposition)),
         log_filter: Arc::new(move |text| filter.set(text)),
         degradation: None,
     }

@@ -31,7 +31,7 @@ fn start_with(listen: &str, keys: Keys) -> Started {
         health: health.clone(),
         keys,
         version: Version { version: "1.2.3", platform_version: "0.1.0", commit: "abc", rustc: "1.95.0" },
-        metrics: Arc::new(|| "up 1\n".to_owned()),
+        metrics: Arc::new(|_| "up 1\n".to_owned()),
         log_filter: Arc::new(move |text| {
             if text == "nonsense" {
                 return Err("not a filter".to_owned());
@@ -118,7 +118,7 @@ fn a_taken_port_is_named() {
         health: Health::default(),
         keys: Keys::open(),
         version: Version { version: "", platform_version: "", commit: "", rustc: "" },
-        metrics: Arc::new(String::new),
+        metrics: Arc::new(|_| String::new()),
         log_filter: Arc::new(|_| Ok(())),
         degradation: None,
     };

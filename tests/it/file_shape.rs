@@ -7,7 +7,16 @@ const MOST_LINES: usize = 300;
 
 #[test]
 fn every_file_says_what_lives_there_stays_short_and_ignores_no_test() {
-    let files = rust_files(&["src", "tests", "benches", "examples", "fuzz", "observability/src", "xtask/src", "build.rs"]);
+    let files = rust_files(&[
+        "src",
+        "tests",
+        "benches",
+        "examples",
+        "fuzz",
+        "observability/src",
+        "xtask/src",
+        "build.rs",
+    ]);
     assert!(!files.is_empty(), "no source was found");
     let faults: Vec<String> = files.iter().flat_map(|(path, text)| faults(path, text)).collect();
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));

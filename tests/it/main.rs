@@ -55,6 +55,7 @@ mod shutdown;
 mod source;
 mod studies;
 mod support;
+mod telemetry_exemplars;
 mod telemetry_http;
 mod telemetry_lines;
 mod telemetry_process;

@@ -210,10 +210,12 @@ fn matcher(series: &str) -> Value {
 }
 
 fn dashed(series: &str) -> Value {
+    let many = series.starts_with('/');
     json!({ "matcher": matcher(series), "properties": [
         { "id": "custom.lineStyle", "value": { "fill": "dash", "dash": [10, 10] } },
         { "id": "custom.fillOpacity", "value": 0 },
         { "id": "custom.stacking", "value": { "mode": "none", "group": "A" } },
+        { "id": "custom.hideFrom", "value": { "legend": many, "tooltip": false, "viz": false } },
     ] })
 }
 

@@ -3,6 +3,7 @@
 
 pub mod config;
 mod degradation;
+mod exposition;
 mod pages;
 pub mod probe;
 

@@ -1,7 +1,7 @@
 //! What the admin listener answers. It has no metrics, spans or lines of its own: probes and scrapes are
 //! nobody's traffic.
 
-use super::degradation;
+use super::{degradation, exposition};
 use crate::platform::{
     admission::{self, Denied, Needs},
     auth::{KeyName, Keys, Scope},
@@ -9,6 +9,7 @@ use crate::platform::{
     http::{Peer, Problem, Service, compressed, read_body, takes_gzip},
     resilience::Degradation,
     task,
+    telemetry::Exposition,
 };
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
@@ -30,8 +31,8 @@ pub struct Version {
     pub rustc: &'static str,
 }
 
-/// Renders a page.
-pub type Render = Arc<dyn Fn() -> String + Send + Sync>;
+/// Renders the metrics in the form that is asked for.
+pub type Render = Arc<dyn Fn(Exposition) -> String + Send + Sync>;
 /// Sets a filter, or says what is wrong with its text.
 pub type SetFilter = Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>;
 
@@ -42,7 +43,7 @@ pub struct Pages {
     /// Who may change something, where others than this machine reach the listener.
     pub keys: Keys,
     pub version: Version,
-    /// Renders the metrics in Prometheus' text format; called where blocking is allowed.
+    /// Called where blocking is allowed.
     pub metrics: Render,
     /// Sets the log filter.
     pub log_filter: SetFilter,
@@ -73,7 +74,7 @@ impl Service for Served {
             "/livez" if get => "ok\n".into_response(),
             "/readyz" if get => self.readyz(),
             "/version" if get => json(StatusCode::OK, &self.pages.version),
-            "/metrics" if get => self.metrics(takes_gzip(request.headers())).await,
+            "/metrics" if get => self.metrics(request.headers()).await,
             "/log-filter" if put => match self.operator(request.headers()) {
                 Ok(key) => self.log_filter(request, key).await.unwrap_or_else(IntoResponse::into_response),
                 Err(denied) => denied.into_response(),
@@ -95,13 +96,17 @@ impl Served {
     }
 
     /// Prometheus takes gzip: 28 KiB of a fresh service are 4.
-    async fn metrics(&self, takes_gzip: bool) -> Response {
-        const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    async fn metrics(&self, headers: &HeaderMap) -> Response {
+        let (form, takes_gzip) = (exposition::wanted(headers), takes_gzip(headers));
         let render = Arc::clone(&self.pages.metrics);
         // Off this thread: a big registry takes long to render, and probes are not to wait for it.
-        let rendered = task::spawn_blocking(move || compressed(takes_gzip, render().into()));
+        let rendered = task::spawn_blocking(move || compressed(takes_gzip, render(form).into()));
         match rendered.await {
-            Ok(page) => ([(header::CONTENT_TYPE, TEXT)], page).into_response(),
+            Ok(mut page) => {
+                page.headers_mut().insert(header::CONTENT_TYPE, exposition::content_type(form));
+                page.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
+                page
+            }
             Err(_) => Problem::internal().into_response(),
         }
     }

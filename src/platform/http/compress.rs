@@ -33,7 +33,7 @@ pub(in crate::platform) fn takes_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// A quality value in thousandths: 1000 where there is none, 0 where it is nonsense.
-fn weight(parameter: &str) -> u16 {
+pub(in crate::platform) fn weight(parameter: &str) -> u16 {
     const PLACES: [u16; 3] = [100, 10, 1];
     if parameter.is_empty() {
         return 1000;

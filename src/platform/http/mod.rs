@@ -31,7 +31,7 @@ mod table;
 mod timed_io;
 
 pub(in crate::platform) use body::read as read_body;
-pub(in crate::platform) use compress::{compressed, takes_gzip};
+pub(in crate::platform) use compress::{compressed, takes_gzip, weight};
 pub use config::HttpConfig;
 pub use cors::Origin;
 pub use extract::{IdempotencyHeader, JsonBody, NoBody};

@@ -6,7 +6,7 @@ use std::fmt;
 
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
-use super::span_ext::SpanExt;
+use super::span_ext::innermost_context;
 
 /// A W3C trace context: which trace, which span in it, and whether it is sampled.
 ///
@@ -100,7 +100,9 @@ impl TraceContext {
 
     /// The context of the current tracing span, if there is one.
     pub fn current() -> Option<Self> {
-        tracing::Span::current().trace_context()
+        tracing::dispatcher::get_default(|dispatch| {
+            innermost_context(dispatch.current_span().id()?, dispatch)
+        })
     }
 
     pub(super) fn trace_number(&self) -> u128 {

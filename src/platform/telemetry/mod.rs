@@ -23,6 +23,6 @@ pub use context::TraceContext;
 pub use filter::LogFilter;
 pub use install::{Flusher, InitError, Service, Telemetry, TestTelemetry, init, init_for_tests};
 pub use lines::Format;
-pub use metrics::{Metrics, PLATFORM_VERSION};
+pub use metrics::{Exposition, Metrics, PLATFORM_VERSION};
 pub use propagation::TRACEPARENT;
 pub use span_ext::SpanExt;

@@ -2,7 +2,11 @@
 
 use opentelemetry::trace::TraceContextExt;
 use opentelemetry::{Context, KeyValue};
+use tracing::Dispatch;
+use tracing::span::Id;
 use tracing_opentelemetry::{OpenTelemetrySpanExt, SetParentError, get_otel_context};
+use tracing_subscriber::Registry;
+use tracing_subscriber::registry::LookupSpan;
 
 use super::context::TraceContext;
 use super::lines::LineLayer;
@@ -46,8 +50,7 @@ impl SpanExt for tracing::Span {
     }
 
     fn trace_context(&self) -> Option<TraceContext> {
-        let context = self.with_subscriber(|(id, dispatch)| get_otel_context(id, dispatch)).flatten()?;
-        TraceContext::from_otel(context.span().span_context())
+        self.with_subscriber(|(id, dispatch)| context_of(id, dispatch)).flatten()
     }
 
     fn link_to(&self, other: TraceContext) {
@@ -58,4 +61,18 @@ impl SpanExt for tracing::Span {
         let attributes = attributes.iter().map(|(key, value)| KeyValue::new(*key, value.clone())).collect();
         OpenTelemetrySpanExt::add_event(self, name, attributes);
     }
+}
+
+/// The context of the innermost span of ours, from `current` outwards: what outgoing headers, lines and
+/// exemplars name. Starts the span.
+pub(super) fn innermost_context(current: &Id, dispatch: &Dispatch) -> Option<TraceContext> {
+    context_of(current, dispatch).or_else(|| {
+        // A span of a library has no context of its own: one around it may have.
+        let span = dispatch.downcast_ref::<Registry>()?.span(current)?;
+        span.scope().skip(1).find_map(|span| context_of(&span.id(), dispatch))
+    })
+}
+
+fn context_of(id: &Id, dispatch: &Dispatch) -> Option<TraceContext> {
+    TraceContext::from_otel(get_otel_context(id, dispatch)?.span().span_context())
 }

@@ -7,6 +7,7 @@ mod canaries;
 mod canary_calls;
 mod canary_scene;
 mod correlation;
+mod exemplars;
 mod lines;
 mod metric_rules;
 mod metrics_page;

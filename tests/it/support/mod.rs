@@ -18,6 +18,7 @@ pub mod locked;
 pub mod metrics_page;
 pub mod mutate;
 pub mod notify;
+pub mod open_metrics;
 pub mod process;
 pub mod queue;
 pub mod scripted;

@@ -35,7 +35,7 @@ fn breaker() -> Panel {
     )
     .right_axis("/opened$/", "short")
     .stepped()
-    .range(Some(0.0), Some(2.0))
+    .axis_to(2.0)
     .traces("Calls that failed", called().failed())
     .logs("Breakers", SERVICES, &about("circuit breaker"))
     .dashboard("Limits and resilience", "limits-resilience")

@@ -1,15 +1,12 @@
 //! The trace id, span id and flags of a line, as hex.
 
-use opentelemetry::trace::TraceContextExt;
 use tracing::dispatcher::WeakDispatch;
-use tracing::span::Id;
-use tracing::{Dispatch, Event, Subscriber};
-use tracing_opentelemetry::get_otel_context;
-use tracing_subscriber::Registry;
+use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::platform::telemetry::context::TraceContext;
+use crate::platform::telemetry::span_ext::innermost_context;
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 /// Trace id, span id, flags.
@@ -70,17 +67,7 @@ where
 {
     let current =
         if event.is_contextual() { ctx.current_span().id().cloned() } else { event.parent().cloned() }?;
-    let dispatch = dispatch?.upgrade()?;
-    of_span(&current, &dispatch).or_else(|| {
-        // A span of a library has no context of its own: one around it may have.
-        let span = dispatch.downcast_ref::<Registry>()?.span(&current)?;
-        span.scope().skip(1).find_map(|span| of_span(&span.id(), &dispatch))
-    })
-}
-
-fn of_span(id: &Id, dispatch: &Dispatch) -> Option<Ids> {
-    let context = get_otel_context(id, dispatch)?;
-    TraceContext::from_otel(context.span().span_context()).map(Ids::of)
+    innermost_context(&current, &dispatch?.upgrade()?).map(Ids::of)
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 
 mod build;
 mod catalogue;
+mod exemplars;
+mod open_metrics;
 mod process;
 
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use parking_lot::Mutex;
 use super::names;
 
 pub use build::PLATFORM_VERSION;
+use exemplars::Exemplars;
 
 /// Reads something and sets metrics to it.
 type Hook = Box<dyn Fn() + Send + Sync>;
@@ -28,10 +31,23 @@ pub struct Metrics {
     /// Hooks and rendering share one lock, so that a scrape is one snapshot.
     hooks: Arc<Mutex<Vec<Hook>>>,
     handle: PrometheusHandle,
+    exemplars: Exemplars,
 }
 
-/// What the macros talk to; a seam for what is to be kept beside a value, as exemplars.
-pub(super) struct MetricsRecorder(PrometheusRecorder);
+/// The form that the metrics are written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposition {
+    /// Prometheus' text format 0.0.4: it has no exemplars.
+    Text,
+    /// OpenMetrics 1.0, with exemplars.
+    OpenMetrics,
+}
+
+/// What the macros talk to: the exporter, with exemplars kept beside its histograms.
+pub(super) struct MetricsRecorder {
+    counts: PrometheusRecorder,
+    exemplars: Exemplars,
+}
 
 impl Metrics {
     /// The metrics and the recorder that feeds them, which is still to be installed.
@@ -40,9 +56,9 @@ impl Metrics {
         for (name, buckets) in names::HISTOGRAMS {
             builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), buckets)?;
         }
-        let recorder = builder.build_recorder();
-        let metrics = Self { hooks: Arc::default(), handle: recorder.handle() };
-        Ok((metrics, MetricsRecorder(recorder)))
+        let (counts, exemplars) = (builder.build_recorder(), Exemplars::default());
+        let metrics = Self { hooks: Arc::default(), handle: counts.handle(), exemplars: exemplars.clone() };
+        Ok((metrics, MetricsRecorder { counts, exemplars }))
     }
 
     /// Describes every metric and starts what is told of the process; the recorder must be in place.
@@ -68,9 +84,20 @@ impl Metrics {
     /// All metrics in Prometheus' text format, as one snapshot. Takes milliseconds where there are many:
     /// call it where blocking is allowed.
     pub fn render(&self) -> String {
+        self.render_as(Exposition::Text)
+    }
+
+    /// The same in this form.
+    pub fn render_as(&self, exposition: Exposition) -> String {
         let hooks = self.hooks.lock();
         hooks.iter().for_each(|hook| hook());
-        self.handle.render()
+        match exposition {
+            Exposition::Text => self.handle.render(),
+            Exposition::OpenMetrics => {
+                let exemplars = self.exemplars.snapshot();
+                open_metrics::from_text(&self.handle.render(), &exemplars)
+            }
+        }
     }
 
     /// Moves recorded values into their buckets. Rendering does it as well, so this only bounds memory
@@ -82,27 +109,27 @@ impl Metrics {
 
 impl Recorder for MetricsRecorder {
     fn describe_counter(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.0.describe_counter(key, unit, description);
+        self.counts.describe_counter(key, unit, description);
     }
 
     fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.0.describe_gauge(key, unit, description);
+        self.counts.describe_gauge(key, unit, description);
     }
 
     fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.0.describe_histogram(key, unit, description);
+        self.counts.describe_histogram(key, unit, description);
     }
 
     fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> ::metrics::Counter {
-        self.0.register_counter(key, metadata)
+        self.counts.register_counter(key, metadata)
     }
 
     fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> ::metrics::Gauge {
-        self.0.register_gauge(key, metadata)
+        self.counts.register_gauge(key, metadata)
     }
 
     fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> ::metrics::Histogram {
-        self.0.register_histogram(key, metadata)
+        self.exemplars.beside(key, self.counts.register_histogram(key, metadata))
     }
 }
 

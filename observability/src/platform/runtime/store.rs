@@ -1,0 +1,111 @@
+//! The store below every accept: commits, their size, room.
+
+use crate::{
+    links::Traces,
+    names,
+    palette::Colour,
+    panel::{Kind, Panel},
+    query::{aggregate, increase, quantile, rate, series, share, sum_by},
+    services::SERVICE,
+};
+
+/// Seconds of a commit above which an accept can hardly keep its objective of 100 ms.
+const SLOW_COMMIT: f64 = 0.05;
+const GIB: f64 = 1_073_741_824.0;
+const LINES: &str =
+    r#"| json | message=~".*(store|submission could not|checkpoint|recovered jobs|ledger).*""#;
+/// The span of a commit, in a trace of its own that links to those that it serves.
+const COMMIT_SPAN: &str = "commit";
+
+pub fn panels() -> Vec<Panel> {
+    vec![latency(), commits(), rows(), up(), space(), recovered()]
+}
+
+fn commit_traces() -> Traces {
+    Traces::of(SERVICE).operation(COMMIT_SPAN)
+}
+
+fn latency() -> Panel {
+    Panel::new(
+        Kind::TimeSeries,
+        "Commit latency, P99",
+        "s",
+        "The time that 99 % of commits stay below, with their sync, by what they are for. Normal: a few milliseconds. Above 50 ms (dashed) accepts \
+         miss their objective: the disk is slow or shared, or a checkpoint stalls.",
+    )
+    .latency(quantile(0.99, "operation", names::QUEUE_COMMIT_DURATION, ""), "{{operation}}")
+    .bad_from(SLOW_COMMIT)
+    .axis_to(SLOW_COMMIT * 1.1)
+    .no_value("No commit")
+    .traces("Commits over 50 ms", commit_traces().at_least("50ms"))
+    .logs("Lines of the store", &[SERVICE], LINES)
+}
+
+fn commits() -> Panel {
+    Panel::new(
+        Kind::TimeSeries,
+        "Commits",
+        "ops",
+        "Commits a second by what they are for. Under load one commit serves many, so this grows more slowly than requests do.",
+    )
+    .query(sum_by("operation", &rate(&format!("{}_count", names::QUEUE_COMMIT_DURATION), "")), "{{operation}}")
+    .no_value("No commit")
+    .traces("Commits", commit_traces())
+}
+
+fn rows() -> Panel {
+    let of = |part: &str| sum_by("operation", &rate(&format!("{}_{part}", names::QUEUE_COMMIT_ROWS), ""));
+    Panel::new(
+        Kind::TimeSeries,
+        "Rows of a commit",
+        "none",
+        "How many writes one commit has on average. Near 1 at rest, tens and hundreds under load: that is what keeps the disk from being the \
+         limit. Large and slow: the disk is the limit.",
+    )
+    .query(share(&of("sum"), &of("count")), "{{operation}}")
+    .decimals(1)
+    .no_value("No commit")
+    .traces("Commits", commit_traces())
+}
+
+fn up() -> Panel {
+    Panel::new(
+        Kind::TimeSeries,
+        "Store commits",
+        "none",
+        "Whether each instance can commit. Down: what stores something gets 503, and nothing that was accepted is lost.",
+    )
+    .query(aggregate("min", "instance", &series(names::STORE_UP, "")), "{{instance}}")
+    .state(0.0, "down", Colour::Failed)
+    .state(1.0, "up", Colour::Good)
+    .stepped()
+    .range(Some(0.0), Some(1.0))
+    .decimals(0)
+    .logs("Lines of the store", &[SERVICE], LINES)
+}
+
+fn space() -> Panel {
+    Panel::new(
+        Kind::TimeSeries,
+        "Free space",
+        "bytes",
+        "Free bytes where each instance's store lives. Below 1 GiB (dashed) make room: with none left nothing is accepted.",
+    )
+    .query(aggregate("min", "instance", &series(names::STORE_FREE_BYTES, "")), "{{instance}}")
+    .bad_below(GIB)
+    .logs("Lines of the store", &[SERVICE], LINES)
+}
+
+fn recovered() -> Panel {
+    Panel::new(
+        Kind::TimeSeries,
+        "Jobs recovered from a crash",
+        "none",
+        "Jobs that a start found in an attempt which a crash had cut off, in each interval: they may have been sent, and are tried again or \
+         held. Normal: 0; at most the workers' number after a kill.",
+    )
+    .query(sum_by("instance", &increase(names::QUEUE_RECOVERED_JOBS, "")), "{{instance}}")
+    .decimals(0)
+    .logs("Lines of recovery", &[SERVICE], r#"| json | message=~"recovered jobs.*|ready""#)
+    .dashboard("Notifications", "notifications")
+}

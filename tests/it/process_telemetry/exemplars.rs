@@ -1,0 +1,184 @@
+//! The page of metrics as OpenMetrics: who gets it, what it says, and that its exemplars lead from a bucket to
+//! the line and the span of a request.
+
+use super::{
+    scene::{self, Caller},
+    traces::hex,
+};
+use crate::support::{
+    client::{Answer, Connection},
+    collector::{Behaviour, Collector},
+    fleet::path,
+    open_metrics::{Labels, Page},
+    service::{ASYNC, MESSAGE, Service, Site},
+    wait::until,
+};
+use epro_notify::platform::telemetry::names;
+use flate2::read::GzDecoder;
+use serde_json::Value;
+use std::{
+    collections::HashMap,
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// As Prometheus 2.42 sends it.
+const PROMETHEUS: &str = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+                          text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+const REPORT: &str = r#"{"patientId":"p-0","content":"nothing new"}"#;
+
+fn scrape(service: &Service, accept: &str) -> Answer {
+    let mut connection = Connection::open(service.admin).unwrap();
+    let answer = connection.send_with("GET", "/metrics", &[("accept", accept)], "").unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    answer
+}
+
+/// The page as Prometheus gets it.
+fn page(service: &Service) -> Page {
+    let answer = scrape(service, PROMETHEUS);
+    assert_eq!(answer.header("content-type"), Some(OPEN_METRICS), "{answer:?}");
+    Page::read(&answer.body)
+}
+
+#[test]
+fn a_scraper_gets_the_form_that_it_would_rather_have() {
+    let service = Site::new().start();
+    let told = |accept: &str| {
+        let answer = scrape(&service, accept);
+        assert!(answer.header("vary").is_some_and(|names| names.contains("accept")), "{answer:?}");
+        (answer.header("content-type").unwrap().to_owned(), answer.body.ends_with("\n# EOF\n"))
+    };
+    for accept in
+        [PROMETHEUS, "application/openmetrics-text", "text/plain;q=0.5, application/openmetrics-text"]
+    {
+        assert_eq!(told(accept), (OPEN_METRICS.to_owned(), true), "{accept}");
+    }
+    for accept in ["text/plain", "*/*", "text/html", "application/openmetrics-text;q=0, */*"] {
+        assert_eq!(told(accept), (TEXT.to_owned(), false), "{accept}");
+    }
+    let plain = service.metrics().0;
+    assert!(!plain.contains("# EOF") && !plain.contains(" # {"), "{plain}");
+}
+
+#[test]
+fn open_metrics_comes_as_gzip_to_who_takes_it() {
+    let service = Site::new().start();
+    let mut stream = TcpStream::connect(service.admin).unwrap();
+    let head =
+        format!("host: localhost\r\naccept: {PROMETHEUS}\r\naccept-encoding: gzip\r\nconnection: close");
+    write!(stream, "GET /metrics HTTP/1.1\r\n{head}\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let (head, body) = answer.split_at(end);
+    let head = String::from_utf8_lossy(head).to_lowercase();
+    assert!(head.contains("content-encoding: gzip") && head.contains("openmetrics-text"), "{head}");
+    let mut text = String::new();
+    GzDecoder::new(body).read_to_string(&mut text).unwrap();
+    assert!(!Page::read(&text).samples.is_empty());
+}
+
+/// Both forms say the same: only the exemplars and the spelling differ.
+#[test]
+fn open_metrics_says_what_the_plain_text_says() {
+    let service = Site::new().start();
+    service.accept();
+    service.until_drained();
+    let open = page(&service);
+    let plain = super::metric_rules::Page::read(&service.metrics().0);
+    let kinds =
+        |name: &str| open.types.get(name.strip_suffix("_total").unwrap_or(name)).or(open.types.get(name));
+    for (name, kind) in &plain.types {
+        let told = kinds(name).unwrap_or_else(|| panic!("{name} is missing"));
+        assert!(told == kind || told == "unknown" && name.starts_with("tokio_"), "{name} is a {told}");
+    }
+    let edge = |labels: &Labels| -> Labels {
+        let number = |label: &str, value: &str| {
+            if label == "le" { value.trim_end_matches(".0") } else { value }.to_owned()
+        };
+        labels.iter().map(|(label, value)| (label.clone(), number(label, value))).collect()
+    };
+    let told: Vec<_> =
+        open.samples.iter().map(|sample| (sample.name.clone(), edge(&sample.labels))).collect();
+    assert_eq!(told.len(), plain.samples.len());
+    for (name, labels, _) in &plain.samples {
+        assert!(told.contains(&(name.clone(), labels.clone())), "{name}{labels:?} is missing");
+    }
+}
+
+/// The trace id of each line by its span id.
+fn lines(service: &Service) -> HashMap<String, String> {
+    let text = |line: &Value, key: &str| line[key].as_str().unwrap_or_default().to_owned();
+    service.lines().iter().map(|line| (text(line, "span_id"), text(line, "trace_id"))).collect()
+}
+
+#[test]
+fn every_latency_histogram_leads_to_a_line_and_a_span_of_the_same_request() {
+    let collector = Collector::start(Behaviour::Accept);
+    let (gateway, _tap, site) = scene::site();
+    let site = site.with("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint());
+    let service = site.start();
+    let target = format!("static://{}", service.grpc);
+    let ctms = Site::ctms(&target).with("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint()).start();
+    let asked: Vec<_> =
+        scene::play(&service, &gateway).asked.iter().map(|asked| asked.trace_id.clone()).collect();
+    assert_eq!(service.ask("POST", "/api/v1/reports", REPORT).status, 201);
+    assert_eq!(Caller::of(&ctms).ask("GET", &path(0), "", 200).status, 200);
+    let page = page(&service);
+    page.check_exemplars();
+    // Drawing needs a font: it is looked at where there is one.
+    let timed = names::HISTOGRAMS
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| *name != names::REPORT_PREVIEW_DURATION);
+    let lines = lines(&service);
+    let spans = until("all spans are there", || {
+        let spans: HashMap<_, _> =
+            collector.spans().iter().map(|span| (hex(&span.span_id), hex(&span.trace_id))).collect();
+        let all = page.samples.iter().filter_map(|sample| sample.exemplar.as_ref());
+        all.clone().all(|found| spans.get(&found.span_id) == Some(&found.trace_id)).then_some(spans)
+    });
+    assert!(!spans.is_empty());
+    for name in timed {
+        let found: Vec<_> = page.exemplars(name).collect();
+        assert!(!found.is_empty(), "{name} has no exemplar");
+        // A commit has a span and no line.
+        for (labels, exemplar) in found.into_iter().filter(|_| !name.starts_with("queue_")) {
+            assert_eq!(lines.get(&exemplar.span_id), Some(&exemplar.trace_id), "{name} {labels:?}");
+            let ours = name != names::HTTP_REQUEST_DURATION || asked.contains(&exemplar.trace_id);
+            let route = labels.iter().find(|(label, _)| label == "route").map(|(_, route)| route.as_str());
+            assert!(
+                ours || matches!(route, Some("/api/v1/reports" | "/api/v1/notifications/{id}")),
+                "{labels:?}"
+            );
+        }
+    }
+    let client = Page::read(&scrape(&ctms, PROMETHEUS).body);
+    client.check_exemplars();
+    let sides: Vec<_> = client.exemplars(names::GRPC_REQUEST_DURATION).map(|(labels, _)| labels).collect();
+    assert!(sides.iter().any(|labels| labels.contains(&("side".into(), "client".into()))), "{sides:?}");
+    [service, ctms].into_iter().for_each(Service::stop);
+}
+
+#[test]
+fn what_is_not_sampled_leaves_no_exemplar() {
+    for sampler in ["always_off", "traceidratio"] {
+        let site = Site::new()
+            .with("OTEL_TRACES_SAMPLER", sampler)
+            .with("OTEL_TRACES_SAMPLER_ARG", "0")
+            .with("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
+        let service = site.start();
+        service.accept();
+        service.until_drained();
+        let page = page(&service);
+        let requests = format!(
+            "{}_count{{method=\"POST\",route=\"{ASYNC}\",status=\"202\"}}",
+            names::HTTP_REQUEST_DURATION
+        );
+        assert_eq!(page.value(&requests), Some(1.0), "{sampler} {MESSAGE}");
+        assert!(page.samples.iter().all(|sample| sample.exemplar.is_none()), "{sampler}");
+    }
+}
