@@ -34,6 +34,7 @@ fn breaker() -> Panel {
         "{{target}} opened",
     )
     .right_axis("/opened$/", "short")
+    .colour("/opened$/", Colour::Refused)
     .stepped()
     .axis_to(2.0)
     .traces("Calls that failed", called().failed())

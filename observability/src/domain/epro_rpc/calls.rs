@@ -67,7 +67,7 @@ fn duration(side: &Side) -> Panel {
         .size(12, 8)
         .traces("Slow calls", (side.traces)().at_least("100ms"))
         .logs("Slow calls", &[SERVICE], &lines("fields_duration_ms > 100"));
-    quantiles_of_two(panel, "Get", "Submit")
+    quantiles_of_two(panel, "GetLatestReport", "SubmitReport")
 }
 
 fn codes(side: &Side) -> Panel {
