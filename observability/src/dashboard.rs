@@ -4,6 +4,7 @@ use crate::{
     names,
     panel::{PROMETHEUS, Panel},
     query::series,
+    site,
 };
 use serde_json::{Value, json};
 
@@ -51,11 +52,18 @@ impl Dashboard {
             "refresh": "30s",
             "time": { "from": "now-1h", "to": "now" },
             "timezone": "utc",
-            "links": [{
-                "type": "dashboards", "title": "Dashboards", "tags": [TAG], "asDropdown": false,
-                "includeVars": true, "keepTime": true, "targetBlank": false, "icon": "external link",
-                "tooltip": "", "url": "",
-            }],
+            "links": [
+                {
+                    "type": "dashboards", "title": "Dashboards", "tags": [TAG], "asDropdown": false,
+                    "includeVars": true, "keepTime": true, "targetBlank": false, "icon": "external link",
+                    "tooltip": "", "url": "",
+                },
+                {
+                    "type": "link", "title": "Runbooks", "url": site::RUNBOOKS, "tags": [], "asDropdown": false,
+                    "includeVars": false, "keepTime": false, "targetBlank": true, "icon": "doc",
+                    "tooltip": "What each alert means, what to do, and how to tell that it is over",
+                },
+            ],
             "annotations": { "list": annotations() },
             "templating": { "list": variables() },
             "panels": self.panels(),

@@ -1,21 +1,26 @@
 //! The generated files: what each holds, and whether it still does.
 
-use crate::{dashboards, rules};
+use crate::{dashboards, reference, rules};
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
+
+const README: &str = "README.md";
 
 /// Where the repository is.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Each generated file's path, from the root of the repository, and its text.
+/// Each generated file's path, from the root of the repository, and its text. The README is one of them for
+/// its table of metrics.
 pub fn generated() -> Vec<(String, String)> {
     let boards = dashboards();
     let boards = boards.iter().map(|board| (format!("dashboards/{}.json", board.file()), board.text()));
-    boards.chain(rules::generated()).collect()
+    let readme = fs::read_to_string(root().join(README)).ok();
+    let readme = readme.and_then(|readme| reference::put_into(&readme)).map(|text| (README.to_owned(), text));
+    boards.chain(rules::generated()).chain(readme).collect()
 }
 
 /// Writes them all; the error names the one that could not be.

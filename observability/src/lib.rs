@@ -1,7 +1,8 @@
 //! Dashboards and alert rules as values: what an operator sees is written here once, and files are made of
 //! it (`cargo run -p observability`).
 //!
-//! - [`names`] is the service's own file of metric names, so that a query can't name what is not there.
+//! - [`names`] and [`catalogue`] are the service's own files of metrics, so that a query can't name what is
+//!   not there; [`reference`] makes the README's table of them.
 //! - [`read`] reads the files again, for all that judges them.
 //! - [`query`] writes PromQL, [`links`] where to look next, [`panel`] and [`dashboard`] Grafana's classic JSON,
 //!   [`palette`] has the colours by meaning.
@@ -20,10 +21,14 @@ pub mod panel;
 mod platform;
 pub mod query;
 pub mod read;
+pub mod reference;
 pub mod rules;
 pub mod services;
 pub mod site;
 
+/// What the service exports: kinds, labels with their values, meanings; out of the service itself.
+#[path = "../../src/platform/telemetry/catalogue/mod.rs"]
+pub mod catalogue;
 /// The names of metrics and labels, out of the service itself.
 #[path = "../../src/platform/telemetry/names.rs"]
 pub mod names;

@@ -58,6 +58,8 @@ pub struct Panel {
     trend: bool,
     range: (Option<f64>, Option<f64>),
     soft_max: Option<f64>,
+    hue: Option<Colour>,
+    order: &'static [&'static str],
     decimals: Option<u8>,
     nothing: Option<&'static str>,
     pub(crate) width: u32,
@@ -89,6 +91,8 @@ impl Panel {
             trend: true,
             range: (Some(0.0), None),
             soft_max: None,
+            hue: None,
+            order: &[],
             decimals: None,
             nothing: None,
             width: if kind == Kind::Stat { 4 } else { 8 },
@@ -190,15 +194,15 @@ impl Panel {
         self.colour(series, Colour::Failed)
     }
 
-    /// A limit that stands still, as a dashed line that is always in sight, also on an axis by powers of ten.
-    pub fn limit(self, value: f64, legend: &str) -> Self {
-        self.query(format!("vector({value})"), legend).limit_line(legend)
-    }
-
     /// The same for the many series that match a regular expression between slashes; they are not in the legend.
     pub fn limit_lines(mut self, series: &str, colour: Colour) -> Self {
         self.dashed.push(series.to_owned());
         self.colour(series, colour)
+    }
+
+    /// A limit that stands still, as a dashed line that is always in sight, also on an axis by powers of ten.
+    pub fn limit(self, value: f64, legend: &str) -> Self {
+        self.query(format!("vector({value})"), legend).limit_line(legend)
     }
 
     // How it looks.
@@ -213,6 +217,12 @@ impl Panel {
     /// Shows a column of a table under this title.
     pub fn column(mut self, label: &'static str, title: &'static str) -> Self {
         self.columns.push((label, Some(title)));
+        self
+    }
+
+    /// The columns of a table from left to right; otherwise they are sorted by their labels.
+    pub fn order(mut self, labels: &'static [&'static str]) -> Self {
+        self.order = labels;
         self
     }
 
@@ -244,6 +254,12 @@ impl Panel {
     /// The least and the most of the axis; from 0 where nothing else is said.
     pub fn range(mut self, least: Option<f64>, most: Option<f64>) -> Self {
         self.range = (least, most);
+        self
+    }
+
+    /// For series that are all of one kind and neither good nor bad, as instances: shades of one colour.
+    pub fn shades(mut self, of: Colour) -> Self {
+        self.hue = Some(of);
         self
     }
 

@@ -13,7 +13,7 @@ fn every_file_says_what_lives_there_stays_short_and_ignores_no_test() {
         "benches",
         "examples",
         "fuzz",
-        "observability/src",
+        "observability",
         "xtask/src",
         "build.rs",
     ]);

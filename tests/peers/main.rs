@@ -7,19 +7,26 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
 #![expect(clippy::disallowed_methods, reason = "no span is lost here, and another process can't be awaited")]
 
+mod deploy;
 mod disk_full;
 mod endpoints;
 mod kills;
+mod live;
 mod metrics_page;
 mod preview;
+mod program;
 mod schemathesis;
 #[path = "../it/support"]
 #[expect(dead_code, reason = "the hermetic tests use the rest")]
 mod support {
+    pub mod certificates;
     pub mod client;
+    pub mod collector;
+    pub mod http;
     pub mod instance;
     pub mod kills;
     pub mod load;
+    pub mod locked;
     pub mod metrics_page;
     pub mod service;
     pub mod sms_gateway;

@@ -1,4 +1,6 @@
-//! The metrics page as Prometheus' own linter judges it.
+//! The metrics page as Prometheus' own programs take it: the plain text by its linter.
+
+mod exemplars;
 
 use crate::{
     need,

@@ -33,7 +33,20 @@ impl Panel {
             "options": self.options(),
             "links": links,
             "targets": targets,
+            "transformations": self.transformations(),
         })
+    }
+
+    /// The order of a table's columns is all that is changed after the query.
+    fn transformations(&self) -> Vec<Value> {
+        if self.order.is_empty() {
+            return Vec::new();
+        }
+        let places: Map<_, _> =
+            self.order.iter().enumerate().map(|(at, label)| ((*label).to_owned(), json!(at))).collect();
+        vec![
+            json!({ "id": "organize", "options": { "indexByName": places, "excludeByName": {}, "renameByName": {} } }),
+        ]
     }
 
     fn target_json(&self, at: usize, target: &Target) -> Value {
@@ -59,7 +72,7 @@ impl Panel {
     fn defaults(&self) -> Value {
         let mut defaults = json!({
             "unit": self.unit,
-            "color": { "mode": if self.kind == Kind::TimeSeries { "palette-classic" } else { "thresholds" } },
+            "color": self.colour_mode(),
             "thresholds": { "mode": "absolute", "steps": self.steps() },
             "mappings": self.mappings(),
             // a table's cells all alike: its links are above it
@@ -76,14 +89,32 @@ impl Panel {
                 defaults[key] = value;
             }
         }
-        if self.kind == Kind::TimeSeries {
-            defaults["custom"] = self.drawing();
+        match self.kind {
+            Kind::TimeSeries => defaults["custom"] = self.drawing(),
+            Kind::Table => defaults["custom"] = json!({ "align": "auto", "minWidth": 70, "inspect": false }),
+            Kind::Stat | Kind::BarGauge => {}
         }
         defaults
     }
 
+    fn colour_mode(&self) -> Value {
+        match (self.kind, self.hue) {
+            (Kind::TimeSeries, Some(hue)) => json!({ "mode": "shades", "fixedColor": hue.name() }),
+            (Kind::TimeSeries, None) => json!({ "mode": "palette-classic" }),
+            (Kind::Stat | Kind::BarGauge | Kind::Table, _) => json!({ "mode": "thresholds" }),
+        }
+    }
+
     /// From which value on which colour, rising; the first is for what lies below.
+    ///
+    /// In a time series they are only lines, each in the colour of the side that it warns of.
     fn steps(&self) -> Vec<Value> {
+        if self.kind == Kind::TimeSeries {
+            let mut lines: Vec<_> = self.below.iter().chain(&self.above).copied().collect();
+            lines.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+            let lines = lines.iter().map(|(value, colour)| json!({ "color": colour.name(), "value": value }));
+            return std::iter::once(json!({ "color": "transparent", "value": null })).chain(lines).collect();
+        }
         let (mut below, mut above) = (self.below.clone(), self.above.clone());
         below.sort_by(|(a, _), (b, _)| a.total_cmp(b));
         above.sort_by(|(a, _), (b, _)| a.total_cmp(b));
@@ -195,12 +226,16 @@ impl Panel {
 
     fn legend_json(&self) -> Value {
         let calcs: &[&str] = if self.legend == Legend::Table { &["lastNotNull", "max"] } else { &[] };
-        json!({
+        let mut legend = json!({
             "displayMode": if self.legend == Legend::Table { "table" } else { "list" },
             "placement": "bottom",
             "showLegend": self.legend != Legend::None,
             "calcs": calcs,
-        })
+        });
+        if self.legend == Legend::Table {
+            (legend["sortBy"], legend["sortDesc"]) = (json!("Max"), json!(true));
+        }
+        legend
     }
 }
 

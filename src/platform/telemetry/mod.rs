@@ -3,6 +3,7 @@
 //! The rest of the service opens spans and writes lines with `tracing`, counts with `metrics`, and takes
 //! part in traces with [`TraceContext`] and [`SpanExt`]. What becomes of it is decided here.
 
+pub mod catalogue;
 pub mod config;
 mod context;
 mod filter;

@@ -1,7 +1,7 @@
 //! Every metric, label, log-field and span-attribute name, and every histogram's buckets, once.
 //!
 //! The only file of the platform that knows names of the domain: dashboards and alerts are checked
-//! against it. What each metric means stands in `metrics/catalogue.rs`.
+//! against it. What each metric means stands in `catalogue`.
 
 /// The version of OpenTelemetry's semantic conventions that the attribute names below follow.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.42.0";

@@ -15,21 +15,13 @@ const LINES_OF_REFUSALS: &str = r#"| json | fields_status=~"401|403|429""#;
 const LINES_OF_CONNECTIONS: &str = r#"| json | message=~".*connections.*|cannot accept""#;
 
 pub fn callers() -> Vec<Panel> {
-    vec![
-        limited_share(),
-        limited(),
-        unknown_keys(),
-        remembered_now(),
-        overflow(),
-        decisions(),
-        by_key(),
-        clients(),
-    ]
+    vec![limited_share(), limited(), unknown_keys(), remembered_now(), overflow(), decisions(), by_key()]
 }
 
 /// A stat with the links of what is refused at the door.
 fn stat(title: &str, unit: &'static str, description: &str) -> Panel {
     Panel::new(Kind::Stat, title, unit, description)
+        .size(5, 4)
         .logs("Lines of refusals", SERVICES, LINES_OF_REFUSALS)
         .traces_of_each("Traces of 429", |traces| traces.tag("http.response.status_code", "429"))
 }
@@ -92,7 +84,7 @@ fn overflow() -> Panel {
     .query(sum_by("", &rate(names::RATE_LIMIT_OVERFLOW, "")), "overflow")
     .bad_from(0.001)
     .decimals(1)
-    .size(8, 4)
+    .size(4, 4)
 }
 
 fn decisions() -> Panel {
@@ -109,6 +101,7 @@ fn decisions() -> Panel {
     .colour("http limited", Colour::Shade("orange"))
     .colour("grpc limited", Colour::Shade("semi-dark-orange"))
     .stacked()
+    .size(12, 9)
     .logs("Lines of refusals", SERVICES, LINES_OF_REFUSALS)
     .traces_of_each("Traces of 429", |traces| traces.tag("http.response.status_code", "429"))
 }
@@ -122,25 +115,14 @@ fn by_key() -> Panel {
          the caller to talk to.",
     )
     .query(sum_by("key, outcome", &rate(names::AUTH_REQUESTS, "")), "{{key}} {{outcome}}")
+    .colour("none ok", Colour::Fact)
     .colour("/ unknown_key$/", Colour::Failed)
     .colour("/ forbidden$/", Colour::Unknown)
     .legend_table()
+    .size(12, 9)
     .logs("Lines of this key", SERVICES, r#"| json | fields_key="${__field.labels.key}""#)
     .logs("Lines of refusals", SERVICES, LINES_OF_REFUSALS)
     .traces("Traces of this key", Traces::of(SERVICE).tag("user.name", "${__field.labels.key}"))
-}
-
-fn clients() -> Panel {
-    Panel::new(
-        Kind::TimeSeries,
-        "Clients remembered by instance",
-        "none",
-        "Clients whose bucket is not full, by instance, each of which counts for itself. Normal: follows traffic. A sudden climb without \
-         traffic of that kind: many addresses that try once.",
-    )
-    .query(sum_by("job, instance", &series(names::RATE_LIMIT_CLIENTS, "")), "{{job}} {{instance}}")
-    .decimals(0)
-    .logs("Lines of refusals", SERVICES, LINES_OF_REFUSALS)
 }
 
 pub fn connections() -> Vec<Panel> {
@@ -155,7 +137,8 @@ fn open() -> Panel {
         "Open connections by listener, those in a TLS handshake among them. Normal: steady, far below the limit (20,000 a listener unless \
          APP_HTTP__MAX_CONNECTIONS is set).",
     )
-    .query(sum_by("job, listener", &series(names::HTTP_CONNECTIONS, "")), "{{job}} {{listener}}")
+    .query(sum_by("listener", &series(names::HTTP_CONNECTIONS, "")), "{{listener}}")
+    .axis_to(5.0)
     .decimals(0)
     .logs("Lines of connections", SERVICES, LINES_OF_CONNECTIONS)
     .dashboard("Open files", "runtime-telemetry")
@@ -176,6 +159,7 @@ fn closed() -> Panel {
     .colour("limit reached", Colour::Failed)
     .colour("/^refused/", Colour::Refused)
     .colour("/^closed/", Colour::Waiting)
+    .axis_to(5.0)
     .decimals(0)
     .logs("Lines of connections", SERVICES, LINES_OF_CONNECTIONS)
 }
@@ -191,6 +175,7 @@ fn handshakes() -> Panel {
          certificate: callers do not trust it.",
     )
     .query(or_none(&failed, "listener", "any", &all), "{{listener}}")
+    .axis_to(5.0)
     .decimals(0)
     .logs("Lines of certificates", SERVICES, r#"| json | message=~".*certificate.*""#)
 }

@@ -36,7 +36,7 @@ fn state_now() -> Panel {
     .no_value("No breaker: nothing is called")
     .logs("Lines of breakers", SERVICES, LINES_OF_BREAKERS)
     .dashboard("Notifications", "notifications")
-    .size(8, 8);
+    .size(6, 8);
     failed(panel)
 }
 
@@ -55,6 +55,7 @@ fn state() -> Panel {
     .stepped()
     .range(Some(0.0), Some(2.0))
     .decimals(0)
+    .size(9, 8)
     .no_value("No breaker: nothing is called")
     .logs("Lines of breakers", SERVICES, LINES_OF_BREAKERS);
     failed(panel)
@@ -72,7 +73,9 @@ fn transitions() -> Panel {
     .colour("/ open$/", Colour::Failed)
     .colour("/ half_open$/", Colour::Waiting)
     .colour("/ closed$/", Colour::Good)
+    .axis_to(5.0)
     .decimals(0)
+    .size(9, 8)
     .no_value("No breaker: nothing is called")
     .logs("Lines of breakers", SERVICES, LINES_OF_BREAKERS);
     failed(panel)
@@ -87,6 +90,8 @@ fn retries() -> Panel {
          an instance over there restarts. Steady ones hide a fault that callers will see when the budget is used up.",
     )
     .query(sum_by("grpc_method, reason", &rate(names::RPC_CLIENT_RETRIES, "")), "{{grpc_method}} {{reason}}")
+    .axis_to(1.0)
+    .size(6, 8)
     .no_value("No service is called")
     .logs("Lines of endpoints", SERVICES, LINES_OF_ENDPOINTS)
     .dashboard("ePRO and RPC", "epro-rpc");
@@ -102,9 +107,11 @@ fn not_made() -> Panel {
         "What the client kept to itself, a second: refused calls (breaker open, no time left), retries withheld (too many attempts, budget \
          used up), and throttled calls (most were turned away of late). Normal: 0. It spares who is down already.",
     )
-    .query(by(names::RPC_CLIENT_REFUSED), "refused: {{reason}}")
-    .query(by(names::RPC_CLIENT_RETRIES_WITHHELD), "retry withheld: {{reason}}")
+    .query(by(names::RPC_CLIENT_REFUSED), "refused {{reason}}")
+    .query(by(names::RPC_CLIENT_RETRIES_WITHHELD), "withheld {{reason}}")
     .query(sum_by("", &rate(names::RPC_CLIENT_THROTTLED, "")), "throttled")
+    .axis_to(1.0)
+    .size(8, 8)
     .no_value("No service is called")
     .logs("Lines of breakers", SERVICES, LINES_OF_BREAKERS)
     .dashboard("ePRO and RPC", "epro-rpc");
@@ -126,6 +133,7 @@ fn endpoints() -> Panel {
     .stacked()
     .stepped()
     .decimals(0)
+    .size(5, 8)
     .no_value("No service is called")
     .logs("Lines of endpoints", SERVICES, LINES_OF_ENDPOINTS)
 }
@@ -141,7 +149,9 @@ fn lookups() -> Panel {
     .query(sum_by("target, outcome", &increase(names::RPC_CLIENT_LOOKUPS, "")), "{{target}} {{outcome}}")
     .colour("/ ok$/", Colour::Good)
     .colour("/ failed$/", Colour::Failed)
+    .axis_to(5.0)
     .decimals(0)
+    .size(5, 8)
     .no_value("No service is called")
     .logs("Lines of endpoints", SERVICES, LINES_OF_ENDPOINTS)
 }

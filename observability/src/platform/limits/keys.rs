@@ -32,7 +32,7 @@ fn expiry() -> Panel {
     .no_value("TLS ends elsewhere")
     .no_trend()
     .logs("Lines of certificates", SERVICES, LINES_OF_CERTIFICATES)
-    .size(6, 8)
+    .size(6, 6)
 }
 
 fn registration() -> Panel {
@@ -49,7 +49,7 @@ fn registration() -> Panel {
     .no_trend()
     .no_value("No registry is configured")
     .logs("Lines of the registration", SERVICES, r#"| json | message=~"regist.*""#)
-    .size(6, 8)
+    .size(6, 6)
 }
 
 fn certificates() -> Panel {
@@ -63,9 +63,10 @@ fn certificates() -> Panel {
     .query(sum_by("listener, outcome", &increase(names::TLS_CERTIFICATE_RELOADS, "")), "{{listener}} {{outcome}}")
     .colour("/ ok$/", Colour::Good)
     .colour("/ failed$/", Colour::Failed)
+    .axis_to(5.0)
     .decimals(0)
     .logs("Lines of certificates", SERVICES, LINES_OF_CERTIFICATES)
-    .size(6, 8)
+    .size(6, 6)
 }
 
 fn keys() -> Panel {
@@ -80,7 +81,8 @@ fn keys() -> Panel {
     .query(sum_by("target, outcome", &increase(names::RPC_CLIENT_KEY_RELOADS, "")), "key for {{target}} {{outcome}}")
     .colour("/ ok$/", Colour::Good)
     .colour("/ failed$/", Colour::Failed)
+    .axis_to(5.0)
     .decimals(0)
     .logs("Lines of keys", SERVICES, LINES_OF_KEYS)
-    .size(6, 8)
+    .size(6, 6)
 }

@@ -20,7 +20,7 @@ fn stat(title: &str, unit: &'static str, description: &str) -> Panel {
     Panel::new(Kind::Stat, title, unit, description)
         .logs("Lines of shedding", &[SERVICE], LINES)
         .traces("Traces of 503", Traces::of(SERVICE).tag("http.response.status_code", "503"))
-        .size(8, 4)
+        .size(4, 6)
 }
 
 fn level_now() -> Panel {
@@ -74,6 +74,7 @@ fn level() -> Panel {
     .query(max_by("instance", &series(names::DEGRADATION_LEVEL, "")), "{{instance}}")
     .stepped()
     .range(Some(0.0), Some(3.0))
+    .size(12, 6)
     .decimals(0)
     .logs("Lines of shedding", &[SERVICE], LINES)
 }
@@ -89,6 +90,7 @@ fn pressure() -> Panel {
     .query(max_by("signal", &series(names::DEGRADATION_PRESSURE, "")), "{{signal}}")
     .bad_from(1.0)
     .axis_to(1.1)
+    .size(12, 8)
     .logs("Lines of shedding", &[SERVICE], LINES)
     .traces("Traces over 100 ms", Traces::of(SERVICE).at_least("100ms"))
     .dashboard("Store and commits", "runtime-telemetry")
@@ -103,7 +105,10 @@ fn shed() -> Panel {
          when their own line is full.",
     )
     .query(sum_by("feature", &rate(names::LOAD_SHED, "")), "{{feature}}")
+    .shades(Colour::Refused)
     .stacked()
+    .axis_to(1.0)
+    .size(12, 8)
     .logs("Lines of shedding", &[SERVICE], LINES)
     .traces("Traces of 503", Traces::of(SERVICE).tag("http.response.status_code", "503"))
 }

@@ -3,6 +3,7 @@
 use crate::{
     links::Traces,
     names,
+    palette::Colour,
     panel::{Kind, Panel},
     platform::{GRPC_CALLS, GRPC_FAILURES, GRPC_REFUSALS, both, collectors, grpc, http},
     query::{or_none, quantile, series, share_or_zero, sum_by},
@@ -119,7 +120,7 @@ fn firing() -> Panel {
 }
 
 pub fn traffic() -> Vec<Panel> {
-    vec![by_status(), by_code(), by_route(), failed_routes(), failed_calls(), refused()]
+    vec![by_status(), by_code(), failed_calls(), refused(), by_route(), failed_routes()]
 }
 
 fn by_status() -> Panel {
@@ -132,6 +133,7 @@ fn by_status() -> Panel {
     )
     .query(sum_by("status", &http("")), "{{status}}")
     .stacked()
+    .size(6, 8)
     .traces_of_each("Failed traces", Traces::failed)
     .logs("Lines of this status", SERVICES, r#"| json | message="request" | fields_status="${__field.labels.status}""#)
     .logs("Lines of requests", SERVICES, r#"| json | message="request""#)
@@ -147,6 +149,7 @@ fn by_code() -> Panel {
     )
     .query(sum_by("grpc_code", &grpc("")), "{{grpc_code}}")
     .stacked()
+    .size(6, 8)
     .no_value("No gRPC call")
     .traces("Failed traces", Traces::of(SERVICE).failed())
     .logs("Lines of this code", &[SERVICE], r#"| json | message="call" | fields_grpc_code="${__field.labels.grpc_code}""#)
@@ -163,6 +166,7 @@ fn by_route() -> Panel {
     )
     .query(sum_by("job, method, route", &http("")), "{{method}} {{route}}")
     .legend_table()
+    .size(12, 10)
     .traces("Traces of this route", Traces::of(SERIES_JOB).operation(ROUTE_SPAN))
     .logs("Lines of this route", SERVICES, r#"| json | message="request" | fields_route="${__field.labels.route}""#)
     .traces_of_each("Traces", |traces| traces)
@@ -180,8 +184,12 @@ fn failed_routes() -> Panel {
          line); 502 and 504: the gateway of a synchronous send; 500: a defect, its trace has the panic.",
     )
     .query(or_none(&failed, "status", "5xx", &total), "{{status}} {{method}} {{route}}")
-    .colour("/^50[13]/", crate::palette::Colour::Failed)
+    .colour("/^5xx/", Colour::Unconcerned)
+    .colour("/^50[013]/", Colour::Failed)
+    .colour("/^50[24]/", Colour::Shade("light-red"))
     .legend_table()
+    .axis_to(0.1)
+    .size(12, 10)
     .traces("Failed traces of this route", Traces::of(SERIES_JOB).operation(ROUTE_SPAN).failed())
     .traces_of_each("Failed traces", Traces::failed)
     .logs("Lines of failed requests", SERVICES, "| json | fields_status >= 500")
@@ -198,6 +206,10 @@ fn failed_calls() -> Panel {
          slow for the caller; INTERNAL and UNKNOWN: a defect.",
     )
     .query(or_none(&failed, "grpc_code", "failed", &total), "{{grpc_code}} {{grpc_method}}")
+    .colour("/^failed/", Colour::Unconcerned)
+    .colour("/^[A-Z]/", Colour::Failed)
+    .axis_to(0.1)
+    .size(6, 8)
     .no_value("No gRPC call")
     .traces("Failed traces", Traces::of(SERVICE).failed())
     .logs("Lines of failed calls", &[SERVICE], &format!(r#"| json | message="call" | fields_{GRPC_FAILURES}"#))
@@ -217,6 +229,8 @@ fn refused() -> Panel {
     .query(requests, "{{status}}")
     .query(or_none(&calls, "grpc_code", "RESOURCE_EXHAUSTED", &sum_by("", &grpc(""))), "{{grpc_code}}")
     .stacked()
+    .axis_to(1.0)
+    .size(6, 8)
     .logs("Lines of refusals", SERVICES, &format!("| json | fields_{REFUSED}"))
     .traces("Traces of 429", Traces::of(SERVICE).tag("http.response.status_code", "429"))
     .dashboard("Limits and resilience", "limits-resilience")
@@ -240,6 +254,7 @@ fn accept_latency() -> Panel {
     .latency(at(0.99), "P99")
     .bad_from(ACCEPT_OBJECTIVE)
     .axis_to(ACCEPT_OBJECTIVE * 1.1)
+    .size(6, 10)
     .no_value("No accept")
     .traces("Traces over 100 ms", Traces::of(SERVICE).at_least("100ms"))
     .logs("Lines of slow accepts", &[SERVICE], r#"| json | message="request" | fields_route=~".+/async" | fields_duration_ms > 100"#)
@@ -256,6 +271,7 @@ fn latency_by_route() -> Panel {
     )
     .latency(quantile(0.99, "job, method, route", names::HTTP_REQUEST_DURATION, ""), "{{method}} {{route}}")
     .legend_table()
+    .size(12, 10)
     .no_value("No request")
     .traces("Traces of this route over 100 ms", Traces::of(SERIES_JOB).operation(ROUTE_SPAN).at_least("100ms"))
     .traces_of_each("Traces over 100 ms", |traces| traces.at_least("100ms"))
@@ -271,6 +287,7 @@ fn latency_by_method() -> Panel {
          retries, is in ePRO and RPC.",
     )
     .latency(quantile(0.99, "grpc_method", names::GRPC_REQUEST_DURATION, GRPC_CALLS), "{{grpc_method}}")
+    .size(6, 10)
     .no_value("No gRPC call")
     .traces("Traces over 100 ms", Traces::of(SERVICE).tag("rpc.system.name", "grpc").at_least("100ms"))
     .logs("Lines of slow calls", &[SERVICE], r#"| json | message="call" | fields_duration_ms > 100"#)

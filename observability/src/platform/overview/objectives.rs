@@ -2,10 +2,11 @@
 //! `instance`: an objective is the service's, not an instance's.
 
 use crate::{
-    links::Traces,
+    links::{Traces, page},
     palette::Colour,
     panel::{Kind, Panel},
     services::SERVICE,
+    site,
 };
 
 /// Burn rates from which the alerts page: over an hour, and over six.
@@ -29,6 +30,7 @@ fn budget_left() -> Panel {
     .warn_below(0.25)
     .range(Some(0.0), Some(1.0))
     .decimals(1)
+    .size(6, 9)
     .no_value("No objective is recorded: are the rules loaded?")
     .traces("Failed traces", Traces::of(SERVICE).failed())
     .dashboard("Notifications", "notifications")
@@ -47,6 +49,7 @@ fn burn_rate() -> Panel {
     .bad_from(PAGE_FAST)
     .axis_to(PAGE_FAST + 1.0)
     .decimals(1)
+    .size(6, 9)
     .traces("Failed traces", Traces::of(SERVICE).failed())
     .logs("Lines of failed requests", &[SERVICE], "| json | fields_status >= 500")
 }
@@ -62,6 +65,7 @@ fn failing_share() -> Panel {
     .query("max by (sloth_slo) (slo:sli_error:ratio_rate1h)".to_owned(), "{{sloth_slo}}")
     .query("max by (sloth_slo) (1 - slo:objective:ratio)".to_owned(), "{{sloth_slo}} allowed")
     .limit_lines("/ allowed$/", Colour::Unconcerned)
+    .size(6, 9)
     .traces("Failed traces", Traces::of(SERVICE).failed())
     .logs("Lines of failed requests", &[SERVICE], "| json | fields_status >= 500")
 }
@@ -75,11 +79,13 @@ fn alerts() -> Panel {
          runbook and panel.",
     )
     .query(r#"sort_desc(count by (severity, alertname) (ALERTS{alertstate="firing"}))"#.to_owned(), "")
+    .order(&["alertname", "severity", "Value"])
     .column("alertname", "Alert")
     .column("severity", "Severity")
     .column("Value", "Firing")
     .no_value("No alert fires")
+    .link(page("Runbooks", site::RUNBOOKS))
     .logs("Lines that warn", &[SERVICE], r#"| json | level=~"WARN|ERROR""#)
     .traces("Failed traces", Traces::of(SERVICE).failed())
-    .size(24, 5)
+    .size(6, 9)
 }

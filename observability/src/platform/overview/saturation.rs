@@ -42,6 +42,7 @@ fn in_hand() -> Panel {
          something they wait for is slow.",
     )
     .query(sum_by("job, instance", &series(names::HTTP_REQUESTS_IN_FLIGHT, "")), "{{job}} {{instance}}")
+    .axis_to(5.0)
     .decimals(0)
     .traces_of_each("Traces over 1 s", |traces| traces.at_least("1s"))
 }
@@ -54,7 +55,8 @@ fn connections() -> Panel {
         "Open connections by listener, over all instances. Each listener has a limit (20,000 unless set); what happens at it is in \
          Limits and resilience. Normal: steady; a climb without traffic: callers that do not reuse or close.",
     )
-    .query(sum_by("job, listener", &series(names::HTTP_CONNECTIONS, "")), "{{job}} {{listener}}")
+    .query(sum_by("listener", &series(names::HTTP_CONNECTIONS, "")), "{{listener}}")
+    .axis_to(5.0)
     .decimals(0)
     .logs("Lines of connections", SERVICES, r#"| json | message=~".*connections.*|cannot accept""#)
     .dashboard("Limits and resilience", "limits-resilience")
@@ -87,6 +89,7 @@ fn backlog() -> Panel {
     )
     .query(max_by("state", &series(names::QUEUE_JOBS, "")), "{{state}}")
     .query(max_by("", &series(names::QUEUE_BATCH_JOBS_PENDING, "")), "to be made")
+    .axis_to(10.0)
     .decimals(0)
     .traces("Attempts", Traces::of(SERVICE).operation("process notifications"))
     .logs("Lines of attempts that failed", &[SERVICE], r#"| json | message="attempt finished" | fields_outcome!="delivered""#)
@@ -118,6 +121,7 @@ fn store_up() -> Panel {
          the error; a full disk is the commonest.",
     )
     .query(aggregate("min", "instance", &series(names::STORE_UP, "")), "{{instance}}")
+    .size(12, 6)
     .state(0.0, "down", Colour::Failed)
     .state(1.0, "up", Colour::Good)
     .stepped()
@@ -136,6 +140,7 @@ fn store_space() -> Panel {
          jobs go after their retention, and the file's space is used again.",
     )
     .query(aggregate("min", "instance", &series(names::STORE_FREE_BYTES, "")), "{{instance}}")
+    .size(12, 6)
     .bad_below(GIB)
     .logs("Lines of the store", &[SERVICE], r#"| json | message=~".*(store|submission could not|checkpoint).*""#)
     .dashboard("Store and commits", "runtime-telemetry")
@@ -154,6 +159,7 @@ fn versions() -> Panel {
          fails: roll back.",
     )
     .query(sum_by("job, version, commit, platform_version, rustc", &series(names::BUILD_INFO, "")), "")
+    .order(&["job", "version", "commit", "platform_version", "rustc", "Value"])
     .column("job", "Job")
     .column("version", "Version")
     .column("commit", "Commit")

@@ -32,7 +32,7 @@ pub fn presence() -> Vec<Panel> {
 
 fn up() -> Panel {
     Panel::new(
-        Kind::Stat,
+        Kind::TimeSeries,
         "Scraped",
         "none",
         "Whether Prometheus reached each instance. Normal: up. Down while callers are served: only the admin listener or the way to it is \
@@ -41,24 +41,31 @@ fn up() -> Panel {
     .query(aggregate("min", "job, instance", &series(collectors::UP, "")), EACH)
     .state(0.0, "down", Colour::Failed)
     .state(1.0, "up", Colour::Good)
-    .no_trend()
+    .stepped()
+    .range(Some(0.0), Some(1.0))
+    .decimals(0)
     .no_value("Nothing is scraped")
     .logs("Lines of starts, stops and panics", SERVICES, LINES_OF_STARTS)
-    .size(8, 6)
+    .size(6, 7)
 }
 
 fn started() -> Panel {
     Panel::new(
-        Kind::Stat,
-        "Up for",
+        Kind::Table,
+        "Processes",
         "dtdurations",
-        "Time since each process started. Shorter than its last deploy is old: it was restarted, and its last lines before say why.",
+        "Every process that is scraped, and how long it has run. Shorter than its last deploy is old: it was restarted, and its last lines \
+         before say why.",
     )
-    .query(format!("time() - {}", of_each(collectors::START_TIME)), EACH)
-    .no_trend()
+    .query(format!("sort_desc(time() - {})", of_each(collectors::START_TIME)), "")
+    .order(&["job", "instance", "Value"])
+    .column("job", "Job")
+    .column("instance", "Instance")
+    .column("Value", "Up for")
+    .no_value("Nothing is scraped")
     .logs("Lines of starts, stops and panics", SERVICES, LINES_OF_STARTS)
     .dashboard("Builds", "service-overview")
-    .size(8, 6)
+    .size(6, 7)
 }
 
 fn panics() -> Panel {
@@ -70,10 +77,12 @@ fn panics() -> Panel {
          its trace what led there.",
     )
     .query(sum_by("task", &increase(names::TASK_PANICS, "")), "{{task}}")
+    .shades(Colour::Failed)
+    .axis_to(5.0)
     .decimals(0)
     .logs("Lines of panics", SERVICES, LINES_OF_PANICS)
     .traces_of_each("Failed traces", Traces::failed)
-    .size(8, 6)
+    .size(6, 7)
 }
 
 fn scrapes() -> Panel {
@@ -85,11 +94,11 @@ fn scrapes() -> Panel {
     )
     .query(of_each(collectors::SCRAPE_DURATION), EACH)
     .logs("Lines that warn", SERVICES, r#"| json | level=~"WARN|ERROR""#)
-    .size(24, 6)
+    .size(6, 7)
 }
 
 pub fn panels() -> Vec<Panel> {
-    vec![busy(), tasks(), waiting(), cpu(), memory(), files(), threads()]
+    vec![busy(), waiting(), tasks(), threads(), cpu(), memory(), files()]
 }
 
 fn busy() -> Panel {
@@ -102,6 +111,7 @@ fn busy() -> Panel {
     .query(of_each(collectors::TOKIO_BUSY_RATIO), EACH)
     .warn_from(0.8)
     .range(Some(0.0), Some(1.0))
+    .size(6, 8)
 }
 
 fn waiting() -> Panel {
@@ -111,7 +121,9 @@ fn waiting() -> Panel {
         "Tasks in the runtime's global queue at the time of the scrape. Normal: 0. A queue that stays: all workers are busy or blocked.",
     )
     .query(of_each(collectors::TOKIO_GLOBAL_QUEUE_DEPTH), EACH)
+    .axis_to(5.0)
     .decimals(0)
+    .size(6, 8)
 }
 
 fn tasks() -> Panel {
@@ -122,7 +134,9 @@ fn tasks() -> Panel {
          that wait for ever.",
     )
     .query(of_each(collectors::TOKIO_LIVE_TASKS), EACH)
+    .axis_to(5.0)
     .decimals(0)
+    .size(6, 8)
     .dashboard("Connections", "limits-resilience")
 }
 
@@ -171,5 +185,7 @@ fn threads() -> Panel {
         "Threads of each process: the scheduler's, the store's, and those for what blocks. Normal: steady. A climb: blocking work piles up.",
     )
     .query(of_each(collectors::THREADS), EACH)
+    .axis_to(5.0)
     .decimals(0)
+    .size(6, 8)
 }

@@ -31,7 +31,7 @@ fn lost_spans() -> Panel {
          which); some: more than it takes.",
     )
     .query(
-        share_or_zero(&sum_by("", &rate(names::SPANS, LOST_SPANS)), &sum_by("", &rate(names::SPANS_ENDED, ""))),
+        share_or_zero(&sum_by("", &rate(names::SPANS, LOST_SPANS)), &sum_by("", &rate(names::SPANS, ""))),
         "lost",
     )
     .warn_from(0.001)

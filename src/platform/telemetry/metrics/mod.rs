@@ -1,10 +1,10 @@
 //! The metrics: the recorder behind the `metrics` macros, and one consistent text of all of them.
 //!
-//! What each metric means stands in `catalogue.rs`; values that are read only when somebody asks come
+//! What each metric means stands in `telemetry/catalogue`; values that are read only when somebody asks come
 //! from hooks.
 
 mod build;
-mod catalogue;
+mod describe;
 mod exemplars;
 mod open_metrics;
 mod process;
@@ -63,7 +63,7 @@ impl Metrics {
 
     /// Describes every metric and starts what is told of the process; the recorder must be in place.
     pub(super) fn describe(&self, version: &str) {
-        catalogue::describe();
+        describe::describe();
         build::tell(version);
         let process = metrics_process::Collector::default();
         process.describe();

@@ -1,0 +1,91 @@
+//! The API keys and certificates that the services of the stack are given.
+
+use crate::support::certificates::Certificate;
+use epro_notify::platform::tls::TlsConfig;
+use sha2::{Digest, Sha256};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// May do everything.
+pub const APP: Key = Key { name: "app", scopes: "send,read,operate", text: "app-of-a-live-test" };
+/// May do everything: of those who call all the time.
+pub const EVERYDAY: Key = Key { name: "everyday", scopes: "send,read", text: "everyday-of-a-live-test" };
+/// May look.
+pub const READER: Key = Key { name: "reader", scopes: "read", text: "reader-of-a-live-test" };
+/// May do everything, and asks too often.
+pub const GREEDY: Key = Key { name: "greedy", scopes: "send,read", text: "greedy-of-a-live-test" };
+/// The trial management service's.
+pub const CTMS: Key = Key { name: "ctms", scopes: "read", text: "ctms-of-a-live-test" };
+/// In no file.
+pub const UNKNOWN: Key = Key { name: "unknown", scopes: "", text: "unknown-in-a-live-test" };
+
+/// One caller's key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    pub name: &'static str,
+    scopes: &'static str,
+    pub text: &'static str,
+}
+
+impl Key {
+    /// Its line in the key file.
+    fn line(&self) -> String {
+        let digest = Sha256::digest(self.text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        format!("{}:{}:{digest}\n", self.name, self.scopes)
+    }
+}
+
+/// The files, and what belongs into them.
+pub struct Files {
+    /// The keys that are let in.
+    pub keys: PathBuf,
+    /// The one key that ctms shows.
+    pub ctms: PathBuf,
+    /// Of the gRPC listeners.
+    pub tls: TlsConfig,
+    /// What callers of gRPC believe: the certificate now and the one to come.
+    pub authorities: PathBuf,
+    next: Certificate,
+}
+
+impl Files {
+    pub fn write(folder: &Path) -> Self {
+        let tls = TlsConfig { cert_file: folder.join("cert.pem"), key_file: folder.join("key.pem") };
+        let (now, next) = (Certificate::new(), Certificate::new());
+        now.write(&tls);
+        let authorities = folder.join("authorities.pem");
+        fs::write(&authorities, format!("{}{}", now.chain, next.chain)).unwrap();
+        let files = Self { keys: folder.join("keys"), ctms: folder.join("ctms-key"), tls, authorities, next };
+        files.write_keys();
+        files.write_ctms_key(CTMS);
+        files
+    }
+
+    pub fn write_keys(&self) {
+        let lines: String = [APP, EVERYDAY, READER, GREEDY, CTMS].iter().map(Key::line).collect();
+        fs::write(&self.keys, lines).unwrap();
+    }
+
+    pub fn break_keys(&self) {
+        fs::write(&self.keys, "this is no key file\n").unwrap();
+    }
+
+    pub fn write_ctms_key(&self, key: Key) {
+        fs::write(&self.ctms, key.text).unwrap();
+    }
+
+    pub fn break_ctms_key(&self) {
+        fs::write(&self.ctms, "this is no key\n").unwrap();
+    }
+
+    pub fn break_certificate(&self) {
+        fs::write(&self.tls.cert_file, "this is no certificate\n").unwrap();
+    }
+
+    /// The second certificate takes the first one's place.
+    pub fn renew_certificate(&self) {
+        self.next.write(&self.tls);
+    }
+}

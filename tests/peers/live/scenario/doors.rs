@@ -1,0 +1,99 @@
+//! What happens at the doors: keys, limits, connections, certificates and whoever speaks something else.
+
+use super::super::{
+    caller::{Caller, until_told},
+    keys::{CTMS, GREEDY, READER, UNKNOWN},
+    stack::{CLIENTS, CONNECTIONS, Member, Stack},
+};
+use crate::support::wait::until_so;
+use serde_json::Value;
+use std::{
+    io::Write,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
+};
+
+pub fn play(stack: &Stack) {
+    for one in &stack.instances {
+        let caller = one.caller();
+        caller.with(READER).expect(403, "DELETE", "/patients/p-3", &Value::Null);
+        caller.with(UNKNOWN).expect(401, "GET", "/dead-letters", &Value::Null);
+        caller.with(GREEDY).until_limited("/patients/p-1/reports/latest");
+        strangers(one, &caller);
+        one.until_counted("http_connections_timed_out_total", &[]);
+        crowd(one);
+        // Speaks no TLS.
+        let mut stream = TcpStream::connect(one.service().grpc).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        one.until_counted("tls_handshakes_failed_total", &[("listener", "grpc")]);
+    }
+    reloads(stack);
+}
+
+/// More callers without a key than there is room to remember, and one of them never sends a head.
+fn strangers(one: &Member, caller: &Caller) {
+    let _silent = TcpStream::connect(one.service().http).unwrap();
+    until_so("more clients than are remembered", || {
+        for last in 0..2 * CLIENTS {
+            let address = IpAddr::V4(Ipv4Addr::new(127, 0, 1, last as u8 + 1));
+            let callers: Vec<_> = (0..3).map(|_| caller.with(UNKNOWN).from(address)).collect();
+            callers.iter().for_each(|caller| drop(caller.ask("GET", "/dead-letters", "")));
+        }
+        one.count("rate_limit_overflow_total", &[]) > 0
+    });
+    until_so("the silent one is closed", || one.count("http_connections_timed_out_total", &[]) > 0);
+}
+
+/// So many connections that one address gets no more, and then nobody.
+fn crowd(one: &Member) {
+    let (http, mut open) = (one.service().http, Vec::new());
+    let counted = |name: &str| one.count(name, &[("listener", "http")]);
+    until_so("an address has its half", || {
+        open.extend(connect(1, http));
+        counted("http_connections_refused_total") > 0
+    });
+    until_so("all places are taken", || {
+        open.extend(connect(2, http).into_iter().chain(connect(3, http)));
+        counted("http_connections_limit_reached_total") > 0
+    });
+}
+
+/// More than half of the connections that there may be, from one address: at once, as silent ones are closed.
+fn connect(last: u8, to: SocketAddr) -> Vec<TcpStream> {
+    let address = Ipv4Addr::new(127, 0, 2, last);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    runtime.block_on(async {
+        let mut open = Vec::new();
+        for _ in 0..CONNECTIONS / 2 + 10 {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind((address, 0).into()).unwrap();
+            open.push(socket.connect(to).await.unwrap().into_std().unwrap());
+        }
+        open
+    })
+}
+
+/// Files that are broken and made whole again.
+fn reloads(stack: &Stack) {
+    let all = |name: &str, outcome: &str| {
+        stack.instances.iter().for_each(|one| one.until_counted(name, &[("outcome", outcome)]));
+    };
+    stack.files.break_keys();
+    stack.files.break_certificate();
+    stack.files.break_ctms_key();
+    all("auth_key_file_reloads_total", "failed");
+    all("tls_certificate_reloads_total", "failed");
+    stack.ctms.until_counted("rpc_client_key_reloads_total", &[("outcome", "failed")]);
+    stack.files.write_keys();
+    stack.files.renew_certificate();
+    // A key that nobody knows there: ctms is let in no more.
+    stack.files.write_ctms_key(UNKNOWN);
+    all("auth_key_file_reloads_total", "ok");
+    all("tls_certificate_reloads_total", "ok");
+    let ctms = stack.ctms.caller();
+    until_told("ctms is not let in", || {
+        ctms.ask("GET", "/patients/p-1/latest-report", "");
+        stack.ctms.count("ctms_report_answers_total", &[("reason", "misconfigured")]) > 0
+    });
+    stack.files.write_ctms_key(CTMS);
+    until_told("ctms is let in again", || ctms.ask("GET", "/patients/p-1/latest-report", "").status == 200);
+}
