@@ -20,7 +20,7 @@ fn outcomes() -> Panel {
     Panel::new(
         Kind::TimeSeries,
         "Attempts by outcome",
-        "mps",
+        "cps",
         "Finished attempts a second. retry: the gateway failed or could not be reached, and it is tried again. parked: \
          not called at all, since the breaker is open or the gateway asked to wait; no attempt is spent. dead: refused \
          for good. unknown: sent, and no answer came. Normal: delivered alone. Lines of attempts have the reason.",
