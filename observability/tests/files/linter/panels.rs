@@ -36,6 +36,7 @@ const UNITS: &[&str] = &[
     "none",
     "short",
     "string",
+    "locale",
     "percent",
     "percentunit",
     "bytes",
