@@ -13,6 +13,7 @@ mod platform;
 pub mod proof;
 pub mod rule;
 pub mod slo;
+pub mod table;
 mod yaml;
 
 use alert::Alert;

@@ -5,6 +5,7 @@ use observability::rules::{
     self,
     alert::Alert,
     rule::{Group, Rule},
+    slo::{Slo, WINDOWS},
 };
 use std::thread;
 
@@ -47,8 +48,19 @@ pub fn faults(test: impl Fn(&Alert) -> Vec<String> + Sync) -> Vec<String> {
 /// The alert with the series that it reads, if it is on an objective's.
 pub fn alone(alert: Alert) -> Vec<Group> {
     let objective = rules::objectives().into_iter().find(|slo| alert.name.starts_with(slo.alert));
-    let mut groups: Vec<Group> = objective.iter().flat_map(|slo| slo.groups()).collect();
+    let mut groups: Vec<Group> = objective.iter().flat_map(Slo::groups).collect();
     let name = groups.pop().map_or("alone".to_owned(), |alerts| alerts.name);
+    let read = |window: &&str| alert.expr.contains(&format!("rate{window}{{"));
+    let windows: Vec<_> = WINDOWS.iter().filter(|window| read(window)).collect();
+    for group in &mut groups {
+        group.rules.retain(|rule| match rule {
+            Rule::Record(record) => {
+                windows.iter().any(|window| record.name.ends_with(&format!("rate{window}")))
+            }
+            Rule::Alert(_) => false,
+        });
+    }
+    groups.retain(|group| !group.rules.is_empty());
     groups.push(Group { name, rules: vec![Rule::Alert(alert)] });
     groups
 }

@@ -30,7 +30,7 @@ fn gateway_breaker_open() -> Alert {
         "The {{ $labels.target }} gateway does not answer {{ $labels.instance }}",
         "The breaker has been open for five minutes: notifications are parked, synchronous ones get 503. Nothing is lost; they go out when the gateway returns, unless they expire.",
     )
-    .see("gateways", "limits-resilience", "Breakers")
+    .see("gateways", "limits-resilience", "State of breakers")
     .proven(
         Proof::new(&[(&state, BREAKER_STORY)], ["9m", "30m", "60m"])
             .labels(&[("job", "epro-notify"), ("instance", "a:9464"), ("target", "sms")])
@@ -52,7 +52,7 @@ fn epro_breaker_open() -> Alert {
         "ctms at {{ $labels.instance }} gets no answer from the ePRO service",
         "The breaker has been open for two minutes: reports are as old as memory, others get 503.",
     )
-    .see("partners", "epro-rpc", "Breaker")
+    .see("partners", "epro-rpc", "Circuit breakers")
     .proven(
         Proof::new(&[(&state, BREAKER_STORY)], ["9m", "30m", "60m"])
             .labels(&[("job", "ctms"), ("instance", "c:9465"), ("target", "epro")])
@@ -103,7 +103,7 @@ fn epro_refuses_key() -> Alert {
             "The ePRO service does not let ctms at {{ $labels.instance }} in",
             "About {{ $value | humanize }} calls were refused within ten minutes: the key has no scope `read` there, or is not known.",
         )
-        .see("partners", "epro-rpc", "Answers by source")
+        .see("partners", "epro-rpc", "Answers by reason")
         .proven(
             Proof::new(&[(&refused, "0x9 10+10x40 410x60")], ["9m", "30m", "80m"])
                 .labels(&[("job", "ctms"), ("instance", "c:9465")])

@@ -57,7 +57,7 @@ fn degradation_high() -> Alert {
             "{{ $labels.job }} at {{ $labels.instance }} sheds reading reports",
             "The level of degradation has been {{ $value }} for ten minutes; `GET /degradation` on the admin listener names the signal.",
         )
-        .see("limits", "limits-resilience", "Level of degradation")
+        .see("limits", "limits-resilience", "Level by instance")
         .proven(degraded_proof("0x9 3x30 0x60", ["9m", "30m", "60m"], "3"))
 }
 
@@ -69,7 +69,7 @@ fn degradation_lasting() -> Alert {
             "{{ $labels.job }} at {{ $labels.instance }} has shed for half an hour",
             "The level of degradation is {{ $value }}: previews, and from level 2 on bulk notifications, are refused.",
         )
-        .see("limits", "limits-resilience", "Level of degradation")
+        .see("limits", "limits-resilience", "Level by instance")
         .proven(degraded_proof("0x9 1x60 0x60", ["9m", "60m", "100m"], "1"))
 }
 
@@ -82,7 +82,7 @@ fn degradation_pinned() -> Alert {
             "The level of degradation is pinned at {{ $labels.instance }}",
             "{{ $labels.job }} at {{ $labels.instance }} has been held at one level by hand for an hour, whatever its signals say.",
         )
-        .see("limits", "limits-resilience", "Pinned")
+        .see("limits", "limits-resilience", "Level set by hand")
         .proven(
             Proof::new(&[(&pinned, "0x9 1x90 0x60")], ["9m", "90m", "120m"]).labels(INSTANCE).idle(&[(&pinned, "0x200")]),
         )
@@ -121,7 +121,7 @@ fn connections_exhausted() -> Alert {
             "The listener {{ $labels.listener }} of {{ $labels.instance }} is full",
             "As many connections as APP_HTTP__MAX_CONNECTIONS allows were open {{ $value | humanize }} times within five minutes: new callers wait.",
         )
-        .see("limits", "limits-resilience", "Connections")
+        .see("limits", "limits-resilience", "Connections turned away")
         .proven(
             Proof::new(&[(&reached, "0x9 2+2x30 62x60")], ["9m", "30m", "60m"])
                 .labels(&[("job", "epro-notify"), ("instance", "a:9464"), ("listener", "http")])
@@ -140,7 +140,7 @@ fn registration_lost() -> Alert {
             "{{ $labels.instance }} is not registered in etcd",
             "Callers that find instances through etcd do not find {{ $labels.instance }}.",
         )
-        .see("limits", "epro-rpc", "Registration")
+        .see("limits", "limits-resilience", "Registered")
         .proven(
             Proof::new(&[(&up, "1x9 0x20 1x30")], ["9m", "20m", "40m"])
                 .labels(INSTANCE)

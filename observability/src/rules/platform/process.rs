@@ -96,7 +96,7 @@ fn task_panicked() -> Alert {
             "A background task of {{ $labels.job }} at {{ $labels.instance }} is gone",
             "The task {{ $labels.task }} panicked and does not come back before a restart. It is a defect: its ERROR line has the place.",
         )
-        .see("platform", "runtime-telemetry", "Panics")
+        .see("platform", "runtime-telemetry", "Panics of background tasks")
         .proven(
             Proof::new(&[(&panics, "0x9 1x20 0x20")], ["9m", "15m", "40m"])
                 .labels(&[("job", "epro-notify"), ("instance", "a:9464"), ("task", "rate-limit")])

@@ -73,7 +73,7 @@ fn certificate_not_renewed() -> Alert {
             "A renewed certificate of the listener {{ $labels.listener }} at {{ $labels.instance }} cannot be used",
             "The old certificate is served on; the next restart would end with exit code 64.",
         )
-        .see("secrets", "limits-resilience", "Certificate reloads")
+        .see("secrets", "limits-resilience", "Reloads of certificates")
         .proven(reload_proof(names::TLS_CERTIFICATE_RELOADS, ",listener=\"http\"").labels(&[
             ("job", "epro-notify"),
             ("instance", "a:9464"),
@@ -91,7 +91,7 @@ fn key_file_broken() -> Alert {
             "The key file of {{ $labels.job }} at {{ $labels.instance }} is broken",
             "The keys from before are in use, also those that were withdrawn; the next restart would end with exit code 64.",
         )
-        .see("secrets", "limits-resilience", "Key file reloads")
+        .see("secrets", "limits-resilience", "Reloads of keys")
         .proven(reload_proof(names::AUTH_KEY_FILE_RELOADS, "").labels(&[
             ("job", "epro-notify"),
             ("instance", "a:9464"),

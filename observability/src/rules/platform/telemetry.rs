@@ -66,7 +66,7 @@ fn late_parents() -> Alert {
             "Spans of {{ $labels.job }} at {{ $labels.instance }} have lost their trace",
             "About {{ $value | humanize }} spans began before their parent was set. It is a defect of this build.",
         )
-        .see("telemetry", "runtime-telemetry", "Late parents")
+        .see("telemetry", "runtime-telemetry", "Spans that lost their trace")
         .proven(
             Proof::new(&[(&late, "0x69 5x140")], ["69m", "80m", "140m"])
                 .labels(INSTANCE)
