@@ -22,7 +22,7 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
         Tool::Pdf => from_debian(&["poppler-utils", "fonts-wqy-microhei"]),
         Tool::Cxx => from_debian(&["g++"]),
         Tool::Npm => from_debian(&["nodejs", "npm"]),
-        Tool::Collector | Tool::Jaeger => Err("it is built from Go modules".to_owned()),
+        Tool::Collector | Tool::ComposeSpec | Tool::Jaeger => Err("it is built from Go modules".to_owned()),
         // The program comes with every Debian; where it may not make a mount namespace, nothing can be fetched.
         Tool::Unshare => {
             Err("making a mount namespace takes root, or unprivileged user namespaces".to_owned())

@@ -30,8 +30,8 @@ const STAGES: &[Stage] = &[
     Stage::peer("tests with schemathesis", &[Tool::Schemathesis], "schemathesis::"),
     Stage::peer("tests with a disk of their own", &[Tool::Unshare], "disk_full::"),
     Stage::peer(
-        "tests of what deploys it, with the real collector, Jaeger and Prometheus",
-        &[Tool::Collector, Tool::Jaeger, Tool::Promtool],
+        "tests of what deploys it, with the real collector and Jaeger",
+        &[Tool::Collector, Tool::ComposeSpec, Tool::Jaeger, Tool::Promtool],
         "deploy::",
     ),
     Stage::long("tests with many kills", "kills::"),

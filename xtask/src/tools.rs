@@ -19,6 +19,8 @@ pub enum Tool {
     CargoMachete,
     /// OpenTelemetry's, of the parts that `deploy/otel-collector/builder.yaml` lists.
     Collector,
+    /// Reads compose files as Docker's own command does.
+    ComposeSpec,
     /// A C++ compiler: libFuzzer is built from source.
     Cxx,
     /// A name server.
@@ -44,6 +46,7 @@ impl Tool {
             Self::CargoDeny => "cargo-deny",
             Self::CargoMachete => "cargo-machete",
             Self::Collector => "otelcol",
+            Self::ComposeSpec => "compose-spec",
             Self::Cxx => "c++",
             Self::Dnsmasq => "dnsmasq",
             Self::Etcd => "etcd",
@@ -72,6 +75,7 @@ impl Tool {
     const fn recipe(self) -> Option<Recipe> {
         match self {
             Self::Collector => Some(Recipe::COLLECTOR),
+            Self::ComposeSpec => Some(Recipe::COMPOSE_SPEC),
             Self::Jaeger => Some(Recipe::JAEGER),
             _ => None,
         }
@@ -91,6 +95,7 @@ impl Tool {
             Self::Unshare => &["--map-root-user", "--mount", "true"],
             Self::Pdf => &["-v"],
             Self::Jaeger => &["version"],
+            Self::ComposeSpec => &["--help"],
             _ => &["--version"],
         }
     }

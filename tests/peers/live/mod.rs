@@ -11,14 +11,16 @@ mod checks;
 mod keys;
 mod moved;
 mod mutations;
-mod program;
 mod prometheus;
 mod promql;
 mod rules;
 mod scenario;
 mod stack;
 
-use crate::support::{collector, wait::until_so};
+use crate::{
+    program,
+    support::{collector, wait::until_so},
+};
 use checks::Checker;
 use prometheus::{Labels, Window, now};
 use scenario::act;
