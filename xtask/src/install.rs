@@ -13,6 +13,7 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
             .or_else(|_| from_crates_io(tool, folder)),
         Tool::CargoMachete => from_crates_io(tool, folder),
         // Installing Debian's package would start a Prometheus server; only its programs are wanted.
+        Tool::Amtool => with_package_lists(|| unpacked("prometheus-alertmanager", tool, folder)),
         Tool::Prometheus | Tool::Promtool => with_package_lists(|| unpacked("prometheus", tool, folder)),
         // This one too: its package starts a server, and the other one's does not.
         Tool::Etcd => with_package_lists(|| unpacked("etcd-server", tool, folder)),

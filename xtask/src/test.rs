@@ -24,6 +24,11 @@ const STAGES: &[Stage] = &[
     Stage::cargo("fuzzing, seconds a target", &["xtask", "fuzz", "--seconds", "3"]).needing(&[Tool::Cxx]),
     Stage::peer("tests with strace", &[Tool::Strace], "system_calls::"),
     Stage::peer("tests with promtool and Prometheus", &[Tool::Promtool, Tool::Prometheus], "metrics_page::"),
+    Stage::cargo(
+        "rules with promtool and amtool",
+        &["test", "--package", "observability", "--locked", "--test", "promtool"],
+    )
+    .needing(&[Tool::Promtool, Tool::Amtool]),
     Stage::peer("tests with etcd", &[Tool::Etcd], "endpoints::etcd::"),
     Stage::peer("tests with a name server", &[Tool::Dnsmasq], "endpoints::dns::"),
     Stage::peer("tests with poppler", &[Tool::Pdf], "preview::"),

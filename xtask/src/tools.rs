@@ -15,6 +15,8 @@ use std::{
 /// A program of somebody else's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
+    /// Alertmanager's.
+    Amtool,
     CargoDeny,
     CargoMachete,
     /// OpenTelemetry's, of the parts that `deploy/otel-collector/builder.yaml` lists.
@@ -43,6 +45,7 @@ pub enum Tool {
 impl Tool {
     pub const fn program(self) -> &'static str {
         match self {
+            Self::Amtool => "amtool",
             Self::CargoDeny => "cargo-deny",
             Self::CargoMachete => "cargo-machete",
             Self::Collector => "otelcol",
