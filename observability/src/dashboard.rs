@@ -146,7 +146,7 @@ fn variables() -> Vec<Value> {
             "type": "query", "name": name, "label": label, "multi": true, "includeAll": true, "allValue": ".+",
             "current": { "text": ["All"], "value": ["$__all"] },
             "datasource": { "type": "prometheus", "uid": PROMETHEUS },
-            "query": query, "definition": query, "refresh": 2, "sort": 1, "hide": 0,
+            "query": query, "refresh": 2, "sort": 1, "hide": 0,
         })
     };
     let builds = names::BUILD_INFO;
