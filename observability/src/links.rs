@@ -102,6 +102,15 @@ impl Link {
         self.url.contains("${__field") || self.url.contains("${__data")
     }
 
+    /// As a panel's head has it: with all that Grafana's type of dashboards demands.
+    pub(crate) fn above(&self) -> Value {
+        json!({
+            "title": self.title, "url": self.url, "targetBlank": true, "type": "link", "asDropdown": false,
+            "icon": "", "includeVars": false, "keepTime": false, "tags": [], "tooltip": "",
+        })
+    }
+
+    /// As a value has it.
     pub(crate) fn json(&self) -> Value {
         json!({ "title": self.title, "url": self.url, "targetBlank": true })
     }

@@ -33,6 +33,7 @@ const STAGES: &[Stage] = &[
     Stage::peer("tests with a name server", &[Tool::Dnsmasq], "endpoints::dns::"),
     Stage::peer("tests with poppler", &[Tool::Pdf], "preview::"),
     Stage::peer("tests with schemathesis", &[Tool::Schemathesis], "schemathesis::"),
+    Stage::peer("tests with Grafana's types of dashboards", &[Tool::Npm], "grafana_schema::"),
     Stage::peer("tests with a disk of their own", &[Tool::Unshare], "disk_full::"),
     Stage::peer(
         "tests of what deploys it, with the real collector and Jaeger",

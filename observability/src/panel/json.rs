@@ -21,7 +21,7 @@ impl Panel {
         let targets: Vec<_> =
             self.targets.iter().enumerate().map(|(at, target)| self.target_json(at, target)).collect();
         let links: Vec<_> =
-            self.links.iter().filter(|link| !link.of_a_series()).map(crate::links::Link::json).collect();
+            self.links.iter().filter(|link| !link.of_a_series()).map(crate::links::Link::above).collect();
         json!({
             "id": id,
             "type": self.kind.name(),

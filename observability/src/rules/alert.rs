@@ -2,7 +2,6 @@
 //! in `platform` and `domain`; how each is proven in `proof`.
 
 use crate::{dashboards, rules::proof::Proof, site};
-use serde_json::Value;
 
 /// Whom an alert calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,12 +129,9 @@ impl Alert {
     }
 
     /// The panel's id, if dashboard and panel exist.
-    pub fn panel_id(&self) -> Option<u64> {
+    pub fn panel_id(&self) -> Option<u32> {
         let (uid, title) = self.panel;
-        let board = dashboards().into_iter().find(|board| board.uid == uid)?;
-        let json: Value = serde_json::from_str(&board.text()).ok()?;
-        let panels = json["panels"].as_array()?;
-        panels.iter().find(|panel| panel["title"] == title && panel["type"] != "row")?["id"].as_u64()
+        dashboards().iter().find(|board| board.uid == uid)?.panel_id(title)
     }
 
     fn dashboard_url(&self) -> String {

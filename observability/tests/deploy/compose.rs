@@ -109,7 +109,7 @@ fn what_would_be_wrong_is_found() {
         ("cap_add: [DAC_READ_SEARCH]", "cap_add: [SYS_ADMIN]", "nobody explained"),
         ("- loki-data:/loki", "- lok-data:/loki", "no such volume"),
         ("networks: [telemetry]", "networks: [telemetri]", "no network telemetri"),
-        ("test: [CMD, ctms, healthcheck]", "interval: 9s", "ctms: nobody asks"),
+        ("test: [CMD, ctms, healthcheck]", "disable: true", "ctms: nobody asks"),
         (
             "./dev/api-keys:/etc/epro-notify/api-keys:ro",
             "./dev/api-keys:/etc/epro-notify/api-keys",

@@ -18,7 +18,7 @@ fn the_collector_takes_its_configuration_and_refuses_a_broken_one() {
     let broken = folder.path().join("config.yaml");
     for (word, other) in [
         ("sampling_percentage", "sampling_percent"),
-        ("extensions: [health_check, file_storage]", "extensions: [health_check]"),
+        ("receivers: [file_log]", "receivers: [filelogs]"),
         ("span.status.message", "span.status.text"),
     ] {
         assert!(text.contains(word), "{word}");

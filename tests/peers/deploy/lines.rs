@@ -93,7 +93,7 @@ fn what_is_no_json_is_the_service_s_whose_container_wrote_it_and_others_are_left
 
 #[test]
 fn no_line_that_a_real_service_writes_loses_anything() {
-    let service = Service::new().with("RUST_LOG", "debug").start();
+    let service = Service::new().with("RUST_LOG", "info,epro_notify=debug").start();
     service.accept();
     service.ask("POST", "/api/v1/notifications/sms/async", "{");
     service.ask("GET", "/nowhere", "");

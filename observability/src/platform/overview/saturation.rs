@@ -29,6 +29,7 @@ fn pressure() -> Panel {
     .query(max_by("signal", &series(names::DEGRADATION_PRESSURE, "")), "{{signal}}")
     .bad_from(1.0)
     .axis_to(1.1)
+    .no_value("Nothing is shed by this service")
     .logs("Lines of shedding", &[SERVICE], r#"| json | message=~"overloaded.*|calm.*|degradation set.*""#)
     .dashboard("Limits and resilience", "limits-resilience")
 }
@@ -75,6 +76,7 @@ fn workers() -> Panel {
     .limit_line("limit")
     .colour("busy", Colour::Fact)
     .decimals(0)
+    .no_value("No queue in this service")
     .traces("Attempts over 1 s", Traces::of(SERVICE).operation("process notifications").at_least("1s"))
     .dashboard("Notifications", "notifications")
 }
@@ -91,6 +93,7 @@ fn backlog() -> Panel {
     .query(max_by("", &series(names::QUEUE_BATCH_JOBS_PENDING, "")), "to be made")
     .axis_to(10.0)
     .decimals(0)
+    .no_value("No queue in this service")
     .traces("Attempts", Traces::of(SERVICE).operation("process notifications"))
     .logs("Lines of attempts that failed", &[SERVICE], r#"| json | message="attempt finished" | fields_outcome!="delivered""#)
     .dashboard("Notifications", "notifications")
@@ -107,6 +110,7 @@ fn oldest() -> Panel {
     .query(max_by("priority", &series(names::QUEUE_OLDEST_JOB_AGE, "")), "{{priority}}")
     .bad_from(URGENT_OBJECTIVE)
     .axis_to(URGENT_OBJECTIVE * 1.1)
+    .no_value("No queue in this service")
     .traces("Attempts that failed", Traces::of(SERVICE).operation("process notifications").failed())
     .logs("Lines of attempts that failed", &[SERVICE], r#"| json | message="attempt finished" | fields_outcome!="delivered""#)
     .dashboard("Notifications", "notifications")
@@ -127,6 +131,7 @@ fn store_up() -> Panel {
     .stepped()
     .range(Some(0.0), Some(1.0))
     .decimals(0)
+    .no_value("No store in this service")
     .logs("Lines of the store", &[SERVICE], r#"| json | message=~".*(store|submission could not|checkpoint).*""#)
     .dashboard("Store and commits", "runtime-telemetry")
 }
@@ -142,6 +147,7 @@ fn store_space() -> Panel {
     .query(aggregate("min", "instance", &series(names::STORE_FREE_BYTES, "")), "{{instance}}")
     .size(12, 6)
     .bad_below(GIB)
+    .no_value("No store in this service")
     .logs("Lines of the store", &[SERVICE], r#"| json | message=~".*(store|submission could not|checkpoint).*""#)
     .dashboard("Store and commits", "runtime-telemetry")
 }

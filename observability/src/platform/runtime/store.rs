@@ -36,7 +36,7 @@ fn latency() -> Panel {
     .latency(quantile(0.99, "operation", names::QUEUE_COMMIT_DURATION, ""), "{{operation}}")
     .bad_from(SLOW_COMMIT)
     .axis_to(SLOW_COMMIT * 1.1)
-    .no_value("No commit")
+    .no_value("No commit, or no store in this service")
     .traces("Commits over 50 ms", commit_traces().at_least("50ms"))
     .logs("Lines of the store", &[SERVICE], LINES)
 }
@@ -49,7 +49,7 @@ fn commits() -> Panel {
         "Commits a second by what they are for. Under load one commit serves many, so this grows more slowly than requests do.",
     )
     .query(sum_by("operation", &rate(&format!("{}_count", names::QUEUE_COMMIT_DURATION), "")), "{{operation}}")
-    .no_value("No commit")
+    .no_value("No commit, or no store in this service")
     .traces("Commits", commit_traces())
 }
 
@@ -64,7 +64,7 @@ fn rows() -> Panel {
     )
     .query(share(&of("sum"), &of("count")), "{{operation}}")
     .decimals(1)
-    .no_value("No commit")
+    .no_value("No commit, or no store in this service")
     .traces("Commits", commit_traces())
 }
 
@@ -82,6 +82,7 @@ fn up() -> Panel {
     .stepped()
     .range(Some(0.0), Some(1.0))
     .decimals(0)
+    .no_value("No store in this service")
     .logs("Lines of the store", &[SERVICE], LINES)
 }
 
@@ -95,6 +96,7 @@ fn space() -> Panel {
     .query(aggregate("min", "instance", &series(names::STORE_FREE_BYTES, "")), "{{instance}}")
     .size(8, 6)
     .bad_below(GIB)
+    .no_value("No store in this service")
     .logs("Lines of the store", &[SERVICE], LINES)
 }
 
@@ -110,6 +112,7 @@ fn recovered() -> Panel {
     .axis_to(5.0)
     .size(8, 6)
     .decimals(0)
+    .no_value("No store in this service")
     .logs("Lines of recovery", &[SERVICE], r#"| json | message=~"recovered jobs.*|ready""#)
     .dashboard("Notifications", "notifications")
 }
