@@ -139,6 +139,30 @@ mod tests {
     }
 
     #[test]
+    fn what_explore_is_given_is_json() {
+        let link = logs("t", &["a"], r#"| json | fields_route="${__field.labels.route}""#);
+        let panes = link.url.split_once("panes=").unwrap().1;
+        let mut bytes = Vec::new();
+        let mut rest = panes.bytes();
+        while let Some(byte) = rest.next() {
+            let [high, low] = match byte {
+                b'%' => [rest.next().unwrap(), rest.next().unwrap()],
+                _ => {
+                    bytes.push(byte);
+                    continue;
+                }
+            };
+            bytes.push(u8::from_str_radix(std::str::from_utf8(&[high, low]).unwrap(), 16).unwrap());
+        }
+        let pane: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(
+            pane["a"]["queries"][0]["expr"],
+            r#"{service_name=~"a"} | json | fields_route="${__field.labels.route}""#
+        );
+        assert_eq!(pane["a"]["range"]["from"], "${__from}");
+    }
+
+    #[test]
     fn a_link_of_a_series_is_known_as_one() {
         assert!(Traces::of("${__field.labels.job}").link("t").of_a_series());
         assert!(!logs("t", &["a", "b"], "").of_a_series());

@@ -226,12 +226,16 @@ impl Panel {
 
     fn legend_json(&self) -> Value {
         let calcs: &[&str] = if self.legend == Legend::Table { &["lastNotNull", "max"] } else { &[] };
-        json!({
+        let mut legend = json!({
             "displayMode": if self.legend == Legend::Table { "table" } else { "list" },
             "placement": "bottom",
             "showLegend": self.legend != Legend::None,
             "calcs": calcs,
-        })
+        });
+        if self.legend == Legend::Table {
+            (legend["sortBy"], legend["sortDesc"]) = (json!("Max"), json!(true));
+        }
+        legend
     }
 }
 

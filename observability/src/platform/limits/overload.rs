@@ -73,7 +73,6 @@ fn level() -> Panel {
     )
     .query(max_by("instance", &series(names::DEGRADATION_LEVEL, "")), "{{instance}}")
     .stepped()
-    .shades(Colour::Refused)
     .range(Some(0.0), Some(3.0))
     .size(12, 6)
     .decimals(0)
@@ -106,6 +105,7 @@ fn shed() -> Panel {
          when their own line is full.",
     )
     .query(sum_by("feature", &rate(names::LOAD_SHED, "")), "{{feature}}")
+    .shades(Colour::Refused)
     .stacked()
     .axis_to(1.0)
     .size(12, 8)

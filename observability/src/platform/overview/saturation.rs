@@ -42,7 +42,6 @@ fn in_hand() -> Panel {
          something they wait for is slow.",
     )
     .query(sum_by("job, instance", &series(names::HTTP_REQUESTS_IN_FLIGHT, "")), "{{job}} {{instance}}")
-    .shades(Colour::Fact)
     .axis_to(5.0)
     .decimals(0)
     .traces_of_each("Traces over 1 s", |traces| traces.at_least("1s"))
@@ -56,8 +55,7 @@ fn connections() -> Panel {
         "Open connections by listener, over all instances. Each listener has a limit (20,000 unless set); what happens at it is in \
          Limits and resilience. Normal: steady; a climb without traffic: callers that do not reuse or close.",
     )
-    .query(sum_by("job, listener", &series(names::HTTP_CONNECTIONS, "")), "{{job}} {{listener}}")
-    .shades(Colour::Fact)
+    .query(sum_by("listener", &series(names::HTTP_CONNECTIONS, "")), "{{listener}}")
     .axis_to(5.0)
     .decimals(0)
     .logs("Lines of connections", SERVICES, r#"| json | message=~".*connections.*|cannot accept""#)
@@ -123,7 +121,6 @@ fn store_up() -> Panel {
          the error; a full disk is the commonest.",
     )
     .query(aggregate("min", "instance", &series(names::STORE_UP, "")), "{{instance}}")
-    .shades(Colour::Fact)
     .size(12, 6)
     .state(0.0, "down", Colour::Failed)
     .state(1.0, "up", Colour::Good)
@@ -143,7 +140,6 @@ fn store_space() -> Panel {
          jobs go after their retention, and the file's space is used again.",
     )
     .query(aggregate("min", "instance", &series(names::STORE_FREE_BYTES, "")), "{{instance}}")
-    .shades(Colour::Fact)
     .size(12, 6)
     .bad_below(GIB)
     .logs("Lines of the store", &[SERVICE], r#"| json | message=~".*(store|submission could not|checkpoint).*""#)
@@ -187,7 +183,6 @@ fn uptime() -> Panel {
         format!("time() - max by (job, instance) ({})", series(collectors::START_TIME, "")),
         "{{job}} {{instance}}",
     )
-    .shades(Colour::Fact)
     .logs("Lines of starts, stops and panics", SERVICES, r#"| json | message=~"ready|stopped|shutdown begins.*|panicked""#)
     .dashboard("Runtime and telemetry", "runtime-telemetry")
     .size(12, 6)

@@ -76,7 +76,6 @@ fn up() -> Panel {
         "Whether each instance can commit. Down: what stores something gets 503, and nothing that was accepted is lost.",
     )
     .query(aggregate("min", "instance", &series(names::STORE_UP, "")), "{{instance}}")
-    .shades(Colour::Fact)
     .size(8, 6)
     .state(0.0, "down", Colour::Failed)
     .state(1.0, "up", Colour::Good)
@@ -94,7 +93,6 @@ fn space() -> Panel {
         "Free bytes where each instance's store lives. Below 1 GiB (dashed) make room: with none left nothing is accepted.",
     )
     .query(aggregate("min", "instance", &series(names::STORE_FREE_BYTES, "")), "{{instance}}")
-    .shades(Colour::Fact)
     .size(8, 6)
     .bad_below(GIB)
     .logs("Lines of the store", &[SERVICE], LINES)
@@ -109,7 +107,6 @@ fn recovered() -> Panel {
          held. Normal: 0; at most the workers' number after a kill.",
     )
     .query(sum_by("instance", &increase(names::QUEUE_RECOVERED_JOBS, "")), "{{instance}}")
-    .shades(Colour::Refused)
     .axis_to(5.0)
     .size(8, 6)
     .decimals(0)

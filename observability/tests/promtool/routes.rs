@@ -1,0 +1,1 @@
+//! Where Alertmanager sends each alert.
