@@ -40,7 +40,7 @@ pub struct Slo {
     pub alert: &'static str,
     /// What its failures mean to people, in one sentence.
     pub harm: &'static str,
-    /// The panel that shows how fast its budget burns.
+    /// The panel that an alert on it leads to.
     pub panel: (&'static str, &'static str),
     /// Series that its queries read, for the proof of its alerts: whether a good and a failed event count in each.
     pub sample: Vec<(String, bool, bool)>,

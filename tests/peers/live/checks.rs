@@ -1,6 +1,7 @@
 //! What every query has to hold to, on live data.
 //!
-//! With "All" it is answered, with every label that its legend or its outermost grouping names, and without a
+//! With "All" it is answered, with every label that its legend or its outermost grouping names (each on some
+//! series, as a zero in place of nothing has fewer, and at least one of the legend's on each), and without a
 //! value that is not finite; and each of its selectors finds series, so that no `or` hides one that is dead.
 //! With a single job, or a job and one of its instances, it is answered in the same way if there is something to
 //! answer with: each of its selectors, on its own, finds series of them. A query of ctms' cache is asked of ctms
@@ -126,10 +127,14 @@ fn series_fault(series: &[Series], legend: &str, grouped: &[String]) -> Option<S
         return Some("no data".to_owned());
     }
     let has = |one: &Series, label: &str| one.labels.get(label).is_some_and(|value| !value.is_empty());
-    for label in legend.split("{{").skip(1).filter_map(|rest| rest.split_once("}}")) {
-        if let Some(without) = series.iter().find(|one| !has(one, label.0.trim())) {
-            return Some(format!("its legend names {}, which {:?} does not have", label.0, without.labels));
-        }
+    let named = legend.split("{{").skip(1).filter_map(|rest| rest.split_once("}}"));
+    let named: Vec<&str> = named.map(|(label, _)| label.trim()).collect();
+    if let Some(label) = named.iter().find(|label| !series.iter().any(|one| has(one, label))) {
+        return Some(format!("its legend names {label}, which no series has"));
+    }
+    let nameless = |one: &&Series| !named.is_empty() && !named.iter().any(|label| has(one, label));
+    if let Some(nameless) = series.iter().find(nameless) {
+        return Some(format!("its legend names nothing that {:?} has", nameless.labels));
     }
     if let Some(label) = grouped.iter().find(|label| !series.iter().any(|one| has(one, label))) {
         return Some(format!("it is grouped by {label}, which no series has"));
@@ -162,6 +167,7 @@ mod tests {
             (fine.to_vec(), "", &["b".to_owned()], "it is grouped by b"),
             (vec![series(&[], &["1", "NaN"])], "", &[], "NaN"),
             (vec![series(&[], &["+Inf"])], "", &[], "+Inf"),
+            (vec![fine[0].clone(), series(&[], &["0"])], "{{a}}", &[], "nothing that {} has"),
         ] {
             let fault = series_fault(&answer, legend, grouped).unwrap_or_default();
             assert!(fault.contains(told), "{fault}");

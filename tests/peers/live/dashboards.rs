@@ -8,7 +8,10 @@ use super::{
     scenario::{self, act},
     stack::Stack,
 };
-use crate::support::{collector, wait::until_so};
+use crate::support::{
+    collector::{Behaviour, Collector},
+    wait::until_so,
+};
 use std::time::{Duration, Instant};
 
 /// What has not held by then never does: the last scrapes and evaluations are in.
@@ -16,11 +19,17 @@ const SETTLED: Duration = Duration::from_secs(20);
 
 #[test]
 fn every_query_finds_finite_data_and_would_notice_another_name() {
-    let collector = collector::Collector::start(collector::Behaviour::Accept);
+    let collector = Collector::start(Behaviour::Accept);
     let endpoint = collector.endpoint();
-    let mut stack = act("start", || Stack::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]));
+    let mut stack = act("start", || {
+        Stack::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_BSP_EXPORT_TIMEOUT", "1000")])
+    });
     let from = now();
     scenario::play(&mut stack);
+    let address = collector.address;
+    collector.stop();
+    act("spans are lost", || scenario::lose_spans(&stack));
+    let _collector = Collector::at(address, Behaviour::Accept);
     act("rules are evaluated", || {
         until_so("every rule was evaluated", || rules::all_evaluated(&stack.prometheus));
     });
@@ -31,8 +40,8 @@ fn every_query_finds_finite_data_and_would_notice_another_name() {
     faults.extend(act("what moved", || moved::faults(&checker, &series)));
     let all = mutations::of(&series);
     let choice = &checks::choices(&stack.members(), checker.window)[0];
-    let questions = checks::questions();
-    let unnoticed = act("mutations", || mutations::unnoticed(&checker, &questions, choice, &all));
+    let (questions, rules) = (checks::questions(), rules::queries(&checker));
+    let unnoticed = act("mutations", || mutations::unnoticed(&checker, &questions, &rules, choice, &all));
     let of = all.len();
     faults.extend(unnoticed.into_iter().map(|name| format!("of {of}, another name is not noticed: {name}")));
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));

@@ -53,7 +53,8 @@ pub struct Files {
 impl Files {
     pub fn write(folder: &Path) -> Self {
         let tls = TlsConfig { cert_file: folder.join("cert.pem"), key_file: folder.join("key.pem") };
-        let (now, next) = (Certificate::new(), Certificate::new());
+        // The next one ends at another time.
+        let (now, next) = (Certificate::new(), Certificate::of(&rcgen::PKCS_ECDSA_P256_SHA256, 3000));
         now.write(&tls);
         let authorities = folder.join("authorities.pem");
         fs::write(&authorities, format!("{}{}", now.chain, next.chain)).unwrap();

@@ -1,8 +1,7 @@
 //! The mutation test of the dashboards: had any metric or any of its labels another name, a query would fail.
 //!
 //! Nothing is played again for it. What a query would have been answered under the other name is asked of what
-//! is stored, by a query that is rewritten for it (`promql::renamed`); that this is the same is held against one
-//! job that Prometheus really renames while it scrapes.
+//! is stored, by a query that is rewritten for it (`promql::renamed`).
 
 use super::{
     checks::{Checker, Question},
@@ -33,16 +32,18 @@ pub fn of(series: &[Labels]) -> BTreeSet<Renamed> {
     all
 }
 
-/// Those that no query would notice.
+/// Those that neither a query of a dashboard nor a selector of a rule would notice.
 pub fn unnoticed(
     checker: &Checker<'_>,
     questions: &[Question],
+    rules: &[String],
     choice: &Choice,
     all: &BTreeSet<Renamed>,
 ) -> Vec<String> {
-    let asked: Vec<(&Question, String)> =
-        questions.iter().map(|question| (question, read::expand(&question.expr, choice))).collect();
-    let unnoticed = all.iter().filter(|renamed| !is_noticed(checker, &asked, renamed));
+    let asked: Vec<Asked<'_>> = questions.iter().map(|question| Asked::of(question, choice)).collect();
+    let unnoticed = all
+        .iter()
+        .filter(|renamed| !is_noticed(checker, &asked, renamed) && !kills_a_rule(checker, rules, renamed));
     unnoticed
         .map(|renamed| match &renamed.label {
             Some(label) => format!("label {label} of {}", renamed.metric),
@@ -51,14 +52,34 @@ pub fn unnoticed(
         .collect()
 }
 
-fn is_noticed(checker: &Checker<'_>, asked: &[(&Question, String)], renamed: &Renamed) -> bool {
-    asked.iter().filter(|(_, expr)| names(expr, &renamed.metric)).any(|(question, expr)| {
-        let other = promql::renamed(expr, renamed);
-        other.is_ok_and(|other| checker.fails(&other, question))
-    })
+/// Whether a selector of a rule would find nothing that finds something. What a rule is answered says nothing: no
+/// alert is wanted.
+fn kills_a_rule(checker: &Checker<'_>, rules: &[String], renamed: &Renamed) -> bool {
+    let naming = rules.iter().filter(|rule| rule.contains(&renamed.metric));
+    naming
+        .filter_map(|rule| promql::renamed(rule, renamed).ok())
+        .any(|other| matches!(checker.dead_selector(&other), Ok(Some(_))))
 }
 
-fn names(expr: &str, metric: &str) -> bool {
-    let selectors = promql::selectors(expr).unwrap_or_default();
-    selectors.iter().any(|selector| promql::family(&selector.name) == metric)
+/// A question with its choice made, and the metrics that it names.
+struct Asked<'a> {
+    question: &'a Question,
+    expr: String,
+    metrics: BTreeSet<String>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(question: &'a Question, choice: &Choice) -> Self {
+        let expr = read::expand(&question.expr, choice);
+        let selectors = promql::selectors(&expr).unwrap_or_default();
+        let metrics = selectors.iter().map(|selector| promql::family(&selector.name).to_owned()).collect();
+        Self { question, expr, metrics }
+    }
+}
+
+fn is_noticed(checker: &Checker<'_>, asked: &[Asked<'_>], renamed: &Renamed) -> bool {
+    asked.iter().filter(|asked| asked.metrics.contains(&renamed.metric)).any(|asked| {
+        let other = promql::renamed(&asked.expr, renamed);
+        other.is_ok_and(|other| checker.fails(&other, asked.question))
+    })
 }

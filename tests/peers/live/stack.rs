@@ -133,6 +133,7 @@ fn instance(gateway: &Gateway, files: &Files, registry: SocketAddr) -> Site {
         ("APP_PUSH__HTTP__TIMEOUT", "2s"),
         ("APP_RETRY__MAX_ATTEMPTS", "30"),
         ("APP_RETRY__ON_UNKNOWN", "hold"),
+        ("APP_DEGRADATION__HOLD", "500ms"),
         ("APP_QUEUE__MAX_BACKLOG", &BACKLOG.to_string()),
         ("APP_REPORTS__RECEIPT", "sms"),
         ("APP_REPORTS__PREVIEW__FONT_FILE", FONT),
@@ -154,7 +155,7 @@ fn ctms(target: &str, files: &Files) -> Site {
         ("APP_EPRO__TLS__ENABLED", "true"),
         ("APP_EPRO__TLS__CA_FILE", &files.authorities.display().to_string()),
         ("APP_EPRO__TLS__SERVER_NAME", "localhost"),
-        ("APP_EPRO__CACHE_MAX", "4"),
+        ("APP_EPRO__CACHE_MAX", "3"),
         // Whoever asks too often is to be met by the instances.
         ("APP_LIMITS__PER_CLIENT__RATE", "1000000"),
         ("APP_LIMITS__PER_CLIENT__BURST", "1000000"),

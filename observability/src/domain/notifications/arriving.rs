@@ -126,9 +126,9 @@ fn ledger() -> Panel {
 }
 
 fn latency(priority: &str, objective: Option<f64>, promise: &str) -> Panel {
-    let of = |q: f64| {
+    let of = |q: f64, labels: &str| {
         let matchers = format!(r#"priority="{priority}""#);
-        quantile(q, "", names::NOTIFICATION_END_TO_END_DURATION, &matchers)
+        quantile(q, labels, names::NOTIFICATION_END_TO_END_DURATION, &matchers)
     };
     let description = format!(
         "From due (accepted, or sendAt where that is later) to delivered, of {priority} notifications; on a scale of \
@@ -137,9 +137,9 @@ fn latency(priority: &str, objective: Option<f64>, promise: &str) -> Panel {
     );
     let title = format!("Due to delivered, {priority}");
     let panel = Panel::new(Kind::TimeSeries, &title, "s", &description)
-        .latency(of(0.99), "P99")
-        .query(of(0.95), "P95")
-        .query(of(0.5), "P50")
+        .latency(of(0.99, ""), "P99")
+        .query(of(0.95, ""), "P95")
+        .query(of(0.5, "channel"), "P50 {{channel}}")
         .log_scale()
         .traces("Deliveries of this priority", attempts().tag("priority", priority))
         .logs("Attempts that did not deliver", &[SERVICE], &attempt_lines(r#"fields_outcome!="delivered""#));
@@ -205,8 +205,8 @@ fn given_up() -> Panel {
          decides. cancelled: the caller's wish. Normal: next to none.",
     )
     .query(
-        sum_by("outcome", &increase(names::NOTIFICATION_FINISHED, r#"outcome!="delivered""#)),
-        "{{outcome}}",
+        sum_by("channel, outcome", &increase(names::NOTIFICATION_FINISHED, r#"outcome!="delivered""#)),
+        "{{channel}} {{outcome}}",
     )
     .traces("Attempts that failed", attempts().failed())
     .logs("Attempts that gave up", &[SERVICE], &attempt_lines(GIVEN_UP))

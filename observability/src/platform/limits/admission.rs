@@ -145,7 +145,7 @@ fn open() -> Panel {
 }
 
 fn closed() -> Panel {
-    let events = |name: &str| sum_by("", &increase(name, ""));
+    let events = |labels: &str, name: &str| sum_by(labels, &increase(name, ""));
     Panel::new(
         Kind::TimeSeries,
         "Connections turned away",
@@ -153,10 +153,10 @@ fn closed() -> Panel {
         "Connections in each interval that waited since the limit was reached, were refused since their address has half of all, or \
          were closed since their first bytes or headers were slow. Normal: 0. Slow ones in numbers: an attack, or a broken network.",
     )
-    .query(events(names::HTTP_CONNECTIONS_LIMIT_REACHED), "limit reached")
-    .query(events(names::HTTP_CONNECTIONS_REFUSED), "refused: half is its address's")
-    .query(events(names::HTTP_CONNECTIONS_TIMED_OUT), "closed: slow")
-    .colour("limit reached", Colour::Failed)
+    .query(events("listener", names::HTTP_CONNECTIONS_LIMIT_REACHED), "limit reached: {{listener}}")
+    .query(events("listener", names::HTTP_CONNECTIONS_REFUSED), "refused, half is its address's: {{listener}}")
+    .query(events("", names::HTTP_CONNECTIONS_TIMED_OUT), "closed: slow")
+    .colour("/^limit/", Colour::Failed)
     .colour("/^refused/", Colour::Refused)
     .colour("/^closed/", Colour::Waiting)
     .axis_to(5.0)

@@ -99,7 +99,7 @@ fn retries() -> Panel {
 }
 
 fn not_made() -> Panel {
-    let by = |name: &str| sum_by("reason", &rate(name, ""));
+    let by = |name: &str| sum_by("grpc_method, reason", &rate(name, ""));
     let panel = Panel::new(
         Kind::TimeSeries,
         "Calls and retries not made",
@@ -107,9 +107,9 @@ fn not_made() -> Panel {
         "What the client kept to itself, a second: refused calls (breaker open, no time left), retries withheld (too many attempts, budget \
          used up), and throttled calls (most were turned away of late). Normal: 0. It spares who is down already.",
     )
-    .query(by(names::RPC_CLIENT_REFUSED), "refused {{reason}}")
-    .query(by(names::RPC_CLIENT_RETRIES_WITHHELD), "withheld {{reason}}")
-    .query(sum_by("", &rate(names::RPC_CLIENT_THROTTLED, "")), "throttled")
+    .query(by(names::RPC_CLIENT_REFUSED), "refused {{grpc_method}} {{reason}}")
+    .query(by(names::RPC_CLIENT_RETRIES_WITHHELD), "withheld {{grpc_method}} {{reason}}")
+    .query(sum_by("grpc_method", &rate(names::RPC_CLIENT_THROTTLED, "")), "throttled {{grpc_method}}")
     .axis_to(1.0)
     .size(8, 8)
     .no_value("No service is called")

@@ -65,7 +65,7 @@ fn latency_by_method() -> Panel {
         "The time that 99 % of each method's calls stay below, as this side measures it. What callers see, with network and \
          retries, is in ePRO and RPC.",
     )
-    .latency(quantile(0.99, "grpc_method", names::GRPC_REQUEST_DURATION, GRPC_CALLS), "{{grpc_method}}")
+    .latency(quantile(0.99, "grpc_service, grpc_method", names::GRPC_REQUEST_DURATION, GRPC_CALLS), "{{grpc_service}}/{{grpc_method}}")
     .size(6, 10)
     .no_value("No gRPC call")
     .traces("Traces over 100 ms", Traces::of(SERVICE).tag("rpc.system.name", "grpc").at_least("100ms"))

@@ -59,10 +59,11 @@ fn rows() -> Panel {
         Kind::TimeSeries,
         "Rows of a commit",
         "none",
-        "How many writes one commit has on average. Near 1 at rest, tens and hundreds under load: that is what keeps the disk from being the \
+        "How many writes one commit has on average, and the number that 99 % stay below. Near 1 at rest, tens and hundreds under load: that is what keeps the disk from being the \
          limit. Large and slow: the disk is the limit.",
     )
     .query(share(&of("sum"), &of("count")), "{{operation}}")
+    .latency(quantile(0.99, "operation", names::QUEUE_COMMIT_ROWS, ""), "{{operation}}, P99")
     .decimals(1)
     .no_value("No commit, or no store in this service")
     .traces("Commits", commit_traces())

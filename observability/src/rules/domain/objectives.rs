@@ -78,7 +78,7 @@ fn accept_latency() -> Slo {
         why_so_many: "Late is not lost: a slow disk with few callers can wait for the morning.",
         alert: "AcceptLatency",
         harm: "Callers wait for the accept: the disk or the processor does not keep up.",
-        panel: ("service-overview", "Burn rate"),
+        panel: ("service-overview", "Accept latency"),
         sample: vec![
             (format!("{}_count{{{}}}", names::HTTP_REQUEST_DURATION, sample("202")), true, true),
             (format!("{}_bucket{{{},le=\"0.1\"}}", names::HTTP_REQUEST_DURATION, sample("202")), true, false),

@@ -15,6 +15,7 @@ use std::{
 pub fn play(stack: &Stack) {
     for one in &stack.instances {
         let caller = one.caller();
+        caller.with(READER).get("/patients/p-1/reports/latest");
         caller.with(READER).expect(403, "DELETE", "/patients/p-3", &Value::Null);
         caller.with(UNKNOWN).expect(401, "GET", "/dead-letters", &Value::Null);
         caller.with(GREEDY).until_limited("/patients/p-1/reports/latest");

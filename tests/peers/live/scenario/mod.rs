@@ -8,7 +8,7 @@ mod people;
 mod reports;
 mod traffic;
 
-use super::stack::Stack;
+use super::{caller::until_told, stack::Stack};
 pub use outages::slow_accepts;
 use std::time::Instant;
 pub use traffic::Traffic;
@@ -36,4 +36,14 @@ pub fn act<T>(name: &str, play: impl FnOnce() -> T) -> T {
     let done = play();
     println!("{name}: {:.1} s", began.elapsed().as_secs_f64());
     done
+}
+
+/// Nobody takes spans: those of some calls are counted as lost.
+pub fn lose_spans(stack: &Stack) {
+    for one in stack.instances.iter().chain([&stack.ctms]) {
+        until_told("spans are lost", || {
+            one.caller().ask("GET", "/patients/p-1/reports/latest", "");
+            one.count("telemetry_spans_total", &[("outcome", "failed")]) > 0
+        });
+    }
 }

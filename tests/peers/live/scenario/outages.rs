@@ -2,7 +2,8 @@
 
 use super::{
     super::{
-        caller::{message, until_told},
+        caller::{Rpc, message, until_told},
+        keys::APP,
         stack::{BACKLOG, Stack},
     },
     deliveries::closed,
@@ -12,6 +13,7 @@ use crate::support::{locked::Locked, wait::until_so};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::{thread, time::Duration};
+use tonic::Code;
 
 /// As `circuit_breaker_state` numbers them.
 const CLOSED: u64 = 0;
@@ -60,6 +62,8 @@ fn store_locked(stack: &Stack) {
             one.count("store_up", &[]) == 0
         });
         caller.expect(503, "POST", "/reports", &json!({ "patientId": "p-1", "content": "well" }));
+        let mut rpc = Rpc::of(one.service().grpc, &stack.files, APP);
+        assert_eq!(rpc.submit("p-1", "well"), Code::Unavailable);
         drop(held);
         one.until("store_up", &[], 1);
     }
@@ -129,5 +133,8 @@ fn turned_away(stack: &Stack) {
         (0..20).for_each(|_| drop(ctms.ask("GET", REPORT, "")));
         stack.ctms.count("rpc_client_throttled_total", &[]) > 0
     });
-    stack.instances.iter().for_each(|one| pin(one, json!("auto")));
+    for one in &stack.instances {
+        pin(one, json!("auto"));
+        one.until("degradation_level", &[], 0);
+    }
 }

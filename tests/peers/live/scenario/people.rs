@@ -1,7 +1,7 @@
 //! The directory, studies, and everything that is refused: for what it says, for whom it is, and to spare us.
 
 use super::super::{
-    caller::Caller,
+    caller::{Caller, until_told},
     stack::{Member, Stack},
 };
 use crate::support::client::ask;
@@ -48,12 +48,15 @@ fn batch(caller: &Caller, status: u16) {
 fn shed(caller: &Caller, one: &Member) {
     let report = json!({ "patientId": "p-1", "content": "all is well" });
     let id = caller.expect(201, "POST", "/reports", &report).text("reportId");
+    let preview = format!("/reports/{id}/preview.pdf");
+    until_told("a preview is drawn again", || caller.ask("GET", &preview, "").status == 200);
     pin(one, json!(3));
-    caller.expect(503, "GET", &format!("/reports/{id}/preview.pdf"), &Value::Null);
+    caller.expect(503, "GET", &preview, &Value::Null);
     caller.expect(503, "GET", "/patients/p-1/reports/latest", &Value::Null);
     batch(caller, 503);
     caller.expect(201, "POST", "/reports", &report);
     pin(one, json!("auto"));
+    one.until("degradation_level", &[], 0);
 }
 
 /// An operator's hand on the level of degradation.
