@@ -40,6 +40,16 @@ const STAGES: &[Stage] = &[
         &[Tool::Collector, Tool::ComposeSpec, Tool::Jaeger, Tool::Promtool],
         "deploy::",
     ),
+    Stage::peer(
+        "dashboards and rules on live services, with Prometheus",
+        &[Tool::Prometheus, Tool::Etcd, Tool::Pdf],
+        "live::dashboards::",
+    ),
+    Stage::peer(
+        "from an alert to a trace and its lines, with Prometheus, collector and Jaeger",
+        &[Tool::Prometheus, Tool::Etcd, Tool::Pdf, Tool::Collector, Tool::Jaeger],
+        "live::walk::",
+    ),
     Stage::long("tests with many kills", "kills::"),
     Stage::cargo(
         "documentation",
