@@ -40,7 +40,8 @@ impl Dashboard {
             let panels = row.panels.iter().map(|panel| panel.title().to_owned());
             std::iter::once(None).chain(panels.map(Some)).collect::<Vec<_>>()
         };
-        let found = (1..).zip(self.rows.iter().flat_map(titles)).find(|(_, found)| found.as_deref() == Some(title));
+        let found =
+            (1..).zip(self.rows.iter().flat_map(titles)).find(|(_, found)| found.as_deref() == Some(title));
         found.map(|(id, _)| id)
     }
 
