@@ -50,8 +50,8 @@ fn mutants(alert: &Alert) -> Vec<(String, Alert)> {
     let comparisons = comparisons(&alert.expr);
     for (nth, (at, operator)) in comparisons.iter().enumerate() {
         let sign = if operator.starts_with('<') { "-" } else { "" };
-        let after = at + operator.len();
-        let expr = format!("{} {sign}1e15 + {}", &alert.expr[..after], &alert.expr[after..]);
+        let (before, after) = alert.expr.split_at(at + operator.len());
+        let expr = format!("{before} {sign}1e15 + {after}");
         mutants.push(changed(format!("threshold {} out of reach", nth + 1), &|alert| {
             alert.expr.clone_from(&expr)
         }));
@@ -61,7 +61,7 @@ fn mutants(alert: &Alert) -> Vec<(String, Alert)> {
             let sign = if operator.starts_with('<') { "" } else { "-" };
             let (before, after) = expr.split_at(*at);
             let operator_now = if *operator == "==" || *operator == "!=" { ">" } else { *operator };
-            format!("{before}{operator_now} {sign}1e15 + {}", &after[operator.len()..])
+            format!("{before}{operator_now} {sign}1e15 + {}", after.split_at(operator.len()).1)
         });
         mutants.push(changed("every threshold passed".to_owned(), &|alert| alert.expr.clone_from(&expr)));
     }

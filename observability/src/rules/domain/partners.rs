@@ -52,7 +52,7 @@ fn epro_breaker_open() -> Alert {
         "ctms at {{ $labels.instance }} gets no answer from the ePRO service",
         "The breaker has been open for two minutes: reports are as old as memory, others get 503.",
     )
-    .see("partners", "epro-rpc", "Circuit breakers")
+    .see("partners", "epro-rpc", "Breaker")
     .proven(
         Proof::new(&[(&state, BREAKER_STORY)], ["9m", "30m", "60m"])
             .labels(&[("job", "ctms"), ("instance", "c:9465"), ("target", "epro")])
@@ -103,7 +103,7 @@ fn epro_refuses_key() -> Alert {
             "The ePRO service does not let ctms at {{ $labels.instance }} in",
             "About {{ $value | humanize }} calls were refused within ten minutes: the key has no scope `read` there, or is not known.",
         )
-        .see("partners", "epro-rpc", "Answers by reason")
+        .see("partners", "epro-rpc", "Answers by source")
         .proven(
             Proof::new(&[(&refused, "0x9 10+10x40 410x60")], ["9m", "30m", "80m"])
                 .labels(&[("job", "ctms"), ("instance", "c:9465")])

@@ -83,7 +83,9 @@ fn certificate_not_renewed() -> Alert {
 }
 
 fn key_file_broken() -> Alert {
-    let both = [names::AUTH_KEY_FILE_RELOADS, names::RPC_CLIENT_KEY_RELOADS].map(failed_reload).join("\nor ");
+    let files = [names::AUTH_KEY_FILE_RELOADS, names::RPC_CLIENT_KEY_RELOADS];
+    // One of both has a label `target` besides.
+    let both = files.map(|name| format!("sum by (job, instance) {}", failed_reload(name))).join("\nor ");
     Alert::ticket("KeyFileBroken", "auth", both)
         .hold("10m")
         .when("a changed key file could not be read, and none has been since", "The keys from before stay in use, withdrawn ones too. Nobody is locked out until the next restart, which would be refused: working hours will do, but no restart before.")
@@ -92,9 +94,19 @@ fn key_file_broken() -> Alert {
             "The keys from before are in use, also those that were withdrawn; the next restart would end with exit code 64.",
         )
         .see("secrets", "limits-resilience", "Reloads of keys")
-        .proven(reload_proof(names::AUTH_KEY_FILE_RELOADS, "").labels(&[
-            ("job", "epro-notify"),
-            ("instance", "a:9464"),
-            ("outcome", "failed"),
-        ]))
+        .proven(key_file_proof())
+}
+
+/// `ctms` has a key file of its own, and the file of its key for the ePRO service: a story for each.
+fn key_file_proof() -> Proof {
+    let ctms = |name, more| {
+        let mut proof = reload_proof(name, more);
+        for (series, _) in &mut proof.stories[0].series {
+            *series = series.replace("epro-notify", "ctms");
+        }
+        proof
+    };
+    let mut proof = ctms(names::AUTH_KEY_FILE_RELOADS, "");
+    proof.stories.extend(ctms(names::RPC_CLIENT_KEY_RELOADS, ",target=\"epro\"").stories);
+    proof.labels(&[("job", "ctms"), ("instance", "a:9464")])
 }

@@ -5,7 +5,7 @@ mod links;
 mod panels;
 
 use crate::{Rule, broken, broken_rules, nothing};
-use observability::read::boards;
+use observability::read::{Board, boards};
 use std::collections::BTreeSet;
 
 const RULES: &[Rule] = &[
@@ -32,8 +32,8 @@ fn each_rule_of_ours_fails_on_a_broken_dashboard() {
 #[test]
 fn no_two_dashboards_share_uid_or_title() {
     let boards = boards().unwrap();
-    let uids: BTreeSet<_> = boards.iter().map(|board| board.uid()).collect();
-    let titles: BTreeSet<_> = boards.iter().map(|board| board.title()).collect();
+    let uids: BTreeSet<_> = boards.iter().map(Board::uid).collect();
+    let titles: BTreeSet<_> = boards.iter().map(Board::title).collect();
     assert_eq!((uids.len(), titles.len()), (boards.len(), boards.len()));
     let names = ["epro-rpc", "limits-resilience", "notifications", "runtime-telemetry", "service-overview"];
     assert_eq!(uids, names.into(), "links and alerts name these");
