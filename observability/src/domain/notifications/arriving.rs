@@ -140,6 +140,7 @@ fn latency(priority: &str, objective: Option<f64>, promise: &str) -> Panel {
         .latency(of(0.99, ""), "P99")
         .query(of(0.95, ""), "P95")
         .query(of(0.5, "channel"), "P50 {{channel}}")
+        .colour("/^P50/", Colour::Second)
         .log_scale()
         .traces("Deliveries of this priority", attempts().tag("priority", priority))
         .logs("Attempts that did not deliver", &[SERVICE], &attempt_lines(r#"fields_outcome!="delivered""#));
@@ -208,6 +209,10 @@ fn given_up() -> Panel {
         sum_by("channel, outcome", &increase(names::NOTIFICATION_FINISHED, r#"outcome!="delivered""#)),
         "{{channel}} {{outcome}}",
     )
+    .colour("/ dead$/", Colour::Failed)
+    .colour("/ expired$/", Colour::Shade("semi-dark-orange"))
+    .colour("/ unknown$/", Colour::Unknown)
+    .colour("/ cancelled$/", Colour::Unconcerned)
     .traces("Attempts that failed", attempts().failed())
     .logs("Attempts that gave up", &[SERVICE], &attempt_lines(GIVEN_UP))
 }
