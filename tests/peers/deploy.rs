@@ -1,5 +1,6 @@
 //! The files that deploy the service, as the programs that read them judge them: the shipped configuration
-//! itself, with nothing changed but addresses and folders. What needs no program is checked in `observability`.
+//! itself, with nothing changed but addresses, folders and, for a backend in this process, how spans are packed.
+//! What needs no program is checked in `observability`.
 
 pub mod backends;
 pub mod collector;

@@ -7,7 +7,8 @@ use crate::{
 use serde_json::{Value, json};
 use std::{
     fs,
-    net::SocketAddr,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -22,6 +23,8 @@ pub const DECISION_WAIT: Duration = Duration::from_secs(1);
 pub struct Site {
     folder: TempDir,
     variables: Vec<(&'static str, String)>,
+    /// Laid over the shipped configuration.
+    over: Option<&'static str>,
     grpc: SocketAddr,
     http: SocketAddr,
     health: SocketAddr,
@@ -47,7 +50,13 @@ impl Site {
             ("SPOOL_FOLDER", inside("spool")),
             ("TRACE_DECISION_WAIT", format!("{}s", DECISION_WAIT.as_secs())),
         ];
-        Self { folder, variables, grpc, http, health, metrics }
+        Self { folder, variables, over: None, grpc, http, health, metrics }
+    }
+
+    /// For a backend in this process, which knows no gzip: spans are sent as they are.
+    pub fn unpacked(mut self) -> Self {
+        self.over = Some("yaml:exporters::otlp_grpc/jaeger::compression: none");
+        self
     }
 
     /// The same with another variable.
@@ -79,6 +88,9 @@ impl Site {
 
     fn arrange(&self, command: &mut Command) {
         command.envs(self.variables.iter().cloned()).arg("--config").arg(shipped(CONFIG));
+        self.over.iter().for_each(|over| {
+            command.args(["--config", over]);
+        });
     }
 }
 
@@ -102,7 +114,11 @@ impl Collector {
 
     /// The value of one of its own metrics, summed over labels; 0 for one that is not there yet.
     pub fn count(&self, name: &str) -> f64 {
-        let page = client::ask(self.metrics, "GET", "/metrics", "").unwrap().body;
+        // By HTTP/1.0, so that the page comes in one piece.
+        let mut connection = TcpStream::connect(self.metrics).unwrap();
+        connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut page = String::new();
+        connection.read_to_string(&mut page).unwrap();
         let lines = page.lines().filter(|line| line.starts_with(name));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }

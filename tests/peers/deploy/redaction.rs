@@ -20,7 +20,7 @@ const KEY: &str = "epro-notify_mzxw6ytboimzxw6ytboimzxw6ytboimzxw6ytboimzxw6ytbo
 #[test]
 fn what_is_not_on_the_list_and_what_looks_like_a_secret_do_not_come_out() {
     let (backend, lines) = (Backend::start(Behaviour::Accept), Lines::start());
-    let collector = Site::new(backend.address, lines.address).start();
+    let collector = Site::new(backend.address, lines.address).unpacked().start();
     let mut leaking = span(1, Duration::from_millis(1), SERVER, ERROR);
     leaking["attributes"] = json!([
         attribute("patient.id", CANARY),
@@ -55,7 +55,7 @@ fn what_is_not_on_the_list_and_what_looks_like_a_secret_do_not_come_out() {
 #[test]
 fn what_the_service_says_passes_as_it_is() {
     let (backend, lines) = (Backend::start(Behaviour::Accept), Lines::start());
-    let collector = Site::new(backend.address, lines.address).start();
+    let collector = Site::new(backend.address, lines.address).unpacked().start();
     let mut plain = span(2, Duration::from_millis(1), SERVER, ERROR);
     plain["attributes"] = json!([
         attribute("http.route", "/api/v1/patients/{patientId}"),

@@ -27,7 +27,8 @@ fn until_judged(collector: &Collector, backend: &Backend, marker: u128) {
 #[test]
 fn failed_and_slow_traces_are_kept_and_the_rest_is_not() {
     let (backend, lines) = (Backend::start(Behaviour::Accept), Lines::start());
-    let collector = Site::new(backend.address, lines.address).with("TRACES_KEPT_PERCENT", "0").start();
+    let collector =
+        Site::new(backend.address, lines.address).unpacked().with("TRACES_KEPT_PERCENT", "0").start();
     let traces = [
         (1, span(1, FAST, SERVER, UNSET)),
         (2, span(2, FAST, INTERNAL, ERROR)),
@@ -58,7 +59,7 @@ fn failed_and_slow_traces_are_kept_and_the_rest_is_not() {
 #[test]
 fn development_keeps_every_trace() {
     let (backend, lines) = (Backend::start(Behaviour::Accept), Lines::start());
-    let collector = Site::new(backend.address, lines.address).start();
+    let collector = Site::new(backend.address, lines.address).unpacked().start();
     let all: HashSet<u128> = (1..=200).map(|number| number << 64 | 5).collect();
     let spans: Vec<_> = all.iter().map(|trace| span(*trace, FAST, SERVER, UNSET)).collect();
     collector.send(&spans);
@@ -68,7 +69,8 @@ fn development_keeps_every_trace() {
 #[test]
 fn a_share_of_the_rest_is_a_share() {
     let (backend, lines) = (Backend::start(Behaviour::Accept), Lines::start());
-    let collector = Site::new(backend.address, lines.address).with("TRACES_KEPT_PERCENT", "20").start();
+    let collector =
+        Site::new(backend.address, lines.address).unpacked().with("TRACES_KEPT_PERCENT", "20").start();
     let spans: Vec<_> =
         (1..=1_000_u128).map(|number| span(number << 64 | number, FAST, SERVER, UNSET)).collect();
     collector.send(&spans);

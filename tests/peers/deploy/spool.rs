@@ -17,7 +17,7 @@ use std::{collections::HashSet, time::Duration};
 #[test]
 fn what_came_while_the_backends_were_away_arrives_also_after_a_restart() {
     let (jaeger, loki) = (free_address(), free_address());
-    let site = Site::new(jaeger, loki);
+    let site = Site::new(jaeger, loki).unpacked();
     let collector = site.start();
     let sent: HashSet<u128> = (1..=100).collect();
     let spans: Vec<_> = sent.iter().map(|trace| span(*trace, Duration::ZERO, SERVER, ERROR)).collect();
