@@ -79,12 +79,12 @@ fn rights(name: &str, service: &Value) -> Vec<String> {
             found.push(what.to_owned());
         }
     };
-    need(service["read_only"] == Value::from(true), "its root can be written to");
+    need(service["read_only"] == true, "its root can be written to");
     need(texts(&service["cap_drop"]) == ["ALL"], "it keeps capabilities");
     need(texts(&service["security_opt"]) == ["no-new-privileges:true"], "it may gain privileges");
     need(service["mem_limit"].is_string() && !service["cpus"].is_null(), "it has no limits");
     need(service["pids_limit"].is_number(), "it may start any number of processes");
-    need(service["restart"] == Value::from("unless-stopped"), "it does not come back");
+    need(service["restart"] == "unless-stopped", "it does not come back");
     need(service["logging"]["options"]["max-size"].is_string(), "its lines fill the disk");
     let given = texts(&service["cap_add"]);
     need(given.iter().all(|right| RIGHTS.contains(&(name, right))), "it has rights that nobody explained");
