@@ -103,7 +103,7 @@ fn lines_come_by_otlp_with_their_trace_ids_and_are_asked_for_by_their_service() 
     assert_eq!((schema.store.as_str(), schema.schema.as_str()), ("tsdb", "v13"));
     assert!(loki.limits_config.allow_structured_metadata);
     assert_eq!(schema.index["period"], "24h", "what tsdb needs");
-    assert!(*schema.from < *"2026-11" && schema.object_store == "filesystem");
+    assert!(schema.from.as_str() < "2026-11" && schema.object_store == "filesystem");
     let labels = &loki.limits_config.otlp_config["resource_attributes"]["attributes_config"][0];
     assert_eq!(labels["action"], "index_label");
     assert_eq!(labels["attributes"][0], "service.name");
