@@ -58,6 +58,10 @@ pub enum Scenario {
     Million,
     /// Start to the first answer, and memory when idle.
     Start,
+    /// Accept while the collector refuses, never answers, is slow, or answers 503.
+    Chaos,
+    /// One record of a histogram, with its exemplar.
+    Record,
 }
 
 impl Options {

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::future::ready;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -15,6 +16,7 @@ use http_body_util::{BodyExt, Full};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::sleep;
 
 use crate::{Result, calls};
 use epro_notify::{
@@ -26,6 +28,10 @@ use tonic::transport::{Server, server::TcpIncoming};
 pub const BARE: &str = "bare";
 pub const GATEWAY: &str = "gateway";
 pub const SINK: &str = "sink";
+/// A sink that takes its time.
+pub const SLOW_SINK: &str = "slow-sink";
+/// A sink over HTTP that takes nothing.
+pub const SINK_503: &str = "sink-503";
 /// A gRPC service that answers each read with the same report.
 pub const BARE_GRPC: &str = "bare-grpc";
 /// The service itself, without asking who calls and how much they may.
@@ -42,6 +48,10 @@ pub fn run(name: &str) -> Result<()> {
         BARE => serve(&Builder::new_multi_thread().enable_all().build()?, bare()),
         GATEWAY => serve(&single()?, Router::new().fallback(deliver)),
         SINK => serve(&single()?, Router::new().fallback(discard)),
+        SLOW_SINK => serve(&single()?, Router::new().fallback(discard_slowly)),
+        SINK_503 => {
+            serve(&single()?, Router::new().fallback(async |_: Bytes| StatusCode::SERVICE_UNAVAILABLE))
+        }
         BARE_GRPC => bare_grpc(),
         UNGUARDED => unguarded(),
         _ => Err(format!("no server is called {name}").into()),
@@ -111,6 +121,11 @@ fn json(status: StatusCode, body: serde_json::Result<Vec<u8>>) -> Response {
 /// A gateway that takes everything at once.
 async fn deliver(_body: Bytes) -> Response {
     json(StatusCode::OK, Ok(br#"{"messageId":"m"}"#.to_vec()))
+}
+
+async fn discard_slowly(body: Body) -> Response {
+    sleep(Duration::from_secs(2)).await;
+    discard(body).await
 }
 
 /// Takes any gRPC call, reads it away and answers with an empty message: five zero bytes, then the trailers.

@@ -48,12 +48,30 @@ impl Service {
     /// # Errors
     /// When it ends, or is not ready within a minute.
     pub fn start(bench: &Bench, mode: Mode, folder: &Path) -> Result<Self> {
-        let mut service = Self::begin(bench, mode, folder)?;
-        service.wait_ready()?;
+        Self::begin(bench, mode, folder)?.once_ready()
+    }
+
+    /// The same with this environment on top.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(
+        bench: &Bench,
+        mode: Mode,
+        folder: &Path,
+        further: &[(&'static str, String)],
+    ) -> Result<Self> {
+        let mut environment = environment(bench, mode);
+        environment.extend(further.iter().cloned());
+        Self::begin_in(mode, folder, environment)?.once_ready()
+    }
+
+    fn once_ready(mut self) -> Result<Self> {
+        self.wait_ready()?;
         // Only `console` needs no contact.
         let patient = r#"{"phone":"+8613800138000"}"#;
-        match call(service.http, "PUT", "/api/v1/patients/p-000001", patient)? {
-            (200..300, _) => Ok(service),
+        match call(self.http, "PUT", "/api/v1/patients/p-000001", patient)? {
+            (200..300, _) => Ok(self),
             (status, body) => Err(format!("the patient was refused: {status} {body}").into()),
         }
     }
@@ -63,8 +81,11 @@ impl Service {
     /// # Errors
     /// When it can't be started.
     pub fn begin(bench: &Bench, mode: Mode, folder: &Path) -> Result<Self> {
+        Self::begin_in(mode, folder, environment(bench, mode))
+    }
+
+    fn begin_in(mode: Mode, folder: &Path, mut environment: BTreeMap<&'static str, String>) -> Result<Self> {
         let [http, grpc, admin] = free_addresses()?;
-        let mut environment = environment(bench, mode);
         environment.insert("APP_HTTP__LISTEN", http.to_string());
         environment.insert("APP_GRPC__LISTEN", grpc.to_string());
         environment.insert("APP_ADMIN__LISTEN", admin.to_string());
@@ -151,7 +172,7 @@ fn environment(bench: &Bench, mode: Mode) -> BTreeMap<&'static str, String> {
 }
 
 /// Addresses that nobody listened on a moment ago.
-fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
+pub fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
     let listeners: Vec<TcpListener> =
         (0..N).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<std::io::Result<_>>()?;
     let addresses: Vec<SocketAddr> =

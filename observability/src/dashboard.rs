@@ -34,6 +34,17 @@ impl Dashboard {
         self.uid
     }
 
+    /// The id of the panel of this title: rows have one each as well.
+    pub fn panel_id(&self, title: &str) -> Option<u32> {
+        let titles = |row: &Row| {
+            let panels = row.panels.iter().map(|panel| panel.title().to_owned());
+            std::iter::once(None).chain(panels.map(Some)).collect::<Vec<_>>()
+        };
+        let found =
+            (1..).zip(self.rows.iter().flat_map(titles)).find(|(_, found)| found.as_deref() == Some(title));
+        found.map(|(id, _)| id)
+    }
+
     /// The file's text.
     pub fn text(&self) -> String {
         format!("{:#}\n", self.json())
@@ -136,7 +147,7 @@ fn variables() -> Vec<Value> {
             "type": "query", "name": name, "label": label, "multi": true, "includeAll": true, "allValue": ".+",
             "current": { "text": ["All"], "value": ["$__all"] },
             "datasource": { "type": "prometheus", "uid": PROMETHEUS },
-            "query": query, "definition": query, "refresh": 2, "sort": 1, "hide": 0,
+            "query": query, "refresh": 2, "sort": 1, "hide": 0,
         })
     };
     let builds = names::BUILD_INFO;

@@ -14,12 +14,13 @@ pub fn root() -> PathBuf {
 }
 
 /// Each generated file's path, from the root of the repository, and its text. The README is one of them for
-/// its table of metrics.
+/// its tables of metrics and alerts.
 pub fn generated() -> Vec<(String, String)> {
     let boards = dashboards();
     let boards = boards.iter().map(|board| (format!("dashboards/{}.json", board.file()), board.text()));
     let readme = fs::read_to_string(root().join(README)).ok();
-    let readme = readme.and_then(|readme| reference::put_into(&readme)).map(|text| (README.to_owned(), text));
+    let readme = readme.and_then(|readme| reference::put_into(&readme));
+    let readme = readme.map(|readme| (README.to_owned(), rules::table::put_into(&readme)));
     boards.chain(rules::generated()).chain(readme).collect()
 }
 

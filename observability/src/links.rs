@@ -102,6 +102,15 @@ impl Link {
         self.url.contains("${__field") || self.url.contains("${__data")
     }
 
+    /// As a panel's head has it: with all that Grafana's type of dashboards demands.
+    pub(crate) fn above(&self) -> Value {
+        json!({
+            "title": self.title, "url": self.url, "targetBlank": true, "type": "link", "asDropdown": false,
+            "icon": "", "includeVars": false, "keepTime": false, "tags": [], "tooltip": "",
+        })
+    }
+
+    /// As a value has it.
     pub(crate) fn json(&self) -> Value {
         json!({ "title": self.title, "url": self.url, "targetBlank": true })
     }
@@ -136,6 +145,30 @@ mod tests {
     fn all_is_encoded_but_what_grafana_fills_in() {
         assert_eq!(encoded(r#"{"a": "${x} +"}"#), "%7B%22a%22%3A%20%22${x}%20%2B%22%7D");
         assert_eq!(encoded("ä"), "%C3%A4");
+    }
+
+    #[test]
+    fn what_explore_is_given_is_json() {
+        let link = logs("t", &["a"], r#"| json | fields_route="${__field.labels.route}""#);
+        let panes = link.url.split_once("panes=").unwrap().1;
+        let mut bytes = Vec::new();
+        let mut rest = panes.bytes();
+        while let Some(byte) = rest.next() {
+            let [high, low] = match byte {
+                b'%' => [rest.next().unwrap(), rest.next().unwrap()],
+                _ => {
+                    bytes.push(byte);
+                    continue;
+                }
+            };
+            bytes.push(u8::from_str_radix(std::str::from_utf8(&[high, low]).unwrap(), 16).unwrap());
+        }
+        let pane: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(
+            pane["a"]["queries"][0]["expr"],
+            r#"{service_name=~"a"} | json | fields_route="${__field.labels.route}""#
+        );
+        assert_eq!(pane["a"]["range"]["from"], "${__from}");
     }
 
     #[test]

@@ -131,6 +131,9 @@ const SURFACE: &[Meaning] = &[("http", "blue"), ("grpc", "light-purple")];
 const PRIORITY: &[Meaning] = &[("urgent", "light-purple"), ("normal", "blue"), ("bulk", "super-light-blue")];
 const CHANNEL: &[Meaning] = &[("sms", "blue"), ("push", "light-purple")];
 const OPERATION: &[Meaning] = &[("accept", "blue"), ("begin", "light-purple"), ("complete", "green")];
+const LISTENER: &[Meaning] = &[("http", "blue"), ("grpc", "light-purple"), ("admin", "#8e8e8e")];
+const SIGNAL: &[Meaning] =
+    &[("latency", "blue"), ("queue_age", "light-purple"), ("in_flight", "super-light-blue")];
 const QUANTILE: &[Meaning] = &[("P50", "super-light-blue"), ("P95", "blue"), ("P99", "light-purple")];
 const SOURCE: &[Meaning] =
     &[("http", "blue"), ("grpc", "light-purple"), ("live", "green"), ("cache", "yellow"), ("none", "red")];
@@ -148,6 +151,8 @@ pub(crate) fn of_label(label: &str) -> &'static [Meaning] {
         "priority" => PRIORITY,
         "channel" => CHANNEL,
         "operation" => OPERATION,
+        "listener" => LISTENER,
+        "signal" => SIGNAL,
         _ => &[],
     }
 }

@@ -10,3 +10,6 @@ pub const GRAFANA: &str = "http://localhost:3000";
 /// The jobs of Prometheus' scrape configuration.
 pub const JOB: &str = "epro-notify";
 pub const CTMS_JOB: &str = "ctms";
+
+/// `APP_QUEUE__MAX_BACKLOG`, which no metric tells.
+pub const MAX_BACKLOG: u32 = 100_000;

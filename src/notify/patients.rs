@@ -24,7 +24,7 @@ impl Directory {
     /// A patient's contact, if there is one.
     pub async fn find(&self, patient: &PatientId) -> Result<Option<Contact>, StoreError> {
         let patient = patient.clone();
-        self.store.read("find contact", move |tx| store::find(tx, &patient)).await
+        self.store.look_up("find contact", move |tx| store::find(tx, &patient)).await
     }
 
     /// Asks in a transaction whether the patient has a phone.

@@ -75,7 +75,7 @@ impl Reports {
     /// # Errors
     /// The store can't be read.
     pub async fn latest(&self, patient: PatientId) -> Result<Option<Report>, StoreError> {
-        self.0.store.read("find latest report", move |tx| store::latest(tx, &patient)).await
+        self.0.store.look_up("find latest report", move |tx| store::latest(tx, &patient)).await
     }
 
     /// The report of an id, if there is one.
@@ -83,7 +83,7 @@ impl Reports {
     /// # Errors
     /// The store can't be read.
     pub async fn find(&self, id: ReportId) -> Result<Option<Report>, StoreError> {
-        self.0.store.read("find report", move |tx| store::find(tx, id)).await
+        self.0.store.look_up("find report", move |tx| store::find(tx, id)).await
     }
 
     /// What draws reports.

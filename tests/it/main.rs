@@ -56,6 +56,7 @@ mod source;
 mod studies;
 mod support;
 mod telemetry_exemplars;
+mod telemetry_flood;
 mod telemetry_http;
 mod telemetry_lines;
 mod telemetry_process;

@@ -5,7 +5,7 @@ use epro_notify::platform::telemetry::{SpanExt, TraceContext};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 use std::{fmt, time::Duration};
-use tracing::{debug_span, error, info, info_span, warn};
+use tracing::{debug, debug_span, error, info, info_span, warn};
 
 const LONG: Duration = Duration::from_secs(30);
 const TARGET: &str = "epro_notify::test";
@@ -133,6 +133,22 @@ fn a_debug_span_is_never_in_the_trace_and_its_lines_belong_to_the_span_around() 
         assert!(telemetry.telemetry.shutdown(LONG));
         assert_eq!(text(&checked(&lines)[0], "span_id"), outer.span_id());
     }
+}
+
+#[test]
+fn a_filter_may_come_to_name_spans_and_name_none_again() {
+    let (telemetry, lines) = start(&[("RUST_LOG", "info")]);
+    let work = || {
+        info_span!(target: TARGET, "chosen").in_scope(|| debug!(target: TARGET, "inside"));
+        info_span!(target: TARGET, "other").in_scope(|| debug!(target: TARGET, "in another"));
+    };
+    for filter in ["info", "[chosen]=debug,info", "info"] {
+        telemetry.telemetry.filter.set(filter).unwrap();
+        telemetry.run(work);
+    }
+    assert!(telemetry.telemetry.shutdown(LONG));
+    let told: Vec<_> = checked(&lines).iter().map(|line| text(line, "message").to_owned()).collect();
+    assert_eq!(told, ["inside"]);
 }
 
 #[test]

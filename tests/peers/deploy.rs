@@ -1,11 +1,11 @@
 //! The files that deploy the service, as the programs that read them judge them: the shipped configuration
 //! itself, with nothing changed but addresses and folders. What needs no program is checked in `observability`.
 
-mod backends;
-mod collector;
+pub mod backends;
+pub mod collector;
 mod files;
 mod jaeger;
-mod lines;
+pub mod lines;
 mod redaction;
 mod sampling;
 mod spool;

@@ -10,6 +10,7 @@
 mod deploy;
 mod disk_full;
 mod endpoints;
+mod grafana_schema;
 mod kills;
 mod live;
 mod metrics_page;

@@ -34,6 +34,12 @@ impl Recipe {
         wrapped: None,
         manifest: Some("deploy/otel-collector/builder.yaml"),
     };
+    pub const COMPOSE_SPEC: Self = Self {
+        package: "github.com/compose-spec/compose-go/v2/cmd",
+        version: "v2.16.2",
+        wrapped: None,
+        manifest: None,
+    };
     pub const JAEGER: Self = Self {
         package: "github.com/jaegertracing/jaeger/cmd/jaeger",
         version: "v1.76.0",

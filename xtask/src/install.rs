@@ -13,6 +13,7 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
             .or_else(|_| from_crates_io(tool, folder)),
         Tool::CargoMachete => from_crates_io(tool, folder),
         // Installing Debian's package would start a Prometheus server; only its programs are wanted.
+        Tool::Amtool => with_package_lists(|| unpacked("prometheus-alertmanager", tool, folder)),
         Tool::Prometheus | Tool::Promtool => with_package_lists(|| unpacked("prometheus", tool, folder)),
         // This one too: its package starts a server, and the other one's does not.
         Tool::Etcd => with_package_lists(|| unpacked("etcd-server", tool, folder)),
@@ -22,7 +23,7 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
         Tool::Pdf => from_debian(&["poppler-utils", "fonts-wqy-microhei"]),
         Tool::Cxx => from_debian(&["g++"]),
         Tool::Npm => from_debian(&["nodejs", "npm"]),
-        Tool::Collector | Tool::Jaeger => Err("it is built from Go modules".to_owned()),
+        Tool::Collector | Tool::ComposeSpec | Tool::Jaeger => Err("it is built from Go modules".to_owned()),
         // The program comes with every Debian; where it may not make a mount namespace, nothing can be fetched.
         Tool::Unshare => {
             Err("making a mount namespace takes root, or unprivileged user namespaces".to_owned())

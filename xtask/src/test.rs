@@ -24,15 +24,31 @@ const STAGES: &[Stage] = &[
     Stage::cargo("fuzzing, seconds a target", &["xtask", "fuzz", "--seconds", "3"]).needing(&[Tool::Cxx]),
     Stage::peer("tests with strace", &[Tool::Strace], "system_calls::"),
     Stage::peer("tests with promtool and Prometheus", &[Tool::Promtool, Tool::Prometheus], "metrics_page::"),
+    Stage::cargo(
+        "rules with promtool and amtool",
+        &["test", "--package", "observability", "--locked", "--test", "promtool"],
+    )
+    .needing(&[Tool::Promtool, Tool::Amtool]),
     Stage::peer("tests with etcd", &[Tool::Etcd], "endpoints::etcd::"),
     Stage::peer("tests with a name server", &[Tool::Dnsmasq], "endpoints::dns::"),
     Stage::peer("tests with poppler", &[Tool::Pdf], "preview::"),
     Stage::peer("tests with schemathesis", &[Tool::Schemathesis], "schemathesis::"),
+    Stage::peer("tests with Grafana's types of dashboards", &[Tool::Npm], "grafana_schema::"),
     Stage::peer("tests with a disk of their own", &[Tool::Unshare], "disk_full::"),
     Stage::peer(
-        "tests of what deploys it, with the real collector, Jaeger and Prometheus",
-        &[Tool::Collector, Tool::Jaeger, Tool::Promtool],
+        "tests of what deploys it, with the real collector and Jaeger",
+        &[Tool::Collector, Tool::ComposeSpec, Tool::Jaeger, Tool::Promtool],
         "deploy::",
+    ),
+    Stage::peer(
+        "dashboards and rules on live services, with Prometheus",
+        &[Tool::Prometheus, Tool::Etcd, Tool::Pdf],
+        "live::dashboards::",
+    ),
+    Stage::peer(
+        "from an alert to a trace and its lines, with Prometheus, collector and Jaeger",
+        &[Tool::Prometheus, Tool::Etcd, Tool::Pdf, Tool::Collector, Tool::Jaeger],
+        "live::walk::",
     ),
     Stage::long("tests with many kills", "kills::"),
     Stage::cargo(

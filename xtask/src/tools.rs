@@ -15,10 +15,14 @@ use std::{
 /// A program of somebody else's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
+    /// Alertmanager's.
+    Amtool,
     CargoDeny,
     CargoMachete,
     /// OpenTelemetry's, of the parts that `deploy/otel-collector/builder.yaml` lists.
     Collector,
+    /// Reads compose files as Docker's own command does.
+    ComposeSpec,
     /// A C++ compiler: libFuzzer is built from source.
     Cxx,
     /// A name server.
@@ -41,9 +45,11 @@ pub enum Tool {
 impl Tool {
     pub const fn program(self) -> &'static str {
         match self {
+            Self::Amtool => "amtool",
             Self::CargoDeny => "cargo-deny",
             Self::CargoMachete => "cargo-machete",
             Self::Collector => "otelcol",
+            Self::ComposeSpec => "compose-spec",
             Self::Cxx => "c++",
             Self::Dnsmasq => "dnsmasq",
             Self::Etcd => "etcd",
@@ -72,6 +78,7 @@ impl Tool {
     const fn recipe(self) -> Option<Recipe> {
         match self {
             Self::Collector => Some(Recipe::COLLECTOR),
+            Self::ComposeSpec => Some(Recipe::COMPOSE_SPEC),
             Self::Jaeger => Some(Recipe::JAEGER),
             _ => None,
         }
@@ -91,6 +98,7 @@ impl Tool {
             Self::Unshare => &["--map-root-user", "--mount", "true"],
             Self::Pdf => &["-v"],
             Self::Jaeger => &["version"],
+            Self::ComposeSpec => &["--help"],
             _ => &["--version"],
         }
     }

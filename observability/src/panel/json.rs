@@ -21,7 +21,7 @@ impl Panel {
         let targets: Vec<_> =
             self.targets.iter().enumerate().map(|(at, target)| self.target_json(at, target)).collect();
         let links: Vec<_> =
-            self.links.iter().filter(|link| !link.of_a_series()).map(crate::links::Link::json).collect();
+            self.links.iter().filter(|link| !link.of_a_series()).map(crate::links::Link::above).collect();
         json!({
             "id": id,
             "type": self.kind.name(),
@@ -226,12 +226,16 @@ impl Panel {
 
     fn legend_json(&self) -> Value {
         let calcs: &[&str] = if self.legend == Legend::Table { &["lastNotNull", "max"] } else { &[] };
-        json!({
+        let mut legend = json!({
             "displayMode": if self.legend == Legend::Table { "table" } else { "list" },
             "placement": "bottom",
             "showLegend": self.legend != Legend::None,
             "calcs": calcs,
-        })
+        });
+        if self.legend == Legend::Table {
+            (legend["sortBy"], legend["sortDesc"]) = (json!("Max"), json!(true));
+        }
+        legend
     }
 }
 

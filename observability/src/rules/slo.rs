@@ -2,7 +2,10 @@
 //! the domain's.
 
 use crate::{
-    rules::rule::{Group, Record},
+    rules::{
+        burn,
+        rule::{Group, Record, Rule},
+    },
     site,
 };
 
@@ -31,6 +34,16 @@ pub struct Slo {
     pub events: String,
     /// Failures in an alert's long window below which nobody is called.
     pub least_failures: u32,
+    /// Why so many.
+    pub why_so_many: &'static str,
+    /// As `AcceptAvailability`, which the names of its alerts begin with.
+    pub alert: &'static str,
+    /// What its failures mean to people, in one sentence.
+    pub harm: &'static str,
+    /// The panel that shows how fast its budget burns.
+    pub panel: (&'static str, &'static str),
+    /// Series that its queries read, for the proof of its alerts: whether a good and a failed event count in each.
+    pub sample: Vec<(String, bool, bool)>,
 }
 
 /// The sum of a counter's rate over the window, and 0 where no such series exists yet.
@@ -62,12 +75,18 @@ impl Slo {
     /// What is recorded for it, as sloth groups it.
     pub fn groups(&self) -> Vec<Group> {
         vec![
-            Group { name: format!("sloth-slo-sli-recordings-{}", self.id()), rules: self.indicators() },
-            Group { name: format!("sloth-slo-meta-recordings-{}", self.id()), rules: self.metadata() },
+            self.group("sli-recordings", self.indicators().into_iter().map(Rule::Record)),
+            self.group("meta-recordings", self.metadata().into_iter().map(Rule::Record)),
+            self.group("alerts", burn::alerts(self).into_iter().map(Rule::from)),
         ]
     }
 
-    fn labels(&self, window: Option<&str>) -> Vec<(&'static str, String)> {
+    fn group(&self, part: &str, rules: impl Iterator<Item = Rule>) -> Group {
+        Group { name: format!("sloth-slo-{part}-{}", self.id()), rules: rules.collect() }
+    }
+
+    /// What sloth puts on everything of an objective.
+    pub fn labels(&self, window: Option<&str>) -> Vec<(&'static str, String)> {
         let mut labels = vec![
             ("sloth_id", self.id()),
             ("sloth_service", site::JOB.to_owned()),

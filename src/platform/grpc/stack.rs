@@ -14,6 +14,7 @@ use crate::platform::{
     http::{Peer, Service},
     limits::Surface,
     resilience::Degradation,
+    telemetry::InSpan,
 };
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -28,7 +29,6 @@ use std::{
 use tokio::time::timeout_at;
 use tonic::{Status, body::Body};
 use tower::ServiceExt;
-use tracing::Instrument;
 
 /// Everything between a connection and the services. Cheap to clone.
 #[derive(Clone)]
@@ -77,12 +77,11 @@ impl GrpcStack {
         let _in_hand = self.0.degradation.enter();
         let span = observed.span().clone();
         let mut bounds = Bounds { until: None, step: self.0.longest_step };
-        // 3. Panics; the panic hook has written the line, inside the span. Boxed, since each layer around it would
-        // move it.
-        let admitted = Box::pin(self.admit(endpoint, request, peer, &mut observed, &mut bounds));
-        let caught = AssertUnwindSafe(admitted).catch_unwind();
-        let answered = caught.map(|answer| answer.unwrap_or_else(|_| Err(status::internal())));
-        let answer = answered.instrument(span).await.unwrap_or_else(Status::into_http);
+        // 3. Panics; the panic hook has written the line, inside the span.
+        let admitted = self.admit(endpoint, request, peer, &mut observed, &mut bounds);
+        let caught = InSpan::new(span, AssertUnwindSafe(admitted).catch_unwind());
+        let answered = caught.await.unwrap_or_else(|_| Err(status::internal()));
+        let answer = answered.unwrap_or_else(Status::into_http);
         answer::send(observed, answer, bounds)
     }
 

@@ -36,8 +36,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// What all connections of a listener share. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Connections {
-    builder: Builder<Streams>,
-    header_timeout: Duration,
+    limits: Limits,
     tls: Option<Tls>,
     timed_out: Counter,
     stop: CancellationToken,
@@ -46,7 +45,7 @@ pub(super) struct Connections {
 impl Connections {
     pub fn new(limits: Limits, tls: Option<Tls>, stop: CancellationToken) -> Self {
         let timed_out = metrics::counter!(names::HTTP_CONNECTIONS_TIMED_OUT);
-        Self { builder: builder(limits), header_timeout: limits.header_timeout, tls, timed_out, stop }
+        Self { limits, tls, timed_out, stop }
     }
 
     /// Serves one connection to its end.
@@ -69,7 +68,7 @@ impl Connections {
     /// The stream that HTTP is spoken on; `None` if it did not come to that.
     async fn encrypt(&self, stream: TcpStream) -> Option<Stream> {
         let Some(tls) = &self.tls else { return Some(Stream::Plain(stream)) };
-        match tls.accept(stream, self.header_timeout).await {
+        match tls.accept(stream, self.limits.header_timeout).await {
             Handshake::Done(stream) => Some(Stream::Tls(stream)),
             Handshake::Failed => None,
             Handshake::TimedOut => {
@@ -81,7 +80,7 @@ impl Connections {
 
     async fn speak(&self, stream: Stream, service: impl Service, peer: Peer, stop: CancellationToken) {
         let peer = Peer { encrypted: stream.is_encrypted(), ..peer };
-        let (io, activity) = TimedIo::new(stream, self.header_timeout);
+        let (io, activity) = TimedIo::new(stream, self.limits.header_timeout);
         let of_requests = activity.clone();
         let answer = service_fn(move |request: http::Request<_>| {
             let service = service.clone();
@@ -91,18 +90,20 @@ impl Connections {
                 Ok::<_, Infallible>(response.map(|body| HeldBody { body, _held: held }))
             }
         });
-        let mut connection = pin!(self.builder.serve_connection(TokioIo::new(io), answer));
+        let streams = Streams::new(self.limits.longest_step);
+        let builder = builder(self.limits, streams.clone());
+        let mut connection = pin!(builder.serve_connection(TokioIo::new(io), answer));
         let idles = tokio::select! {
             biased;
-            ended = connection.as_mut() => return self.ended(ended, activity.is_busy()),
+            ended = streams.run(connection.as_mut()) => return self.ended(ended, activity.is_busy()),
             () = stop.cancelled() => false,
-            () = activity.idle(self.header_timeout) => true,
+            () = activity.idle(self.limits.header_timeout) => true,
         };
         connection.as_mut().graceful_shutdown();
-        let patience = if idles { self.header_timeout } else { FAREWELL };
+        let patience = if idles { self.limits.header_timeout } else { FAREWELL };
         tokio::select! {
             biased;
-            ended = connection => self.ended(ended, idles || activity.is_busy()),
+            ended = streams.run(connection) => self.ended(ended, idles || activity.is_busy()),
             // It does not read that it is to close, or is in the middle of headers without end.
             () = activity.idle(patience) => self.timed_out.increment(idles.into()),
         }
@@ -122,8 +123,8 @@ impl Connections {
     }
 }
 
-fn builder(limits: Limits) -> Builder<Streams> {
-    let mut builder = Builder::new(Streams { longest_step: limits.longest_step });
+fn builder(limits: Limits, streams: Streams) -> Builder<Streams> {
+    let mut builder = Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())

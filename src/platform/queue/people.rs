@@ -17,7 +17,7 @@ impl Queue {
     /// The store can't be read.
     pub async fn find(&self, id: JobId) -> Result<Vec<JobRecord>, StoreError> {
         let channels = self.inner.channels;
-        self.inner.store.read("find notification", move |tx| read::notification(tx, id, channels)).await
+        self.inner.store.look_up("find notification", move |tx| read::notification(tx, id, channels)).await
     }
 
     /// A page of jobs that are `dead` (or `unknown`), newest first, older than `before`.

@@ -1,7 +1,12 @@
 //! Reading connections: a few, opened when first needed, used on blocking threads. All reads that wait when
-//! a thread comes to them share its way there and one snapshot; no read waits for others to come.
+//! a thread comes to them share its way there and one snapshot; no read waits for others to come. A look-up is
+//! done where it is asked when `in_place.rs` lets it.
 
-use super::{StoreError, Tx, sqlite::Database};
+use super::{
+    StoreError, Tx,
+    in_place::{InPlace, Not},
+    sqlite::{BUSY_TIMEOUT, Database},
+};
 use crate::platform::task;
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -9,9 +14,12 @@ use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot},
+};
 use tracing::Span;
 
 /// Threads at once, each with a connection.
@@ -29,6 +37,7 @@ pub(super) struct Readers {
     database: Database,
     idle: Mutex<Vec<Connection>>,
     waiting: Mutex<Waiting>,
+    in_place: InPlace,
     answers: mpsc::UnboundedSender<Vec<Answer>>,
 }
 
@@ -47,7 +56,8 @@ impl Readers {
         #[expect(clippy::disallowed_methods, reason = "it holds no more than the callers that wait")]
         let (answers, answered) = mpsc::unbounded_channel();
         task::spawn(answer_callers(answered));
-        Self { database, idle: Mutex::default(), waiting: Mutex::default(), answers }
+        let in_place = InPlace::new(Handle::current().metrics().num_workers());
+        Self { database, idle: Mutex::default(), waiting: Mutex::default(), in_place, answers }
     }
 
     /// Runs `read` in one snapshot, which is not older than this call.
@@ -71,6 +81,48 @@ impl Readers {
             Ok(Err(_)) => Err(StoreError::Statement("a read ended early".to_owned())),
             Err(_) => Err(StoreError::Unavailable("a read took too long")),
         }
+    }
+
+    /// As [`Self::read`] for what finds few rows by their keys, and may be run again after it failed: for when
+    /// [`Self::look_up_here`] finds nothing.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(super) async fn look_up<T, F>(self: &Arc<Self>, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let readers = Arc::clone(self);
+        self.read(move |tx| {
+            let begun = Instant::now();
+            let found = read(tx);
+            let now = Instant::now();
+            readers.in_place.took(now - begun, now);
+            found
+        })
+        .await
+    }
+
+    /// Looks up on the caller's own thread, in a snapshot that is not older than this call.
+    ///
+    /// # Errors
+    /// It may not, or something stands in the way.
+    pub(super) fn look_up_here<T>(
+        &self,
+        read: impl Fn(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, Not> {
+        let begun = Instant::now();
+        let _turn = self.in_place.turn(begun)?;
+        // Opening one is the threads' business.
+        let connection = self.idle.lock().pop().ok_or(Not::Here)?;
+        let found = look_up_by(&connection, read);
+        let now = Instant::now();
+        self.in_place.took(now - begun, now);
+        // A connection that failed is closed; the threads find out whether the look-up fails with another one, too.
+        let found = found.map_err(|_| Not::Here)?;
+        self.idle.lock().push(connection);
+        Ok(found)
     }
 
     fn hand_over(self: &Arc<Self>, read: Read) {
@@ -146,6 +198,22 @@ impl Readers {
     }
 }
 
+/// One look-up in a snapshot of its own. It waits for nobody's lock; a panic, which the panic hook has told of, is
+/// an error.
+fn look_up_by<T>(
+    connection: &Connection,
+    read: impl Fn(&mut Tx<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    connection.busy_timeout(Duration::ZERO)?;
+    connection.prepare_cached("BEGIN")?.raw_execute()?;
+    let mut tx = Tx::new(connection);
+    let found = catch_unwind(AssertUnwindSafe(|| read(&mut tx)));
+    drop(tx);
+    connection.prepare_cached("COMMIT")?.raw_execute()?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    found.unwrap_or_else(|_| Err(StoreError::Statement("a look-up ended early".to_owned())))
+}
+
 /// Runs one read, and whether it went well; a panic, which the panic hook has told of, is its caller's alone.
 fn run_one(read: Read, tx: Result<&mut Tx<'_>, StoreError>, answers: &mut Vec<Answer>) -> bool {
     let Ok((went_well, answer)) = catch_unwind(AssertUnwindSafe(|| read(tx))) else { return false };
@@ -161,41 +229,5 @@ async fn answer_callers(mut answers: mpsc::UnboundedReceiver<Vec<Answer>>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::platform::store::{Store, StoreError};
-    use futures_util::future::join_all;
-    use std::time::Duration;
-    use tempfile::TempDir;
-
-    fn store() -> (TempDir, Store) {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("s.db"), true, Duration::from_secs(10), &[]).unwrap();
-        (folder, store)
-    }
-
-    async fn number(store: &Store, number: i64) -> Result<Option<i64>, StoreError> {
-        store.read("test", move |tx| tx.first("SELECT $1", &[number.into()], |row| row.int(0))).await
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn many_reads_at_once_are_each_answered_with_their_own() {
-        let (_folder, store) = store();
-        for _ in 0..20 {
-            let answers = join_all((0..100).map(|n| number(&store, n))).await;
-            let answers: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().unwrap()).collect();
-            assert_eq!(answers, (0..100).collect::<Vec<_>>());
-        }
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_read_that_fails_or_panics_is_its_callers_alone() {
-        let (_folder, store) = store();
-        let fails = store.read("test", |tx| tx.first("SELECT nothing", &[], |row| row.int(0)));
-        let panics = store.read::<(), _>("test", |_| panic!("as the test wants"));
-        let (fails, panics, goes) = tokio::join!(fails, panics, number(&store, 7));
-        assert!(matches!(fails, Err(StoreError::Statement(_))));
-        assert!(matches!(panics, Err(StoreError::Statement(_))));
-        assert_eq!(goes.unwrap(), Some(7));
-        assert_eq!(number(&store, 8).await.unwrap(), Some(8));
-    }
-}
+#[path = "readers_tests.rs"]
+mod tests;

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// How long a statement waits for a lock that another process holds before it fails.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Distinct statements kept prepared on a connection.
 const STATEMENTS: usize = 64;
 

@@ -149,10 +149,10 @@ fn read_batching(reader: &mut Reader) -> Batching {
     let Millis(export_timeout) =
         reader.environment("OTEL_BSP_EXPORT_TIMEOUT", "30000", "one batch with its retries, in ms");
     let queue: Option<Number> = reader
-        .environment_optional("OTEL_BSP_MAX_QUEUE_SIZE", "spans that wait at most; not set, 64 MiB of them");
+        .environment_optional("OTEL_BSP_MAX_QUEUE_SIZE", "spans that wait at most; not set, 8 MiB of them");
     let batch: Option<Number> = reader.environment_optional(
         "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
-        "spans in one call at most; not set, 2 MiB of them",
+        "spans in one call at most; not set, 1 MiB of them",
     );
     let (max_queue_spans, max_batch_spans) =
         (queue.map(|Number(spans)| spans), batch.map(|Number(spans)| spans));

@@ -14,11 +14,11 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use tracing::{Dispatch, Subscriber};
 use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{Layer, Registry, reload};
+use tracing_subscriber::{Layer, Registry};
 
 use super::config::TelemetryConfig;
 use super::context::TraceContext;
-use super::filter::{LogFilter, OwnSpans};
+use super::filter::{LineFilter, LogFilter, OwnSpans};
 use super::lines::{LineLayer, LineWriter, Output};
 use super::metrics::{Metrics, MetricsRecorder};
 use super::sampling::Doorkeeper;
@@ -128,15 +128,14 @@ fn assemble(config: &TelemetryConfig, service: Service, output: Output) -> Resul
     let resource = resource(config, name, service.version);
     let exporting = config.export.as_ref().map(|export| Spans::start(export, &resource)).transpose()?;
     let (spans, processor) = exporting.unzip();
-    let filter = config.filter.filter().map_err(InitError::Filter)?;
-    let (filter, handle) = reload::Layer::new(filter);
+    let (filter, log_filter) = LineFilter::new(&config.filter).map_err(InitError::Filter)?;
     let doorkeeper = Doorkeeper::new(config.sampling);
     let layer = LineLayer::new(config.format, (name, service.version), doorkeeper, Arc::clone(&lines));
     let subscriber = Registry::default()
         .with(layer.with_filter(filter))
         .with(bridge(tracer(config, processor)).with_filter(OwnSpans::new()));
     let flusher = Flusher { spans, lines };
-    let telemetry = Telemetry { metrics, filter: LogFilter::new(handle), flusher, down: false };
+    let telemetry = Telemetry { metrics, filter: log_filter, flusher, down: false };
     Ok((telemetry, Dispatch::new(subscriber), recorder))
 }
 

@@ -21,6 +21,11 @@ impl Directives {
             .parse(&self.0)
             .map_err(|error| format!("must be a log filter, as `info` or `info,hyper=warn`: {error}"))
     }
+
+    /// Whether a directive names spans, as `[call{user.name=a}]=debug`.
+    pub(super) fn name_spans(&self) -> bool {
+        self.0.contains('[')
+    }
 }
 
 impl Parse for Directives {

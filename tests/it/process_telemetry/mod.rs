@@ -6,6 +6,7 @@ mod burst;
 mod canaries;
 mod canary_calls;
 mod canary_scene;
+mod chaos;
 mod correlation;
 mod exemplars;
 mod lines;

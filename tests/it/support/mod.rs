@@ -10,6 +10,7 @@ pub mod gateway;
 pub mod grpc;
 pub mod hostile;
 pub mod http;
+pub mod http_collector;
 pub mod instance;
 pub mod json_schema;
 pub mod kills;

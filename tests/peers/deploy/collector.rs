@@ -22,6 +22,7 @@ pub const DECISION_WAIT: Duration = Duration::from_secs(1);
 pub struct Site {
     folder: TempDir,
     variables: Vec<(&'static str, String)>,
+    grpc: SocketAddr,
     http: SocketAddr,
     health: SocketAddr,
     metrics: SocketAddr,
@@ -46,13 +47,18 @@ impl Site {
             ("SPOOL_FOLDER", inside("spool")),
             ("TRACE_DECISION_WAIT", format!("{}s", DECISION_WAIT.as_secs())),
         ];
-        Self { folder, variables, http, health, metrics }
+        Self { folder, variables, grpc, http, health, metrics }
     }
 
     /// The same with another variable.
     pub fn with(mut self, name: &'static str, value: &str) -> Self {
         self.variables.push((name, value.to_owned()));
         self
+    }
+
+    /// Where it takes spans over gRPC.
+    pub fn grpc(&self) -> SocketAddr {
+        self.grpc
     }
 
     /// The folder in which Docker would keep lines.

@@ -25,14 +25,14 @@ pub fn faults(checker: &Checker<'_>, series: &[Labels]) -> Vec<String> {
         .collect()
 }
 
-/// Series of this metric that always had the same value, on all instances of a service.
+/// Series of this metric that always had the same value, on all services.
 fn still(checker: &Checker<'_>, name: &str) -> Vec<String> {
     let seconds = checker.window.to - checker.window.from;
     let over = |function: &str| format!("{function}_over_time({name}[{seconds}s])");
     let counter = name.ends_with("_total");
     let moved = match counter {
-        true => format!("max without (instance) ({})", over("max")),
-        false => format!("max without (instance) ({} - {})", over("max"), over("min")),
+        true => format!("max without (job, instance) ({})", over("max")),
+        false => format!("max without (job, instance) ({} - {})", over("max"), over("min")),
     };
     let answer = checker.prometheus.instant(&moved, checker.window.to).unwrap();
     let still: Vec<String> =

@@ -1,15 +1,13 @@
 //! A real Prometheus that scrapes the services each second, with the shipped rules, and its HTTP API.
 
-use super::{
-    api::Api,
-    program::{Program, free_address},
-};
+use super::api::Api;
+use crate::program::{Program, free_address, shipped};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     fs,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{SystemTime, UNIX_EPOCH},
 };
 use tempfile::TempDir;
@@ -37,7 +35,6 @@ pub struct Window {
 }
 
 pub struct Prometheus {
-    pub address: SocketAddr,
     api: Api,
     /// Kept, as it has the files.
     _program: Program,
@@ -46,8 +43,7 @@ pub struct Prometheus {
 
 /// Where the rules lie that are shipped.
 pub fn shipped_rules() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/prometheus/rules");
-    let Ok(files) = fs::read_dir(&folder) else { return Vec::new() };
+    let files = fs::read_dir(shipped("deploy/prometheus/rules")).unwrap();
     let mut files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
     files.sort();
     files
@@ -73,7 +69,7 @@ impl Prometheus {
         });
         let api = Api::of(address);
         program.until_so("is ready", || api.text("/-/ready", &[]).is_ok());
-        Self { address, api, _program: program, _folder: folder }
+        Self { api, _program: program, _folder: folder }
     }
 
     /// The `data` of an answer; the error is what Prometheus says.

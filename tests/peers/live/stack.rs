@@ -5,13 +5,15 @@
 use super::{
     caller::Caller,
     keys::{APP, Files},
-    program::{Program, free_address},
     prometheus::{Prometheus, shipped_rules},
 };
-use crate::support::{
-    service::{Service, Site},
-    sms_gateway::Gateway,
-    wait::until_so,
+use crate::{
+    program::{Program, free_address},
+    support::{
+        service::{Service, Site},
+        sms_gateway::Gateway,
+        wait::until_so,
+    },
 };
 use std::{net::SocketAddr, path::Path};
 use tempfile::TempDir;
@@ -19,8 +21,8 @@ use tempfile::TempDir;
 /// Has the characters of previews.
 const FONT: &str = "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc";
 /// Requests a second that a client sustains, and may send at once.
-const RATE: &str = "25";
-const BURST: &str = "150";
+const RATE: &str = "20";
+const BURST: &str = "60";
 /// Jobs that may be due: few, so that they can be exceeded.
 pub const BACKLOG: usize = 40;
 /// Connections that a listener has open.
@@ -127,8 +129,8 @@ fn instance(gateway: &Gateway, files: &Files, registry: SocketAddr) -> Site {
     for (key, value) in [
         ("APP_PUSH__PROVIDER", "http"),
         ("APP_PUSH__HTTP__URL", &gateway.url()),
-        ("APP_SMS__HTTP__TIMEOUT", "500ms"),
-        ("APP_PUSH__HTTP__TIMEOUT", "500ms"),
+        ("APP_SMS__HTTP__TIMEOUT", "2s"),
+        ("APP_PUSH__HTTP__TIMEOUT", "2s"),
         ("APP_RETRY__MAX_ATTEMPTS", "30"),
         ("APP_RETRY__ON_UNKNOWN", "hold"),
         ("APP_QUEUE__MAX_BACKLOG", &BACKLOG.to_string()),
@@ -153,6 +155,9 @@ fn ctms(target: &str, files: &Files) -> Site {
         ("APP_EPRO__TLS__CA_FILE", &files.authorities.display().to_string()),
         ("APP_EPRO__TLS__SERVER_NAME", "localhost"),
         ("APP_EPRO__CACHE_MAX", "4"),
+        // Whoever asks too often is to be met by the instances.
+        ("APP_LIMITS__PER_CLIENT__RATE", "1000000"),
+        ("APP_LIMITS__PER_CLIENT__BURST", "1000000"),
     ] {
         site.set(key, value);
     }

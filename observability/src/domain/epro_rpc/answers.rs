@@ -24,7 +24,7 @@ fn answers() -> Panel {
     let all = sum_by("source, reason", &rate(names::CTMS_REPORT_ANSWERS, ""));
     Panel::new(
         Kind::TimeSeries,
-        "Answers by reason",
+        "Answers by source",
         "reqps",
         "Questions to ctms for a latest report, by where the answer came from and why: live (found, not_found), cache (from \
          memory: stale) or none (503). breaker_open follows from the others. deadline: slow. unavailable: not there. \

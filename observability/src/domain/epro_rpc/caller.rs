@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub fn panels() -> Vec<Panel> {
-    vec![breaker(), amplification(), retries(), not_called(), endpoints(), never()]
+    vec![breaker(), amplification(), retries(), not_called(), endpoints(), registration()]
 }
 
 /// Lines of the caller about this.
@@ -21,7 +21,7 @@ fn about(words: &str) -> String {
 fn breaker() -> Panel {
     Panel::new(
         Kind::TimeSeries,
-        "Circuit breakers",
+        "Breaker",
         "short",
         "The state of the breaker before each target, of the instance where it is worst: 0 closed (all calls pass), 1 \
          half-open (one call probes), 2 open (none is made); and (right) how often one opened, which sees what is shorter \
@@ -34,8 +34,9 @@ fn breaker() -> Panel {
         "{{target}} opened",
     )
     .right_axis("/opened$/", "short")
+    .colour("/opened$/", Colour::Refused)
     .stepped()
-    .range(Some(0.0), Some(2.0))
+    .axis_to(2.0)
     .traces("Calls that failed", called().failed())
     .logs("Breakers", SERVICES, &about("circuit breaker"))
     .dashboard("Limits and resilience", "limits-resilience")
@@ -112,7 +113,7 @@ fn endpoints() -> Panel {
     .logs("Endpoints", &[CTMS], &about("endpoint|etcd|name is"))
 }
 
-fn never() -> Panel {
+fn registration() -> Panel {
     let found = |name| sum_by("target", &increase(name, ""));
     let failed = |name| sum_by("target", &increase(name, r#"outcome="failed""#));
     let missing = format!("sum(1 - {})", series(names::GRPC_REGISTRATION_UP, ""));
@@ -120,11 +121,11 @@ fn never() -> Panel {
     let like = format!("sum({})", series(names::RPC_CLIENT_ENDPOINTS, ""));
     Panel::new(
         Kind::TimeSeries,
-        "Finding the other side, and being let in",
+        "Registration",
         "short",
-        "What should not happen: look-ups of endpoints that failed (those that are known stay in use), keys that could not \
-         be read again (the one before stays), and servers that etcd does not hold (where they are to register). \
-         Normal: 0.",
+        "What should not happen on the way to each other: servers that etcd does not hold (where they are to \
+         register), look-ups of endpoints that failed (those that are known stay in use), and keys that could not be read again (the \
+         one before stays). Normal: 0.",
     )
     .query(failed(names::RPC_CLIENT_LOOKUPS), "{{target}}: look-ups failed")
     .query(or_zero(&failed(names::RPC_CLIENT_KEY_RELOADS), &lookups), "{{target}}: keys not read")

@@ -2,10 +2,11 @@
 
 use super::{BAD, CTMS, OURS, called, served};
 use crate::{
+    domain::quantiles_of_two,
     links::Traces,
     names,
     panel::{Kind, Panel},
-    query::{quantile, rate, sum_by},
+    query::{or_zero, quantile, rate, sum_by},
     services::{SERVICE, SERVICES},
 };
 
@@ -57,7 +58,7 @@ fn duration(side: &Side) -> Panel {
          slow (0.5 s where nothing else is set, dashed). Slow on both sides: the server, see its store. Slow for the caller alone: the network.",
         side.note
     );
-    Panel::new(Kind::TimeSeries, &format!("Duration, {}", side.name), "s", &description)
+    let panel = Panel::new(Kind::TimeSeries, &format!("Duration, {}", side.name), "s", &description)
         .latency(of(0.99), "{{grpc_method}} P99")
         .query(of(0.95), "{{grpc_method}} P95")
         .query(of(0.5), "{{grpc_method}} P50")
@@ -65,7 +66,8 @@ fn duration(side: &Side) -> Panel {
         .limit(0.5, "slow for the breaker")
         .size(12, 8)
         .traces("Slow calls", (side.traces)().at_least("100ms"))
-        .logs("Slow calls", &[SERVICE], &lines("fields_duration_ms > 100"))
+        .logs("Slow calls", &[SERVICE], &lines("fields_duration_ms > 100"));
+    quantiles_of_two(panel, "GetLatestReport", "SubmitReport")
 }
 
 fn codes(side: &Side) -> Panel {
@@ -88,7 +90,7 @@ fn errors() -> Panel {
         let calls = rate(&count, &format!("{},{BAD}", side.matchers()));
         let all = rate(&count, &side.matchers());
         let labels = "grpc_method";
-        crate::query::or_zero(&sum_by(labels, &calls), &sum_by(labels, &all))
+        or_zero(&sum_by(labels, &calls), &sum_by(labels, &all))
     };
     Panel::new(
         Kind::TimeSeries,

@@ -74,7 +74,7 @@ fn sources() -> Panel {
         "Where ctms has its answers from",
         "percentunit",
         "Shares of the questions for a latest report: asked live, out of ctms' memory (stale, since the ePRO service did \
-         not answer), and none (503). Normal: all live. Otherwise Answers by reason says why.",
+         not answer), and none (503). Normal: all live. Otherwise Answers by source says why.",
     )
     .query(of("live"), "live")
     .query(of("cache"), "memory")
@@ -114,7 +114,7 @@ fn submissions() -> Panel {
     Panel::new(
         Kind::TimeSeries,
         "Submissions",
-        "mps",
+        "cps",
         "Reports a second that were stored (success) or rejected (failure), by where they came in. A repeat with the same \
          key is neither. Normal: success alone, and a few failures of callers who send what is not allowed.",
     )
@@ -164,7 +164,7 @@ fn receipts() -> Panel {
     Panel::new(
         Kind::TimeSeries,
         "Receipts",
-        "mps",
+        "cps",
         "What became of the receipts of stored reports: queued in the same commit, or why there is none. Without one \
          the report is stored all the same. Normal: queued, and no_contact of patients who have none. Otherwise see \
          What waits in Notifications.",

@@ -23,7 +23,7 @@ fn commit_duration() -> Panel {
          disk. Runtime and telemetry has how many rows share one.",
     )
     .latency(of(0.99), "{{operation}}")
-    .size(8, 8)
+    .size(8, 9)
     .traces("Slow commits", commits().at_least("50ms"))
     .logs("Lines about the store", &[SERVICE], r#"| json | message=~".*store.*|.*commit.*""#)
     .dashboard("Runtime and telemetry", "runtime-telemetry")
@@ -35,16 +35,16 @@ fn crashes() -> Panel {
         Kind::Stat,
         "Crashes and the store",
         "locale",
-        "Attempts that a start found cut off, within the time range shown: the gateway may have got them twice, with \
-         the same key; an instance did not stop in order, and its last lines say why. And instances whose store can't \
-         commit right now: they answer 503 and say the reason on /readyz. Normal: 0 and 0.",
+        "cut off: attempts that a start found unfinished, within the time range shown: the gateway may have got them twice, with \
+         the same key; an instance did not stop in order, and its last lines say why. can't commit: instances whose store \
+         fails right now; they answer 503 and say the reason on /readyz. Normal: 0 and 0.",
     )
-    .query(sum_by("", &found), "attempts cut off")
-    .query(format!("sum(1 - {})", series(names::STORE_UP, "")), "stores that can't commit")
+    .query(sum_by("", &found), "cut off")
+    .query(format!("sum(1 - {})", series(names::STORE_UP, "")), "can't commit")
     .warn_from(1.0)
     .decimals(0)
     .no_trend()
-    .size(4, 8)
+    .size(4, 9)
     .traces("Attempts that were made again", attempts().tag("attempt", "2"))
     .logs("Starts and stops", &[SERVICE], r#"|~ "recovered jobs|shutdown begins|\"ready\"|panicked""#)
 }
@@ -63,7 +63,7 @@ fn states() -> Panel {
     .column("state", "State")
     .column("Value", "Notifications")
     .decimals(0)
-    .size(12, 8)
+    .size(12, 9)
     .traces("Accepts", accepts())
     .logs("Attempts", &[SERVICE], &attempt_lines(r#"fields_status!="""#))
 }

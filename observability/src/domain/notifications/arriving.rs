@@ -153,7 +153,7 @@ fn accepted() -> Panel {
     Panel::new(
         Kind::TimeSeries,
         "Accepted",
-        "mps",
+        "cps",
         "Notifications a second whose acceptance is committed, by channel and priority; one for each device, and for \
          each patient of a study. What normal is depends on the callers: a fall to 0 is theirs, or is refused.",
     )
@@ -174,7 +174,7 @@ fn refused() -> Panel {
     Panel::new(
         Kind::TimeSeries,
         "Refused by reason",
-        "mps",
+        "cps",
         "Notifications a second that were not accepted. invalid and no_contact are the caller's to mend. The others are \
          ours: backlog_full (see What waits), store_unavailable (see Commit duration), shed (overload, or the gateway of \
          a synchronous send is away: see Limits and resilience). Normal: 0 but for some invalid ones.",

@@ -2,6 +2,7 @@
 
 use super::{attempt_lines, attempts};
 use crate::{
+    domain::quantiles_of_two,
     names,
     panel::{Kind, Panel},
     query::{quantile, rate, series, share, sum_by},
@@ -19,7 +20,7 @@ fn outcomes() -> Panel {
     Panel::new(
         Kind::TimeSeries,
         "Attempts by outcome",
-        "mps",
+        "cps",
         "Finished attempts a second. retry: the gateway failed or could not be reached, and it is tried again. parked: \
          not called at all, since the breaker is open or the gateway asked to wait; no attempt is spent. dead: refused \
          for good. unknown: sent, and no answer came. Normal: delivered alone. Lines of attempts have the reason.",
@@ -52,7 +53,7 @@ fn in_vain() -> Panel {
 
 fn duration() -> Panel {
     let of = |q| quantile(q, "channel, provider", names::NOTIFICATION_ATTEMPT_DURATION, "");
-    Panel::new(
+    let panel = Panel::new(
         Kind::TimeSeries,
         "Attempt duration, by provider",
         "s",
@@ -66,7 +67,8 @@ fn duration() -> Panel {
     .log_scale()
     .size(6, 8)
     .traces("Slow attempts", attempts().at_least("1s"))
-    .logs("Slow attempts", &[SERVICE], &attempt_lines("fields_duration_ms > 1000"))
+    .logs("Slow attempts", &[SERVICE], &attempt_lines("fields_duration_ms > 1000"));
+    quantiles_of_two(panel, "push", "sms")
 }
 
 fn workers() -> Panel {

@@ -58,7 +58,7 @@ fn in_and_out() -> Panel {
     Panel::new(
         Kind::TimeSeries,
         "Accepted and finished",
-        "mps",
+        "cps",
         "Notifications a second that came in and that reached their last state, delivered or not. Normal: both alike, \
          with finished a little behind. Finished lies below: the backlog grows.",
     )

@@ -137,8 +137,7 @@ fn open() -> Panel {
         "Open connections by listener, those in a TLS handshake among them. Normal: steady, far below the limit (20,000 a listener unless \
          APP_HTTP__MAX_CONNECTIONS is set).",
     )
-    .query(sum_by("job, listener", &series(names::HTTP_CONNECTIONS, "")), "{{job}} {{listener}}")
-    .shades(Colour::Fact)
+    .query(sum_by("listener", &series(names::HTTP_CONNECTIONS, "")), "{{listener}}")
     .axis_to(5.0)
     .decimals(0)
     .logs("Lines of connections", SERVICES, LINES_OF_CONNECTIONS)

@@ -107,11 +107,11 @@ fn not_made() -> Panel {
         "What the client kept to itself, a second: refused calls (breaker open, no time left), retries withheld (too many attempts, budget \
          used up), and throttled calls (most were turned away of late). Normal: 0. It spares who is down already.",
     )
-    .query(by(names::RPC_CLIENT_REFUSED), "refused: {{reason}}")
-    .query(by(names::RPC_CLIENT_RETRIES_WITHHELD), "retry withheld: {{reason}}")
+    .query(by(names::RPC_CLIENT_REFUSED), "refused {{reason}}")
+    .query(by(names::RPC_CLIENT_RETRIES_WITHHELD), "withheld {{reason}}")
     .query(sum_by("", &rate(names::RPC_CLIENT_THROTTLED, "")), "throttled")
     .axis_to(1.0)
-    .size(6, 8)
+    .size(8, 8)
     .no_value("No service is called")
     .logs("Lines of breakers", SERVICES, LINES_OF_BREAKERS)
     .dashboard("ePRO and RPC", "epro-rpc");
@@ -133,7 +133,7 @@ fn endpoints() -> Panel {
     .stacked()
     .stepped()
     .decimals(0)
-    .size(6, 8)
+    .size(5, 8)
     .no_value("No service is called")
     .logs("Lines of endpoints", SERVICES, LINES_OF_ENDPOINTS)
 }
@@ -151,7 +151,7 @@ fn lookups() -> Panel {
     .colour("/ failed$/", Colour::Failed)
     .axis_to(5.0)
     .decimals(0)
-    .size(6, 8)
+    .size(5, 8)
     .no_value("No service is called")
     .logs("Lines of endpoints", SERVICES, LINES_OF_ENDPOINTS)
 }

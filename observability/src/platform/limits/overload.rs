@@ -36,6 +36,7 @@ fn level_now() -> Panel {
     .state(2.0, "2: + bulk", Colour::Refused)
     .state(3.0, "3: + reading reports", Colour::Failed)
     .no_trend()
+    .no_value("Nothing is shed by this service")
 }
 
 fn pinned() -> Panel {
@@ -49,6 +50,7 @@ fn pinned() -> Panel {
     .state(0.0, "no", Colour::Good)
     .state(1.0, "yes, by an operator", Colour::Refused)
     .no_trend()
+    .no_value("Nothing is shed by this service")
 }
 
 fn shed_now() -> Panel {
@@ -61,6 +63,7 @@ fn shed_now() -> Panel {
     .query(sum_by("", &rate(names::LOAD_SHED, "")), "shed")
     .warn_from(0.001)
     .decimals(1)
+    .no_value("Nothing is shed by this service")
 }
 
 fn level() -> Panel {
@@ -73,10 +76,10 @@ fn level() -> Panel {
     )
     .query(max_by("instance", &series(names::DEGRADATION_LEVEL, "")), "{{instance}}")
     .stepped()
-    .shades(Colour::Refused)
     .range(Some(0.0), Some(3.0))
     .size(12, 6)
     .decimals(0)
+    .no_value("Nothing is shed by this service")
     .logs("Lines of shedding", &[SERVICE], LINES)
 }
 
@@ -92,6 +95,7 @@ fn pressure() -> Panel {
     .bad_from(1.0)
     .axis_to(1.1)
     .size(12, 8)
+    .no_value("Nothing is shed by this service")
     .logs("Lines of shedding", &[SERVICE], LINES)
     .traces("Traces over 100 ms", Traces::of(SERVICE).at_least("100ms"))
     .dashboard("Store and commits", "runtime-telemetry")
@@ -106,9 +110,11 @@ fn shed() -> Panel {
          when their own line is full.",
     )
     .query(sum_by("feature", &rate(names::LOAD_SHED, "")), "{{feature}}")
+    .shades(Colour::Refused)
     .stacked()
     .axis_to(1.0)
     .size(12, 8)
+    .no_value("Nothing is shed by this service")
     .logs("Lines of shedding", &[SERVICE], LINES)
     .traces("Traces of 503", Traces::of(SERVICE).tag("http.response.status_code", "503"))
 }

@@ -1,27 +1,23 @@
-//! What callers notice: answers, failures, refusals, and how long they wait.
+//! What callers notice: answers, failures and refusals. How long they wait is in `latency.rs`.
 
+use super::latency;
 use crate::{
     links::Traces,
-    names,
     palette::Colour,
     panel::{Kind, Panel},
-    platform::{GRPC_CALLS, GRPC_FAILURES, GRPC_REFUSALS, both, collectors, grpc, http},
-    query::{or_none, quantile, series, share_or_zero, sum_by},
+    platform::{GRPC_FAILURES, GRPC_REFUSALS, both, collectors, grpc, http},
+    query::{or_none, series, share_or_zero, sum_by},
     services::{SERVICE, SERVICES},
 };
 
-/// What takes work to be done later, for which the objective of 100 ms is.
-const ACCEPTS: &str = r#"method="POST",route=~".+/async",status="202""#;
-/// Seconds in which 99 % of accepts are to be answered.
-const ACCEPT_OBJECTIVE: f64 = 0.1;
 const FAILED: &str = r#"status=~"5..""#;
 const REFUSED: &str = r#"status=~"401|403|429""#;
 /// The span of a series' own route.
-const ROUTE_SPAN: &str = "${__field.labels.method} ${__field.labels.route}";
-const SERIES_JOB: &str = "${__field.labels.job}";
+pub(super) const ROUTE_SPAN: &str = "${__field.labels.method} ${__field.labels.route}";
+pub(super) const SERIES_JOB: &str = "${__field.labels.job}";
 
 pub fn at_a_glance() -> Vec<Panel> {
-    vec![served(), requests(), failures(), slowest(), down(), firing()]
+    vec![served(), requests(), failures(), latency::slowest(), down(), firing()]
 }
 
 /// A stat with the links that every symptom has.
@@ -75,22 +71,6 @@ fn failures() -> Panel {
     .dashboard("Notifications", "notifications")
 }
 
-fn slowest() -> Panel {
-    Panel::new(
-        Kind::Stat,
-        "Accept, P99",
-        "s",
-        "The time that 99 % of accepts stay below. Normal: a few milliseconds; the objective is 100 ms. Slow: see Store \
-         commits in Runtime and telemetry.",
-    )
-    .latency(quantile(0.99, "", names::HTTP_REQUEST_DURATION, ACCEPTS), "P99")
-    .warn_from(ACCEPT_OBJECTIVE / 2.0)
-    .bad_from(ACCEPT_OBJECTIVE)
-    .no_value("No accept")
-    .traces("Accepts over 100 ms", Traces::of(SERVICE).at_least("100ms"))
-    .dashboard("Store and commits", "runtime-telemetry")
-}
-
 fn down() -> Panel {
     let up = series(collectors::UP, "");
     Panel::new(
@@ -114,7 +94,11 @@ fn firing() -> Panel {
         "none",
         "How many alerts fire now. Normal: 0. Which ones: see Alerts that fire; each has a runbook.",
     )
-    .query(r#"count(ALERTS{alertstate="firing"}) or vector(0)"#.to_owned(), "firing")
+    .query(
+        format!(r#"count(ALERTS{{alertstate="firing"}}) or 0 * count({})"#, series(collectors::UP, "")),
+        "firing",
+    )
+    .no_value("Nothing is scraped")
     .bad_from(1.0)
     .logs("Lines that warn", SERVICES, r#"| json | level=~"WARN|ERROR""#)
 }
@@ -234,62 +218,4 @@ fn refused() -> Panel {
     .logs("Lines of refusals", SERVICES, &format!("| json | fields_{REFUSED}"))
     .traces("Traces of 429", Traces::of(SERVICE).tag("http.response.status_code", "429"))
     .dashboard("Limits and resilience", "limits-resilience")
-}
-
-pub fn waiting() -> Vec<Panel> {
-    vec![accept_latency(), latency_by_route(), latency_by_method()]
-}
-
-fn accept_latency() -> Panel {
-    let at = |q| quantile(q, "", names::HTTP_REQUEST_DURATION, ACCEPTS);
-    Panel::new(
-        Kind::TimeSeries,
-        "Accept latency",
-        "s",
-        "How long accepted notifications took to be committed and answered. Normal: P99 far below the objective (dashed, 100 ms). \
-         All rise: the store's commits; P99 alone: stalls of the disk. Dots are traces.",
-    )
-    .query(at(0.5), "P50")
-    .query(at(0.95), "P95")
-    .latency(at(0.99), "P99")
-    .bad_from(ACCEPT_OBJECTIVE)
-    .axis_to(ACCEPT_OBJECTIVE * 1.1)
-    .size(6, 10)
-    .no_value("No accept")
-    .traces("Traces over 100 ms", Traces::of(SERVICE).at_least("100ms"))
-    .logs("Lines of slow accepts", &[SERVICE], r#"| json | message="request" | fields_route=~".+/async" | fields_duration_ms > 100"#)
-    .dashboard("Store and commits", "runtime-telemetry")
-}
-
-fn latency_by_route() -> Panel {
-    Panel::new(
-        Kind::TimeSeries,
-        "HTTP latency by route, P99",
-        "s",
-        "The time that 99 % of each route's requests stay below. A synchronous send waits for its gateway, so it may take \
-         seconds; any other above 100 ms is worth a look at its traces (dots).",
-    )
-    .latency(quantile(0.99, "job, method, route", names::HTTP_REQUEST_DURATION, ""), "{{method}} {{route}}")
-    .legend_table()
-    .size(12, 10)
-    .no_value("No request")
-    .traces("Traces of this route over 100 ms", Traces::of(SERIES_JOB).operation(ROUTE_SPAN).at_least("100ms"))
-    .traces_of_each("Traces over 100 ms", |traces| traces.at_least("100ms"))
-    .logs("Lines of slow requests", SERVICES, r#"| json | message="request" | fields_duration_ms > 100"#)
-}
-
-fn latency_by_method() -> Panel {
-    Panel::new(
-        Kind::TimeSeries,
-        "gRPC latency by method, P99",
-        "s",
-        "The time that 99 % of each method's calls stay below, as this side measures it. What callers see, with network and \
-         retries, is in ePRO and RPC.",
-    )
-    .latency(quantile(0.99, "grpc_method", names::GRPC_REQUEST_DURATION, GRPC_CALLS), "{{grpc_method}}")
-    .size(6, 10)
-    .no_value("No gRPC call")
-    .traces("Traces over 100 ms", Traces::of(SERVICE).tag("rpc.system.name", "grpc").at_least("100ms"))
-    .logs("Lines of slow calls", &[SERVICE], r#"| json | message="call" | fields_duration_ms > 100"#)
-    .dashboard("ePRO and RPC", "epro-rpc")
 }

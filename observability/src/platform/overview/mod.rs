@@ -1,6 +1,7 @@
 //! *Service overview*: whether callers are served, and if not, where to look next.
 
 mod answers;
+mod latency;
 mod objectives;
 mod saturation;
 
@@ -16,7 +17,7 @@ pub fn dashboard() -> Dashboard {
             Row { title: "Are callers served?", panels: answers::at_a_glance() },
             Row { title: "Objectives and alerts", panels: objectives::panels() },
             Row { title: "What callers ask, and what goes wrong", panels: answers::traffic() },
-            Row { title: "How long callers wait", panels: answers::waiting() },
+            Row { title: "How long callers wait", panels: latency::panels() },
             Row { title: "What is short", panels: saturation::panels() },
             Row { title: "What runs", panels: saturation::builds() },
         ],

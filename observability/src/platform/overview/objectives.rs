@@ -30,6 +30,7 @@ fn budget_left() -> Panel {
     .warn_below(0.25)
     .range(Some(0.0), Some(1.0))
     .decimals(1)
+    .size(6, 9)
     .no_value("No objective is recorded: are the rules loaded?")
     .traces("Failed traces", Traces::of(SERVICE).failed())
     .dashboard("Notifications", "notifications")
@@ -48,6 +49,7 @@ fn burn_rate() -> Panel {
     .bad_from(PAGE_FAST)
     .axis_to(PAGE_FAST + 1.0)
     .decimals(1)
+    .size(6, 9)
     .traces("Failed traces", Traces::of(SERVICE).failed())
     .logs("Lines of failed requests", &[SERVICE], "| json | fields_status >= 500")
 }
@@ -63,6 +65,7 @@ fn failing_share() -> Panel {
     .query("max by (sloth_slo) (slo:sli_error:ratio_rate1h)".to_owned(), "{{sloth_slo}}")
     .query("max by (sloth_slo) (1 - slo:objective:ratio)".to_owned(), "{{sloth_slo}} allowed")
     .limit_lines("/ allowed$/", Colour::Unconcerned)
+    .size(6, 9)
     .traces("Failed traces", Traces::of(SERVICE).failed())
     .logs("Lines of failed requests", &[SERVICE], "| json | fields_status >= 500")
 }
@@ -84,5 +87,5 @@ fn alerts() -> Panel {
     .link(page("Runbooks", site::RUNBOOKS))
     .logs("Lines that warn", &[SERVICE], r#"| json | level=~"WARN|ERROR""#)
     .traces("Failed traces", Traces::of(SERVICE).failed())
-    .size(24, 5)
+    .size(6, 9)
 }

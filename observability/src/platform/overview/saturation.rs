@@ -29,6 +29,7 @@ fn pressure() -> Panel {
     .query(max_by("signal", &series(names::DEGRADATION_PRESSURE, "")), "{{signal}}")
     .bad_from(1.0)
     .axis_to(1.1)
+    .no_value("Nothing is shed by this service")
     .logs("Lines of shedding", &[SERVICE], r#"| json | message=~"overloaded.*|calm.*|degradation set.*""#)
     .dashboard("Limits and resilience", "limits-resilience")
 }
@@ -42,7 +43,6 @@ fn in_hand() -> Panel {
          something they wait for is slow.",
     )
     .query(sum_by("job, instance", &series(names::HTTP_REQUESTS_IN_FLIGHT, "")), "{{job}} {{instance}}")
-    .shades(Colour::Fact)
     .axis_to(5.0)
     .decimals(0)
     .traces_of_each("Traces over 1 s", |traces| traces.at_least("1s"))
@@ -56,8 +56,7 @@ fn connections() -> Panel {
         "Open connections by listener, over all instances. Each listener has a limit (20,000 unless set); what happens at it is in \
          Limits and resilience. Normal: steady; a climb without traffic: callers that do not reuse or close.",
     )
-    .query(sum_by("job, listener", &series(names::HTTP_CONNECTIONS, "")), "{{job}} {{listener}}")
-    .shades(Colour::Fact)
+    .query(sum_by("listener", &series(names::HTTP_CONNECTIONS, "")), "{{listener}}")
     .axis_to(5.0)
     .decimals(0)
     .logs("Lines of connections", SERVICES, r#"| json | message=~".*connections.*|cannot accept""#)
@@ -77,6 +76,7 @@ fn workers() -> Panel {
     .limit_line("limit")
     .colour("busy", Colour::Fact)
     .decimals(0)
+    .no_value("No queue in this service")
     .traces("Attempts over 1 s", Traces::of(SERVICE).operation("process notifications").at_least("1s"))
     .dashboard("Notifications", "notifications")
 }
@@ -93,6 +93,7 @@ fn backlog() -> Panel {
     .query(max_by("", &series(names::QUEUE_BATCH_JOBS_PENDING, "")), "to be made")
     .axis_to(10.0)
     .decimals(0)
+    .no_value("No queue in this service")
     .traces("Attempts", Traces::of(SERVICE).operation("process notifications"))
     .logs("Lines of attempts that failed", &[SERVICE], r#"| json | message="attempt finished" | fields_outcome!="delivered""#)
     .dashboard("Notifications", "notifications")
@@ -109,6 +110,7 @@ fn oldest() -> Panel {
     .query(max_by("priority", &series(names::QUEUE_OLDEST_JOB_AGE, "")), "{{priority}}")
     .bad_from(URGENT_OBJECTIVE)
     .axis_to(URGENT_OBJECTIVE * 1.1)
+    .no_value("No queue in this service")
     .traces("Attempts that failed", Traces::of(SERVICE).operation("process notifications").failed())
     .logs("Lines of attempts that failed", &[SERVICE], r#"| json | message="attempt finished" | fields_outcome!="delivered""#)
     .dashboard("Notifications", "notifications")
@@ -123,13 +125,13 @@ fn store_up() -> Panel {
          the error; a full disk is the commonest.",
     )
     .query(aggregate("min", "instance", &series(names::STORE_UP, "")), "{{instance}}")
-    .shades(Colour::Fact)
     .size(12, 6)
     .state(0.0, "down", Colour::Failed)
     .state(1.0, "up", Colour::Good)
     .stepped()
     .range(Some(0.0), Some(1.0))
     .decimals(0)
+    .no_value("No store in this service")
     .logs("Lines of the store", &[SERVICE], r#"| json | message=~".*(store|submission could not|checkpoint).*""#)
     .dashboard("Store and commits", "runtime-telemetry")
 }
@@ -143,9 +145,9 @@ fn store_space() -> Panel {
          jobs go after their retention, and the file's space is used again.",
     )
     .query(aggregate("min", "instance", &series(names::STORE_FREE_BYTES, "")), "{{instance}}")
-    .shades(Colour::Fact)
     .size(12, 6)
     .bad_below(GIB)
+    .no_value("No store in this service")
     .logs("Lines of the store", &[SERVICE], r#"| json | message=~".*(store|submission could not|checkpoint).*""#)
     .dashboard("Store and commits", "runtime-telemetry")
 }
@@ -187,7 +189,6 @@ fn uptime() -> Panel {
         format!("time() - max by (job, instance) ({})", series(collectors::START_TIME, "")),
         "{{job}} {{instance}}",
     )
-    .shades(Colour::Fact)
     .logs("Lines of starts, stops and panics", SERVICES, r#"| json | message=~"ready|stopped|shutdown begins.*|panicked""#)
     .dashboard("Runtime and telemetry", "runtime-telemetry")
     .size(12, 6)

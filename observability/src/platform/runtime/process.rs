@@ -42,7 +42,6 @@ fn up() -> Panel {
     .state(0.0, "down", Colour::Failed)
     .state(1.0, "up", Colour::Good)
     .stepped()
-    .shades(Colour::Good)
     .range(Some(0.0), Some(1.0))
     .decimals(0)
     .no_value("Nothing is scraped")

@@ -36,7 +36,7 @@ fn latency() -> Panel {
     .latency(quantile(0.99, "operation", names::QUEUE_COMMIT_DURATION, ""), "{{operation}}")
     .bad_from(SLOW_COMMIT)
     .axis_to(SLOW_COMMIT * 1.1)
-    .no_value("No commit")
+    .no_value("No commit, or no store in this service")
     .traces("Commits over 50 ms", commit_traces().at_least("50ms"))
     .logs("Lines of the store", &[SERVICE], LINES)
 }
@@ -49,7 +49,7 @@ fn commits() -> Panel {
         "Commits a second by what they are for. Under load one commit serves many, so this grows more slowly than requests do.",
     )
     .query(sum_by("operation", &rate(&format!("{}_count", names::QUEUE_COMMIT_DURATION), "")), "{{operation}}")
-    .no_value("No commit")
+    .no_value("No commit, or no store in this service")
     .traces("Commits", commit_traces())
 }
 
@@ -64,7 +64,7 @@ fn rows() -> Panel {
     )
     .query(share(&of("sum"), &of("count")), "{{operation}}")
     .decimals(1)
-    .no_value("No commit")
+    .no_value("No commit, or no store in this service")
     .traces("Commits", commit_traces())
 }
 
@@ -76,13 +76,13 @@ fn up() -> Panel {
         "Whether each instance can commit. Down: what stores something gets 503, and nothing that was accepted is lost.",
     )
     .query(aggregate("min", "instance", &series(names::STORE_UP, "")), "{{instance}}")
-    .shades(Colour::Fact)
     .size(8, 6)
     .state(0.0, "down", Colour::Failed)
     .state(1.0, "up", Colour::Good)
     .stepped()
     .range(Some(0.0), Some(1.0))
     .decimals(0)
+    .no_value("No store in this service")
     .logs("Lines of the store", &[SERVICE], LINES)
 }
 
@@ -94,9 +94,9 @@ fn space() -> Panel {
         "Free bytes where each instance's store lives. Below 1 GiB (dashed) make room: with none left nothing is accepted.",
     )
     .query(aggregate("min", "instance", &series(names::STORE_FREE_BYTES, "")), "{{instance}}")
-    .shades(Colour::Fact)
     .size(8, 6)
     .bad_below(GIB)
+    .no_value("No store in this service")
     .logs("Lines of the store", &[SERVICE], LINES)
 }
 
@@ -109,10 +109,10 @@ fn recovered() -> Panel {
          held. Normal: 0; at most the workers' number after a kill.",
     )
     .query(sum_by("instance", &increase(names::QUEUE_RECOVERED_JOBS, "")), "{{instance}}")
-    .shades(Colour::Refused)
     .axis_to(5.0)
     .size(8, 6)
     .decimals(0)
+    .no_value("No store in this service")
     .logs("Lines of recovery", &[SERVICE], r#"| json | message=~"recovered jobs.*|ready""#)
     .dashboard("Notifications", "notifications")
 }

@@ -107,7 +107,6 @@ fn queued() -> Panel {
          are dropped and counted; nobody waits for it.",
     )
     .query(sum_by("job, instance", &series(names::SPANS_QUEUED, "")), "{{job}} {{instance}}")
-    .shades(Colour::Fact)
     .decimals(0)
     .logs("Lines of the export", SERVICES, LINES_OF_EXPORT)
 }

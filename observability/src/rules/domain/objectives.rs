@@ -21,18 +21,24 @@ const REPORT_ROUTE: &str = "/api/v1/reports";
 const SERVER_ERRORS: &str = "UNAVAILABLE|INTERNAL|DEADLINE_EXCEEDED|UNKNOWN|DATA_LOSS";
 
 pub fn all() -> Vec<Slo> {
-    vec![
-        accept_availability(),
-        accept_latency(),
-        delivery("delivery-urgent", "urgent", "60", "1 min", 5),
-        delivery("delivery-normal", "normal", "300", "5 min", 20),
-        report_submission(),
-    ]
+    vec![accept_availability(), accept_latency(), delivery(&URGENT), delivery(&NORMAL), report_submission()]
 }
 
 /// The series of a metric of the ePRO service.
 fn series(name: &str, matchers: &str) -> String {
     format!("{name}{{job=\"{}\",{matchers}}}", site::JOB)
+}
+
+/// The labels of a series as an instance tells it.
+fn sample(status: &str) -> String {
+    format!(
+        "job=\"{}\",instance=\"a:9464\",method=\"POST\",route=\"/api/v1/notifications/sms/async\",status=\"{status}\"",
+        site::JOB
+    )
+}
+
+fn answered(status: &str) -> String {
+    format!("{}_count{{{}}}", names::HTTP_REQUEST_DURATION, sample(status))
 }
 
 fn accept_availability() -> Slo {
@@ -47,8 +53,12 @@ fn accept_availability() -> Slo {
         objective: 0.999,
         failures: requests("status=~\"5..\""),
         events: requests("status!=\"429\""),
-        // Callers try again, three times as a rule: ten are more than one caller's bad luck.
         least_failures: 10,
+        why_so_many: "Callers try again, three times as a rule: ten failures are more than one caller's bad luck.",
+        alert: "AcceptAvailability",
+        harm: "Notifications are refused: callers have to keep them and try again.",
+        panel: ("service-overview", "Burn rate"),
+        sample: vec![(answered("202"), true, false), (answered("503"), false, true)],
     }
 }
 
@@ -64,43 +74,83 @@ fn accept_latency() -> Slo {
         objective: 0.99,
         failures: format!("clamp_min({all} - {fast}, 0)"),
         events: all,
-        // Late is not lost: a slow disk at night with few callers can wait for the morning.
         least_failures: 100,
+        why_so_many: "Late is not lost: a slow disk with few callers can wait for the morning.",
+        alert: "AcceptLatency",
+        harm: "Callers wait for the accept: the disk or the processor does not keep up.",
+        panel: ("service-overview", "Burn rate"),
+        sample: vec![
+            (format!("{}_count{{{}}}", names::HTTP_REQUEST_DURATION, sample("202")), true, true),
+            (format!("{}_bucket{{{},le=\"0.1\"}}", names::HTTP_REQUEST_DURATION, sample("202")), true, false),
+        ],
     }
 }
 
-fn delivery(
+/// What differs between the priorities that a delivery is promised for.
+struct Delivery {
     name: &'static str,
-    priority: &str,
-    seconds: &str,
+    alert: &'static str,
+    priority: &'static str,
+    /// The bucket's edge, in seconds.
     within: &'static str,
+    /// The same as it is scraped in the proof: one in each spelling.
+    edge: &'static str,
+    promise: &'static str,
     least_failures: u32,
-) -> Slo {
-    let finished = |outcome: &str| {
-        per_second(&series(names::NOTIFICATION_FINISHED, &format!("priority=\"{priority}\",{outcome}")))
-    };
-    let delivered = |part: &str, edge: &str| {
-        let name = format!("{}_{part}", names::NOTIFICATION_END_TO_END_DURATION);
-        per_second(&series(&name, &format!("priority=\"{priority}\"{edge}")))
-    };
-    let late = format!(
-        "clamp_min({} - {}, 0)",
-        delivered("count", ""),
-        // The plain text has `60`; OpenMetrics, and Prometheus from 3.0 on, `60.0`.
-        delivered("bucket", &format!(",le=~\"{seconds}([.]0)?\""))
-    );
+    harm: &'static str,
+}
+
+const URGENT: Delivery = Delivery {
+    name: "delivery-urgent",
+    alert: "DeliveryUrgent",
+    priority: "urgent",
+    within: "60",
+    edge: "60",
+    promise: "an urgent notification is delivered within 60 s of due",
+    least_failures: 5,
+    harm: "Patients get urgent notifications late or never.",
+};
+
+const NORMAL: Delivery = Delivery {
+    name: "delivery-normal",
+    alert: "DeliveryNormal",
+    priority: "normal",
+    within: "300",
+    edge: "300.0",
+    promise: "a normal notification is delivered within 5 min of due",
+    least_failures: 20,
+    harm: "Patients get their notifications late or never.",
+};
+
+fn delivery(of: &Delivery) -> Slo {
+    let priority = format!("priority=\"{}\"", of.priority);
+    let end_to_end = |part: &str| format!("{}_{part}", names::NOTIFICATION_END_TO_END_DURATION);
+    let finished =
+        |outcome: &str| per_second(&series(names::NOTIFICATION_FINISHED, &format!("{priority},{outcome}")));
+    let delivered = per_second(&series(&end_to_end("count"), &priority));
+    // The plain text has `60`; OpenMetrics, and Prometheus from 3.0 on, `60.0`.
+    let in_time = format!("{priority},le=~\"{}([.]0)?\"", of.within);
+    let late =
+        format!("clamp_min({delivered} - {}, 0)", per_second(&series(&end_to_end("bucket"), &in_time)));
+    let sample = format!("job=\"{}\",instance=\"a:9464\",channel=\"sms\",{priority}", site::JOB);
     Slo {
-        name,
-        promise: match within {
-            "1 min" => "an urgent notification is delivered within 60 s of due",
-            _ => "a normal notification is delivered within 5 min of due",
-        },
+        name: of.name,
+        promise: of.promise,
         percent: "99",
         objective: 0.99,
         failures: format!("{}\n+ {late}", finished("outcome=~\"dead|expired|unknown\"")),
         events: finished("outcome!=\"cancelled\""),
-        // One patient with several devices is several jobs.
-        least_failures,
+        least_failures: of.least_failures,
+        why_so_many: "A patient's devices are a job each: this is more than one patient without a phone.",
+        alert: of.alert,
+        harm: of.harm,
+        panel: ("service-overview", "Burn rate"),
+        // A failed one is late here.
+        sample: vec![
+            (format!("{}{{{sample},outcome=\"delivered\"}}", names::NOTIFICATION_FINISHED), true, true),
+            (format!("{}{{{sample}}}", end_to_end("count")), true, true),
+            (format!("{}{{{sample},le=\"{}\"}}", end_to_end("bucket"), of.edge), true, false),
+        ],
     }
 }
 
@@ -113,6 +163,15 @@ fn report_submission() -> Slo {
         let matchers = format!("side=\"server\",grpc_method=\"SubmitReport\",{code}");
         per_second(&series(&format!("{}_count", names::GRPC_REQUEST_DURATION), &matchers))
     };
+    let answered = |status: &str| {
+        format!("{}_count{{{}}}", names::HTTP_REQUEST_DURATION, sample(status))
+            .replace("/api/v1/notifications/sms/async", REPORT_ROUTE)
+    };
+    let failed_call = format!(
+        "{}_count{{job=\"{}\",instance=\"a:9464\",side=\"server\",grpc_method=\"SubmitReport\",grpc_code=\"UNAVAILABLE\"}}",
+        names::GRPC_REQUEST_DURATION,
+        site::JOB
+    );
     let errors = format!("grpc_code=~\"{SERVER_ERRORS}\"");
     Slo {
         name: "report-submission",
@@ -122,5 +181,10 @@ fn report_submission() -> Slo {
         failures: format!("{}\n+ {}", http("status=~\"5..\""), grpc(&errors)),
         events: format!("{}\n+ {}", http("status!=\"429\""), grpc("grpc_code!=\"RESOURCE_EXHAUSTED\"")),
         least_failures: 10,
+        why_so_many: "Callers try again, three times as a rule: ten failures are more than one caller's bad luck.",
+        alert: "ReportSubmission",
+        harm: "What patients report is refused, and may be lost to the study.",
+        panel: ("service-overview", "Burn rate"),
+        sample: vec![(answered("201"), true, false), (failed_call, false, true)],
     }
 }

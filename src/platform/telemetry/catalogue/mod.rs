@@ -9,7 +9,7 @@ mod own;
 mod requests;
 mod work;
 
-pub(self) use super::names;
+use super::names;
 
 /// What Prometheus calls the type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

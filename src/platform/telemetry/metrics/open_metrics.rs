@@ -107,7 +107,7 @@ mod tests {
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     fn exemplar(value: f64, at: i64) -> Option<Exemplar> {
-        Some(Exemplar { trace: TraceContext::parse(TRACE).unwrap(), value, at })
+        TraceContext::parse(TRACE).map(|trace| Exemplar { trace, value, at })
     }
 
     #[test]

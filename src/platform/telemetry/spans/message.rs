@@ -10,8 +10,8 @@ use crate::platform::telemetry::names;
 use crate::platform::telemetry::shards::Chunk;
 
 /// Collectors take messages of up to 4 MiB unless told otherwise. A batch ends before this, and only a
-/// single span can be longer.
-const MAX_BYTES: usize = 2 * 1024 * 1024;
+/// single span can be longer. A message is in memory up to three times while it is sent.
+const MAX_BYTES: usize = 1024 * 1024;
 
 /// An encoded span's tag and length, as an element of `ScopeSpans.spans`.
 pub(super) fn span_head(out: &mut Vec<u8>, span: &[u8]) {

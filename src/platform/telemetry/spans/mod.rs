@@ -27,9 +27,10 @@ use super::config::{Batching, Export};
 use super::shards::{Bounds, Pushed, Shards};
 use exporter::{Exporter, Flush};
 
-/// 64 MiB are about 250,000 spans: some seconds at the load that the service accepts, while the
-/// collector is away.
-const QUEUE_BYTES: usize = 64 * 1024 * 1024;
+/// 8 MiB are about 30,000 spans: half a second at the most that the service accepts, and minutes of an
+/// ordinary load. With what is being sent, and the room that open chunks hold, a collector that is away
+/// costs less than 16 MB, however long it is.
+const QUEUE_BYTES: usize = 8 * 1024 * 1024;
 /// From this many bytes on a message is worth sending before the delay is over.
 const CALL_AT_BYTES: usize = 1024 * 1024;
 /// How many may wait for a flush at once.

@@ -23,11 +23,11 @@ pub fn play(stack: &Stack) {
 }
 
 /// One of each on each instance, and their ids.
-fn each<'a>(stack: &'a Stack, more: &Value) -> Vec<(&'a Member, Vec<String>)> {
+fn each(stack: &Stack, more: impl Fn() -> Value) -> Vec<(&Member, Vec<String>)> {
     let of = |one: &Member| {
         let caller = one.caller();
         let all = CHANNELS.into_iter().flat_map(|channel| PRIORITIES.map(|priority| (channel, priority)));
-        all.map(|(channel, priority)| caller.accept(channel, priority, more)).collect()
+        all.map(|(channel, priority)| caller.accept(channel, priority, &more())).collect()
     };
     stack.instances.iter().map(|one| (one, of(one))).collect()
 }
@@ -47,14 +47,14 @@ fn now(stack: &Stack, status: u16) {
 
 fn delivered(stack: &Stack) {
     stack.gateway.behave(r#"{"latency":"10ms"}"#);
-    until_all(&each(stack, &Value::Null), "delivered");
+    until_all(&each(stack, || Value::Null), "delivered");
     now(stack, 200);
 }
 
 /// A gateway that takes none of them; one of each instance is sent again then.
 fn dead(stack: &Stack) {
     stack.gateway.behave(r#"{"status":400}"#);
-    let sent = each(stack, &Value::Null);
+    let sent = each(stack, || Value::Null);
     until_all(&sent, "dead");
     now(stack, 502);
     stack.gateway.behave(r#"{"latency":"10ms"}"#);
@@ -68,14 +68,14 @@ fn dead(stack: &Stack) {
 /// A gateway that puts them off until it is too late.
 fn expired(stack: &Stack) {
     stack.gateway.behave(r#"{"status":429}"#);
-    let soon = Timestamp::now() + SignedDuration::from_millis(1500);
-    until_all(&each(stack, &json!({ "notAfter": soon.to_string() })), "expired");
+    let soon = || (Timestamp::now() + SignedDuration::from_secs(3)).to_string();
+    until_all(&each(stack, || json!({ "notAfter": soon() })), "expired");
     stack.gateway.behave(r#"{"latency":"10ms"}"#);
 }
 
 fn cancelled(stack: &Stack) {
     let later = Timestamp::now() + SignedDuration::from_hours(1);
-    let sent = each(stack, &json!({ "sendAt": later.to_string() }));
+    let sent = each(stack, || json!({ "sendAt": later.to_string() }));
     // They are scheduled for long enough to be seen.
     for (one, ids) in &sent {
         until_so("they are scheduled", || {
@@ -92,7 +92,7 @@ fn cancelled(stack: &Stack) {
 /// A gateway that does not answer: nobody knows what it did. A person decides on two.
 fn unknown(stack: &Stack) {
     stack.gateway.behave(r#"{"blackHole":true}"#);
-    let sent = each(stack, &Value::Null);
+    let sent = each(stack, || Value::Null);
     until_all(&sent, "unknown");
     stack.gateway.behave(r#"{"latency":"10ms"}"#);
     for (one, ids) in &sent {
@@ -109,7 +109,7 @@ fn unknown(stack: &Stack) {
 /// A gateway that fails until its breakers open, and comes back.
 fn retried(stack: &Stack) {
     stack.gateway.behave(r#"{"status":503}"#);
-    let sent = each(stack, &Value::Null);
+    let sent = each(stack, || Value::Null);
     for (one, _) in &sent {
         for channel in CHANNELS {
             one.until("circuit_breaker_state", &[("target", channel)], OPEN);

@@ -9,7 +9,7 @@ use crate::support::wait::until_so;
 use serde_json::Value;
 use std::{
     io::Write,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, TcpStream},
 };
 
 pub fn play(stack: &Stack) {
@@ -43,33 +43,13 @@ fn strangers(one: &Member, caller: &Caller) {
     until_so("the silent one is closed", || one.count("http_connections_timed_out_total", &[]) > 0);
 }
 
-/// So many connections that one address gets no more, and then nobody.
+/// More connections than there may be; at once, as silent ones are closed.
 fn crowd(one: &Member) {
     let (http, mut open) = (one.service().http, Vec::new());
-    let counted = |name: &str| one.count(name, &[("listener", "http")]);
-    until_so("an address has its half", || {
-        open.extend(connect(1, http));
-        counted("http_connections_refused_total") > 0
-    });
     until_so("all places are taken", || {
-        open.extend(connect(2, http).into_iter().chain(connect(3, http)));
-        counted("http_connections_limit_reached_total") > 0
+        open.extend((0..=CONNECTIONS).map_while(|_| TcpStream::connect(http).ok()));
+        one.count("http_connections_limit_reached_total", &[("listener", "http")]) > 0
     });
-}
-
-/// More than half of the connections that there may be, from one address: at once, as silent ones are closed.
-fn connect(last: u8, to: SocketAddr) -> Vec<TcpStream> {
-    let address = Ipv4Addr::new(127, 0, 2, last);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
-    runtime.block_on(async {
-        let mut open = Vec::new();
-        for _ in 0..CONNECTIONS / 2 + 10 {
-            let socket = tokio::net::TcpSocket::new_v4().unwrap();
-            socket.bind((address, 0).into()).unwrap();
-            open.push(socket.connect(to).await.unwrap().into_std().unwrap());
-        }
-        open
-    })
 }
 
 /// Files that are broken and made whole again.

@@ -9,14 +9,20 @@ mod reports;
 mod traffic;
 
 use super::stack::Stack;
+pub use outages::slow_accepts;
 use std::time::Instant;
 pub use traffic::Traffic;
 
+/// Nothing but what is well: people, and their reports.
+pub fn everyday(stack: &Stack) {
+    act("people", || people::arrive(stack));
+    act("reports", || reports::play(stack));
+}
+
 /// Plays all of it on all instances. What is told on stdout is how long each act took.
 pub fn play(stack: &mut Stack) {
-    act("people", || people::arrive(stack));
     let traffic = Traffic::start(stack);
-    act("reports", || reports::play(stack));
+    everyday(stack);
     act("deliveries", || deliveries::play(stack));
     act("refusals and shedding", || people::refused(stack));
     act("doors", || doors::play(stack));

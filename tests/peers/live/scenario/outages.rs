@@ -6,19 +6,20 @@ use super::{
         stack::{BACKLOG, Stack},
     },
     deliveries::closed,
+    people::pin,
 };
 use crate::support::{locked::Locked, wait::until_so};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
-    thread,
-};
+use std::{thread, time::Duration};
 
 /// As `circuit_breaker_state` numbers them.
 const CLOSED: u64 = 0;
 const OPEN: u64 = 2;
+/// How long the store is held from those who then wait.
+const HELD: Duration = Duration::from_secs(1);
+/// Who then wait: fewer than the rate limit allows.
+const LATE: usize = 15;
 const REPORT: &str = "/patients/p-1/latest-report";
 
 pub fn play(stack: &mut Stack) {
@@ -64,6 +65,22 @@ fn store_locked(stack: &Stack) {
     }
 }
 
+/// Many accepts at once wait for a store that another process holds for a moment: all are kept, late.
+pub fn slow_accepts(stack: &Stack) {
+    for one in &stack.instances {
+        let caller = one.caller();
+        let held = Locked::new(&one.site);
+        thread::scope(|scope| {
+            for _ in 0..LATE {
+                scope.spawn(|| caller.accept("sms", "normal", &Value::Null));
+            }
+            // Longer than the objective's threshold, shorter than the store waits.
+            thread::sleep(HELD);
+            drop(held);
+        });
+    }
+}
+
 /// Both instances stand still: ctms answers from memory, or not at all.
 fn standing_still(stack: &Stack) {
     let signal = |signal| stack.instances.iter().for_each(|one| one.service().signal(signal));
@@ -104,22 +121,13 @@ fn killed(stack: &mut Stack) {
     closed(stack);
 }
 
-/// The instances turn ctms away, which asks too often, until it asks less by itself.
+/// The instances turn ctms away to spare themselves, until it asks less by itself.
 fn turned_away(stack: &Stack) {
-    let (ctms, stop) = (stack.ctms.caller(), AtomicBool::new(false));
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                while !stop.load(Relaxed) {
-                    ctms.ask("GET", REPORT, "");
-                }
-            });
-        }
-        // Stopped also if it never happens, or the callers would be waited for without end.
-        let throttled = catch_unwind(AssertUnwindSafe(|| {
-            stack.ctms.until_counted("rpc_client_throttled_total", &[]);
-        }));
-        stop.store(true, Relaxed);
-        throttled.unwrap_or_else(|panic| resume_unwind(panic));
+    stack.instances.iter().for_each(|one| pin(one, json!(3)));
+    let ctms = stack.ctms.caller();
+    until_told("ctms holds back", || {
+        (0..20).for_each(|_| drop(ctms.ask("GET", REPORT, "")));
+        stack.ctms.count("rpc_client_throttled_total", &[]) > 0
     });
+    stack.instances.iter().for_each(|one| pin(one, json!("auto")));
 }

@@ -1,6 +1,9 @@
 //! The directory, studies, and everything that is refused: for what it says, for whom it is, and to spare us.
 
-use super::super::{caller::Caller, stack::Stack};
+use super::super::{
+    caller::Caller,
+    stack::{Member, Stack},
+};
 use crate::support::client::ask;
 use serde_json::{Value, json};
 
@@ -28,7 +31,7 @@ pub fn refused(stack: &Stack) {
         post(422, "/notifications/sms/async", json!({ "patientId": "p-1", "message": "" }));
         post(422, "/notifications/sms/async", json!({ "patientId": "nobody", "message": "hello" }));
         batch(&caller, 202);
-        shed(&caller, one.service().admin);
+        shed(&caller, one);
         one.until_counted("notification_refused_total", &[("reason", "shed")]);
     }
 }
@@ -42,17 +45,20 @@ fn batch(caller: &Caller, status: u16) {
 }
 
 /// Every feature that can be given up is, by an operator's hand.
-fn shed(caller: &Caller, admin: std::net::SocketAddr) {
+fn shed(caller: &Caller, one: &Member) {
     let report = json!({ "patientId": "p-1", "content": "all is well" });
     let id = caller.expect(201, "POST", "/reports", &report).text("reportId");
-    let pin = |level: Value| {
-        let answer = ask(admin, "PUT", "/degradation", &json!({ "level": level }).to_string()).unwrap();
-        assert!((200..300).contains(&answer.status), "{answer:?}");
-    };
-    pin(json!(3));
+    pin(one, json!(3));
     caller.expect(503, "GET", &format!("/reports/{id}/preview.pdf"), &Value::Null);
     caller.expect(503, "GET", "/patients/p-1/reports/latest", &Value::Null);
     batch(caller, 503);
     caller.expect(201, "POST", "/reports", &report);
-    pin(json!("auto"));
+    pin(one, json!("auto"));
+}
+
+/// An operator's hand on the level of degradation.
+pub fn pin(one: &Member, level: Value) {
+    let body = json!({ "level": level }).to_string();
+    let answer = ask(one.service().admin, "PUT", "/degradation", &body).unwrap();
+    assert!((200..300).contains(&answer.status), "{answer:?}");
 }

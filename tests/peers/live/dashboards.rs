@@ -1,0 +1,65 @@
+//! Every query of every dashboard, and every rule, on the data of a scene in which everything happens.
+
+use super::{
+    checks::{self, Checker},
+    moved, mutations,
+    prometheus::{Labels, Window, now},
+    rules,
+    scenario::{self, act},
+    stack::Stack,
+};
+use crate::support::{collector, wait::until_so};
+use std::time::{Duration, Instant};
+
+/// What has not held by then never does: the last scrapes and evaluations are in.
+const SETTLED: Duration = Duration::from_secs(20);
+
+#[test]
+fn every_query_finds_finite_data_and_would_notice_another_name() {
+    let collector = collector::Collector::start(collector::Behaviour::Accept);
+    let endpoint = collector.endpoint();
+    let mut stack = act("start", || Stack::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]));
+    let from = now();
+    scenario::play(&mut stack);
+    act("rules are evaluated", || {
+        until_so("every rule was evaluated", || rules::all_evaluated(&stack.prometheus));
+    });
+    let series = series(&stack, from);
+    let mut faults = act("queries", || settled(|| queries(&stack, from)));
+    let checker = Checker::of(&stack.prometheus, Window { from, to: now() });
+    faults.extend(act("rules", || rules::faults(&checker)));
+    faults.extend(act("what moved", || moved::faults(&checker, &series)));
+    let all = mutations::of(&series);
+    let choice = &checks::choices(&stack.members(), checker.window)[0];
+    let questions = checks::questions();
+    let unnoticed = act("mutations", || mutations::unnoticed(&checker, &questions, choice, &all));
+    let of = all.len();
+    faults.extend(unnoticed.into_iter().map(|name| format!("of {of}, another name is not noticed: {name}")));
+    assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
+}
+
+/// All series of the services.
+fn series(stack: &Stack, from: u64) -> Vec<Labels> {
+    stack.prometheus.series(r#"{job=~"epro-notify|ctms"}"#, Window { from, to: now() }).unwrap()
+}
+
+/// What is wrong with the dashboards' queries.
+fn queries(stack: &Stack, from: u64) -> Vec<String> {
+    let checker = Checker::of(&stack.prometheus, Window { from, to: now() });
+    let choices = checks::choices(&stack.members(), checker.window);
+    let questions = checks::questions();
+    let asked = questions.iter().flat_map(|question| choices.iter().map(move |choice| (question, choice)));
+    asked.filter_map(|(question, choice)| checker.fault(question, choice)).collect()
+}
+
+/// Asks until nothing is wrong any more; what still is after a while.
+fn settled(faults: impl Fn() -> Vec<String>) -> Vec<String> {
+    let began = Instant::now();
+    loop {
+        let faults = faults();
+        if faults.is_empty() || began.elapsed() > SETTLED {
+            return faults;
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
