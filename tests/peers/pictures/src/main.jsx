@@ -1,4 +1,4 @@
-// What the address asks for: ?dashboard=NAME or ?trace=ID, over the last `minutes`.
+// What the address asks for: ?dashboard=NAME or ?trace=ID, over the last `seconds`.
 import React from 'react';
 import { createRoot } from 'react-dom/client';
 import { createTheme } from '@grafana/data';
@@ -19,7 +19,7 @@ async function content() {
   }
   const dashboard = await (await fetch(`/dashboards/${asked.get('dashboard')}.json`)).json();
   const to = Math.floor(Date.now() / 1000);
-  const time = { from: to - Number(asked.get('minutes')) * 60, to };
+  const time = { from: to - Number(asked.get('seconds')), to };
   const panels = panelsOf(dashboard);
   const data = await Promise.all(panels.map((panel) => answers(panel, choices(dashboard), time)));
   return <Dashboard dashboard={dashboard} panels={panels} data={data} time={time} theme={theme} />;

@@ -3,7 +3,7 @@ import { FieldType, toDataFrame } from '@grafana/data';
 
 // Points in the width of a panel, and Grafana's least interval for rates at the scrape interval of the run.
 const POINTS = 300;
-const LEAST_RATE_SECONDS = 30;
+const LEAST_RATE_SECONDS = 10;
 
 // Rows are panels, too: those that are folded hold theirs.
 export function panelsOf(dashboard) {
