@@ -3,12 +3,9 @@
 //! What is said here is what is asked and what the answer means; how Grafana writes it down is in `panel/json.rs`.
 
 mod json;
+mod next;
 
-use crate::{
-    links::{self, Link, Traces},
-    palette::Colour,
-    services::SERVICES,
-};
+use crate::{links::Link, palette::Colour};
 
 /// Where queries are asked: a variable of the dashboard, so that no file names anybody's server.
 pub const PROMETHEUS: &str = "${prometheus_datasource}";
@@ -121,33 +118,6 @@ impl Panel {
     }
 
     // Where to look next.
-
-    /// Adds a link to traces, log lines, a dashboard or a page: above the panel, and on each value.
-    pub fn link(mut self, link: Link) -> Self {
-        self.links.push(link);
-        self
-    }
-
-    pub fn traces(self, title: &str, traces: Traces) -> Self {
-        self.link(traces.link(title))
-    }
-
-    /// The same traces of each service, a link for each.
-    pub fn traces_of_each(mut self, title: &str, narrowed: impl Fn(Traces) -> Traces) -> Self {
-        for service in SERVICES {
-            self = self.traces(&format!("{title}: {service}"), narrowed(Traces::of(service)));
-        }
-        self
-    }
-
-    /// Lines of these services; `stages` of LogQL, as `| json | fields_status >= 500`.
-    pub fn logs(self, title: &str, services: &[&str], stages: &str) -> Self {
-        self.link(links::logs(title, services, stages))
-    }
-
-    pub fn dashboard(self, title: &str, uid: &str) -> Self {
-        self.link(links::dashboard(title, uid))
-    }
 
     // What is good and what is not: coloured in stats, dashed lines in time series. Without any of
     // these a value is a fact, and has no judging colour.
