@@ -19,6 +19,7 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
         Tool::Etcd => with_package_lists(|| unpacked("etcd-server", tool, folder)),
         Tool::Dnsmasq => from_debian(&["dnsmasq-base"]),
         Tool::Schemathesis => virtual_environment(tool, folder),
+        Tool::Chromium => from_debian(&["chromium"]),
         Tool::Strace => from_debian(&["strace"]),
         Tool::Pdf => from_debian(&["poppler-utils", "fonts-wqy-microhei"]),
         Tool::Cxx => from_debian(&["g++"]),

@@ -26,7 +26,8 @@ commands:
                     otherwise. What breaks one is kept in the target directory, in fuzz/found.
   load [SCENARIO] [--quick]
                     load tests against the limits, on a release build: minutes on a machine that does nothing
-                    else. `load --help` names the scenarios.";
+                    else. `load --help` names the scenarios.
+  pictures          the README's pictures, out of a run of everything: fetches what is missing, takes minutes.";
 
 /// Exit code for a wrong command line, as in sysexits.h.
 const EX_USAGE: u8 = 64;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(false),
         ["test", "--install"] => test::run(true),
         ["load", rest @ ..] => load(rest),
+        ["pictures"] => test::pictures(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -58,6 +58,23 @@ const STAGES: &[Stage] = &[
     .with_env("RUSTDOCFLAGS", "-D warnings"),
 ];
 
+/// Draws what the README shows. Not a stage: what is drawn is looked at, and its queries are tested without it.
+const PICTURES: Stage = Stage::peer(
+    "pictures",
+    &[Tool::Chromium, Tool::Collector, Tool::Etcd, Tool::Jaeger, Tool::Npm, Tool::Pdf, Tool::Prometheus],
+    "live::pictures::",
+)
+.with_env("PICTURES", concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/pictures"));
+
+/// Writes `docs/pictures`, fetching what is missing for it.
+pub fn pictures() -> ExitCode {
+    let mut account = Account::default();
+    let policy = Policy { install: true, strict: true };
+    account.time(PICTURES.name(), || PICTURES.run(&Tools::new(), policy));
+    account.print();
+    if account.failed() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 /// Runs every stage, also after one failed, and ends with the line `N passed, N failed`.
 ///
 /// A test counts as one, and so does a stage that is not made of tests.

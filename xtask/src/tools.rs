@@ -19,6 +19,8 @@ pub enum Tool {
     Amtool,
     CargoDeny,
     CargoMachete,
+    /// Draws pages without a window.
+    Chromium,
     /// OpenTelemetry's, of the parts that `deploy/otel-collector/builder.yaml` lists.
     Collector,
     /// Reads compose files as Docker's own command does.
@@ -48,6 +50,7 @@ impl Tool {
             Self::Amtool => "amtool",
             Self::CargoDeny => "cargo-deny",
             Self::CargoMachete => "cargo-machete",
+            Self::Chromium => "chromium",
             Self::Collector => "otelcol",
             Self::ComposeSpec => "compose-spec",
             Self::Cxx => "c++",

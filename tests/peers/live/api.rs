@@ -21,10 +21,15 @@ impl Api {
         Self { address, client, runtime: Builder::new_current_thread().enable_all().build().unwrap() }
     }
 
+    /// Where it is.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// The body of a GET; the error is the status with what was said, or that nobody answered.
     pub fn text(&self, path: &str, parameters: &[(&str, &str)]) -> Result<String, String> {
-        let url = format!("http://{}{path}", self.address);
-        let url = reqwest::Url::parse_with_params(&url, parameters).map_err(|error| error.to_string())?;
+        let url = reqwest::Url::parse_with_params(&(self.url() + path), parameters)
+            .map_err(|error| error.to_string())?;
         self.runtime.block_on(async {
             let answer = self.client.get(url).send().await.map_err(|error| error.to_string())?;
             let status = answer.status();

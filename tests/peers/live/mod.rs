@@ -14,6 +14,7 @@ mod dashboards;
 mod keys;
 mod moved;
 mod mutations;
+mod pictures;
 mod prometheus;
 mod promql;
 mod rules;

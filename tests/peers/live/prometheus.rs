@@ -72,6 +72,11 @@ impl Prometheus {
         Self { api, _program: program, _folder: folder }
     }
 
+    /// Where it answers questions.
+    pub fn url(&self) -> String {
+        self.api.url()
+    }
+
     /// The `data` of an answer; the error is what Prometheus says.
     pub fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, String> {
         let mut answer = self.api.json(path, parameters)?;

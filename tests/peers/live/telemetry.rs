@@ -56,6 +56,11 @@ impl Telemetry {
         ]
     }
 
+    /// Where Jaeger answers questions.
+    pub fn jaeger(&self) -> String {
+        self.api.url()
+    }
+
     /// A trace as Jaeger tells it, if it has it.
     pub fn trace(&self, id: &str) -> Option<Value> {
         let mut answer = self.api.json(&format!("/api/traces/{id}"), &[]).ok()?;
