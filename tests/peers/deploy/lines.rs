@@ -98,6 +98,9 @@ fn no_line_that_a_real_service_writes_loses_anything() {
     service.ask("POST", "/api/v1/notifications/sms/async", "{");
     service.ask("GET", "/nowhere", "");
     service.until_drained();
+    // Lines are written some milliseconds after what they tell.
+    let told = |message: &str| service.lines().iter().filter(|line| line["message"] == message).count();
+    until_so("its lines are written", || told("attempt finished") == 1 && told("request") == 3);
     let written = service.lines();
     service.stop();
     assert!(written.len() > 5, "{written:?}");
