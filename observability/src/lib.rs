@@ -2,7 +2,7 @@
 //! it (`cargo run -p observability`).
 //!
 //! - [`names`] and [`catalogue`] are the service's own files of metrics, so that a query can't name what is
-//!   not there; [`reference`] makes the README's table of them.
+//!   not there; [`mod@reference`] makes the README's table of them.
 //! - [`read`] reads the files again, for all that judges them.
 //! - [`query`] writes PromQL, [`links`] where to look next, [`panel`] and [`dashboard`] Grafana's classic JSON,
 //!   [`palette`] has the colours by meaning.
