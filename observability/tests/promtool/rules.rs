@@ -35,7 +35,8 @@ fn the_checked_in_cases_hold_on_the_checked_in_rules() {
 /// What each alert's test finds, two at a time: promtool takes a processor each.
 pub fn faults(test: impl Fn(&Alert) -> Vec<String> + Sync) -> Vec<String> {
     let alerts = rules::alerts();
-    let every_second = |first: usize| alerts.iter().skip(first).step_by(2).flat_map(&test).collect::<Vec<_>>();
+    let every_second =
+        |first: usize| alerts.iter().skip(first).step_by(2).flat_map(&test).collect::<Vec<_>>();
     thread::scope(|scope| {
         let halves = [0, 1].map(|first| scope.spawn(move || every_second(first)));
         halves.into_iter().flat_map(|half| half.join().unwrap()).collect()
