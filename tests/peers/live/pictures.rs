@@ -43,13 +43,14 @@ fn every_dashboard_and_a_trace_can_be_drawn() {
     let traffic = Traffic::start(&stack);
     thread::sleep(CALM);
     let trace = act("a trace", || retried(&stack, &telemetry));
+    let to = now();
     let boards = read::boards().unwrap();
     let mut names: Vec<String> = boards.iter().map(|board| board.uid().to_owned()).collect();
     names.push(format!("trace:{trace}"));
     let out = env::var_os("PICTURES").map_or_else(|| place.path().join("out"), PathBuf::from);
     fs::create_dir_all(&out).unwrap();
     let mut draw = Command::new("node");
-    draw.arg("draw.mjs").arg(&out).arg((now() - from).to_string()).args(names).current_dir(&page);
+    draw.arg("draw.mjs").arg(&out).args([from, to].map(|at| at.to_string())).args(names).current_dir(&page);
     draw.env("PROMETHEUS", stack.prometheus.url()).env("JAEGER", telemetry.jaeger());
     draw.env("PICTURES_PUBLIC", place.path().join("public"));
     let status = act("drawing", || draw.status().unwrap());

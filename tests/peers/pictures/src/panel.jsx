@@ -41,9 +41,9 @@ function Series({ panel, frames, exemplars, time, width, height }) {
   const range = { from: dateTime(time.from * 1000), to: dateTime(time.to * 1000) };
   const legend = { ...LEGEND, ...panel.options?.legend };
   return (
-    <TimeSeries frames={frames} structureRev={1} legend={legend} timeRange={{ ...range, raw: range }} timeZone="utc" width={width} height={height}>
+    <div data-exemplars={exemplars.length}><TimeSeries frames={frames} structureRev={1} legend={legend} timeRange={{ ...range, raw: range }} timeZone="utc" width={width} height={height}>
       {(builder) => { mark(builder, exemplars); return null; }}
-    </TimeSeries>
+    </TimeSeries></div>
   );
 }
 

@@ -51,7 +51,7 @@ export async function answers(panel, chosen, time) {
       const data = target.instant
         ? await ask('query', { query, time: time.to })
         : await ask('query_range', { query, start: time.from, end: time.to, step });
-      told.frames.push(...(panel.type === 'table' ? [table(target, data.result)] : data.result.map((series) => frame(target, series))));
+      told.frames.push(...(panel.type === 'table' ? [table(target, data.result, panel.targets.length)] : data.result.map((series) => frame(target, series))));
       if (target.exemplar) {
         const found = await ask('query_exemplars', { query, start: time.from, end: time.to });
         told.exemplars.push(...found.flatMap((series) => series.exemplars));
@@ -77,9 +77,9 @@ function frame(target, series) {
   });
 }
 
-function table(target, result) {
+function table(target, result, queries) {
   const labels = [...new Set(result.flatMap((series) => Object.keys(series.metric)))];
   const column = (name) => ({ name, type: FieldType.string, values: result.map((series) => series.metric[name] ?? '') });
-  const values = { name: `Value #${target.refId}`, type: FieldType.number, values: result.map((series) => number(series.value[1])) };
+  const values = { name: queries > 1 ? `Value #${target.refId}` : 'Value', type: FieldType.number, values: result.map((series) => number(series.value[1])) };
   return toDataFrame({ refId: target.refId, fields: [...labels.map(column), values] });
 }
