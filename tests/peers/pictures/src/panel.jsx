@@ -5,7 +5,6 @@ import { BarGauge, BigValue, PanelChrome, Table, TimeSeries } from '@grafana/ui'
 import { configured, organized } from './fields.js';
 
 const LEGEND = { showLegend: true, displayMode: 'list', placement: 'bottom', calcs: [] };
-const EXEMPLAR = '#5794f2';
 
 export function Panel({ panel, told, time, theme, width, height }) {
   return (
@@ -37,38 +36,15 @@ function Words({ className, theme, height, children }) {
   return <div className={className} style={{ display: 'grid', placeItems: 'center', height, color: theme.colors.text.secondary }}>{children}</div>;
 }
 
+// Exemplars are counted alone: what draws them is no part of what is published.
 function Series({ panel, frames, exemplars, time, width, height }) {
   const range = { from: dateTime(time.from * 1000), to: dateTime(time.to * 1000) };
   const legend = { ...LEGEND, ...panel.options?.legend };
   return (
-    <div data-exemplars={exemplars.length}><TimeSeries frames={frames} structureRev={1} legend={legend} timeRange={{ ...range, raw: range }} timeZone="utc" width={width} height={height}>
-      {(builder) => { mark(builder, exemplars); return null; }}
-    </TimeSeries></div>
+    <div data-exemplars={exemplars.length}>
+      <TimeSeries frames={frames} structureRev={1} legend={legend} timeRange={{ ...range, raw: range }} timeZone="utc" width={width} height={height} />
+    </div>
   );
-}
-
-// A diamond for each exemplar, where Grafana draws one.
-function mark(builder, exemplars) {
-  const done = Symbol.for('exemplars');
-  if (builder[done] || exemplars.length === 0) {
-    return;
-  }
-  builder[done] = true;
-  builder.addHook('draw', (plot) => {
-    const scale = Object.keys(plot.scales).find((name) => name !== 'x');
-    const half = 4 * devicePixelRatio;
-    for (const { timestamp, value } of exemplars) {
-      const x = plot.valToPos(timestamp * 1000, 'x', true);
-      const y = plot.valToPos(Number(value), scale, true);
-      const inside = x >= plot.bbox.left && x <= plot.bbox.left + plot.bbox.width && y >= plot.bbox.top && y <= plot.bbox.top + plot.bbox.height;
-      if (inside) {
-        plot.ctx.fillStyle = EXEMPLAR;
-        plot.ctx.beginPath();
-        [[0, -half], [half, 0], [0, half], [-half, 0]].forEach(([right, down]) => plot.ctx.lineTo(x + right, y + down));
-        plot.ctx.fill();
-      }
-    }
-  });
 }
 
 // Values side by side, or bars one below the other.
