@@ -29,6 +29,7 @@ mod support {
     pub mod load;
     pub mod locked;
     pub mod metrics_page;
+    pub mod said;
     pub mod service;
     pub mod sms_gateway;
     pub mod wait;

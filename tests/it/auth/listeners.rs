@@ -58,7 +58,7 @@ fn with_keys_a_container_serves_every_address_and_warns_that_tls_must_end_in_fro
     assert_eq!(ask(service.http, &text("app"), "GET", "/nowhere", "").status, 404);
     for key in ["http.listen", "admin.listen"] {
         let warning = format!("{key} is not a loopback address and serves no TLS");
-        assert!(service.output().contains(&warning), "{}", service.output());
+        until_so(&format!("{key} is warned of"), || service.output().contains(&warning));
     }
     service.stop();
 }

@@ -64,8 +64,9 @@ fn keys_come_and_go_under_load_and_no_call_of_one_that_stays_is_refused() {
     // The series of a key that is gone stays: a counter never goes back.
     let page = service.metrics();
     assert!(page.sum("auth_requests_total", &[("key", "comes"), ("outcome", "ok")]) >= 3);
-    let told = service.lines().into_iter().filter(|line| line["message"] == "API keys are read again");
-    let told: Vec<_> = told.map(|line| line["fields"].clone()).collect();
+    // Each of three rounds was seen to begin and to end.
+    let told: Vec<_> =
+        service.told("API keys are read again", 6).iter().map(|line| line["fields"].clone()).collect();
     assert!(told.iter().any(|fields| fields["added"] == "comes" && fields["keys"] == 2), "{told:?}");
     assert!(told.iter().any(|fields| fields["removed"] == "comes" && fields["keys"] == 1), "{told:?}");
     service.stop();

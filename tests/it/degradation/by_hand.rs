@@ -43,9 +43,11 @@ fn an_operator_sees_the_level_sets_it_and_takes_his_hand_away() {
     pin(&service, "0");
     pin(&service, "\"auto\"");
     assert_eq!(service.metrics().sum("degradation_pinned", &[]), 0);
-    let told = service.lines().into_iter().filter(|line| line["message"] == "degradation set by hand");
-    let told: Vec<(Option<u64>, Option<bool>)> =
-        told.map(|line| (line["fields"]["level"].as_u64(), line["fields"]["pinned"].as_bool())).collect();
+    let told = service.told("degradation set by hand", 3);
+    let told: Vec<(Option<u64>, Option<bool>)> = told
+        .iter()
+        .map(|line| (line["fields"]["level"].as_u64(), line["fields"]["pinned"].as_bool()))
+        .collect();
     assert_eq!(told, [(Some(2), Some(true)), (Some(0), Some(true)), (Some(0), Some(false))]);
 }
 

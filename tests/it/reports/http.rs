@@ -34,7 +34,7 @@ fn a_report_is_kept_and_given_out_as_the_latest_and_by_its_id() {
     latest(&service, "p%201").problem(422, "invalid");
     assert_eq!(counted(&service, "success", "http"), 1);
     // The line names the report, and neither patient nor content.
-    let output = service.output();
+    let output = service.stop_and_read();
     assert!(output.contains(&format!(r#""id":"{id}""#)), "{output}");
     assert!(!output.contains("p-1") && !output.contains("slept"), "{output}");
 }

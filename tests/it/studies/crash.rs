@@ -48,6 +48,6 @@ fn no_kill_loses_or_repeats_a_job_of_a_batch() {
         arrivals.len(),
         distinct.len()
     );
-    let output = service.output();
+    let output = service.stop_and_read();
     assert!(!output.contains(r#""level":"ERROR""#), "{output}");
 }

@@ -53,6 +53,7 @@ fn each_notification_begins_a_trace_that_is_linked_to_the_batchs() {
     }
     let expanded = named(&spans, "expand batch", SpanKind::Internal);
     assert!(expanded.iter().all(|span| span.parent_span_id == batch.span_id), "{expanded:#?}");
-    let told = format!("{}{spans:?}{}", service.output(), service.metrics().0);
+    let metrics = service.metrics().0;
+    let told = format!("{}{spans:?}{metrics}", service.stop_and_read());
     assert!(!told.contains("canary"), "telemetry names a patient, a study or a text");
 }

@@ -79,10 +79,8 @@ impl Target {
         assert_eq!(page.sum("task_panics_total", &[]), 0);
         let grown = page.sum("process_resident_memory_bytes", &[]).saturating_sub(self.resident);
         assert!(grown < MOST_GROWTH, "{grown} bytes more");
-        let errors = |line: &serde_json::Value| line["level"] == "ERROR";
-        assert_eq!(self.service.lines().into_iter().find(errors), None);
-        assert!(!self.service.output().contains("panicked"));
-        self.service.stop();
+        let output = self.service.stop_and_read();
+        assert!(!output.contains(r#""level":"ERROR""#) && !output.contains("panicked"), "{output}");
         drop(self.site);
     }
 }

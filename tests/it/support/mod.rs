@@ -22,6 +22,7 @@ pub mod notify;
 pub mod open_metrics;
 pub mod process;
 pub mod queue;
+pub mod said;
 pub mod scripted;
 pub mod seen;
 pub mod service;

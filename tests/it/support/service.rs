@@ -3,6 +3,7 @@
 use super::{
     client::{Answer, ask},
     metrics_page::{Ledger, MetricsPage},
+    said::text,
     sms_gateway::Gateway,
     wait::{until, until_so},
 };
@@ -12,7 +13,7 @@ use std::{
     cell::Cell,
     collections::BTreeMap,
     ffi::OsString,
-    fs::{self, File},
+    fs::File,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -150,8 +151,8 @@ impl Site {
 /// A running service. Dropping it kills it; its files are the [`Site`]'s.
 pub struct Service {
     child: Child,
-    output: PathBuf,
-    errors: PathBuf,
+    pub(super) output: PathBuf,
+    pub(super) errors: PathBuf,
     pub http: SocketAddr,
     pub grpc: SocketAddr,
     pub admin: SocketAddr,
@@ -170,16 +171,6 @@ impl Service {
         let address = |name: &str| ready["fields"][name].as_str().map_or(NOWHERE, |at| at.parse().unwrap());
         (self.http, self.grpc, self.admin) = (address("http"), address("grpc"), address("admin"));
         until_so("readiness", || self.readiness().0);
-    }
-
-    /// Everything that it has written to stdout and stderr.
-    pub fn output(&self) -> String {
-        text(&self.output) + &text(&self.errors)
-    }
-
-    /// Its whole log lines.
-    pub fn lines(&self) -> Vec<Value> {
-        self.output().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     pub fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
@@ -267,13 +258,6 @@ impl Service {
         let code = status.code().unwrap_or_else(|| panic!("ended with {status}:\n{}", self.output()));
         (code, text(&self.output), text(&self.errors))
     }
-
-    /// Stops it as an operator does.
-    pub fn stop(self) {
-        self.signal(Signal::TERM);
-        let (code, output) = self.ended();
-        assert_eq!(code, 0, "{output}");
-    }
 }
 
 impl Drop for Service {
@@ -287,8 +271,4 @@ impl Drop for Service {
 pub fn outcomes(shown: &Value) -> Vec<String> {
     let attempts = shown["attempts"].as_array().unwrap();
     attempts.iter().map(|attempt| attempt["outcome"].as_str().unwrap().to_owned()).collect()
-}
-
-fn text(file: &Path) -> String {
-    fs::read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }

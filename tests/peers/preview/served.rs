@@ -62,8 +62,7 @@ fn a_report_is_served_as_pdf_under_its_own_name_and_tells_nobody_whose_it_is() {
 
     let (head, nothing) = fetch(service.http, "HEAD", &path);
     assert!(head.contains(&format!("content-length: {}\r\n", pdf.len())) && nothing.is_empty(), "{head}");
-    assert!(!service.output().contains("4711"));
-    service.stop();
+    assert!(!service.stop_and_read().contains("4711"));
 }
 
 #[test]
