@@ -80,8 +80,7 @@ impl Http {
             "otel.kind" = "client",
             "http.request.method" = "POST",
             "server.address" = self.url.host_str(),
-            // The bridge knows signed integers only: others would become texts.
-            "server.port" = self.url.port_or_known_default().map(i64::from),
+            "server.port" = self.url.port_or_known_default(),
             "http.response.status_code" = Empty,
             "error.type" = Empty,
             "otel.status_code" = Empty,

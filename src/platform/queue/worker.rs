@@ -82,8 +82,7 @@ fn consumer_span(job: &Ready) -> Span {
         messaging.destination.name = names::QUEUE_DESTINATION,
         messaging.message.id = %job.notification,
         job_id = %job.id,
-        // The bridge knows signed integers only: others would become texts.
-        attempt = i64::from(job.spent + 1),
+        attempt = job.spent + 1,
         priority = job.priority.as_str(),
         channel = job.channel,
         outcome = tracing::field::Empty,

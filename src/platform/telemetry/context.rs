@@ -1,10 +1,8 @@
-//! The W3C trace context as the rest of the service sees it, without OpenTelemetry's types.
+//! The W3C trace context.
 //!
 //! What is done with it lives beside: spans in `span_ext.rs`, headers in `propagation.rs`.
 
 use std::fmt;
-
-use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 
 use super::span_ext::innermost_context;
 
@@ -34,6 +32,16 @@ impl TraceContext {
     pub fn new_root() -> Self {
         let (trace_id, span_id) = (rand::random_range(1..=u128::MAX), rand::random_range(1..=u64::MAX));
         Self { trace_id, span_id, flags: SAMPLED }
+    }
+
+    /// A span below this one, in the same trace.
+    pub(super) fn child(self) -> Self {
+        Self { span_id: rand::random_range(1..=u64::MAX), ..self }
+    }
+
+    /// As [`Self::child`], for a span that has its id.
+    pub(super) fn child_as(self, child: Self) -> Self {
+        Self { span_id: child.span_id, ..self }
     }
 
     /// The context of these ids; `None` if one is zero.
@@ -109,17 +117,16 @@ impl TraceContext {
         self.trace_id
     }
 
-    /// OpenTelemetry's form, as the context of a span in another process.
-    pub(super) fn to_remote(self) -> SpanContext {
-        let (trace_id, span_id) = (TraceId::from(self.trace_id), SpanId::from(self.span_id));
-        SpanContext::new(trace_id, span_id, TraceFlags::new(self.flags), true, TraceState::NONE)
+    pub(super) fn trace_bytes(self) -> [u8; 16] {
+        self.trace_id.to_be_bytes()
     }
 
-    /// `None` for OpenTelemetry's invalid context.
-    pub(super) fn from_otel(context: &SpanContext) -> Option<Self> {
-        let trace_id = u128::from_be_bytes(context.trace_id().to_bytes());
-        let span_id = u64::from_be_bytes(context.span_id().to_bytes());
-        Self::from_parts(trace_id, span_id, context.trace_flags().to_u8())
+    pub(super) fn span_bytes(self) -> [u8; 8] {
+        self.span_id.to_be_bytes()
+    }
+
+    pub(super) fn flags(self) -> u8 {
+        self.flags
     }
 }
 
@@ -197,7 +204,6 @@ mod tests {
             let context = TraceContext { trace_id, span_id, flags };
             prop_assert_eq!(TraceContext::parse(&context.to_string()), Some(context));
             prop_assert_eq!(TraceContext::from_bytes(&context.to_bytes()), Some(context));
-            prop_assert_eq!(TraceContext::from_otel(&context.to_remote()), Some(context));
         }
 
         #[test]

@@ -7,9 +7,9 @@ use std::sync::{
 
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Level, Metadata, Subscriber, subscriber::Interest};
+use tracing::{Level, Metadata, subscriber::Interest};
 use tracing_subscriber::layer::{Context, Filter};
-use tracing_subscriber::{EnvFilter, Registry, reload};
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
 
 use super::settings::Directives;
 use crate::platform::config::Parse;
@@ -35,96 +35,101 @@ impl LogFilter {
     }
 }
 
-/// Decides which events become lines. It hears of spans only while a directive names some, since it would take
-/// two locks each time that one is entered or left.
-pub(super) struct LineFilter {
+/// Decides which events become lines, and which spans there are. It hears of spans only while a directive names
+/// some, since it would take two locks each time that one is entered or left.
+pub(super) struct Gate {
     filter: reload::Layer<EnvFilter, Registry>,
     spans: Arc<AtomicBool>,
+    own: OwnSpans,
 }
 
-impl LineFilter {
-    /// The filter, and what changes it.
+impl Gate {
+    /// The gate, and what changes which lines it lets through.
     ///
     /// # Errors
     /// Says what is wrong with the directives.
     pub fn new(directives: &Directives) -> Result<(Self, LogFilter), String> {
         let (filter, handle) = reload::Layer::new(directives.filter()?);
         let spans = Arc::new(AtomicBool::new(directives.name_spans()));
-        Ok((Self { filter, spans: Arc::clone(&spans) }, LogFilter { filter: handle, spans }))
+        let gate = Self { filter, spans: Arc::clone(&spans), own: OwnSpans::new() };
+        Ok((gate, LogFilter { filter: handle, spans }))
     }
 
-    fn hears_of(&self, meta: &Metadata<'_>) -> bool {
-        !meta.is_span() || self.spans.load(Ordering::Relaxed)
+    fn hears_of_spans(&self) -> bool {
+        self.spans.load(Ordering::Relaxed)
     }
 }
 
-impl Filter<Registry> for LineFilter {
-    fn enabled(&self, meta: &Metadata<'_>, ctx: &Context<'_, Registry>) -> bool {
-        self.hears_of(meta) && self.filter.enabled(meta, ctx)
+impl Layer<Registry> for Gate {
+    fn register_callsite(&self, meta: &'static Metadata<'static>) -> Interest {
+        if !meta.is_span() {
+            return self.filter.callsite_enabled(meta);
+        }
+        if !self.own.has(meta) {
+            return Interest::never();
+        }
+        if self.hears_of_spans() {
+            // Which of the directives name it is found out here.
+            self.filter.callsite_enabled(meta);
+        }
+        Interest::always()
     }
 
-    fn callsite_enabled(&self, meta: &'static Metadata<'static>) -> Interest {
-        if self.hears_of(meta) { self.filter.callsite_enabled(meta) } else { Interest::never() }
+    fn enabled(&self, meta: &Metadata<'_>, ctx: Context<'_, Registry>) -> bool {
+        if meta.is_span() { self.own.has(meta) } else { Filter::enabled(&self.filter, meta, &ctx) }
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        self.filter.max_level_hint()
+        Filter::max_level_hint(&self.filter).map(|lines| lines.max(LEVEL.into()))
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, ctx: Context<'_, Registry>) {
-        self.filter.on_new_span(attributes, id, ctx);
+        if self.hears_of_spans() {
+            Filter::on_new_span(&self.filter, attributes, id, ctx);
+        }
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, ctx: Context<'_, Registry>) {
-        self.filter.on_record(id, values, ctx);
+        if self.hears_of_spans() {
+            Filter::on_record(&self.filter, id, values, ctx);
+        }
     }
 
     fn on_enter(&self, id: &Id, ctx: Context<'_, Registry>) {
-        self.filter.on_enter(id, ctx);
+        if self.hears_of_spans() {
+            Filter::on_enter(&self.filter, id, ctx);
+        }
     }
 
     fn on_exit(&self, id: &Id, ctx: Context<'_, Registry>) {
-        self.filter.on_exit(id, ctx);
+        if self.hears_of_spans() {
+            Filter::on_exit(&self.filter, id, ctx);
+        }
     }
 
     fn on_close(&self, id: Id, ctx: Context<'_, Registry>) {
-        self.filter.on_close(id, ctx);
+        if self.hears_of_spans() {
+            Filter::on_close(&self.filter, id, ctx);
+        }
     }
 }
 
-/// Lets through this crate's spans of INFO and above alone, whatever `RUST_LOG` says: a library's would
-/// cost, tell what nobody asked, and those of the exporter's own client would feed it. Events are never
-/// span events.
-pub(super) struct OwnSpans {
+/// This crate's spans of INFO and above, whatever `RUST_LOG` says: a library's would cost, tell what nobody asked,
+/// and those of the exporter's own client would feed it.
+struct OwnSpans {
     root: &'static str,
 }
 
 const LEVEL: Level = Level::INFO;
 
 impl OwnSpans {
-    pub fn new() -> Self {
+    fn new() -> Self {
         let path = module_path!();
         Self { root: path.split("::").next().unwrap_or(path) }
     }
 
-    fn is_own(&self, meta: &Metadata<'_>) -> bool {
-        let rest = meta.target().strip_prefix(self.root);
-        meta.is_span()
-            && *meta.level() <= LEVEL
-            && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-    }
-}
-
-impl<S: Subscriber> Filter<S> for OwnSpans {
-    fn enabled(&self, meta: &Metadata<'_>, _: &Context<'_, S>) -> bool {
-        self.is_own(meta)
-    }
-
-    fn callsite_enabled(&self, meta: &'static Metadata<'static>) -> Interest {
-        if self.is_own(meta) { Interest::always() } else { Interest::never() }
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LEVEL.into())
+    fn has(&self, span: &Metadata<'_>) -> bool {
+        let rest = span.target().strip_prefix(self.root);
+        *span.level() <= LEVEL && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
     }
 }

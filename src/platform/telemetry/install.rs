@@ -7,22 +7,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ::metrics::{counter, gauge};
-use opentelemetry::trace::TracerProvider as _;
-use opentelemetry::{KeyValue, Value};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
-use tracing::{Dispatch, Subscriber};
-use tracing_opentelemetry::OpenTelemetryLayer;
+use tracing::Dispatch;
+use tracing_subscriber::Registry;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::{Layer, Registry};
 
 use super::config::TelemetryConfig;
 use super::context::TraceContext;
-use super::filter::{LineFilter, LogFilter, OwnSpans};
+use super::filter::{Gate, LogFilter};
 use super::lines::{LineLayer, LineWriter, Output};
 use super::metrics::{Metrics, MetricsRecorder};
-use super::sampling::Doorkeeper;
-use super::spans::{Account, Processor, Spans};
+use super::spans::{Account, SpanLayer, Spans};
 use super::{names, panic};
 
 /// How long the last resort waits: something went wrong already.
@@ -128,60 +122,26 @@ fn assemble(config: &TelemetryConfig, service: Service, output: Output) -> Resul
     let resource = resource(config, name, service.version);
     let exporting = config.export.as_ref().map(|export| Spans::start(export, &resource)).transpose()?;
     let (spans, processor) = exporting.unzip();
-    let (filter, log_filter) = LineFilter::new(&config.filter).map_err(InitError::Filter)?;
-    let doorkeeper = Doorkeeper::new(config.sampling);
-    let layer = LineLayer::new(config.format, (name, service.version), doorkeeper, Arc::clone(&lines));
+    let (gate, log_filter) = Gate::new(&config.filter).map_err(InitError::Filter)?;
     let subscriber = Registry::default()
-        .with(layer.with_filter(filter))
-        .with(bridge(tracer(config, processor)).with_filter(OwnSpans::new()));
+        .with(gate)
+        .with(SpanLayer::new(config.sampling, processor))
+        .with(LineLayer::new(config.format, (name, service.version), Arc::clone(&lines)));
     let flusher = Flusher { spans, lines };
     let telemetry = Telemetry { metrics, filter: log_filter, flusher, down: false };
     Ok((telemetry, Dispatch::new(subscriber), recorder))
 }
 
-/// `tracing-opentelemetry` with everything off that costs, or says what no span should.
-fn bridge<S>(tracer: SdkTracer) -> impl Layer<S>
-where
-    S: Subscriber + for<'a> tracing_subscriber::registry::LookupSpan<'a>,
-{
-    OpenTelemetryLayer::new(tracer)
-        .with_location(false)
-        .with_threads(false)
-        .with_level(false)
-        .with_target(false)
-        .with_tracked_inactivity(false)
-        .with_context_activation(false)
-        .with_error_records_to_exceptions(false)
-        .with_error_fields_to_exceptions(false)
-        .with_error_events_to_exceptions(false)
-        .with_error_events_to_status(false)
-}
-
-/// Without a processor a span has valid ids and its caller's decision, and is forgotten when it ends.
-fn tracer(config: &TelemetryConfig, processor: Option<Processor>) -> SdkTracer {
-    let builder = SdkTracerProvider::builder()
-        .with_sampler(config.sampling.sampler())
-        // The processor's own envelope tells the resource; the default one would be looked up in vain.
-        .with_resource(Resource::builder_empty().build());
-    let builder = match processor {
-        Some(processor) => builder.with_span_processor(processor),
-        None => builder,
-    };
-    builder.build().tracer(env!("CARGO_PKG_NAME"))
-}
-
 /// Who sends the spans. `service.instance.id` is drawn anew at each start.
-fn resource(config: &TelemetryConfig, name: &str, version: &'static str) -> Vec<KeyValue> {
+fn resource(config: &TelemetryConfig, name: &str, version: &str) -> Vec<(String, String)> {
     let own = [
         (names::SERVICE_NAME, name.to_owned()),
         (names::SERVICE_VERSION, version.to_owned()),
         (names::SERVICE_INSTANCE_ID, TraceContext::new_root().trace_id()),
     ];
     let is_given = |key: &str| config.resource.iter().any(|(given, _)| given == key);
-    let own = own.into_iter().filter(|(key, _)| !is_given(key)).map(|(key, value)| KeyValue::new(key, value));
-    let given =
-        config.resource.iter().map(|(key, value)| KeyValue::new(key.clone(), Value::from(value.clone())));
-    own.chain(given).collect()
+    let own = own.into_iter().filter(|(key, _)| !is_given(key)).map(|(key, value)| (key.to_owned(), value));
+    own.chain(config.resource.iter().cloned()).collect()
 }
 
 impl Telemetry {

@@ -23,7 +23,9 @@ impl TraceContext {
     /// Sets `traceparent`.
     pub fn inject(&self, headers: &mut HeaderMap) {
         // The text is hex and dashes, so this cannot fail.
-        if let Ok(value) = HeaderValue::from_bytes(&self.header()) {
+        if let Ok(mut value) = HeaderValue::from_bytes(&self.header()) {
+            // Not to be kept in HTTP/2's table of headers: each is another one, and would push out what comes again.
+            value.set_sensitive(true);
             headers.insert(TRACEPARENT, value);
         }
     }

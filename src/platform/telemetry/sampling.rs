@@ -3,8 +3,6 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use opentelemetry_sdk::trace::{Sampler, ShouldSample};
-
 use super::context::TraceContext;
 
 /// How the root of a trace is decided.
@@ -25,14 +23,22 @@ pub struct Sampling {
 }
 
 impl Sampling {
-    pub(super) fn sampler(self) -> Box<dyn ShouldSample> {
-        let root = match self.root {
-            Root::AlwaysOn => Sampler::AlwaysOn,
-            Root::AlwaysOff => Sampler::AlwaysOff,
-            Root::Ratio(fraction) => Sampler::TraceIdRatioBased(fraction),
-        };
-        Box::new(if self.parent_based { Sampler::ParentBased(Box::new(root)) } else { root })
+    /// Whether a span of this context is recorded, below this parent if it has one.
+    pub(super) fn decide(self, parent: Option<TraceContext>, context: TraceContext) -> bool {
+        match (parent, self.root) {
+            (Some(parent), _) if self.parent_based => parent.sampled(),
+            (_, Root::AlwaysOn) => true,
+            (_, Root::AlwaysOff) => false,
+            (_, Root::Ratio(fraction)) => within(fraction, context),
+        }
     }
+}
+
+/// Whether the trace is within this fraction of all: by the lower half of its id without its last bit, as
+/// OpenTelemetry's SDKs for Rust and Go have it, so that services with one fraction record the same traces.
+fn within(fraction: f64, context: TraceContext) -> bool {
+    const ALL: f64 = (1u64 << 63) as f64;
+    fraction >= 1.0 || (context.trace_number() as u64) >> 1 < (fraction.max(0.0) * ALL) as u64
 }
 
 /// Decides in the caller's place on a trace whose id an untrusted caller chose.
@@ -83,6 +89,33 @@ mod tests {
             assert_eq!(share(Root::Ratio(0.0), asked), 0);
             assert!((350..650).contains(&share(Root::Ratio(0.5), asked)));
         }
+    }
+
+    #[test]
+    fn a_parents_decision_holds_where_it_is_to_and_the_ids_elsewhere() {
+        let roots =
+            [(Root::AlwaysOn, 1000), (Root::AlwaysOff, 0), (Root::Ratio(1.0), 1000), (Root::Ratio(0.0), 0)];
+        for (root, all) in roots {
+            for sampled in [true, false] {
+                let count = |parent_based| {
+                    let sampling = Sampling { parent_based, root };
+                    let parents = (0..1000).map(|_| TraceContext::new_root().with_sampled(sampled));
+                    parents.filter(|parent| sampling.decide(Some(*parent), parent.child())).count()
+                };
+                assert_eq!((count(true), count(false)), (if sampled { 1000 } else { 0 }, all), "{root:?}");
+            }
+            let alone =
+                |_: &usize| Sampling { parent_based: true, root }.decide(None, TraceContext::new_root());
+            assert_eq!((0..1000).filter(alone).count(), all);
+        }
+    }
+
+    #[test]
+    fn a_fraction_is_of_the_ids_as_other_sdks_have_it() {
+        let sampling = Sampling { parent_based: false, root: Root::Ratio(0.5) };
+        let context = |low: u64| TraceContext::from_parts((7u128 << 64) | u128::from(low), 1, 0).unwrap();
+        assert!(sampling.decide(None, context(0)) && sampling.decide(None, context((1 << 63) - 1)));
+        assert!(!sampling.decide(None, context(1 << 63)) && !sampling.decide(None, context(u64::MAX)));
     }
 
     #[test]

@@ -129,8 +129,7 @@ fn span(method: &Method, number: u32) -> Span {
         rpc.response.status_code = Empty,
         server.address = Empty,
         server.port = Empty,
-        // The bridge knows signed integers only: others would become texts.
-        attempt = i64::from(number),
+        attempt = number,
         otel.status_code = Empty,
         error.type = Empty,
     )

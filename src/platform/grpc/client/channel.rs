@@ -130,8 +130,7 @@ fn tell_span(address: &str) {
     let span = Span::current();
     if let Some((host, port)) = address.rsplit_once(':') {
         span.record(names::SERVER_ADDRESS, host.trim_matches(['[', ']']));
-        // The bridge knows signed integers only: others would become texts.
-        span.record(names::SERVER_PORT, port.parse::<u16>().ok().map(i64::from));
+        span.record(names::SERVER_PORT, port.parse::<u16>().ok());
     }
 }
 

@@ -1,12 +1,11 @@
 //! The trace id, span id and flags of a line, as hex.
 
-use tracing::dispatcher::WeakDispatch;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::platform::telemetry::context::TraceContext;
-use crate::platform::telemetry::span_ext::innermost_context;
+use crate::platform::telemetry::spans::context_at;
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 /// Trace id, span id, flags.
@@ -54,20 +53,12 @@ impl Ids {
 
 /// The ids of the innermost span of ours that the event stands in; `None` if it stands in none.
 ///
-/// The dispatch is asked and not `ctx`, because `ctx` hides spans that the lines' own filter disables, and a
-/// line has its ids whatever `RUST_LOG` says. Nothing is kept in the span: most have one line, and looking
-/// the ids up costs less than keeping them.
-pub(super) fn of_event<S>(
-    event: &Event<'_>,
-    ctx: &Context<'_, S>,
-    dispatch: Option<&WeakDispatch>,
-) -> Option<Ids>
+/// Nothing is kept in the span: most have one line, and looking the ids up costs less than keeping them.
+pub(super) fn of_event<S>(event: &Event<'_>, ctx: &Context<'_, S>) -> Option<Ids>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
-    let current =
-        if event.is_contextual() { ctx.current_span().id().cloned() } else { event.parent().cloned() }?;
-    innermost_context(&current, &dispatch?.upgrade()?).map(Ids::of)
+    ctx.event_span(event).and_then(context_at).map(Ids::of)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The lines: a `Layer` that turns each event into one line, and the thread that writes them.
 //!
-//! Which events become lines is decided by the filter before it (`filter.rs`); spans are not shown,
+//! Which events become lines is decided by the gate before it (`filter.rs`); spans are not shown,
 //! only their ids.
 
 mod clock;
@@ -12,16 +12,14 @@ mod writer;
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use tracing::dispatcher::WeakDispatch;
-use tracing::{Dispatch, Event, Level, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::context::TraceContext;
-use super::sampling::Doorkeeper;
 use clock::Clock;
 use ids::Ids;
 
@@ -35,30 +33,17 @@ pub(super) struct LineLayer {
     service: String,
     /// The trace of the process's own start, run and stop.
     process: Ids,
-    doorkeeper: Doorkeeper,
     writer: Arc<LineWriter>,
-    /// Set when the subscriber is installed; weak, because the subscriber holds this layer.
-    dispatch: OnceLock<WeakDispatch>,
 }
 
 impl LineLayer {
-    pub fn new(
-        format: Format,
-        (service, version): (&str, &str),
-        doorkeeper: Doorkeeper,
-        writer: Arc<LineWriter>,
-    ) -> Self {
+    pub fn new(format: Format, (service, version): (&str, &str), writer: Arc<LineWriter>) -> Self {
         let mut pair = String::from(",\"service\":");
         json::string(&mut pair, service);
         pair.push_str(",\"version\":");
         json::string(&mut pair, version);
         let process = Ids::of(TraceContext::new_root().with_sampled(false));
-        Self { format, service: pair, process, doorkeeper, writer, dispatch: OnceLock::new() }
-    }
-
-    /// Who decides on the traces that untrusted callers began.
-    pub fn doorkeeper(&self) -> &Doorkeeper {
-        &self.doorkeeper
+        Self { format, service: pair, process, writer }
     }
 
     /// Writes the event's line into `scratch.line`.
@@ -109,13 +94,8 @@ thread_local! {
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LineLayer {
-    fn on_register_dispatch(&self, dispatch: &Dispatch) {
-        // A layer is installed once; a second dispatch would be a clone of the first.
-        let _ = self.dispatch.set(dispatch.downgrade());
-    }
-
     fn on_event(&self, event: &Event<'_>, ctx: Context<'_, S>) {
-        let ids = ids::of_event(event, &ctx, self.dispatch.get()).unwrap_or(self.process);
+        let ids = ids::of_event(event, &ctx).unwrap_or(self.process);
         let write = |scratch: &mut Scratch| {
             self.compose(event, &ids, scratch);
             self.writer.push(scratch.line.as_bytes(), *event.metadata().level() == Level::ERROR);

@@ -1,145 +1,139 @@
 //! What others read of the spans that `encode.rs` writes.
 
-use std::time::Duration;
-
-use opentelemetry::trace::{TraceFlags, TraceId, TraceState};
-use opentelemetry::{InstrumentationScope, StringValue};
-use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::trace::v1 as proto;
-use opentelemetry_sdk::trace::{SpanEvents, SpanLinks};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message;
 
 use super::*;
 
-fn any_attributes() -> impl Strategy<Value = Vec<KeyValue>> {
-    let text = || any::<String>().prop_map(StringValue::from);
-    let value = prop_oneof![
-        any::<bool>().prop_map(Value::Bool),
-        any::<i64>().prop_map(Value::I64),
-        (-1e300f64..1e300).prop_map(Value::F64),
-        text().prop_map(Value::String),
-        "x{0,300}".prop_map(|text| Value::String(text.into())),
-        vec(any::<bool>(), 0..4).prop_map(|values| Value::Array(Array::Bool(values))),
-        vec(any::<i64>(), 0..40).prop_map(|values| Value::Array(Array::I64(values))),
-        vec(-1e3f64..1e3, 0..4).prop_map(|values| Value::Array(Array::F64(values))),
-        vec(text(), 0..4).prop_map(|values| Value::Array(Array::String(values))),
-    ];
-    vec(("[a-z.]{1,20}", value).prop_map(|(key, value)| KeyValue::new(key, value)), 0..6)
+/// A value that is kept.
+#[derive(Clone, Debug)]
+enum Said {
+    Text(String),
+    Truth(bool),
+    Int(i64),
+    Float(f64),
+    Shown(Vec<String>),
 }
 
-fn any_context() -> impl Strategy<Value = SpanContext> {
-    (any::<u128>(), any::<u64>(), 0u8..4, any::<bool>()).prop_map(|(trace_id, span_id, flags, remote)| {
-        let ids = (TraceId::from(trace_id), SpanId::from(span_id));
-        SpanContext::new(ids.0, ids.1, TraceFlags::new(flags), remote, TraceState::NONE)
-    })
-}
+impl Said {
+    fn value(&self) -> Value<'_> {
+        match self {
+            Self::Text(text) => Value::Text(text),
+            Self::Truth(truth) => Value::Truth(*truth),
+            Self::Int(number) => Value::Int(*number),
+            Self::Float(number) => Value::Float(*number),
+            Self::Shown(shown) => Value::Shown(shown),
+        }
+    }
 
-fn any_status() -> impl Strategy<Value = Status> {
-    prop_oneof![Just(Status::Unset), Just(Status::Ok), any::<String>().prop_map(Status::error)]
-}
-
-fn any_kind() -> impl Strategy<Value = SpanKind> {
-    use SpanKind::{Client, Consumer, Internal, Producer, Server};
-    prop_oneof![Just(Internal), Just(Server), Just(Client), Just(Producer), Just(Consumer)]
-}
-
-prop_compose! {
-    fn any_span()(
-        span_context in any_context(),
-        (parent, parent_span_is_remote) in any::<(u64, bool)>(),
-        span_kind in any_kind(),
-        name in any::<String>(),
-        (start, took) in (0u64..1 << 62, 0u64..1 << 40),
-        attributes in any_attributes(),
-        dropped in any::<[u32; 3]>(),
-        events in vec((any::<String>(), any_attributes(), any::<u32>()), 0..3),
-        links in vec((any_context(), any_attributes(), any::<u32>()), 0..3),
-        status in any_status(),
-    ) -> SpanData {
-        let start_time = UNIX_EPOCH + Duration::from_nanos(start);
-        let events = events.into_iter().map(|(name, attributes, dropped)| Event::new(name, start_time, attributes, dropped));
-        let links = links.into_iter().map(|(context, attributes, dropped)| Link::new(context, attributes, dropped));
-        let mut all_events = SpanEvents::default();
-        (all_events.events, all_events.dropped_count) = (events.collect(), dropped[0]);
-        let mut all_links = SpanLinks::default();
-        (all_links.links, all_links.dropped_count) = (links.collect(), dropped[1]);
-        SpanData {
-            span_context, parent_span_id: SpanId::from(parent), parent_span_is_remote, span_kind, name: name.into(),
-            start_time, end_time: start_time + Duration::from_nanos(took), attributes,
-            dropped_attributes_count: dropped[2], events: all_events, links: all_links, status,
-            instrumentation_scope: InstrumentationScope::default(),
+    fn read(&self) -> any_value::Value {
+        use any_value::Value as Proto;
+        match self {
+            Self::Text(text) => Proto::StringValue(text.clone()),
+            Self::Truth(truth) => Proto::BoolValue(*truth),
+            Self::Int(number) => Proto::IntValue(*number),
+            Self::Float(number) => Proto::DoubleValue(*number),
+            Self::Shown(shown) => Proto::StringValue(format!("{shown:?}")),
         }
     }
 }
 
-fn expected_value(value: &Value) -> AnyValue {
-    use any_value::Value as Proto;
-    let array = |values: Vec<Value>| {
-        Proto::ArrayValue(opentelemetry_proto::tonic::common::v1::ArrayValue {
-            values: values.iter().map(expected_value).collect(),
-        })
-    };
-    let value = match value {
-        Value::Bool(truth) => Proto::BoolValue(*truth),
-        Value::I64(number) => Proto::IntValue(*number),
-        Value::F64(number) => Proto::DoubleValue(*number),
-        Value::String(text) => Proto::StringValue(text.to_string()),
-        Value::Array(Array::Bool(values)) => array(values.iter().copied().map(Value::Bool).collect()),
-        Value::Array(Array::I64(values)) => array(values.iter().copied().map(Value::I64).collect()),
-        Value::Array(Array::F64(values)) => array(values.iter().copied().map(Value::F64).collect()),
-        Value::Array(Array::String(values)) => array(values.iter().cloned().map(Value::String).collect()),
-        _ => unreachable!(),
-    };
-    AnyValue { value: Some(value) }
+type Attributes = Vec<(String, Said)>;
+
+fn any_attributes() -> impl Strategy<Value = Attributes> {
+    let value = prop_oneof![
+        any::<bool>().prop_map(Said::Truth),
+        any::<i64>().prop_map(Said::Int),
+        (-1e300f64..1e300).prop_map(Said::Float),
+        any::<String>().prop_map(Said::Text),
+        "x{0,300}".prop_map(Said::Text),
+        vec(any::<String>(), 0..20).prop_map(Said::Shown),
+    ];
+    vec(("[a-z.]{1,20}", value), 0..6)
 }
 
-fn agree(sent: &[KeyValue], read: &[opentelemetry_proto::tonic::common::v1::KeyValue]) -> bool {
-    sent.len() == read.len()
-        && sent.iter().zip(read).all(|(sent, read)| {
-            sent.key.as_str() == read.key && Some(expected_value(&sent.value)) == read.value
-        })
+fn any_context() -> impl Strategy<Value = TraceContext> {
+    (1u128.., 1u64.., 0u8..4)
+        .prop_map(|(trace_id, span_id, flags)| TraceContext::from_parts(trace_id, span_id, flags).unwrap())
+}
+
+fn any_parent() -> impl Strategy<Value = Parent> {
+    (any_context(), any::<bool>()).prop_map(|(context, remote)| Parent { context, remote })
+}
+
+fn any_kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        Just(Kind::Internal),
+        Just(Kind::Server),
+        Just(Kind::Client),
+        Just(Kind::Producer),
+        Just(Kind::Consumer)
+    ]
+}
+
+fn any_status() -> impl Strategy<Value = Status> {
+    prop_oneof![Just(Status::Unset), Just(Status::Ok), Just(Status::Error)]
+}
+
+fn read(attributes: &[KeyValue]) -> Vec<(&str, any_value::Value)> {
+    let value = |one: &KeyValue| one.value.clone().unwrap().value.unwrap();
+    attributes.iter().map(|one| (one.key.as_str(), value(one))).collect()
+}
+
+fn said(attributes: &Attributes) -> Vec<(&str, any_value::Value)> {
+    attributes.iter().map(|(key, said)| (key.as_str(), said.read())).collect()
 }
 
 proptest! {
     #[test]
-    fn a_span_is_read_by_others_as_it_was_sent(sent in any_span()) {
+    fn a_span_is_read_by_others_as_it_was_said(
+        context in any_context(),
+        parent in proptest::option::of(any_parent()),
+        (first, last) in any::<(String, String)>(),
+        kind in any_kind(),
+        status in any_status(),
+        [begun, ended, at] in any::<[u64; 3]>(),
+        attributes in any_attributes(),
+        events in vec((any::<String>(), vec(("[a-z.]{1,20}", any::<String>()), 0..4)), 0..3),
+        links in vec(any_parent(), 0..3),
+        [dropped_events, dropped_links] in any::<[u32; 2]>(),
+    ) {
         let mut out = Vec::new();
-        span(&mut out, &sent);
-        let read = proto::Span::decode(out.as_slice()).unwrap();
-        prop_assert_eq!(&read.trace_id, &sent.span_context.trace_id().to_bytes());
-        prop_assert_eq!(&read.span_id, &sent.span_context.span_id().to_bytes());
-        let parent: &[u8] = if sent.parent_span_id == SpanId::INVALID { &[] } else { &sent.parent_span_id.to_bytes() };
-        prop_assert_eq!(&read.parent_span_id, parent);
-        prop_assert_eq!(&read.name, &sent.name);
-        prop_assert_eq!(read.kind as u64, kind(&sent.span_kind));
-        prop_assert_eq!(read.start_time_unix_nano, nanos(sent.start_time));
-        prop_assert_eq!(read.end_time_unix_nano, nanos(sent.end_time));
-        prop_assert!(agree(&sent.attributes, &read.attributes));
-        prop_assert_eq!(read.dropped_attributes_count, sent.dropped_attributes_count);
-        prop_assert_eq!(read.dropped_events_count, sent.events.dropped_count);
-        prop_assert_eq!(read.dropped_links_count, sent.links.dropped_count);
-        prop_assert_eq!(read.flags, flags(&sent.span_context, sent.parent_span_is_remote));
-        prop_assert_eq!(read.events.len(), sent.events.events.len());
-        for (sent, read) in sent.events.events.iter().zip(&read.events) {
-            prop_assert_eq!(&read.name, &sent.name);
-            prop_assert_eq!(read.time_unix_nano, nanos(sent.timestamp));
-            prop_assert!(agree(&sent.attributes, &read.attributes));
-            prop_assert_eq!(read.dropped_attributes_count, sent.dropped_attributes_count);
+        name(&mut out, &first);
+        attributes.iter().for_each(|(key, said)| attribute(&mut out, key, said.value()));
+        for (name, attributes) in &events {
+            let attributes: Vec<_> = attributes.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+            event(&mut out, at, name, &attributes);
         }
-        prop_assert_eq!(read.links.len(), sent.links.links.len());
-        for (sent, read) in sent.links.links.iter().zip(&read.links) {
-            prop_assert_eq!(&read.trace_id, &sent.span_context.trace_id().to_bytes());
-            prop_assert_eq!(&read.span_id, &sent.span_context.span_id().to_bytes());
-            prop_assert!(agree(&sent.attributes, &read.attributes));
-            prop_assert_eq!(read.flags, flags(&sent.span_context, sent.span_context.is_remote()));
+        links.iter().for_each(|other| link(&mut out, *other));
+        let name = Some(last.as_str());
+        let end = Ended { context, parent, name, kind, status, begun, ended, dropped_events, dropped_links };
+        super::ended(&mut out, &end);
+
+        let span = proto::Span::decode(out.as_slice()).unwrap();
+        prop_assert_eq!((&*span.trace_id, &*span.span_id), (&context.trace_bytes()[..], &context.span_bytes()[..]));
+        let above = parent.map(|parent| parent.context.span_bytes().to_vec()).unwrap_or_default();
+        prop_assert_eq!(span.parent_span_id, above);
+        prop_assert_eq!((&span.name, span.kind), (&last, kind as i32));
+        prop_assert_eq!((span.start_time_unix_nano, span.end_time_unix_nano), (begun, ended));
+        prop_assert_eq!(read(&span.attributes), said(&attributes));
+        prop_assert_eq!((span.dropped_events_count, span.dropped_links_count), (dropped_events, dropped_links));
+        prop_assert_eq!(span.flags, flags(context, parent.is_some_and(|parent| parent.remote)));
+        prop_assert_eq!(span.status.map_or(0, |status| status.code), status as i32);
+        prop_assert_eq!(span.events.len(), events.len());
+        for (read_event, (name, attributes)) in span.events.iter().zip(&events) {
+            prop_assert_eq!((&read_event.name, read_event.time_unix_nano), (name, at));
+            let attributes = attributes.iter().map(|(key, value)| (key.clone(), Said::Text(value.clone()))).collect();
+            prop_assert_eq!(read(&read_event.attributes), said(&attributes));
         }
-        let status = read.status.map(|status| (status.code, status.message));
-        prop_assert_eq!(status, match sent.status {
-            Status::Unset => None,
-            Status::Ok => Some((1, String::new())),
-            Status::Error { description } => Some((2, description.into_owned())),
-        });
+        prop_assert_eq!(span.links.len(), links.len());
+        for (read, other) in span.links.iter().zip(&links) {
+            prop_assert_eq!(&read.trace_id, &other.context.trace_bytes());
+            prop_assert_eq!(&read.span_id, &other.context.span_bytes());
+            prop_assert_eq!(read.flags, flags(other.context, other.remote));
+        }
     }
 }

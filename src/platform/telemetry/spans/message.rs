@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use opentelemetry::KeyValue;
 
-use super::{encode, wire};
+use super::encode::{self, Value};
+use super::wire;
 use crate::platform::telemetry::names;
 use crate::platform::telemetry::shards::Chunk;
 
@@ -38,9 +38,11 @@ pub(super) struct Batch {
 }
 
 impl Envelope {
-    pub fn new(resource: &[KeyValue]) -> Self {
+    pub fn new(resource: &[(String, String)]) -> Self {
         let (mut encoded, mut scope, mut schema) = (Vec::new(), Vec::new(), Vec::new());
-        wire::nested(&mut encoded, 1, |out| encode::attributes(out, 1, resource));
+        wire::nested(&mut encoded, 1, |out| {
+            resource.iter().for_each(|(key, value)| encode::attribute_in(out, 1, key, Value::Text(value)));
+        });
         wire::nested(&mut scope, 1, |out| {
             wire::bytes(out, 1, env!("CARGO_PKG_NAME").as_bytes());
             wire::bytes(out, 2, env!("CARGO_PKG_VERSION").as_bytes());
@@ -113,7 +115,7 @@ mod tests {
 
     #[test]
     fn batches_hold_what_was_pushed_within_the_bounds() {
-        let envelope = Envelope::new(&[KeyValue::new(names::SERVICE_NAME, "a service")]);
+        let envelope = Envelope::new(&[(names::SERVICE_NAME.to_owned(), "a service".to_owned())]);
         let mut chunks =
             VecDeque::from([chunk(&["a", "b"]), chunk(&["c"]), chunk(&["d", "e"]), chunk(&["f"; 9])]);
         let mut batches = Vec::new();

@@ -1,24 +1,23 @@
-//! The spans: a processor that encodes each ended span at once, and the thread that exports them.
+//! The spans: a layer that encodes what is said of each while it lasts, and the thread that exports them.
 //!
 //! The account is exact: ended = exported + failed + dropped + queued, to the unit when at rest.
 
 mod client;
 mod encode;
 mod exporter;
+mod layer;
+mod live;
 mod message;
 mod retry;
 mod wire;
 
 use std::cell::RefCell;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
-use std::{fmt, io};
 
-use opentelemetry::{Context, KeyValue};
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::sync::{Notify, watch};
@@ -26,6 +25,9 @@ use tokio::sync::{Notify, watch};
 use super::config::{Batching, Export};
 use super::shards::{Bounds, Pushed, Shards};
 use exporter::{Exporter, Flush};
+
+pub(super) use layer::{SpanLayer, context_at};
+pub(super) use live::Live;
 
 /// 8 MiB are about 30,000 spans: half a second at the most that the service accepts, and minutes of an
 /// ordinary load. With what is being sent, and the room that open chunks hold, a collector that is away
@@ -90,33 +92,24 @@ fn bounds(batching: Batching) -> Bounds {
     }
 }
 
-/// The sending side: what the tracer's provider calls for each span.
+/// The sending side: what the layer calls for each span that ends.
 pub(super) struct Processor {
     queue: Arc<Queue>,
 }
 
-impl fmt::Debug for Processor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Processor({:?})", self.queue.account())
-    }
-}
-
 thread_local! {
-    /// A span's head and body, before both are copied to the thread's buffer in one piece.
-    static SCRATCH: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+    /// A span's tag and length, before both are copied to the thread's buffer in one piece.
+    static HEAD: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-impl SpanProcessor for Processor {
-    fn on_start(&self, _: &mut Span, _: &Context) {}
-
-    fn on_end(&self, span: SpanData) {
-        // Nothing that runs in here ends another span, so the scratch is always free.
-        SCRATCH.with_borrow_mut(|(head, body)| {
+impl Processor {
+    /// Takes an encoded span.
+    fn end(&self, span: &[u8]) {
+        // Nothing that runs in here ends another span, so the head is always free.
+        HEAD.with_borrow_mut(|head| {
             head.clear();
-            body.clear();
-            encode::span(body, &span);
-            message::span_head(head, body);
-            match self.queue.shards.push(head, body) {
+            message::span_head(head, span);
+            match self.queue.shards.push(head, span) {
                 Pushed::First => self.queue.call.notify_one(),
                 Pushed::Plenty => {
                     self.queue.call.notify_one();
@@ -125,15 +118,6 @@ impl SpanProcessor for Processor {
                 Pushed::Kept | Pushed::Dropped => {}
             }
         });
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-
-    // The exporter is shut down by its owner, with the owner's deadline.
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        Ok(())
     }
 }
 
@@ -149,7 +133,7 @@ pub(super) struct Spans {
 
 impl Spans {
     /// Starts the exporting thread. `resource` describes this process to the collector.
-    pub fn start(export: &Export, resource: &[KeyValue]) -> io::Result<(Self, Processor)> {
+    pub fn start(export: &Export, resource: &[(String, String)]) -> io::Result<(Self, Processor)> {
         let queue = Arc::new(Queue {
             shards: Shards::new(bounds(export.batching)),
             call: Notify::new(),
