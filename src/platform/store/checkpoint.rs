@@ -1,6 +1,6 @@
 //! Checkpoints, on a thread and a connection of their own: in the committer they would stall callers.
 
-use super::{StoreError, sqlite::Database};
+use super::{StoreError, readers::Readers, sqlite::Database};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::{Connection, wal::CheckpointMode};
 use std::{
@@ -65,10 +65,10 @@ impl Checkpointer {
     }
 
     /// Runs until [`Self::close`].
-    pub(super) fn run(&self, database: &Database) {
+    pub(super) fn run(&self, database: &Database, readers: &Readers) {
         let mut connection = None;
         while self.wait() {
-            if let Err(error) = self.checkpoint(&mut connection, database) {
+            if let Err(error) = self.checkpoint(&mut connection, database, readers) {
                 tracing::warn!(%error, "a checkpoint failed; the log grows until one succeeds");
                 connection = None;
                 self.pause();
@@ -94,15 +94,24 @@ impl Checkpointer {
     }
 
     /// The bulk is copied beside running commits; the rest while the committer waits a moment, so that
-    /// its next commit finds everything copied and starts the log from its beginning again.
-    fn checkpoint(&self, kept: &mut Option<Connection>, database: &Database) -> Result<(), StoreError> {
+    /// its next commit finds everything copied and starts the log from its beginning again. That takes that nobody
+    /// reads in a snapshot from before: those that look-ups keep are let go of.
+    fn checkpoint(
+        &self,
+        kept: &mut Option<Connection>,
+        database: &Database,
+        readers: &Readers,
+    ) -> Result<(), StoreError> {
         let connection = match kept {
             Some(connection) => connection,
             None => kept.insert(database.writer()?),
         };
+        readers.let_go();
         connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::PASSIVE)?;
         let _gate = self.gate();
+        readers.let_go();
         connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::PASSIVE)?;
+        readers.let_go();
         self.pages.store(0, Ordering::Relaxed);
         Ok(())
     }

@@ -101,6 +101,8 @@ impl Committer {
         let span = self.span(&batch);
         let entered = span.enter();
         let end = self.transact(&mut batch);
+        // Whatever became of it: some of it may be in the file.
+        self.status.wrote();
         if let End::RolledBack(error) = &end
             && !error.is_environment()
             && batch.len() > 1
@@ -194,7 +196,7 @@ impl Committer {
             otel.status_code = tracing::field::Empty,
             db.system.name = "sqlite",
             db.operation.name = "COMMIT",
-            db.operation.batch.size = batch.iter().map(|write| write.rows()).sum::<usize>() as i64,
+            db.operation.batch.size = batch.iter().map(|write| write.rows()).sum::<usize>(),
         );
         for trace in batch.iter().filter_map(|write| write.trace()).filter(TraceContext::sampled).take(LINKS)
         {

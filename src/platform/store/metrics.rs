@@ -1,8 +1,8 @@
-//! Commit metrics: by operation, with handles made once.
+//! What is measured of commits, by operation, and of look-ups, with handles made once.
 
 use super::{Operation, committer::MEASURED, pending::Pending};
 use crate::platform::telemetry::names;
-use metrics::{Histogram, histogram};
+use metrics::{Counter, Histogram, counter, histogram};
 use std::time::Duration;
 
 /// Histograms of one operation.
@@ -10,6 +10,19 @@ struct Handles {
     operation: Operation,
     duration: Histogram,
     rows: Histogram,
+}
+
+/// Look-ups by where they were done.
+pub(super) struct LookUpMetrics {
+    pub(super) in_place: Counter,
+    pub(super) on_thread: Counter,
+}
+
+impl LookUpMetrics {
+    pub(super) fn new() -> Self {
+        let counter = |outcome: &'static str| counter!(names::STORE_LOOKUPS, names::LABEL_OUTCOME => outcome);
+        Self { in_place: counter("in_place"), on_thread: counter("on_thread") }
+    }
 }
 
 pub(super) struct CommitMetrics(Vec<Handles>);

@@ -17,6 +17,7 @@ mod pending;
 mod purpose;
 mod readers;
 mod schema;
+mod snapshot;
 mod sqlite;
 mod status;
 mod tx;
@@ -35,7 +36,6 @@ use crate::platform::{
 };
 use checkpoint::Checkpointer;
 use committer::{Committer, answer_callers};
-use in_place::Not;
 use inbox::Inbox;
 use parking_lot::Mutex;
 use pending::{Claim, Write};
@@ -102,9 +102,9 @@ impl Store {
             answers,
             metrics: metrics::CommitMetrics::new(),
         };
-        let threads = start(committer, Arc::clone(&checkpointer), database.clone())
+        let readers = Arc::new(Readers::new(database.clone(), Arc::clone(&status)));
+        let threads = start(committer, Arc::clone(&checkpointer), database, Arc::clone(&readers))
             .map_err(|error| OpenError::Unusable { path: shown.clone(), reason: error.to_string() })?;
-        let readers = Arc::new(Readers::new(database));
         let threads = Mutex::new(threads);
         Ok(Self {
             inner: Arc::new(Inner { inbox, readers, status, checkpointer, patience, threads, _lock: lock }),
@@ -201,8 +201,8 @@ impl Store {
         observed(span(name), self.inner.readers.read(read)).await
     }
 
-    /// As [`Self::read`] for what finds few rows by their keys, which costs least where the store is quick: it is
-    /// then done on the caller's own thread. `read` may run a second time after it failed.
+    /// As [`Self::read`] for what finds few rows by their keys, which costs least where the store is quick: it is then
+    /// done on the caller's own thread. `read` runs a second time where it failed there.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -212,14 +212,9 @@ impl Store {
         F: Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let (span, readers) = (span(name), &self.inner.readers);
-        let mut found = span.in_scope(|| readers.look_up_here(&read));
-        if matches!(found, Err(Not::Now)) {
-            tokio::task::yield_now().await;
-            found = span.in_scope(|| readers.look_up_here(&read));
-        }
-        match found {
-            Ok(found) => Ok(found),
-            Err(_) => observed(span, readers.look_up(read)).await,
+        match span.in_scope(|| readers.look_up_here(&read)) {
+            Some(found) => Ok(found),
+            None => observed(span, readers.look_up(read)).await,
         }
     }
 
@@ -240,6 +235,7 @@ impl Store {
 
     /// Commits what waits, takes nothing more, and ends the threads. Blocks.
     pub fn close(&self) {
+        self.inner.readers.close();
         self.inner.inbox.close();
         self.inner.checkpointer.close();
         for thread in std::mem::take(&mut *self.inner.threads.lock()) {
@@ -287,8 +283,9 @@ fn start(
     committer: Committer,
     checkpointer: Arc<Checkpointer>,
     database: Database,
+    readers: Arc<Readers>,
 ) -> std::io::Result<Vec<JoinHandle<()>>> {
     let commit = task::spawn_thread("store-commit", move || committer.run())?;
-    let check = task::spawn_thread("store-checkpoint", move || checkpointer.run(&database))?;
+    let check = task::spawn_thread("store-checkpoint", move || checkpointer.run(&database, &readers))?;
     Ok(vec![commit, check])
 }

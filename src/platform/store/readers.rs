@@ -5,7 +5,10 @@
 use super::{
     StoreError, Tx,
     in_place::{InPlace, Not},
-    sqlite::{BUSY_TIMEOUT, Database},
+    metrics::LookUpMetrics,
+    snapshot::Reader,
+    sqlite::Database,
+    status::Status,
 };
 use crate::platform::task;
 use parking_lot::Mutex;
@@ -26,6 +29,9 @@ use tracing::Span;
 const THREADS: usize = 4;
 /// Reads that share a snapshot at most, so that a slow one holds up few.
 const MOST: usize = 32;
+/// How long a worker looks out for a connection that another one is about to give back: longer than a look-up
+/// usually takes, and a fraction of what the way to a thread costs.
+const LOOKOUT: Duration = Duration::from_micros(20);
 /// How long a read may wait and run before it fails.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -37,7 +43,9 @@ pub(super) struct Readers {
     database: Database,
     idle: Mutex<Vec<Connection>>,
     waiting: Mutex<Waiting>,
-    in_place: InPlace,
+    in_place: InPlace<Reader>,
+    status: Arc<Status>,
+    metrics: LookUpMetrics,
     answers: mpsc::UnboundedSender<Vec<Answer>>,
 }
 
@@ -52,12 +60,20 @@ struct Waiting {
 
 impl Readers {
     /// Call inside the runtime that is to answer callers.
-    pub(super) fn new(database: Database) -> Self {
+    pub(super) fn new(database: Database, status: Arc<Status>) -> Self {
         #[expect(clippy::disallowed_methods, reason = "it holds no more than the callers that wait")]
         let (answers, answered) = mpsc::unbounded_channel();
         task::spawn(answer_callers(answered));
         let in_place = InPlace::new(Handle::current().metrics().num_workers());
-        Self { database, idle: Mutex::default(), waiting: Mutex::default(), in_place, answers }
+        Self {
+            database,
+            idle: Mutex::default(),
+            waiting: Mutex::default(),
+            in_place,
+            status,
+            metrics: LookUpMetrics::new(),
+            answers,
+        }
     }
 
     /// Runs `read` in one snapshot, which is not older than this call.
@@ -83,16 +99,16 @@ impl Readers {
         }
     }
 
-    /// As [`Self::read`] for what finds few rows by their keys, and may be run again after it failed: for when
-    /// [`Self::look_up_here`] finds nothing.
+    /// As [`Self::read`] for what [`Self::look_up_here`] could not do.
     ///
     /// # Errors
     /// As [`Self::read`].
     pub(super) async fn look_up<T, F>(self: &Arc<Self>, read: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: Fn(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
+        self.metrics.on_thread.increment(1);
         let readers = Arc::clone(self);
         self.read(move |tx| {
             let begun = Instant::now();
@@ -105,24 +121,36 @@ impl Readers {
     }
 
     /// Looks up on the caller's own thread, in a snapshot that is not older than this call.
-    ///
-    /// # Errors
-    /// It may not, or something stands in the way.
+    /// `None` where it may not, or something stands in the way.
     pub(super) fn look_up_here<T>(
         &self,
-        read: impl Fn(&mut Tx<'_>) -> Result<T, StoreError>,
-    ) -> Result<T, Not> {
+        read: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>,
+    ) -> Option<T> {
         let begun = Instant::now();
-        let _turn = self.in_place.turn(begun)?;
-        // Opening one is the threads' business.
-        let connection = self.idle.lock().pop().ok_or(Not::Here)?;
-        let found = look_up_by(&connection, read);
+        let (mut reader, begun) = self.lent(begun)?;
+        let writes = self.status.writes();
+        // A panic, which the panic hook has told of, is an error. Whatever failed, the threads find out whether it
+        // does with another connection, too.
+        let found = catch_unwind(AssertUnwindSafe(|| reader.look_up(writes, begun, read)));
+        let found = found.ok().and_then(Result::ok);
+        let let_go = reader.let_go_if_old(self.status.writes());
         let now = Instant::now();
-        self.in_place.took(now - begun, now);
-        // A connection that failed is closed; the threads find out whether the look-up fails with another one, too.
-        let found = found.map_err(|_| Not::Here)?;
-        self.idle.lock().push(connection);
-        Ok(found)
+        self.in_place.give_back((found.is_some() && let_go.is_ok()).then_some(reader), now - begun, now);
+        self.metrics.in_place.increment(found.is_some().into());
+        found
+    }
+
+    /// A connection for looking up in place, and since when.
+    fn lent(&self, begun: Instant) -> Option<(Reader, Instant)> {
+        let mut now = begun;
+        loop {
+            match self.in_place.lend(now) {
+                Ok(reader) => return Some((reader, now)),
+                Err(Not::Now) if now - begun < LOOKOUT => std::hint::spin_loop(),
+                Err(_) => return None,
+            }
+            now = Instant::now();
+        }
     }
 
     fn hand_over(self: &Arc<Self>, read: Read) {
@@ -175,7 +203,7 @@ impl Readers {
                 let ended = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.raw_execute());
                 // A connection that failed is closed, so that the next read opens a fresh one.
                 if ended.is_ok() && went_well {
-                    self.idle.lock().push(connection);
+                    self.put_away(connection);
                 }
             }
             Err(error) => reads.into_iter().for_each(|read| {
@@ -184,6 +212,26 @@ impl Readers {
         }
         // Without a runtime nobody waits.
         let _ = self.answers.send(answers);
+    }
+
+    /// Keeps a connection for whoever needs one.
+    fn put_away(&self, connection: Connection) {
+        if self.in_place.is_short() {
+            self.in_place.keep(Reader::new(connection));
+        } else {
+            self.idle.lock().push(connection);
+        }
+    }
+
+    /// Ends all snapshots that nobody reads in, and those that are read in as soon as that is done.
+    pub(super) fn let_go(&self) {
+        self.status.wrote();
+        self.in_place.for_idle(|reader| reader.let_go().is_ok());
+    }
+
+    /// Looks up nothing in place any more, and lets go of what that has kept.
+    pub(super) fn close(&self) {
+        self.in_place.close();
     }
 
     /// A connection at the begin of a snapshot.
@@ -196,22 +244,6 @@ impl Readers {
         connection.prepare_cached("BEGIN")?.raw_execute()?;
         Ok(connection)
     }
-}
-
-/// One look-up in a snapshot of its own. It waits for nobody's lock; a panic, which the panic hook has told of, is
-/// an error.
-fn look_up_by<T>(
-    connection: &Connection,
-    read: impl Fn(&mut Tx<'_>) -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
-    connection.busy_timeout(Duration::ZERO)?;
-    connection.prepare_cached("BEGIN")?.raw_execute()?;
-    let mut tx = Tx::new(connection);
-    let found = catch_unwind(AssertUnwindSafe(|| read(&mut tx)));
-    drop(tx);
-    connection.prepare_cached("COMMIT")?.raw_execute()?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    found.unwrap_or_else(|_| Err(StoreError::Statement("a look-up ended early".to_owned())))
 }
 
 /// Runs one read, and whether it went well; a panic, which the panic hook has told of, is its caller's alone.

@@ -4,6 +4,7 @@ use super::{Ledger, LedgerChange, StoreError, sqlite::Database};
 use crate::platform::telemetry::names;
 use metrics::{Gauge, gauge};
 use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 
 /// Whether commits succeed; the reason if they do not.
@@ -13,6 +14,8 @@ pub type Verdict = Result<(), &'static str>;
 pub(super) struct Status {
     verdict: watch::Sender<Verdict>,
     ledger: Mutex<Ledger>,
+    /// Transactions that may have changed the file.
+    writes: AtomicU64,
     up: Gauge,
     free: Gauge,
 }
@@ -22,6 +25,7 @@ impl Status {
         let status = Self {
             verdict: watch::Sender::new(Ok(())),
             ledger: Mutex::new(ledger),
+            writes: AtomicU64::new(0),
             up: gauge!(names::STORE_UP),
             free: gauge!(names::STORE_FREE_BYTES),
         };
@@ -39,6 +43,16 @@ impl Status {
 
     pub(super) fn ledger(&self) -> Ledger {
         *self.ledger.lock()
+    }
+
+    /// How many writes there may have been: a snapshot from before one is out of date.
+    pub(super) fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Acquire)
+    }
+
+    /// After a write, and before anybody is told of it.
+    pub(super) fn wrote(&self) {
+        self.writes.fetch_add(1, Ordering::Release);
     }
 
     /// After a commit: the store works, and the ledger has changed.

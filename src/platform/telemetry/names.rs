@@ -53,6 +53,7 @@ pub const QUEUE_COMMIT_DURATION: &str = "queue_commit_duration_seconds";
 pub const QUEUE_COMMIT_ROWS: &str = "queue_commit_rows";
 pub const QUEUE_RECOVERED_JOBS: &str = "queue_recovered_jobs_total";
 pub const STORE_FREE_BYTES: &str = "store_free_bytes";
+pub const STORE_LOOKUPS: &str = "store_lookups_total";
 pub const STORE_UP: &str = "store_up";
 pub const WORKERS: &str = "workers";
 pub const WORKERS_BUSY: &str = "workers_busy";
@@ -148,7 +149,7 @@ pub const URL_SCHEME: &str = "url.scheme";
 /// The name of the key that was presented: the caller's, as far as it is known here.
 pub const USER_NAME: &str = "user.name";
 
-// Span fields that `tracing-opentelemetry` reads instead of passing them on.
+// Span fields that are no attributes (names as in `tracing-opentelemetry`).
 pub const OTEL_KIND: &str = "otel.kind";
 pub const OTEL_NAME: &str = "otel.name";
 pub const OTEL_STATUS_CODE: &str = "otel.status_code";

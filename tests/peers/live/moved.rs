@@ -53,6 +53,7 @@ const STILL: &[(&str, &[&str])] = &[
         "a report whose store is away is not kept either",
         &[r#"epro_report_receipts_total{outcome="store_unav"#],
     ),
+    ("the store is quick", &[r#"store_lookups_total{outcome="on_thread"#]),
     ("it takes a burst of minutes", &[r#"telemetry_log_lines_total{outcome="dropped"#]),
     ("it takes a burst of minutes", &[r#"telemetry_spans_total{outcome="dropped"#]),
     (

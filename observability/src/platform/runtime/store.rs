@@ -18,7 +18,7 @@ const LINES: &str =
 const COMMIT_SPAN: &str = "commit";
 
 pub fn panels() -> Vec<Panel> {
-    vec![latency(), commits(), rows(), up(), space(), recovered()]
+    vec![latency(), commits(), rows(), look_ups(), up(), space(), recovered()]
 }
 
 fn commit_traces() -> Traces {
@@ -69,6 +69,20 @@ fn rows() -> Panel {
     .traces("Commits", commit_traces())
 }
 
+fn look_ups() -> Panel {
+    Panel::new(
+        Kind::TimeSeries,
+        "Look-ups",
+        "ops",
+        "Look-ups by key a second: in place, on the worker that answers the request, or on a reading thread. Normal: nearly all in place. \
+         Many on threads: the store is slow to read, or the machine is busy; each then costs several times as much.",
+    )
+    .query(sum_by("outcome", &rate(names::STORE_LOOKUPS, "")), "{{outcome}}")
+    .size(6, 6)
+    .no_value("No look-up, or no store in this service")
+    .traces("Reads of reports over 5 ms", Traces::of(SERVICE).operation("find latest report").at_least("5ms"))
+}
+
 fn up() -> Panel {
     Panel::new(
         Kind::TimeSeries,
@@ -77,7 +91,7 @@ fn up() -> Panel {
         "Whether each instance can commit. Down: what stores something gets 503, and nothing that was accepted is lost.",
     )
     .query(aggregate("min", "instance", &series(names::STORE_UP, "")), "{{instance}}")
-    .size(8, 6)
+    .size(6, 6)
     .state(0.0, "down", Colour::Failed)
     .state(1.0, "up", Colour::Good)
     .stepped()
@@ -95,7 +109,7 @@ fn space() -> Panel {
         "Free bytes where each instance's store lives. Below 1 GiB (dashed) make room: with none left nothing is accepted.",
     )
     .query(aggregate("min", "instance", &series(names::STORE_FREE_BYTES, "")), "{{instance}}")
-    .size(8, 6)
+    .size(6, 6)
     .bad_below(GIB)
     .no_value("No store in this service")
     .logs("Lines of the store", &[SERVICE], LINES)
@@ -111,7 +125,7 @@ fn recovered() -> Panel {
     )
     .query(sum_by("instance", &increase(names::QUEUE_RECOVERED_JOBS, "")), "{{instance}}")
     .axis_to(5.0)
-    .size(8, 6)
+    .size(6, 6)
     .decimals(0)
     .no_value("No store in this service")
     .logs("Lines of recovery", &[SERVICE], r#"| json | message=~"recovered jobs.*|ready""#)

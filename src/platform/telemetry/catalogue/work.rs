@@ -3,6 +3,7 @@
 use super::{Label, Metric, PRIORITY, Unit, Values, counter, gauge, histogram, names};
 
 const OPERATION: Label = (names::LABEL_OPERATION, Values::Closed(&["accept", "begin", "complete"]));
+const LOOKUP: Label = (names::LABEL_OUTCOME, Values::Closed(&["in_place", "on_thread"]));
 /// Not every histogram is of durations.
 const COMMIT_ROWS: Metric = Metric {
     unit: Unit::Count,
@@ -26,6 +27,12 @@ pub(super) const METRICS: &[Metric] = &[
         .labels(&[OPERATION]),
     COMMIT_ROWS.labels(&[OPERATION]),
     counter(names::QUEUE_RECOVERED_JOBS, "Jobs found at start in an attempt that a crash had cut off."),
+    counter(
+        names::STORE_LOOKUPS,
+        "Look-ups by key in the store: in place, on the worker that answers the request, or on a reading thread, \
+         where the store is slow or other workers look up.",
+    )
+    .labels(&[LOOKUP]),
     gauge(names::STORE_UP, "Whether the store can commit: 1 or 0."),
     gauge(names::STORE_FREE_BYTES, "Free space where the store lives.").bytes(),
     gauge(names::WORKERS, "Deliveries that may be in flight at once."),
