@@ -60,6 +60,7 @@ mod telemetry_flood;
 mod telemetry_http;
 mod telemetry_lines;
 mod telemetry_process;
+mod telemetry_said;
 mod telemetry_spans;
 mod tls;
 mod tls_files;

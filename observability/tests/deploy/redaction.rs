@@ -1,26 +1,14 @@
 //! The collector's allow-list is what the services say: neither less, which would blind an operator, nor more.
 
 use crate::{fields::Fields, repository, text, texts, yaml};
+use observability::names;
 use std::collections::BTreeSet;
 
-/// What SDKs and the collector add to a resource or a record, and what OpenTelemetry's bridge takes for itself.
+/// What SDKs and the collector add to a resource or a record, and what fields of spans are no attributes.
 const OF_RESOURCES: [&str; 4] =
     ["deployment.environment.name", "telemetry.sdk.language", "telemetry.sdk.name", "telemetry.sdk.version"];
 const OF_THE_RECEIVER: &str = "log.iostream";
-const OF_THE_BRIDGE: [&str; 3] = ["otel.kind", "otel.name", "otel.status_code"];
-/// Keys of every line.
-const OF_LINES: [&str; 10] = [
-    "fields",
-    "level",
-    "message",
-    "service",
-    "span_id",
-    "target",
-    "timestamp",
-    "trace_flags",
-    "trace_id",
-    "version",
-];
+const OF_THE_SPANS_THEMSELVES: [&str; 3] = [names::OTEL_KIND, names::OTEL_NAME, names::OTEL_STATUS_CODE];
 
 fn allowed(processor: &str) -> BTreeSet<String> {
     let config = yaml("deploy/otel-collector/config.yaml");
@@ -44,7 +32,7 @@ fn every_attribute_that_a_span_can_have_passes() {
     let allowed = allowed("redaction/spans");
     let mut said = Fields::under(&repository("src")).of_spans;
     said.extend(named("// Span attributes of OpenTelemetry's semantic conventions."));
-    OF_THE_BRIDGE.iter().for_each(|name| {
+    OF_THE_SPANS_THEMSELVES.iter().for_each(|name| {
         said.remove(*name);
     });
     let missing: Vec<&String> = said.difference(&allowed).collect();
@@ -55,7 +43,7 @@ fn every_attribute_that_a_span_can_have_passes() {
 fn every_field_that_a_line_can_have_passes() {
     let allowed = allowed("redaction/lines");
     let mut said = Fields::under(&repository("src")).of_lines;
-    said.extend(OF_LINES.map(str::to_owned));
+    said.extend(names::LINE_KEYS.map(str::to_owned));
     let missing: Vec<&String> = said.difference(&allowed).collect();
     assert!(missing.is_empty(), "deploy/otel-collector/config.yaml would take away {missing:?}");
 }
@@ -74,7 +62,7 @@ fn nothing_passes_that_the_services_never_say() {
     assert!(more.is_empty(), "spans never have {more:?}");
 
     known.extend(fields.of_lines);
-    known.extend(OF_LINES.map(str::to_owned));
+    known.extend(names::LINE_KEYS.map(str::to_owned));
     known.insert(OF_THE_RECEIVER.to_owned());
     let lines = allowed("redaction/lines");
     let more: Vec<&String> = lines.difference(&known).collect();

@@ -5,30 +5,9 @@ use metrics::Histogram;
 use std::sync::OnceLock;
 use tonic::Code;
 
-/// Every code, in the order of their numbers (<https://grpc.github.io/grpc/core/md_doc_statuscodes.html>).
-const NAMES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-
 /// The code's name as in metrics, lines and spans: `NOT_FOUND`.
 pub fn name(code: Code) -> &'static str {
-    NAMES.get(code as usize).copied().unwrap_or("UNKNOWN")
+    names::GRPC_CODES.get(code as usize).copied().unwrap_or("UNKNOWN")
 }
 
 /// Whether a server's span is an error with this code, by OpenTelemetry's conventions
@@ -50,7 +29,7 @@ pub struct Durations {
     service: &'static str,
     method: &'static str,
     side: Side,
-    kept: [OnceLock<Histogram>; NAMES.len()],
+    kept: [OnceLock<Histogram>; names::GRPC_CODES.len()],
 }
 
 impl Durations {
@@ -87,7 +66,7 @@ mod tests {
 
     #[test]
     fn every_code_has_its_own_name() {
-        for (number, expected) in NAMES.iter().enumerate() {
+        for (number, expected) in names::GRPC_CODES.iter().enumerate() {
             let code = Code::from_i32(i32::try_from(number).unwrap());
             // Tonic's own words for it, in another spelling.
             let spelled = format!("{code:?}").to_uppercase();

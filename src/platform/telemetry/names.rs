@@ -176,6 +176,42 @@ pub const STATUS: &str = "status";
 /// Milliseconds from the call until its batch began.
 pub const WAITED_MS: &str = "waited_ms";
 
+/// Every code of gRPC, in the order of their numbers
+/// (<https://grpc.github.io/grpc/core/md_doc_statuscodes.html>).
+pub const GRPC_CODES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+/// The keys of every line, sorted.
+pub const LINE_KEYS: [&str; 10] = [
+    "fields",
+    "level",
+    "message",
+    "service",
+    "span_id",
+    "target",
+    "timestamp",
+    "trace_flags",
+    "trace_id",
+    "version",
+];
+
 /// The queue as messaging spans name it.
 pub const QUEUE_SYSTEM: &str = "epro-notify";
 pub const QUEUE_DESTINATION: &str = "notifications";

@@ -1,22 +1,9 @@
 //! Log lines as the contract has them, read so that a repeated key is seen.
 
+use epro_notify::platform::telemetry::names;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use std::fmt;
-
-/// The keys of every line.
-const KEYS: [&str; 10] = [
-    "fields",
-    "level",
-    "message",
-    "service",
-    "span_id",
-    "target",
-    "timestamp",
-    "trace_flags",
-    "trace_id",
-    "version",
-];
 
 /// Reads all lines of a service's stdout, and fails on one that is not as the contract has it.
 pub fn read(stdout: &str) -> Vec<Value> {
@@ -30,7 +17,7 @@ pub fn read_named(line: &str, service: &str) -> Value {
     let object = value.as_object().unwrap_or_else(|| panic!("no object: {line}"));
     let mut keys: Vec<&str> = object.keys().map(String::as_str).collect();
     keys.sort_unstable();
-    assert_eq!(keys, KEYS, "{line}");
+    assert_eq!(keys, names::LINE_KEYS, "{line}");
     let text = |key: &str| value[key].as_str().unwrap_or_else(|| panic!("{key} is no text: {line}"));
     for (key, length) in [("trace_id", 32), ("span_id", 16)] {
         let id = text(key);

@@ -5,14 +5,13 @@ use crate::{
     names,
     palette::Colour,
     panel::{Kind, Panel},
-    platform::collectors,
-    query::{aggregate, max_by, series, sum_by},
+    platform::{collectors, runtime::store},
+    query::{max_by, series, sum_by},
     services::{SERVICE, SERVICES},
 };
 
 /// Seconds within which urgent jobs are to be delivered.
 const URGENT_OBJECTIVE: f64 = 60.0;
-const GIB: f64 = 1_073_741_824.0;
 
 pub fn panels() -> Vec<Panel> {
     vec![pressure(), in_hand(), connections(), workers(), backlog(), oldest(), store_up(), store_space()]
@@ -117,39 +116,11 @@ fn oldest() -> Panel {
 }
 
 fn store_up() -> Panel {
-    Panel::new(
-        Kind::TimeSeries,
-        "Store",
-        "none",
-        "Whether each instance can commit. Down: whatever stores something is answered with 503, and nothing is lost. The line names \
-         the error; a full disk is the commonest.",
-    )
-    .query(aggregate("min", "instance", &series(names::STORE_UP, "")), "{{instance}}")
-    .size(12, 6)
-    .state(0.0, "down", Colour::Failed)
-    .state(1.0, "up", Colour::Good)
-    .stepped()
-    .range(Some(0.0), Some(1.0))
-    .decimals(0)
-    .no_value("No store in this service")
-    .logs("Lines of the store", &[SERVICE], r#"| json | message=~".*(store|submission could not|checkpoint).*""#)
-    .dashboard("Store and commits", "runtime-telemetry")
+    store::up().size(12, 6).dashboard("Store and commits", "runtime-telemetry")
 }
 
 fn store_space() -> Panel {
-    Panel::new(
-        Kind::TimeSeries,
-        "Space left for the store",
-        "bytes",
-        "Free bytes where each instance's store lives. Below 1 GiB (dashed) plan for more; at 0 nothing can be accepted. Finished \
-         jobs go after their retention, and the file's space is used again.",
-    )
-    .query(aggregate("min", "instance", &series(names::STORE_FREE_BYTES, "")), "{{instance}}")
-    .size(12, 6)
-    .bad_below(GIB)
-    .no_value("No store in this service")
-    .logs("Lines of the store", &[SERVICE], r#"| json | message=~".*(store|submission could not|checkpoint).*""#)
-    .dashboard("Store and commits", "runtime-telemetry")
+    store::space().size(12, 6).dashboard("Store and commits", "runtime-telemetry")
 }
 
 pub fn builds() -> Vec<Panel> {

@@ -1,7 +1,7 @@
 //! *Runtime and telemetry*: the process itself, its store, and whether what is told of it can be trusted.
 
 mod process;
-mod store;
+pub mod store;
 mod telemetry;
 
 use crate::dashboard::{Dashboard, Row};

@@ -83,12 +83,14 @@ fn look_ups() -> Panel {
     .traces("Reads of reports over 5 ms", Traces::of(SERVICE).operation("find latest report").at_least("5ms"))
 }
 
-fn up() -> Panel {
+/// Whether the store can commit.
+pub fn up() -> Panel {
     Panel::new(
         Kind::TimeSeries,
-        "Store commits",
+        "Store",
         "none",
-        "Whether each instance can commit. Down: what stores something gets 503, and nothing that was accepted is lost.",
+        "Whether each instance can commit. Down: whatever stores something is answered with 503, and nothing is lost. The line names \
+         the error; a full disk is the commonest.",
     )
     .query(aggregate("min", "instance", &series(names::STORE_UP, "")), "{{instance}}")
     .size(6, 6)
@@ -101,12 +103,14 @@ fn up() -> Panel {
     .logs("Lines of the store", &[SERVICE], LINES)
 }
 
-fn space() -> Panel {
+/// What the store may still grow by.
+pub fn space() -> Panel {
     Panel::new(
         Kind::TimeSeries,
-        "Free space",
+        "Space left for the store",
         "bytes",
-        "Free bytes where each instance's store lives. Below 1 GiB (dashed) make room: with none left nothing is accepted.",
+        "Free bytes where each instance's store lives. Below 1 GiB (dashed) plan for more; at 0 nothing can be accepted. Finished \
+         jobs go after their retention, and the file's space is used again.",
     )
     .query(aggregate("min", "instance", &series(names::STORE_FREE_BYTES, "")), "{{instance}}")
     .size(6, 6)

@@ -9,29 +9,7 @@ const METHOD: Label = (
         "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "OTHER",
     ]),
 );
-/// As gRPC's specification names them.
-const GRPC_CODE: Label = (
-    names::LABEL_GRPC_CODE,
-    Values::Closed(&[
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    ]),
-);
+const GRPC_CODE: Label = (names::LABEL_GRPC_CODE, Values::Closed(&names::GRPC_CODES));
 
 pub(super) const METRICS: &[Metric] = &[
     histogram(names::HTTP_REQUEST_DURATION, "HTTP requests until their answer's head is sent.").labels(&[
