@@ -1,18 +1,12 @@
-//! The map of the service.
-//!
-//! Two halves with one rule between them: [`platform`] is what every fork keeps, the sample domain
-//! ([`notify`], [`reports`], and the second service [`ctms`]) is what a fork deletes, and the platform never
-//! names the domain. `app` and `ctms` are the only rooms that know both.
-
-#![cfg_attr(
-    test,
-    expect(clippy::disallowed_methods, reason = "a test has no span to lose and may end anywhere")
-)]
+//! The service: everything a fork edits. Read [`app`] first, then [`http`] for the routes.
 
 pub mod app;
 pub mod config;
 pub mod ctms;
-pub mod notify;
-pub mod platform;
+pub mod error;
+pub mod grpc;
+pub mod http;
+pub mod metrics;
+pub mod notifications;
 pub mod proto;
 pub mod reports;
