@@ -1,0 +1,191 @@
+//! The admin listener: metrics, health and the operator's switches, on a thread and a runtime of its own, so that it
+//! answers while the service's runtime is saturated.
+
+use crate::Health;
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderMap, Method, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+    routing::{get, put},
+};
+use chassis_http::{
+    Caller, Keys, LimitsConfig, Problem, Scope, ServerConfig, TlsConfig, host_check, identify, layers,
+    require_key,
+    server::{self, BindError},
+};
+use chassis_telemetry::{Exposition, LogFilter, Metrics, Telemetry};
+use conf::Conf;
+use serde::Serialize;
+use std::{convert::Infallible, io, net::SocketAddr, thread, time::Duration};
+use tokio_util::sync::CancellationToken;
+use tower::{Layer as _, ServiceExt as _};
+use tower_http::compression::CompressionLayer;
+
+/// Operators, probes and scrapers are few.
+const MAX_CONNECTIONS: usize = 256;
+/// The largest body, in bytes: a log filter.
+const MAX_BODY: usize = 4096;
+/// How long answers in hand may take once the service has ended.
+const LAST_ANSWERS: Duration = Duration::from_millis(250);
+
+/// The section `[admin]`.
+#[derive(Conf, Clone, Debug)]
+pub struct AdminConfig {
+    /// Address of metrics, health and the operator's switches. On a non-loopback address every change needs a key
+    /// with the scope `operate`.
+    #[arg(env, default_value = "127.0.0.1:9464")]
+    pub listen: SocketAddr,
+    #[conf(flatten, env_prefix = "TLS__")]
+    pub tls: TlsConfig,
+}
+
+/// What `/version` shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Version {
+    pub version: &'static str,
+    pub platform_version: &'static str,
+    pub commit: &'static str,
+    pub rustc: &'static str,
+}
+
+/// What the admin listener shows and changes.
+pub struct Pages {
+    pub health: Health,
+    pub keys: Keys,
+    pub version: Version,
+    /// The service's own routes. All that is not GET needs the scope `operate` where other machines reach the
+    /// listener.
+    pub routes: Router,
+}
+
+/// The admin listener cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("cannot start the admin listener: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// The running admin listener. It stops with [`Self::stop`], or unawaited when this is dropped.
+pub struct Admin {
+    address: SocketAddr,
+    stop: CancellationToken,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Admin {
+    /// Binds the listener and serves it from here on.
+    ///
+    /// # Errors
+    /// The address cannot be bound, its certificate cannot be read, or there is no thread to be had.
+    pub fn start(config: &AdminConfig, pages: Pages, telemetry: &Telemetry) -> Result<Self, AdminError> {
+        // Rendering blocks: one thread for it is enough, and keeps probes from waiting.
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build()?;
+        let listener = runtime.block_on(server::bind("admin", config.listen, &config.tls))?;
+        let address = listener.address();
+        let router = router(pages, telemetry, !config.listen.ip().to_canonical().is_loopback());
+        let limits = ServerConfig { max_connections: MAX_CONNECTIONS, ..ServerConfig::default() };
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let span = tracing::Span::current();
+        let thread = thread::Builder::new().name("admin".to_owned()).spawn(move || {
+            let _entered = span.enter();
+            runtime.block_on(async {
+                let served = server::serve(listener, router, &limits, stopped.clone());
+                let last = async {
+                    stopped.cancelled().await;
+                    tokio::time::sleep(LAST_ANSWERS).await
+                };
+                tokio::select! { () = served => {}, () = last => {} }
+            });
+            // A page that is still being rendered has no reader any more.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { address, stop, thread: Some(thread) })
+    }
+
+    /// Where it listens: the real port where 0 was configured.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops listening and waits a fraction of a second for answers in hand. Blocks the thread: it is the last thing
+    /// that a service does.
+    pub fn stop(mut self) {
+        self.stop.cancel();
+        if let Some(thread) = self.thread.take() {
+            // The panic hook has logged a panic.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Probes and scrapes have no spans, lines or metrics of their own.
+fn router(pages: Pages, telemetry: &Telemetry, guarded: bool) -> Router {
+    let Pages { health, keys, version, routes } = pages;
+    let metrics = get(render).layer(CompressionLayer::new()).with_state(telemetry.metrics().clone());
+    let router = Router::new()
+        .route("/livez", get("ok\n"))
+        .route("/readyz", get(readyz).with_state(health))
+        .route("/version", get(async move || Json(version)))
+        .route("/metrics", metrics)
+        .route("/log-filter", put(set_log_filter).with_state(telemetry.filter().clone()))
+        .merge(routes)
+        .fallback(layers::not_found)
+        .method_not_allowed_fallback(layers::method_not_allowed);
+    let router =
+        if guarded { router.layer(axum::middleware::from_fn(only_operators_change)) } else { router };
+    router
+        .layer(identify(&keys, &LimitsConfig::default()))
+        .layer(host_check(keys.is_open()))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(layers::catch_panic())
+}
+
+async fn readyz(State(health): State<Health>) -> Response {
+    let readiness = health.readiness();
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness)).into_response()
+}
+
+async fn render(State(metrics): State<Metrics>, headers: HeaderMap) -> Result<Response, Problem> {
+    let form = Exposition::accepted(&headers);
+    let page =
+        tokio::task::spawn_blocking(move || metrics.render(form)).await.map_err(|_| Problem::internal())?;
+    let headers = [(header::CONTENT_TYPE, form.content_type()), (header::VARY, "accept")];
+    Ok((headers, page).into_response())
+}
+
+async fn set_log_filter(
+    State(filter): State<LogFilter>,
+    caller: Option<axum::Extension<Caller>>,
+    text: String,
+) -> Result<StatusCode, Problem> {
+    filter.set(text.trim()).map_err(Problem::bad_request)?;
+    let key = caller.and_then(|caller| caller.key.as_ref().map(ToString::to_string));
+    tracing::info!(key, "log filter changed");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn only_operators_change(request: Request, next: Next) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return next.run(request).await;
+    }
+    let changed = tower::service_fn(move |request| {
+        let next = next.clone();
+        async move { Ok::<_, Infallible>(next.run(request).await) }
+    });
+    let Ok(response) = require_key(Scope::Operate).layer(changed).oneshot(request).await;
+    response
+}

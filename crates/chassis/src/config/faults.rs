@@ -1,0 +1,129 @@
+//! What is wrong with a configuration: read from the message of `conf`, shown as a line each.
+
+use super::{Setting, is_below, sources::Given};
+use std::{collections::BTreeMap, fmt};
+
+/// One fault, as one line.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fault {
+    /// The key, or the section whose keys do not go together.
+    pub(super) key: Option<String>,
+    text: String,
+}
+
+/// Everything that is wrong with a configuration; shown as a line for each fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct Faults(Vec<Fault>);
+
+impl Fault {
+    /// A fault of no known key.
+    pub(super) fn other(text: impl Into<String>) -> Self {
+        Self { key: None, text: text.into() }
+    }
+
+    /// A fault of `key` that has nothing to do with its value.
+    pub(super) fn unread(key: &str, source: &impl fmt::Display, problem: &str) -> Self {
+        Self { key: Some(key.to_owned()), text: format!("{key} ({source}): {problem}") }
+    }
+
+    /// A fault of the value of `key`, or of the values below it.
+    pub(super) fn of(key: &str, given: &BTreeMap<String, Given>, problem: &str) -> Self {
+        if let Some(given) = given.get(key) {
+            let text = format!("{key} = {} ({}): {problem}", given.shown(), given.source);
+            return Self { key: Some(key.to_owned()), text };
+        }
+        let below = given.iter().filter(|(given, _)| is_below(given, key));
+        let sources: Vec<_> = below.map(|(_, given)| given.source.to_string()).collect();
+        let sources = if sources.is_empty() { "default".to_owned() } else { sources.join(", ") };
+        Self::unread(key, &sources, problem)
+    }
+
+    /// Whether it is about the value of `key`.
+    pub(super) fn concerns(&self, key: &str) -> bool {
+        self.key.as_deref().is_some_and(|faulty| is_below(key, faulty))
+    }
+}
+
+impl From<Vec<Fault>> for Faults {
+    fn from(mut faults: Vec<Fault>) -> Self {
+        faults.sort();
+        Self(faults)
+    }
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<_> = self.0.iter().map(|fault| fault.text.replace(char::is_control, "?")).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+/// The faults in a message of `conf`, which has no other form of them. What is looked for is spelled out from
+/// what `conf` was given; the tests notice when a release of it says something else.
+pub(super) fn read(message: &str, known: &[Setting], given: &BTreeMap<String, Given>) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for setting in known {
+        for (_, rest) in found(message, &format!("when parsing env '{}' value", setting.variable)) {
+            // A secret is followed by the reason, anything else by the value in quotes.
+            let value =
+                given.get(&setting.key).map(|given| format!(" '{}': ", given.text)).unwrap_or_default();
+            let rest = rest.strip_prefix(&value).or_else(|| rest.split_once(": ").map(|(_, rest)| rest));
+            faults.push(Fault::of(
+                &setting.key,
+                given,
+                &explained(reason(rest.unwrap_or_default()), setting, given),
+            ));
+        }
+        if message.contains(&format!("\n  env '{}' must be provided", setting.variable)) {
+            let problem = format!("is required; set {} or {}", setting.key, setting.variable);
+            faults.push(Fault::unread(&setting.key, &"not set", &problem));
+        }
+    }
+    for (_, rest) in found(message, " value was invalid") {
+        let (field, rest) =
+            rest.strip_prefix(" (@ .").and_then(|rest| rest.split_once(".): ")).unwrap_or(("", rest));
+        faults.push(Fault::of(&section(field, known), given, &reason(rest.trim_start_matches(": "))));
+    }
+    if faults.is_empty() {
+        faults.push(Fault::other(message.trim()));
+    }
+    faults
+}
+
+fn found<'a>(message: &'a str, text: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let after = message.match_indices(text).map(|(at, found)| message.split_at(at + found.len()));
+    after.collect::<Vec<_>>().into_iter()
+}
+
+/// The lines up to the next fault, which is indented less.
+fn reason(text: &str) -> String {
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default();
+    let more = lines.take_while(|line| line.starts_with("    "));
+    let lines: Vec<_> =
+        std::iter::once(first).chain(more).map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join(" ")
+}
+
+/// A reason without what must not be shown, and with the default as an example of what is right.
+fn explained(reason: String, setting: &Setting, given: &BTreeMap<String, Given>) -> String {
+    let reason = match given.get(&setting.key) {
+        Some(given) if given.shown() != format!("{:?}", given.text) => reason.replace(&given.text, "…"),
+        _ => reason,
+    };
+    match &setting.default {
+        Some(default) if !default.is_empty() => format!("{reason} (the default is {default})"),
+        _ => reason,
+    }
+}
+
+/// The section of a struct that is at `field` of the whole configuration.
+fn section(field: &str, known: &[Setting]) -> String {
+    let first = known.iter().find(|setting| is_below(&setting.field, field)).or(known.first());
+    let depth = |text: &str| text.split('.').count();
+    let Some(setting) = first.filter(|_| !field.is_empty()) else { return "the configuration".to_owned() };
+    // Fields that are flattened without a prefix of their own are no level of the key.
+    let below = depth(&setting.field) - depth(field);
+    let kept = depth(&setting.key).saturating_sub(below);
+    setting.key.split('.').take(kept).collect::<Vec<_>>().join(".")
+}

@@ -1,0 +1,52 @@
+//! Asks a running service's admin listener whether it is ready, for images without a shell.
+
+use crate::AdminConfig;
+use std::{
+    error::Error,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+/// How long the whole probe may take.
+const DEADLINE: Duration = Duration::from_secs(2);
+
+/// Whether the service is ready, and the body of `/readyz`.
+pub(crate) fn readyz(config: &AdminConfig) -> Result<(bool, String), Box<dyn Error>> {
+    let scheme = if config.tls.is_set() { "https" } else { "http" };
+    let client = reqwest::Client::builder()
+        .timeout(DEADLINE)
+        .no_proxy()
+        // The probe asks this machine and sends nothing: the certificate, made for other names, proves nothing here.
+        .tls_danger_accept_invalid_certs(true)
+        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let answer = client.get(format!("{scheme}://{}/readyz", reachable(config.listen))).send().await?;
+        let ready = answer.status().is_success();
+        Ok((ready, answer.text().await?))
+    })
+}
+
+/// The loopback address of a service that listens everywhere.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_that_listens_everywhere_is_asked_on_loopback() {
+        for (listen, asked) in
+            [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.1:1", "10.0.0.1:1")]
+        {
+            assert_eq!(reachable(listen.parse().unwrap()), asked.parse().unwrap());
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Background tasks that never disappear silently: they are named, and their panics are logged and counted.
+
+use crate::{Cause, Shutdown};
+use futures_util::FutureExt as _;
+use std::panic::AssertUnwindSafe;
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
+
+/// The background tasks of a service. Cheap to clone.
+#[derive(Clone)]
+pub struct Tasks {
+    shutdown: Shutdown,
+    tracker: TaskTracker,
+}
+
+impl Tasks {
+    /// Tasks whose failure may begin `shutdown`.
+    pub fn new(shutdown: &Shutdown) -> Self {
+        Self { shutdown: shutdown.clone(), tracker: TaskTracker::new() }
+    }
+
+    /// Spawns a task that the service can do without: its panic ends the task alone.
+    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let supervised = supervise(name, task).map(drop);
+        self.tracker.spawn(supervised.in_current_span());
+    }
+
+    /// Spawns a task that the service needs: if it panics, or ends before a shutdown has begun, a shutdown begins
+    /// that exits with 70. The handle resolves when the task has ended.
+    pub fn spawn_essential(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> JoinHandle<()> {
+        let (shutdown, supervised) = (self.shutdown.clone(), supervise(name, task));
+        let task = async move {
+            let finished = supervised.await;
+            if !finished || shutdown.cause().is_none() {
+                shutdown.begin(Cause::Failed { part: name });
+            }
+        };
+        self.tracker.spawn(task.in_current_span())
+    }
+
+    /// Resolves when every task has ended.
+    pub async fn ended(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+}
+
+/// Resolves to whether the task ended without a panic. Its counter shows 0 from the start.
+fn supervise(name: &'static str, task: impl Future<Output = ()>) -> impl Future<Output = bool> {
+    let panics = metrics::counter!("task_panics_total", "task" => name);
+    async move {
+        let finished = AssertUnwindSafe(task).catch_unwind().await.is_ok();
+        if !finished {
+            panics.increment(1);
+            tracing::error!(task = name, "a background task panicked");
+        }
+        finished
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_of_an_essential_task_begins_a_shutdown_and_that_of_another_does_not() {
+        let shutdown = Shutdown::default();
+        let tasks = Tasks::new(&shutdown);
+        tasks.spawn("helpful", async { panic!("as the test wants") });
+        tasks.ended().await;
+        assert_eq!(shutdown.cause(), None);
+        drop(tasks.spawn_essential("essential", async { panic!("as the test wants") }));
+        tasks.ended().await;
+        assert_eq!(shutdown.cause(), Some(Cause::Failed { part: "essential" }));
+    }
+
+    #[tokio::test]
+    async fn an_essential_task_may_end_after_a_shutdown_has_begun_but_not_before() {
+        for (cause, expected) in
+            [(None, Cause::Failed { part: "worker" }), (Some(Cause::Signal), Cause::Signal)]
+        {
+            let shutdown = Shutdown::default();
+            cause.into_iter().for_each(|cause| shutdown.begin(cause));
+            let tasks = Tasks::new(&shutdown);
+            drop(tasks.spawn_essential("worker", async {}));
+            tasks.ended().await;
+            assert_eq!(shutdown.cause(), Some(expected));
+        }
+    }
+}
