@@ -148,18 +148,18 @@ fn every_fault_of_every_source_is_reported_at_once_with_key_value_source_and_fix
     let file = format!("file:{}", path.display());
     let expected = [
         "--set number 2: write it as key=value".to_owned(),
-        format!("gateway.http ({file}:8): is a section; set one of its keys, such as gateway.http.url"),
+        format!("gateway.http ({file}): is a section; set one of its keys, such as gateway.http.url"),
         "gateway.provider = \"http\" (environment variable APP_GATEWAY__PROVIDER): needs gateway.http.url".to_owned(),
         "http.header_timeout = \"2h\" (environment variable APP_HTTP__HEADER_TIMEOUT): must be from 100ms to 1h (the default is 10s)".to_owned(),
-        format!("http.header_timout ({file}:3): unknown key; did you mean http.header_timeout?"),
+        format!("http.header_timout ({file}): unknown key; did you mean http.header_timeout?"),
         "http.listen (environment variable app_http__listen): unknown key; did you mean APP_HTTP__LISTEN?".to_owned(),
-        format!("http.listen = \"nowhere\" ({file}:2): invalid socket address syntax (the default is 127.0.0.1:8080)"),
+        format!("http.listen = \"nowhere\" ({file}): invalid socket address syntax (the default is 127.0.0.1:8080)"),
         "http.tls (environment variable APP_HTTP__TLS__KEY_FILE): set both cert_file and key_file, or neither".to_owned(),
         "limits.enabled = \"treu\" (--set): provided string was not `true` or `false` (the default is true)".to_owned(),
-        format!("limits.per_client.rate = \"0\" ({file}:5): must be from 1 to 1000000 (the default is 100)"),
+        format!("limits.per_client.rate = \"0\" ({file}): must be from 1 to 1000000 (the default is 100)"),
         "limits.per_client_rate (environment variable APP_LIMITS__PER_CLIENT_RATE): unknown key; did you mean APP_LIMITS__PER_CLIENT__RATE?".to_owned(),
         "limits.trusted_proxies = \"10.0.0.0/8,elsewhere\" (environment variable APP_LIMITS__TRUSTED_PROXIES): invalid IP address syntax".to_owned(),
-        format!("limtis ({file}:6): unknown key; config.example.toml lists all keys"),
+        format!("limtis ({file}): unknown key; config.example.toml lists all keys"),
         "x (--set): unknown key; config.example.toml lists all keys".to_owned(),
     ];
     assert_eq!(faults(sources), expected);

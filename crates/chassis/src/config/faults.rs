@@ -63,23 +63,20 @@ impl fmt::Display for Faults {
 pub(super) fn read(message: &str, known: &[Setting], given: &BTreeMap<String, Given>) -> Vec<Fault> {
     let mut faults = Vec::new();
     for setting in known {
-        for (_, rest) in found(message, &format!("when parsing env '{}' value", setting.variable)) {
+        for rest in after(message, &format!("when parsing env '{}' value", setting.variable)) {
             // A secret is followed by the reason, anything else by the value in quotes.
             let value =
                 given.get(&setting.key).map(|given| format!(" '{}': ", given.text)).unwrap_or_default();
             let rest = rest.strip_prefix(&value).or_else(|| rest.split_once(": ").map(|(_, rest)| rest));
-            faults.push(Fault::of(
-                &setting.key,
-                given,
-                &explained(reason(rest.unwrap_or_default()), setting, given),
-            ));
+            let problem = explained(reason(rest.unwrap_or_default()), setting, given);
+            faults.push(Fault::of(&setting.key, given, &problem));
         }
         if message.contains(&format!("\n  env '{}' must be provided", setting.variable)) {
             let problem = format!("is required; set {} or {}", setting.key, setting.variable);
             faults.push(Fault::unread(&setting.key, &"not set", &problem));
         }
     }
-    for (_, rest) in found(message, " value was invalid") {
+    for rest in after(message, " value was invalid") {
         let (field, rest) =
             rest.strip_prefix(" (@ .").and_then(|rest| rest.split_once(".): ")).unwrap_or(("", rest));
         faults.push(Fault::of(&section(field, known), given, &reason(rest.trim_start_matches(": "))));
@@ -90,18 +87,15 @@ pub(super) fn read(message: &str, known: &[Setting], given: &BTreeMap<String, Gi
     faults
 }
 
-fn found<'a>(message: &'a str, text: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
-    let after = message.match_indices(text).map(|(at, found)| message.split_at(at + found.len()));
-    after.collect::<Vec<_>>().into_iter()
+/// What follows each occurrence of `text`.
+fn after<'a>(message: &'a str, text: &str) -> Vec<&'a str> {
+    message.match_indices(text).filter_map(|(at, found)| message.get(at + found.len()..)).collect()
 }
 
 /// The lines up to the next fault, which is indented less.
 fn reason(text: &str) -> String {
-    let mut lines = text.lines();
-    let first = lines.next().unwrap_or_default();
-    let more = lines.take_while(|line| line.starts_with("    "));
-    let lines: Vec<_> =
-        std::iter::once(first).chain(more).map(str::trim).filter(|line| !line.is_empty()).collect();
+    let lines = text.lines().enumerate().take_while(|(nth, line)| *nth == 0 || line.starts_with("    "));
+    let lines: Vec<_> = lines.map(|(_, line)| line.trim()).filter(|line| !line.is_empty()).collect();
     lines.join(" ")
 }
 

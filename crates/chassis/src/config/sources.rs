@@ -7,7 +7,7 @@ use std::{
     fmt,
     path::{Path, PathBuf},
 };
-use toml::de::{DeTable, DeValue};
+use toml::Value;
 
 /// What a configuration is read from, weakest first.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +31,7 @@ impl Sources {
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Source {
-    File { path: PathBuf, line: usize },
+    File(PathBuf),
     Variable(String),
     CommandLine,
 }
@@ -39,7 +39,7 @@ pub(super) enum Source {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File { path, line } => write!(f, "file:{}:{line}", path.display()),
+            Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Variable(name) => write!(f, "environment variable {name}"),
             Self::CommandLine => f.write_str("--set"),
         }
@@ -73,23 +73,34 @@ impl Given {
 /// The strongest value of each known key, and what could not be taken from the sources.
 pub(super) fn collect(sources: Sources, known: &[Setting]) -> (BTreeMap<String, Given>, Vec<Fault>) {
     let mut collected = Collected { known, given: BTreeMap::new(), faults: Vec::new() };
-    if let Some(path) = &sources.file {
-        collected.read_file(path);
+    if let Some(path) = sources.file {
+        match read_file(&path) {
+            Ok(table) => collected.add_table("", table, &Source::File(path)),
+            Err(fault) => collected.faults.push(fault),
+        }
     }
     for (name, value) in sources.environment {
-        collected.read_variable(name, value);
+        collected.add_variable(name, value);
     }
     for (nth, text) in sources.set.iter().enumerate() {
         match text.split_once('=') {
-            Some((key, value)) => collected.add(key.trim(), value.to_owned(), Source::CommandLine),
-            None => {
-                collected
-                    .faults
-                    .push(Fault::other(format!("--set number {}: write it as key=value", nth + 1)));
-            }
+            Some((key, value)) => collected.add(key.trim(), value.to_owned(), &Source::CommandLine),
+            None => collected
+                .faults
+                .push(Fault::other(format!("--set number {}: write it as key=value", nth + 1))),
         }
     }
     (collected.given, collected.faults)
+}
+
+fn read_file(path: &Path) -> Result<toml::Table, Fault> {
+    let fault = |problem: &str| Fault::other(format!("file:{}{problem}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| fault(&format!(": {error}")))?;
+    text.parse().map_err(|error: toml::de::Error| {
+        // The whole message quotes the line, which may hold a secret.
+        let before = text.get(..error.span().unwrap_or_default().start).unwrap_or_default();
+        fault(&format!(":{}: {}", 1 + before.matches('\n').count(), error.message()))
+    })
 }
 
 struct Collected<'a> {
@@ -99,131 +110,80 @@ struct Collected<'a> {
 }
 
 impl Collected<'_> {
-    fn read_file(&mut self, path: &Path) {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) => {
-                self.faults.push(Fault::other(format!("file:{}: {error}", path.display())));
-                return;
-            }
-        };
-        let line = |at: usize| 1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count();
-        match DeTable::parse(&text) {
-            Ok(table) => self.read_table("", table.get_ref(), &|at| Source::File {
-                path: path.to_owned(),
-                line: line(at),
-            }),
-            Err(error) => {
-                // Its `Display` quotes the line, which may hold a secret.
-                let at = line(error.span().map_or(0, |span| span.start));
-                self.faults.push(Fault::other(format!("file:{}:{at}: {}", path.display(), error.message())));
-            }
-        }
-    }
-
-    fn read_table(&mut self, above: &str, table: &DeTable<'_>, source: &dyn Fn(usize) -> Source) {
+    fn add_table(&mut self, above: &str, table: toml::Table, source: &Source) {
         for (name, value) in table {
-            let key = if above.is_empty() {
-                name.get_ref().to_string()
-            } else {
-                format!("{above}.{}", name.get_ref())
-            };
-            let from = source(name.span().start);
-            match value.get_ref() {
-                DeValue::Table(inner) if !inner.is_empty() => self.read_table(&key, inner, source),
-                DeValue::Table(_) if self.known.iter().any(|setting| is_below(&setting.key, &key)) => {}
-                DeValue::Array(items) if self.takes_list(&key) => {
-                    let items: Vec<_> = items.iter().map(|item| plain(item.get_ref())).collect();
-                    self.add(&key, items.join(","), from);
+            let key = if above.is_empty() { name } else { format!("{above}.{name}") };
+            match value {
+                Value::Table(table) if !table.is_empty() => self.add_table(&key, table, source),
+                Value::Table(_) if self.known.iter().any(|setting| is_below(&setting.key, &key)) => {}
+                Value::Array(items)
+                    if self.known.iter().any(|setting| setting.key == key && setting.list) =>
+                {
+                    self.add(&key, items.into_iter().map(plain).collect::<Vec<_>>().join(","), source);
                 }
-                value => self.add(&key, plain(value), from),
+                value => self.add(&key, plain(value), source),
             }
         }
-    }
-
-    fn takes_list(&self, key: &str) -> bool {
-        self.known.iter().any(|setting| setting.key == key && setting.list)
     }
 
     /// A variable without `__` is not ours: Kubernetes sets `APP_PORT` for a Service that is named `app`.
-    fn read_variable(&mut self, name: OsString, value: OsString) {
+    fn add_variable(&mut self, name: OsString, value: OsString) {
         let Ok(name) = name.into_string() else { return };
-        let ours = name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
-        if !ours || !name.contains("__") {
+        let Some((prefix, rest)) = name.split_at_checked(PREFIX.len()) else { return };
+        if !prefix.eq_ignore_ascii_case(PREFIX) || !rest.contains("__") {
             return;
         }
-        let known =
-            self.known.iter().find(|setting| setting.variable == name).map(|setting| setting.key.clone());
-        match (known, value.into_string()) {
-            (Some(key), Ok(text)) => self.add(&key, text, Source::Variable(name)),
-            (Some(key), Err(_)) => {
-                self.faults.push(Fault::unread(&key, &Source::Variable(name), "is not UTF-8"));
-            }
-            (None, _) => self.unknown(&key_of(&name), &Source::Variable(name)),
+        let key = rest.to_lowercase().replace("__", ".");
+        let source = Source::Variable(name);
+        match value.into_string() {
+            Ok(text) => self.add(&key, text, &source),
+            Err(_) => self.faults.push(Fault::unread(&key, &source, "is not UTF-8")),
         }
     }
 
-    fn add(&mut self, key: &str, text: String, source: Source) {
-        let Some(setting) = self.known.iter().find(|setting| setting.key == key) else {
-            return self.unknown(key, &source);
-        };
+    fn add(&mut self, key: &str, text: String, source: &Source) {
+        let misspelled =
+            |setting: &Setting| matches!(source, Source::Variable(name) if *name != setting.variable);
+        let setting = self.known.iter().find(|setting| setting.key == key && !misspelled(setting));
+        let Some(setting) = setting else { return self.unknown(key, source) };
         let text =
             if setting.list { text.split(',').map(str::trim).collect::<Vec<_>>().join(",") } else { text };
-        let given = Given { variable: setting.variable.clone(), secret: setting.secret, text, source };
-        if given.text.is_empty() && setting.default.as_deref() != Some("") {
-            // An empty list is the default; an empty value of anything else is a mistake.
+        if text.is_empty() && setting.list {
+            // An empty list is the default.
             self.given.remove(key);
-            if !setting.list {
-                let problem = "is empty; remove it or give it a value";
-                self.faults.push(Fault::unread(key, &given.source, problem));
-            }
-        } else if given.secret && given.source == Source::CommandLine {
-            let variable = given.variable;
-            let problem =
-                format!("is a secret, which others see on the command line; set {variable} instead");
-            self.faults.push(Fault::unread(key, &given.source, &problem));
+        } else if text.is_empty() && setting.default.as_deref() != Some("") {
+            self.faults.push(Fault::unread(key, source, "is empty; remove it or give it a value"));
+        } else if setting.secret && *source == Source::CommandLine {
+            let problem = "is a secret, which others see on the command line; set";
+            self.faults.push(Fault::unread(key, source, &format!("{problem} {} instead", setting.variable)));
         } else {
-            self.given.insert(key.to_owned(), given);
+            let (variable, secret) = (setting.variable.clone(), setting.secret);
+            self.given.insert(key.to_owned(), Given { variable, text, secret, source: source.clone() });
         }
     }
 
-    /// Never shows the value, which may be a secret under a misspelled name.
+    /// Does not show the value, which may be a secret under a misspelled name.
     fn unknown(&mut self, key: &str, source: &Source) {
         let spelled = |setting: &Setting| match source {
             Source::Variable(_) => setting.variable.clone(),
-            Source::File { .. } | Source::CommandLine => setting.key.clone(),
+            Source::File(_) | Source::CommandLine => setting.key.clone(),
         };
         let inner = self.known.iter().find(|setting| setting.key != key && is_below(&setting.key, key));
-        let hint = if let Some(inner) = inner {
-            format!("is a section; set one of its keys, such as {}", spelled(inner))
-        } else if let Some(near) = nearest(key, self.known) {
-            format!("unknown key; did you mean {}?", spelled(near))
-        } else {
-            "unknown key; config.example.toml lists all keys".to_owned()
+        let similarity = |setting: &Setting| strsim::jaro_winkler(key, &setting.key);
+        let nearest = self.known.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)));
+        let problem = match (inner, nearest.filter(|nearest| similarity(nearest) > 0.9)) {
+            (Some(inner), _) => format!("is a section; set one of its keys, such as {}", spelled(inner)),
+            (None, Some(near)) => format!("unknown key; did you mean {}?", spelled(near)),
+            (None, None) => "unknown key; config.example.toml lists all keys".to_owned(),
         };
-        self.faults.push(Fault::unread(key, source, &hint));
+        self.faults.push(Fault::unread(key, source, &problem));
     }
 }
 
 /// A TOML value as it would be written in a variable.
-fn plain(value: &DeValue<'_>) -> String {
+fn plain(value: Value) -> String {
     match value {
-        DeValue::String(text) => text.to_string(),
-        DeValue::Integer(number) => number.to_string(),
-        DeValue::Float(number) => number.to_string(),
-        DeValue::Boolean(on) => on.to_string(),
-        DeValue::Datetime(time) => time.to_string(),
-        DeValue::Array(_) => "a list".to_owned(),
-        DeValue::Table(_) => "a table".to_owned(),
+        Value::String(text) => text,
+        value => value.to_string(),
     }
-}
-
-fn key_of(variable: &str) -> String {
-    variable.get(PREFIX.len()..).unwrap_or_default().to_lowercase().replace("__", ".")
-}
-
-fn nearest<'a>(key: &str, known: &'a [Setting]) -> Option<&'a Setting> {
-    let similarity = |setting: &Setting| strsim::jaro_winkler(key, &setting.key);
-    let nearest = known.iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)))?;
-    (similarity(nearest) > 0.9).then_some(nearest)
 }
