@@ -1,1 +1,35 @@
+//! What every HTTP and gRPC surface of a service shares, as ordinary tower layers and axum extractors: RFC 9457
+//! problems, validated bodies, idempotency keys, API keys and scopes, one rate limit for both protocols, and a
+//! server with time-outs, connection limit and TLS reload.
+//!
+//! The README shows a router that stacks them.
 
+pub mod auth;
+mod client;
+mod config;
+pub mod forwarded;
+mod gate;
+pub mod grpc;
+mod host;
+mod idempotency;
+pub mod layers;
+mod limits;
+mod linger;
+mod metrics;
+pub mod openapi;
+mod problem;
+pub mod server;
+mod tls;
+mod valid;
+mod watch;
+
+pub use auth::{Caller, Key, KeyName, Keys, Scope, Scopes, identify, require, require_key};
+pub use client::{Client, Network};
+pub use config::{AuthConfig, LimitsConfig, Origin, PerClient, ServerConfig};
+pub use gate::Gate;
+pub use host::host_check;
+pub use idempotency::{Idempotent, RequestKey};
+pub use limits::Limits;
+pub use problem::{Fault, Problem, ProblemBody};
+pub use tls::{TlsConfig, TlsFault};
+pub use valid::{NoBody, Valid};

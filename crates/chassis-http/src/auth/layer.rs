@@ -1,0 +1,151 @@
+//! The layers: who calls is found out before the rate limit, whether they may is decided after it, so that guessing
+//! a key is limited by the guesser's address.
+
+use super::{
+    KeyName, Keys, Scope,
+    keys::Identity,
+};
+use crate::{Client, Gate, LimitsConfig, Problem, forwarded::caller_address, metrics as names};
+use axum::{
+    extract::{ConnectInfo, Request},
+    response::Response,
+};
+use http::StatusCode;
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+use tracing::Span;
+
+/// Who calls: an extension of every request behind [`identify`].
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who shares the rate limit's bucket and the scope of idempotency keys.
+    pub client: Client,
+    /// The key's name, where a known one was presented.
+    pub key: Option<KeyName>,
+    identity: Identity,
+    keys: Keys,
+}
+
+impl Caller {
+    /// A caller at this address where no keys are configured.
+    pub fn open(peer: IpAddr) -> Self {
+        let (client, keys) = (Client::Network(peer.into()), Keys::open());
+        Self { client, key: None, identity: Identity::Open, keys }
+    }
+
+    /// Whether its key allows this, counted in `auth_requests_total`. No scope: any known key will do.
+    pub(crate) fn permit(&self, scope: Option<Scope>) -> Result<(), Problem> {
+        match &self.identity {
+            Identity::Open => self.keys.nobody().ok.increment(1),
+            // Counted when it was presented, whether the rate limit then let it this far or not.
+            Identity::Unknown => {
+                return Err(unauthenticated("The key is not known, or no longer.")
+                    .challenge("Bearer error=\"invalid_token\""));
+            }
+            Identity::Nobody => {
+                self.keys.nobody().unknown_key.increment(1);
+                return Err(unauthenticated("Send a key as Authorization: Bearer KEY.").challenge("Bearer"));
+            }
+            Identity::Holder(holder) => match scope.filter(|scope| !holder.scopes.contains(*scope)) {
+                None => holder.counts.ok.increment(1),
+                Some(lacking) => {
+                    holder.counts.forbidden.increment(1);
+                    return Err(forbidden(lacking));
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// Counts a call that needs no key as one without.
+    pub(crate) fn count_open(&self) {
+        self.keys.nobody().ok.increment(1);
+    }
+}
+
+/// Finds out who calls: the key in `Authorization`, and the address behind trusted proxies. Refuses nobody.
+///
+/// Needs `ConnectInfo<SocketAddr>`, which [`serve`](crate::server::serve) provides.
+pub fn identify(
+    keys: &Keys,
+    limits: &LimitsConfig,
+) -> Gate<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + 'static> {
+    let (keys, limits) = (keys.clone(), Arc::new(limits.clone()));
+    Gate(move |request: &mut Request| {
+        let identity = keys.identify(request.headers());
+        let key = match &identity {
+            Identity::Holder(holder) => Some(holder.name.clone()),
+            Identity::Open | Identity::Unknown | Identity::Nobody => None,
+        };
+        let client = if let Some(key) = &key {
+            Span::current().record(names::USER_NAME, key.as_str());
+            Client::Key(key.clone())
+        } else {
+            let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+            let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
+            Client::Network(caller_address(request.headers(), peer, &limits).into())
+        };
+        if matches!(identity, Identity::Unknown) {
+            keys.nobody().unknown_key.increment(1);
+        }
+        request.extensions_mut().insert(Caller { client, key, identity, keys: keys.clone() });
+        Ok(())
+    })
+}
+
+/// Lets only callers on whose key has this scope: 401 or 403 otherwise. For `route_layer`, behind [`identify`].
+pub fn require(
+    scope: Scope,
+) -> Gate<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + 'static> {
+    Gate(move |request: &mut Request| permit(request, Some(scope)))
+}
+
+/// As [`require`], but where no keys are configured it lets nobody on: for what must not be open by accident.
+pub fn require_key(
+    scope: Scope,
+) -> Gate<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + 'static> {
+    Gate(move |request: &mut Request| {
+        let open = request.extensions().get::<Caller>().is_some_and(|caller| caller.keys.is_open());
+        if open {
+            let detail = "This takes an API key, and none are configured.";
+            let problem = Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed").detail(detail);
+            return Err(Box::new(problem.challenge("Bearer").answer_to(request.headers())));
+        }
+        permit(request, Some(scope))
+    })
+}
+
+/// Lets every known key on, whatever its scopes.
+pub(crate) fn any_key()
+-> Gate<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + 'static> {
+    Gate(|request: &mut Request| permit(request, None))
+}
+
+fn permit(request: &mut Request, scope: Option<Scope>) -> Result<(), Box<Response>> {
+    let permitted = match request.extensions().get::<Caller>() {
+        Some(caller) => caller.permit(scope),
+        None => {
+            tracing::error!("a route requires a scope, and no layer identifies its callers");
+            Err(Problem::internal())
+        }
+    };
+    permitted.map_err(|problem| Box::new(problem.answer_to(request.headers())))
+}
+
+/// 401, without a word of what was presented. The challenges are those of RFC 6750, section 3.
+fn unauthenticated(detail: &'static str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "No known key").detail(detail)
+}
+
+fn forbidden(scope: Scope) -> Problem {
+    let challenge = match scope {
+        Scope::Send => "Bearer error=\"insufficient_scope\", scope=\"send\"",
+        Scope::Read => "Bearer error=\"insufficient_scope\", scope=\"read\"",
+        Scope::Operate => "Bearer error=\"insufficient_scope\", scope=\"operate\"",
+    };
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed")
+        .detail(format!("The key lacks the scope {scope}."))
+        .challenge(challenge)
+}

@@ -1,0 +1,107 @@
+//! What a key allows.
+
+use std::{fmt, str::FromStr};
+
+/// One kind of call. A key with a scope sees all data: there is no ownership by client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// Creates, and cancels what was created.
+    Send,
+    /// Only reads.
+    Read,
+    /// What operators do, the admin listener's switches included.
+    Operate,
+}
+
+impl Scope {
+    pub const ALL: [Self; 3] = [Self::Send, Self::Read, Self::Operate];
+
+    /// Its word in the key file and on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Read => "read",
+            Self::Operate => "operate",
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text is no scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a scope is one of send, read, operate")]
+pub struct NotAScope;
+
+impl FromStr for Scope {
+    type Err = NotAScope;
+
+    fn from_str(text: &str) -> Result<Self, NotAScope> {
+        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or(NotAScope)
+    }
+}
+
+/// A set of scopes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scopes(u8);
+
+impl Scopes {
+    pub fn contains(self, scope: Scope) -> bool {
+        self.0 & 1 << scope as u8 != 0
+    }
+}
+
+/// The text is no set of scopes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("scopes are some of send, read, operate, joined by commas, each once")]
+pub struct NotScopes;
+
+/// Written as in the key file: `send,read`; at least one, each once.
+impl FromStr for Scopes {
+    type Err = NotScopes;
+
+    fn from_str(text: &str) -> Result<Self, NotScopes> {
+        text.split(',').try_fold(Self::default(), |scopes, word| {
+            let scope = word.parse::<Scope>().map_err(|_| NotScopes)?;
+            if scopes.contains(scope) { Err(NotScopes) } else { Ok(Self(scopes.0 | 1 << scope as u8)) }
+        })
+    }
+}
+
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = Scope::ALL.into_iter().filter(|scope| self.contains(*scope)).map(Scope::as_str);
+        f.write_str(&words.collect::<Vec<_>>().join(","))
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        Self(scopes.into_iter().fold(0, |set, scope| set | 1 << scope as u8))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scopes_are_written_as_they_are_read_and_in_any_order() {
+        for (text, written) in
+            [("send", "send"), ("operate,send", "send,operate"), ("read,send,operate", "send,read,operate")]
+        {
+            assert_eq!(text.parse::<Scopes>().unwrap().to_string(), written);
+        }
+    }
+
+    #[test]
+    fn an_empty_a_repeated_and_an_unknown_scope_are_refused() {
+        for text in ["", ",", "send,", "send,send", "send, read", "SEND", "admin", "*"] {
+            assert_eq!(text.parse::<Scopes>(), Err(NotScopes), "{text}");
+        }
+    }
+}

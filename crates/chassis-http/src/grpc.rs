@@ -1,0 +1,103 @@
+//! gRPC on the same layers: `identify`, `require`, the rate limit and `host_check` answer a gRPC call with a status, and
+//! every [`Problem`](crate::Problem) is a [`Status`] too. Here is what only gRPC has: deadlines, one message for a unary
+//! call, and streams that end with the listeners.
+
+mod streams;
+mod unary;
+
+use crate::{Gate, Problem, auth::any_key, layers::OnPanic, problem::is_grpc};
+use axum::{
+    Router,
+    extract::Request,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, Method, StatusCode, Version, header};
+use streams::{Stoppable, Stream};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, service::Routes};
+use tonic_health::ServingStatus;
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use unary::{Deadline, UnaryLayer, unary};
+
+/// Answers a panic with INTERNAL. The panic hook has written its line, inside the request's span.
+pub fn catch_panic() -> CatchPanicLayer<OnPanic> {
+    CatchPanicLayer::custom(|_| Status::from(Problem::internal()).into_http())
+}
+
+/// Answers what is no gRPC call in the terms of HTTP: 505 for HTTP/1, 405 for a method other than POST, 415 for another
+/// content type.
+pub fn only() -> Gate<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + 'static> {
+    Gate(|request: &mut Request| {
+        let status = if request.version() != Version::HTTP_2 {
+            StatusCode::HTTP_VERSION_NOT_SUPPORTED
+        } else if request.method() != Method::POST {
+            StatusCode::METHOD_NOT_ALLOWED
+        } else if !is_grpc(request.headers()) {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE
+        } else {
+            return Ok(());
+        };
+        let mut refusal = (status, "This port speaks gRPC over HTTP/2 only.\n").into_response();
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        }
+        Err(Box::new(refusal))
+    })
+}
+
+/// A router of these services, whose fallback is UNIMPLEMENTED, or UNAUTHENTICATED to callers that show no known key.
+/// Add `.route_layer(require(scope))` and `.route_layer(unary(config))`.
+pub fn router(services: Routes) -> Router {
+    let known = tower::ServiceBuilder::new().layer(any_key());
+    let unimplemented = tower::service_fn(async |_: Request| {
+        Ok::<Response, std::convert::Infallible>(Status::unimplemented("no such method is served here").into_http())
+    });
+    services.into_axum_router().reset_fallback().fallback_service(known.service(unimplemented))
+}
+
+/// `grpc.health.v1.Health` of these services and of the whole (the empty name), as `ready` says; streams end at `stop`.
+/// It is for everybody: merge it outside of identification and limits. Spawn the future, which passes changes on.
+pub fn health(
+    ready: watch::Receiver<bool>,
+    services: &[&'static str],
+    stop: CancellationToken,
+) -> (Router, impl Future<Output = ()> + Send + use<>) {
+    let (reporter, service) = tonic_health::server::health_reporter();
+    let names: Vec<&'static str> = services.iter().copied().chain([""]).collect();
+    let mut ready = ready;
+    let passed_on = async move {
+        loop {
+            let serving = if *ready.borrow_and_update() { ServingStatus::Serving } else { ServingStatus::NotServing };
+            for name in &names {
+                reporter.set_service_status(name, serving).await;
+            }
+            if ready.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    let router = Routes::new(service).into_axum_router().reset_fallback();
+    (router.layer(Stoppable::new(stop, Stream::Answer)), passed_on)
+}
+
+/// `grpc.reflection`, v1 and v1alpha, of these encoded file descriptor sets; streams end at `stop`. For every known key.
+///
+/// # Errors
+/// A descriptor can't be read.
+pub fn reflection(
+    descriptors: &[&'static [u8]],
+    stop: CancellationToken,
+) -> Result<Router, tonic_reflection::server::Error> {
+    let builder = || {
+        let sets = descriptors.iter().copied().chain([tonic_health::pb::FILE_DESCRIPTOR_SET]);
+        sets.fold(tonic_reflection::server::Builder::configure(), |builder, set| {
+            builder.register_encoded_file_descriptor_set(set)
+        })
+    };
+    let services = Routes::new(builder().build_v1()?).add_service(builder().build_v1alpha()?);
+    let router = services.into_axum_router().reset_fallback();
+    // Its answers end when the questions do.
+    Ok(router.route_layer(Stoppable::new(stop, Stream::Request)).route_layer(any_key()))
+}

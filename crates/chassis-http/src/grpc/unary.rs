@@ -1,0 +1,222 @@
+//! Unary calls: the whole request is read first, as one message, and its answer has a deadline.
+
+use crate::ServerConfig;
+use axum::{body::Body, extract::Request, response::Response};
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use http::HeaderMap;
+use http_body_util::BodyExt;
+use std::{
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+use tokio::time::{timeout, timeout_at};
+use tonic::Status;
+use tower::{Layer, Service};
+
+/// When a call has to be answered: an extension of every unary request, for what its handler calls in turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(pub Instant);
+
+/// The largest message that is read, in bytes; a service may take less by `max_decoding_message_size`.
+const LARGEST_MESSAGE: usize = 256 * 1024;
+/// What stands before each message: whether it is compressed, and its length as a big-endian number.
+const PREFIX: usize = 5;
+
+/// For routes of services whose methods take one message and answer with one. Reads the message within `body_timeout`
+/// (CANCELLED) and 256 KiB (RESOURCE_EXHAUSTED), refuses a second one, and gives the answer the smaller of
+/// `grpc-timeout` and `handler_timeout` (DEADLINE_EXCEEDED), which handlers find as [`Deadline`].
+pub fn unary(config: &ServerConfig) -> UnaryLayer {
+    UnaryLayer { body: config.body_timeout, handler: config.handler_timeout }
+}
+
+/// See [`unary`].
+#[derive(Clone, Copy, Debug)]
+pub struct UnaryLayer {
+    body: Duration,
+    handler: Duration,
+}
+
+/// The service of [`UnaryLayer`].
+#[derive(Clone, Debug)]
+pub struct Unary<S> {
+    inner: S,
+    times: UnaryLayer,
+}
+
+impl<S> Layer<S> for UnaryLayer {
+    type Service = Unary<S>;
+
+    fn layer(&self, inner: S) -> Unary<S> {
+        Unary { inner, times: *self }
+    }
+}
+
+impl<S> Service<Request> for Unary<S>
+where
+    S: Service<Request, Response = Response> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Response, S::Error>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let begun = Instant::now();
+        let (clone, times) = (self.inner.clone(), self.times);
+        // The clone may not be ready.
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        Box::pin(async move {
+            let asked = match asked(request.headers()) {
+                Ok(asked) => asked.unwrap_or(times.handler),
+                Err(status) => return Ok(status.into_http()),
+            };
+            let deadline = begun + asked.min(times.handler);
+            let answered = async {
+                let (mut parts, body) = request.into_parts();
+                let read = timeout(times.body, message(body)).await;
+                let message = match read.unwrap_or_else(|_| Err(slow_request())) {
+                    Ok(message) => message,
+                    Err(status) => return Ok(status.into_http()),
+                };
+                parts.extensions.insert(Deadline(deadline));
+                inner.call(Request::from_parts(parts, Body::from(message))).await
+            };
+            if deadline <= begun {
+                return Ok(too_late().into_http());
+            }
+            // What was begun is dropped; a commit that is under way goes on without it.
+            timeout_at(deadline.into(), answered).await.unwrap_or_else(|_| Ok(too_late().into_http()))
+        })
+    }
+}
+
+/// The whole body, which is one message. One that says it will be too large is refused before it is waited for.
+async fn message(mut body: Body) -> Result<Bytes, Status> {
+    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| broken())?.into_data() else { continue };
+        if first.is_empty() && all.is_empty() {
+            // Most messages are one frame, which is passed on without a copy.
+            first = data;
+        } else {
+            all.extend_from_slice(&std::mem::take(&mut first));
+            all.extend_from_slice(&data);
+        }
+        let have: &[u8] = if all.is_empty() { &first } else { &all };
+        let Some(announced) = announced(have) else { continue };
+        if announced > LARGEST_MESSAGE {
+            return Err(too_large());
+        }
+        if have.len() > PREFIX + announced {
+            return Err(Status::invalid_argument("the call takes one message"));
+        }
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// How long the message says that it is, in bytes.
+fn announced(bytes: &[u8]) -> Option<usize> {
+    let (&[_, a, b, c, d], _) = bytes.split_first_chunk::<PREFIX>()?;
+    usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()
+}
+
+/// How long the caller waits. A deadline that can't be read is refused, since its caller counts on it.
+fn asked(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
+    let Some(value) = headers.get("grpc-timeout") else { return Ok(None) };
+    let malformed = "grpc-timeout is up to eight digits and one of H, M, S, m, u, n";
+    parse(value.as_bytes()).map(Some).ok_or_else(|| Status::invalid_argument(malformed))
+}
+
+/// `TimeoutValue TimeoutUnit` of <https://grpc.github.io/grpc/core/md_doc__p_r_o_t_o_c_o_l-_h_t_t_p2.html>. Zero is read
+/// too, as common servers do: a deadline that has passed.
+fn parse(text: &[u8]) -> Option<Duration> {
+    let (unit, digits) = text.split_last()?;
+    if !(1..=8).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let value = digits.iter().fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
+    Some(match unit {
+        b'H' => Duration::from_secs(value * 3600),
+        b'M' => Duration::from_secs(value * 60),
+        b'S' => Duration::from_secs(value),
+        b'm' => Duration::from_millis(value),
+        b'u' => Duration::from_micros(value),
+        b'n' => Duration::from_nanos(value),
+        _ => return None,
+    })
+}
+
+fn too_late() -> Status {
+    Status::deadline_exceeded("the deadline passed before the answer was there")
+}
+
+/// As by a caller that leaves.
+fn slow_request() -> Status {
+    Status::cancelled("the request took too long to arrive")
+}
+
+fn broken() -> Status {
+    Status::cancelled("the request broke off")
+}
+
+/// Without a `RetryInfo`: it will not pass later either.
+fn too_large() -> Status {
+    Status::resource_exhausted(format!("a message may have {LARGEST_MESSAGE} bytes at most"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use proptest::prelude::*;
+    use std::convert::Infallible;
+    use tonic::Code;
+
+    fn chunks(bytes: &[u8], size: usize) -> Body {
+        let parts = bytes.chunks(size).map(|part| Ok::<_, Infallible>(Frame::data(Bytes::copy_from_slice(part))));
+        Body::new(StreamBody::new(futures_util::stream::iter(parts.collect::<Vec<_>>())))
+    }
+
+    fn prefixed(announced: usize, sent: usize) -> Vec<u8> {
+        let length = u32::try_from(announced).unwrap().to_be_bytes();
+        [&[0][..], &length[..], &vec![7; sent][..]].concat()
+    }
+
+    async fn outcome(bytes: &[u8], size: usize) -> Result<Bytes, Code> {
+        message(chunks(bytes, size)).await.map_err(|status| status.code())
+    }
+
+    #[tokio::test]
+    async fn one_message_of_the_largest_size_is_read() {
+        let largest = prefixed(LARGEST_MESSAGE, LARGEST_MESSAGE);
+        assert_eq!(outcome(&largest, 1000).await.unwrap(), largest);
+        assert_eq!(outcome(&prefixed(LARGEST_MESSAGE + 1, 0), 1000).await, Err(Code::ResourceExhausted));
+        let two = [prefixed(3, 3), prefixed(0, 0)].concat();
+        assert_eq!(outcome(&two, 4).await, Err(Code::InvalidArgument));
+    }
+
+    #[test]
+    fn every_unit_is_read_and_nothing_else() {
+        for (text, expected) in [("1H", 3_600_000), ("2M", 120_000), ("3S", 3000), ("4m", 4), ("0n", 0), ("99999999u", 99_999)] {
+            assert_eq!(parse(text.as_bytes()).unwrap().as_millis(), expected, "{text}");
+        }
+        for text in ["", "S", "1", "1s", "123456789n", "-1S", "1.5S", " 1S", "1 S"] {
+            assert_eq!(parse(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_message_is_the_same_however_it_is_cut(content: Vec<u8>, size in 1usize..20) {
+            let bytes = [prefixed(content.len(), 0), content].concat();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            prop_assert_eq!(runtime.block_on(outcome(&bytes, size)), Ok(Bytes::from(bytes.clone())));
+        }
+    }
+}

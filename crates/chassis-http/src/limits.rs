@@ -1,0 +1,141 @@
+//! The rate limit: tower_governor's GCRA, one bucket for each client, shared by HTTP and gRPC.
+
+use crate::{Caller, Client, LimitsConfig, PerClient, Problem, metrics as names};
+use axum::{body::Body, extract::Request, response::Response};
+use governor::middleware::StateInformationMiddleware;
+use http::{HeaderName, StatusCode};
+use metrics::Counter;
+use std::{sync::Arc, time::Duration};
+use tower::{layer::util::Stack, util::MapRequestLayer};
+use tower_governor::{
+    GovernorError, GovernorLayer,
+    governor::{GovernorConfig, GovernorConfigBuilder},
+    key_extractor::KeyExtractor,
+};
+
+/// By the [`Caller`] that `identify` has set.
+#[derive(Clone, Copy, Debug)]
+pub struct ByClient;
+
+impl KeyExtractor for ByClient {
+    type Key = Client;
+
+    fn extract<T>(&self, request: &http::Request<T>) -> Result<Client, GovernorError> {
+        let caller = request.extensions().get::<Caller>();
+        caller.map(|caller| caller.client.clone()).ok_or(GovernorError::UnableToExtractKey)
+    }
+}
+
+/// The buckets of all clients. Cheap to clone; all clones and layers share them.
+///
+/// Make it after the metrics recorder is installed, since handles are kept. Spawn [`Self::clean_up`], or every client
+/// is remembered for ever.
+#[derive(Clone)]
+pub struct Limits {
+    config: Arc<GovernorConfig<ByClient, StateInformationMiddleware>>,
+    per_client: PerClient,
+    cleanup_interval: Duration,
+}
+
+/// The layer of one surface: limits, then counts what it let on.
+pub type LimitLayer =
+    Stack<MapRequestLayer<CountAllowed>, GovernorLayer<ByClient, StateInformationMiddleware, Body>>;
+
+type CountAllowed = Arc<dyn Fn(Request) -> Request + Send + Sync>;
+
+impl Limits {
+    pub fn new(config: &LimitsConfig) -> Self {
+        let PerClient { rate, burst } = config.per_client;
+        // Rounded up, so that a rate that does not divide a second is never exceeded.
+        let period = 1_000_000_000_u64.div_ceil(rate.max(1).into());
+        let governor = GovernorConfigBuilder::default()
+            .key_extractor(ByClient)
+            .per_nanosecond(period)
+            .burst_size(burst.max(1))
+            .use_headers()
+            .finish();
+        #[expect(clippy::expect_used, reason = "neither the period nor the burst is 0")]
+        let governor = governor.expect("a limit that is not 0");
+        Self {
+            config: Arc::new(governor),
+            per_client: config.per_client,
+            cleanup_interval: config.cleanup_interval,
+        }
+    }
+
+    /// For an HTTP router. Goes right inside `identify`.
+    pub fn http_layer(&self) -> LimitLayer {
+        self.layer("http")
+    }
+
+    /// For a gRPC router, of the same buckets.
+    pub fn grpc_layer(&self) -> LimitLayer {
+        self.layer("grpc")
+    }
+
+    /// Sets `rate_limit_clients`; call it on each scrape.
+    pub fn measure(&self) {
+        metrics::gauge!(names::RATE_LIMIT_CLIENTS).set(self.config.limiter().len() as f64);
+    }
+
+    /// Forgets clients whose buckets are full again, forever.
+    pub async fn clean_up(self) {
+        let limiter = Arc::clone(self.config.limiter());
+        loop {
+            tokio::time::sleep(self.cleanup_interval).await;
+            let limiter = Arc::clone(&limiter);
+            // A million clients take long enough to hold up a worker of the runtime.
+            let pass = tokio::task::spawn_blocking(move || {
+                limiter.retain_recent();
+                limiter.shrink_to_fit();
+            });
+            // A panic was logged by the panic hook, and the next pass tries again.
+            let _ = pass.await;
+        }
+    }
+
+    fn layer(&self, surface: &'static str) -> LimitLayer {
+        let decisions = |decision: &'static str| {
+            let counter =
+                metrics::counter!(names::RATE_LIMIT_DECISIONS, "decision" => decision, "surface" => surface);
+            counter.increment(0);
+            counter
+        };
+        let (allowed, limited, per_client) = (decisions("allowed"), decisions("limited"), self.per_client);
+        let governor = GovernorLayer::new(Arc::clone(&self.config))
+            .error_handler(move |error| refuse(error, surface, per_client, &limited));
+        let count: CountAllowed = Arc::new(move |request| {
+            allowed.increment(1);
+            request
+        });
+        Stack::new(MapRequestLayer::new(count), governor)
+    }
+}
+
+fn refuse(error: GovernorError, surface: &str, limit: PerClient, limited: &Counter) -> Response {
+    let GovernorError::TooManyRequests { wait_time, headers } = error else {
+        tracing::error!("the rate limit stands outside the layer that identifies callers");
+        return answer(Problem::internal(), surface);
+    };
+    limited.increment(1);
+    let PerClient { rate, burst } = limit;
+    let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests")
+        .detail(format!(
+            "A client may send {burst} requests at once, and {rate} a second. Wait as long as Retry-After says; \
+             one request passes then."
+        ))
+        // tower_governor rounds down to whole seconds, and a client that obeyed would come too early.
+        .retry_after(Duration::from_secs(wait_time.saturating_add(1)));
+    let mut response = answer(problem, surface);
+    for name in ["x-ratelimit-limit", "x-ratelimit-remaining"].map(HeaderName::from_static) {
+        if let Some(value) = headers.as_ref().and_then(|headers| headers.get(&name)) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    response
+}
+
+fn answer(problem: Problem, surface: &str) -> Response {
+    use axum::response::IntoResponse;
+    if surface == "grpc" { tonic::Status::from(problem).into_http() } else { problem.into_response() }
+}

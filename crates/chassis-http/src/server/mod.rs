@@ -1,0 +1,202 @@
+//! A listener for HTTP/1.1, HTTP/2 and gRPC on one port, on axum-server, with bounds on what a connection may hold:
+//! time for the TLS handshake, the first bytes, headers and idling; connections open at once; and a graceful stop.
+
+mod connection;
+mod listener;
+
+use crate::{ServerConfig, TlsConfig, TlsFault, tls::Tls};
+use axum::Router;
+use axum_server::{Handle, Server, tls_rustls::RustlsAcceptor};
+use connection::Connection;
+use futures_util::future::Either;
+use hyper_util::{rt::TokioExecutor, server::conn::auto::Builder};
+use listener::{Limited, Peer};
+use parking_lot::Mutex;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use std::{
+    convert::Infallible,
+    future::{pending, ready},
+    io,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// The most that a request's head may have, in bytes: what common servers take.
+const LARGEST_HEAD: usize = 32 * 1024;
+/// Requests at once on a connection of HTTP/2; RFC 9113 wants no fewer than 100.
+const MOST_STREAMS: u32 = 100;
+/// What the other end may send before it is read: a usual body on each stream, four of them on the connection.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
+
+/// A bound port, and the TLS that is spoken on it.
+pub struct Listener {
+    name: &'static str,
+    tcp: TcpListener,
+    tls: Option<Tls>,
+}
+
+impl Listener {
+    /// Where it listens: for port 0 the port that was given.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+}
+
+/// A listener that can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    #[error("cannot listen on {address}: {source}")]
+    Address { address: SocketAddr, source: io::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsFault),
+}
+
+/// Binds a port; connections wait in its backlog until it is served. `name` is its label in metrics and log lines.
+///
+/// # Errors
+/// The address is taken, not ours, or not allowed, or the TLS files can't be served.
+pub async fn bind(name: &'static str, address: SocketAddr, tls: &TlsConfig) -> Result<Listener, BindError> {
+    let tls = Tls::open(name, tls)?;
+    let tcp = TcpListener::bind(address).await.map_err(|source| BindError::Address { address, source })?;
+    Ok(Listener { name, tcp, tls })
+}
+
+/// Serves `router` until `stop`, then closes idle connections and lets requests finish; returns when the last connection
+/// is closed. Certificates are reloaded meanwhile. Requests have `ConnectInfo<SocketAddr>`.
+pub fn serve(
+    listener: Listener,
+    router: Router,
+    config: &ServerConfig,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + use<> {
+    let Listener { name, tcp, tls } = listener;
+    let (header_timeout, max_connections) = (config.header_timeout, config.max_connections);
+    async move {
+        let handle = Handle::new();
+        let limited = Limited::new(name, tcp, max_connections, header_timeout);
+        let mut server = Server::<Peer>::from_listener(limited)
+            .handle(handle.clone())
+            .first_request_timeout(header_timeout)
+            .accept_error_handler(report(name));
+        bound(server.http_builder(), header_timeout);
+        // Routes are made once here, not on each request.
+        let router = router.with_state(());
+        let connect = tower::service_fn(move |peer| {
+            ready(Ok::<_, Infallible>(Connection::new(router.clone(), peer, header_timeout)))
+        });
+        let served = match &tls {
+            None => Either::Left(server.serve(connect)),
+            Some(tls) => {
+                let acceptor = RustlsAcceptor::new(tls.served.clone()).handshake_timeout(header_timeout);
+                Either::Right(server.acceptor(acceptor).serve(connect))
+            }
+        };
+        let reloads = async {
+            match tls {
+                Some(tls) => tls.follow().await,
+                None => pending().await,
+            }
+        };
+        let stopping = async {
+            stop.cancelled().await;
+            handle.graceful_shutdown(None);
+            pending().await
+        };
+        tokio::select! {
+            served = served => {
+                if let Err(error) = served {
+                    tracing::error!(listener = name, %error, "the listener ended");
+                }
+            }
+            () = reloads => {}
+            () = stopping => {}
+        }
+    }
+}
+
+fn bound(builder: &mut Builder<TokioExecutor>, header_timeout: Duration) {
+    builder
+        .http1()
+        // Also the time that a connection may idle between two requests.
+        .header_read_timeout(header_timeout)
+        // The head, chunk lines, and what waits to be written. The number of headers stays hyper's own 100.
+        .max_buf_size(LARGEST_HEAD);
+    builder
+        .http2()
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_header_list_size(LARGEST_HEAD as u32)
+        .max_frame_size(16 * 1024)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        // Answers that find no window, for each stream.
+        .max_send_buf_size(64 * 1024)
+        // Rapid reset (CVE-2023-44487): so many streams may be reset before they were taken up, and so many by us for
+        // the other end's faults; then the connection ends.
+        .max_pending_accept_reset_streams(20)
+        .max_local_error_reset_streams(100)
+        // Finds a peer that is gone by its silence.
+        .keep_alive_interval(header_timeout)
+        .keep_alive_timeout(header_timeout);
+}
+
+/// Counts failed handshakes, and warns of accepts that fail (out of files, of memory) once a second at most.
+fn report(name: &'static str) -> impl Fn(Option<&Peer>, &io::Error) + Send + Sync + 'static {
+    let (failed, warned) = (crate::tls::failed(name), Mutex::new(None::<Instant>));
+    move |peer, error| {
+        if peer.is_some() {
+            // A connection that just goes away, as a balancer's probe, has not failed; time-outs are counted elsewhere.
+            let cause = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+            if let Some(cause) = cause {
+                failed.increment(1);
+                tracing::debug!(listener = name, error_kind = kind(cause), "TLS handshake failed");
+            }
+            return;
+        }
+        if warned.lock().replace_if_older(Duration::from_secs(1)) {
+            tracing::warn!(listener = name, error_kind = ?error.kind(), os_error = error.raw_os_error(), "cannot accept");
+        }
+    }
+}
+
+/// The kind of a failure; its text may hold what the other end sent.
+fn kind(error: &rustls::Error) -> &'static str {
+    use rustls::Error;
+    match error {
+        Error::AlertReceived(_) => "alert_received",
+        Error::InvalidMessage(_) | Error::InappropriateMessage { .. } => "not_tls",
+        Error::NoApplicationProtocol => "no_application_protocol",
+        Error::PeerIncompatible(_) => "peer_incompatible",
+        Error::PeerMisbehaved(_) => "peer_misbehaved",
+        _ => "other",
+    }
+}
+
+/// When something was last said, so that it is said now and then only.
+trait Now {
+    fn replace_if_older(&mut self, than: Duration) -> bool;
+}
+
+impl Now for Option<Instant> {
+    fn replace_if_older(&mut self, than: Duration) -> bool {
+        let due = self.is_none_or(|last| last.elapsed() >= than);
+        if due {
+            *self = Some(Instant::now());
+        }
+        due
+    }
+}
+
+/// Raises the soft limit on open files to the hard one, and returns what it is now (`None`: unlimited). The usual soft
+/// limit of 1,024 is there for programs that use `select`; connections need more.
+pub fn raise_open_files() -> Option<u64> {
+    let mut limit = getrlimit(Resource::Nofile);
+    let before = limit.current;
+    limit.current = limit.maximum;
+    if setrlimit(Resource::Nofile, limit).is_ok() { limit.current } else { before }
+}

@@ -1,0 +1,152 @@
+//! Noticing that files have changed, or that an operator asks for them to be read again (SIGHUP).
+
+use std::{
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    time::{Interval, MissedTickBehavior, interval},
+};
+
+/// Between two looks. A change is reported at the second look that finds the same, within a second.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Why files are to be read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// They may have changed; they may also be what they were.
+    Changed,
+    /// SIGHUP.
+    Asked,
+}
+
+/// Looks at files twice a second by the metadata of what their paths lead to, so that a write, a rename and a swapped
+/// link all show. Two looks in a row have to agree, so that a file being written is left alone.
+pub(crate) struct Watch {
+    paths: Arc<[PathBuf]>,
+    hangups: Signal,
+    looks: Interval,
+    reported: Option<Vec<Stamp>>,
+    seen: Option<Vec<Stamp>>,
+}
+
+impl Watch {
+    /// Watches these files, which need not exist. Needs a runtime; from here on SIGHUP ends nothing.
+    ///
+    /// # Errors
+    /// The handler of SIGHUP can't be installed.
+    pub fn new(paths: impl IntoIterator<Item = PathBuf>) -> io::Result<Self> {
+        Self::every(PAUSE, paths)
+    }
+
+    fn every(pause: Duration, paths: impl IntoIterator<Item = PathBuf>) -> io::Result<Self> {
+        let mut looks = interval(pause);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let hangups = signal(SignalKind::hangup())?;
+        Ok(Self { paths: paths.into_iter().collect(), hangups, looks, reported: None, seen: None })
+    }
+
+    /// Resolves when the files are to be read again. The first time is soon, since what was read before the watch
+    /// began may have changed. Dropping it and calling again misses nothing.
+    pub async fn changed(&mut self) -> Why {
+        loop {
+            tokio::select! {
+                Some(()) = self.hangups.recv() => return Why::Asked,
+                _ = self.looks.tick() => {}
+            }
+            if self.look().await {
+                return Why::Changed;
+            }
+        }
+    }
+
+    async fn look(&mut self) -> bool {
+        let paths = Arc::clone(&self.paths);
+        // Off the workers: a dead network mount blocks whoever asks for it.
+        let found = tokio::task::spawn_blocking(move || paths.iter().map(|path| Stamp::of(path)).collect());
+        let Ok(found) = found.await else { return false };
+        let settled = self.seen.as_ref() == Some(&found);
+        let news = self.reported.as_ref() != Some(&found);
+        if settled && news {
+            self.reported = Some(found);
+            return true;
+        }
+        self.seen = Some(found);
+        false
+    }
+}
+
+/// What tells two states of a file apart: device, inode, size, and when content and metadata last changed.
+/// `None` where it can't be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stamp(Option<(u64, u64, u64, [i64; 4])>);
+
+impl Stamp {
+    fn of(path: &Path) -> Self {
+        Self(std::fs::metadata(path).ok().map(|found| {
+            let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
+            (found.dev(), found.ino(), found.size(), times)
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::symlink};
+    use tokio::time::timeout;
+
+    const LONG: Duration = Duration::from_secs(20);
+    const SOON: Duration = Duration::from_millis(5);
+
+    async fn reported(watch: &mut Watch) -> Why {
+        timeout(LONG, watch.changed()).await.expect("nothing was reported")
+    }
+
+    #[tokio::test]
+    async fn a_write_a_rename_a_swapped_link_and_a_removal_are_each_reported_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("one"), "1").unwrap();
+        symlink(path("one"), path("link")).unwrap();
+        let mut watch = Watch::every(SOON, [path("link")]).unwrap();
+        assert_eq!(reported(&mut watch).await, Why::Changed);
+        let steps: [&dyn Fn(); 4] = [
+            &|| fs::write(path("one"), "22").unwrap(),
+            &|| {
+                fs::write(path("new"), "33").unwrap();
+                fs::rename(path("new"), path("one")).unwrap();
+            },
+            &|| {
+                fs::write(path("two"), "44").unwrap();
+                symlink(path("two"), path("next")).unwrap();
+                fs::rename(path("next"), path("link")).unwrap();
+            },
+            &|| fs::remove_file(path("two")).unwrap(),
+        ];
+        for step in steps {
+            step();
+            assert_eq!(reported(&mut watch).await, Why::Changed);
+            for _ in 0..5 {
+                assert!(!watch.look().await);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_being_written_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let mut watch = Watch::every(SOON, [path.clone()]).unwrap();
+        reported(&mut watch).await;
+        for length in 1..20 {
+            fs::write(&path, "x".repeat(length)).unwrap();
+            assert!(!watch.look().await, "reported {length} bytes while more came");
+        }
+        assert!(watch.look().await);
+    }
+}
