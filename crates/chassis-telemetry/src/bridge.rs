@@ -1,0 +1,153 @@
+//! Between tracing's spans and OpenTelemetry's: `tracing-opentelemetry` with its extras off, and a span's own context.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+use opentelemetry::{KeyValue, trace::TraceContextExt as _};
+use opentelemetry_sdk::trace::{Sampler, SdkTracer};
+use tracing::{Dispatch, Span, Subscriber, span::Id};
+use tracing_opentelemetry::{OpenTelemetrySpanExt, SetParentError, get_otel_context};
+use tracing_subscriber::{
+    Layer, Registry,
+    filter::filter_fn,
+    registry::{LookupSpan, SpanRef},
+};
+
+use crate::{TraceContext, filter::Gate, names};
+
+/// The bridge. Events are kept out of it: a log line is no span event, and could say what no attribute may.
+pub(crate) fn layer<S>(tracer: SdkTracer) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    tracing_opentelemetry::layer()
+        .with_tracer(tracer)
+        .with_location(false)
+        .with_threads(false)
+        .with_level(false)
+        .with_target(false)
+        .with_tracked_inactivity(false)
+        .with_context_activation(false)
+        .with_filter(filter_fn(|meta| meta.is_span()))
+}
+
+/// A tracing span's place in its trace: a shorter [`OpenTelemetrySpanExt`] for [`TraceContext`].
+pub trait SpanExt {
+    /// Makes the span a child of `parent`. It has to be the first thing done with the span: a line, a child or
+    /// [`Self::trace_context`] starts it, and its parent is fixed then. A failure is counted in
+    /// `telemetry_late_parents_total`.
+    fn continue_from(&self, parent: TraceContext);
+    /// As [`Self::continue_from`] for a caller that is not trusted: the trace id is kept, but our own sampler
+    /// decides whether the trace is recorded.
+    fn continue_from_untrusted(&self, parent: TraceContext);
+    /// As [`Self::continue_from`], with the baggage of [`crate::propagation::extract`].
+    fn continue_from_remote(&self, parent: opentelemetry::Context);
+    /// The span's own context.
+    fn trace_context(&self) -> Option<TraceContext>;
+    /// Links the span to another one.
+    fn link_to(&self, other: TraceContext);
+    /// Adds a span event. Its attributes pass the same allow-list as the span's.
+    fn add_event(&self, name: &'static str, attributes: &[(&'static str, String)]);
+}
+
+impl SpanExt for Span {
+    fn continue_from(&self, parent: TraceContext) {
+        self.continue_from_remote(parent.to_parent());
+    }
+
+    fn continue_from_untrusted(&self, parent: TraceContext) {
+        let sampled = self.with_subscriber(|(_, dispatch)| {
+            dispatch.downcast_ref::<Gate>().is_some_and(|gate| gate.sampling().decide_untrusted(parent))
+        });
+        self.continue_from(parent.with_sampled(sampled == Some(true)));
+    }
+
+    fn continue_from_remote(&self, parent: opentelemetry::Context) {
+        if let Err(SetParentError::AlreadyStarted) = self.set_parent(parent) {
+            metrics::counter!(names::LATE_PARENTS).increment(1);
+        }
+    }
+
+    fn trace_context(&self) -> Option<TraceContext> {
+        self.with_subscriber(|(id, dispatch)| of_id(id, dispatch)).flatten()
+    }
+
+    fn link_to(&self, other: TraceContext) {
+        self.add_link(other.to_remote());
+    }
+
+    fn add_event(&self, name: &'static str, attributes: &[(&'static str, String)]) {
+        let attributes = attributes.iter().map(|(key, value)| KeyValue::new(*key, value.clone())).collect();
+        OpenTelemetrySpanExt::add_event(self, name, attributes);
+    }
+}
+
+/// The context of the current span: what outgoing headers, exemplars and lines name.
+pub(crate) fn current() -> Option<TraceContext> {
+    tracing::dispatcher::get_default(|dispatch| of_id(dispatch.current_span().id()?, dispatch))
+}
+
+fn of_id(id: &Id, dispatch: &Dispatch) -> Option<TraceContext> {
+    of_span(&dispatch.downcast_ref::<Registry>()?.span(id)?, dispatch)
+}
+
+/// The span's context, kept in the span once it is known. Asking starts the span, so that its parent is fixed.
+pub(crate) fn of_span<'a, S: LookupSpan<'a>>(
+    span: &SpanRef<'a, S>,
+    dispatch: &Dispatch,
+) -> Option<TraceContext> {
+    if let Some(context) = span.extensions().get::<TraceContext>() {
+        return Some(*context);
+    }
+    let context = get_otel_context(&span.id(), dispatch)?;
+    let context = TraceContext::of(context.span().span_context())?;
+    span.extensions_mut().replace(context);
+    Some(context)
+}
+
+/// Which traces are recorded, by `OTEL_TRACES_SAMPLER`.
+#[derive(Clone, Debug)]
+pub(crate) struct Sampling {
+    pub parent_based: bool,
+    /// The fraction of all traces that is recorded where no parent decides, 0 to 1.
+    pub fraction: f64,
+    /// Keys the hash of the trace id: an untrusted caller that picks its ids cannot pick those that are recorded,
+    /// and still one trace is decided once.
+    pub key: RandomState,
+}
+
+impl Sampling {
+    pub fn sampler(&self) -> Sampler {
+        let root = match self.fraction {
+            1.0 => Sampler::AlwaysOn,
+            0.0 => Sampler::AlwaysOff,
+            fraction => Sampler::TraceIdRatioBased(fraction),
+        };
+        if self.parent_based { Sampler::ParentBased(Box::new(root)) } else { root }
+    }
+
+    /// Decides in the caller's place on a trace whose id an untrusted caller chose.
+    fn decide_untrusted(&self, context: TraceContext) -> bool {
+        let place = self.key.hash_one(context.trace_id()) as f64 / u64::MAX as f64;
+        place < self.fraction || self.fraction >= 1.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_untrusted_callers_flag_decides_nothing_and_one_trace_is_decided_once() {
+        let share = |fraction| {
+            let sampling = Sampling { parent_based: true, fraction, key: RandomState::new() };
+            let traces = || (0..1000).map(|_| TraceContext::new_root());
+            let decided_once = traces().all(|trace| {
+                sampling.decide_untrusted(trace) == sampling.decide_untrusted(trace.with_sampled(false))
+            });
+            assert!(decided_once);
+            traces().filter(|trace| sampling.decide_untrusted(*trace)).count()
+        };
+        assert_eq!((share(1.0), share(0.0)), (1000, 0));
+        assert!((350..650).contains(&share(0.5)));
+    }
+}

@@ -1,0 +1,209 @@
+//! How a crate or service describes its metrics: kind, unit, labels, buckets and help text, all constants.
+//!
+//! The recorder takes help texts and buckets from here; documents and dashboards are checked against it.
+
+use crate::names;
+
+/// What Prometheus calls the type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    Count,
+    Bytes,
+    Seconds,
+}
+
+/// The values that a label may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// These and no others.
+    Closed(&'static [&'static str]),
+    /// As many as are configured or built, and what they are.
+    Open(&'static str),
+}
+
+/// A label's name and its values.
+pub type Label = (&'static str, Values);
+
+/// One metric, by its name in Prometheus' text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Metric {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub unit: Unit,
+    pub labels: &'static [Label],
+    /// Upper edges of a histogram's buckets, rising, without `+Inf`.
+    pub buckets: &'static [f64],
+    /// Sentences.
+    pub help: &'static str,
+    /// Every replica of one store reports the same value: take the maximum, never the sum.
+    pub store_wide: bool,
+    /// Every combination of the label values, all closed, is there from the start with 0.
+    pub from_zero: bool,
+    /// The heading of the documents that says more.
+    pub see: Option<&'static str>,
+}
+
+/// A counter; its name ends in `_total`.
+pub const fn counter(name: &'static str, help: &'static str) -> Metric {
+    Metric::new(Kind::Counter, Unit::Count, name, help)
+}
+
+/// A gauge without a unit: see [`Metric::bytes`] and [`Metric::seconds`].
+pub const fn gauge(name: &'static str, help: &'static str) -> Metric {
+    Metric::new(Kind::Gauge, Unit::Count, name, help)
+}
+
+/// A histogram of seconds in [`REQUEST_BUCKETS`].
+pub const fn histogram(name: &'static str, help: &'static str) -> Metric {
+    Metric::new(Kind::Histogram, Unit::Seconds, name, help).buckets(REQUEST_BUCKETS)
+}
+
+impl Kind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+impl Metric {
+    const fn new(kind: Kind, unit: Unit, name: &'static str, help: &'static str) -> Self {
+        let (labels, buckets): (&[Label], &[f64]) = (&[], &[]);
+        Self { name, kind, unit, labels, buckets, help, store_wide: false, from_zero: false, see: None }
+    }
+
+    #[must_use]
+    pub const fn labels(mut self, labels: &'static [Label]) -> Self {
+        self.labels = labels;
+        self
+    }
+
+    #[must_use]
+    pub const fn buckets(mut self, buckets: &'static [f64]) -> Self {
+        self.buckets = buckets;
+        self
+    }
+
+    #[must_use]
+    pub const fn count(mut self) -> Self {
+        self.unit = Unit::Count;
+        self
+    }
+
+    #[must_use]
+    pub const fn bytes(mut self) -> Self {
+        self.unit = Unit::Bytes;
+        self
+    }
+
+    #[must_use]
+    pub const fn seconds(mut self) -> Self {
+        self.unit = Unit::Seconds;
+        self
+    }
+
+    #[must_use]
+    pub const fn store_wide(mut self) -> Self {
+        self.store_wide = true;
+        self
+    }
+
+    #[must_use]
+    pub const fn from_zero(mut self) -> Self {
+        self.from_zero = true;
+        self
+    }
+
+    #[must_use]
+    pub const fn see(mut self, heading: &'static str) -> Self {
+        self.see = Some(heading);
+        self
+    }
+
+    /// The help text, with the rule for adding it up.
+    pub fn told(&self) -> String {
+        let rule = if self.store_wide { " Store-wide: take max, never sum." } else { "" };
+        format!("{}{rule}", self.help)
+    }
+}
+
+/// Seconds of a request: finer below 0.1 s, where an accept belongs, with an edge on each usual threshold.
+pub const REQUEST_BUCKETS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+    30.0,
+];
+
+const METHOD: Label = (
+    names::LABEL_METHOD,
+    Values::Closed(&[
+        "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "OTHER",
+    ]),
+);
+const ROUTE: Label = (names::LABEL_ROUTE, Values::Open("the whole template, or unmatched"));
+const GRPC_SERVICE: Label = (
+    names::LABEL_GRPC_SERVICE,
+    Values::Open("its full name, or unmatched, as the method of what is not served"),
+);
+const SPANS: Label = (names::LABEL_OUTCOME, Values::Closed(&["exported", "failed", "dropped"]));
+const LINES: Label = (names::LABEL_OUTCOME, Values::Closed(&["written", "dropped"]));
+
+/// The metrics of this crate: HTTP, gRPC, telemetry itself.
+pub const METRICS: &[Metric] = &[
+    histogram(names::HTTP_REQUEST_DURATION, "Latency of HTTP requests, until the head of the response.").labels(&[
+        METHOD,
+        ROUTE,
+        (names::LABEL_STATUS, Values::Open("")),
+    ]),
+    gauge(names::HTTP_REQUESTS_IN_FLIGHT, "HTTP requests being handled."),
+    histogram(names::GRPC_REQUEST_DURATION, "Latency of gRPC calls, until their status is known (in the trailers).")
+        .labels(&[
+            GRPC_SERVICE,
+            (names::LABEL_GRPC_METHOD, Values::Open("")),
+            (names::LABEL_GRPC_CODE, Values::Closed(&names::GRPC_CODES)),
+            (names::LABEL_SIDE, Values::Closed(&["server", "client"])),
+        ]),
+    counter(names::SPANS_ENDED, "Recorded spans that ended.").from_zero(),
+    counter(names::SPANS, "Ended spans by outcome; with the queued ones, all that ended.").labels(&[SPANS]).from_zero(),
+    gauge(
+        names::SPANS_QUEUED,
+        "Ended spans on their way to the collector; ended = exported + failed + dropped + queued.",
+    ),
+    counter(names::LOG_LINES, "Log lines written to stdout, and log lines dropped because stdout did not take them.")
+        .labels(&[LINES])
+        .from_zero(),
+    counter(
+        names::LATE_PARENTS,
+        "Spans that had started before their parent was set, and so lost their trace: always 0, else a defect.",
+    )
+    .from_zero(),
+    gauge(names::BUILD_INFO, "1, labelled with what was built.").labels(&[
+        (names::LABEL_VERSION, Values::Open("")),
+        (names::LABEL_PLATFORM_VERSION, Values::Open("that of the chassis")),
+        (names::LABEL_COMMIT, Values::Open("")),
+        (names::LABEL_RUSTC, Values::Open("")),
+    ]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_kind_and_unit_and_exactly_the_histograms_have_buckets() {
+        for metric in METRICS {
+            assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter, "{}", metric.name);
+            assert_eq!(metric.name.ends_with("_seconds"), metric.unit == Unit::Seconds, "{}", metric.name);
+            assert_eq!(metric.buckets.is_empty(), metric.kind != Kind::Histogram, "{}", metric.name);
+            assert!(metric.help.ends_with('.'), "{}", metric.name);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The metrics: `metrics-exporter-prometheus` behind the `metrics` macros, with exemplars beside its histograms.
+//!
+//! What each metric means stands in the catalogues; values that are read only when somebody asks come from hooks.
+
+mod exemplars;
+mod exposition;
+mod open_metrics;
+
+use std::sync::Arc;
+
+use ::metrics::{Key, KeyName, Metadata, Recorder, SharedString, Unit};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+use parking_lot::Mutex;
+use tokio_metrics::{RuntimeMetricsReporterBuilder, RuntimeMonitor};
+
+use crate::{
+    Service,
+    catalogue::{self, Kind, Metric, Values},
+    names,
+};
+use exemplars::Exemplars;
+
+pub use exposition::Exposition;
+
+/// The version of the chassis: what `build_info` and `/version` name as `platform_version`.
+pub const PLATFORM_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Reads something and sets metrics to it.
+type Hook = Box<dyn Fn() + Send + Sync>;
+
+/// All metrics of the process. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    /// Hooks and rendering share one lock, so that a scrape is one snapshot.
+    hooks: Arc<Mutex<Vec<Hook>>>,
+    handle: PrometheusHandle,
+    exemplars: Exemplars,
+}
+
+/// What the macros talk to.
+pub(crate) struct MetricsRecorder {
+    counts: PrometheusRecorder,
+    exemplars: Exemplars,
+}
+
+impl Metrics {
+    /// The metrics, and the recorder that feeds them, which is still to be installed.
+    pub(crate) fn new(catalogues: &[&'static [Metric]]) -> Result<(Self, MetricsRecorder), BuildError> {
+        let mut builder = PrometheusBuilder::new();
+        let histograms =
+            || catalogues.iter().copied().flatten().filter(|metric| metric.kind == Kind::Histogram);
+        for metric in histograms() {
+            builder =
+                builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), metric.buckets)?;
+        }
+        let edges = histograms().map(|metric| (metric.name, metric.buckets)).collect();
+        let (counts, exemplars) = (builder.build_recorder(), Exemplars::new(edges));
+        let metrics = Self { hooks: Arc::default(), handle: counts.handle(), exemplars: exemplars.clone() };
+        Ok((metrics, MetricsRecorder { counts, exemplars }))
+    }
+
+    /// Describes every metric and sets those that exist from the start; the recorder must be in place.
+    pub(crate) fn begin(&self, catalogues: &[&'static [Metric]], service: Service) {
+        catalogues.iter().copied().flatten().for_each(describe);
+        ::metrics::gauge!(
+            names::BUILD_INFO,
+            names::LABEL_VERSION => service.version,
+            names::LABEL_PLATFORM_VERSION => PLATFORM_VERSION,
+            names::LABEL_COMMIT => service.commit,
+            names::LABEL_RUSTC => service.rustc,
+        )
+        .set(1.0);
+        let process = metrics_process::Collector::default();
+        process.describe();
+        self.on_scrape(move || process.collect());
+    }
+
+    /// Runs `hook` before each rendering, to set what is only known by asking. It must not block for long, and must
+    /// not call these metrics.
+    pub fn on_scrape(&self, hook: impl Fn() + Send + Sync + 'static) {
+        self.hooks.lock().push(Box::new(hook));
+    }
+
+    /// Registers the `tokio_*` metrics for this runtime.
+    pub fn watch_runtime(&self, runtime: &tokio::runtime::Handle) {
+        let builder = RuntimeMetricsReporterBuilder::default().describe();
+        let reporter = Mutex::new(builder.build_with_monitor(RuntimeMonitor::new(runtime)));
+        self.on_scrape(move || reporter.lock().run_once());
+    }
+
+    /// All metrics, as one snapshot. Takes milliseconds where there are many: call it where blocking is allowed.
+    pub fn render(&self, exposition: Exposition) -> String {
+        let hooks = self.hooks.lock();
+        hooks.iter().for_each(|hook| hook());
+        match exposition {
+            Exposition::Text => self.handle.render(),
+            Exposition::OpenMetrics => {
+                // Taken before the counts are, the exemplars hold no value that those do not.
+                let exemplars = self.exemplars.snapshot();
+                open_metrics::from_text(&self.handle.render(), &exemplars)
+            }
+        }
+    }
+
+    /// Moves recorded values into their buckets. Rendering does it as well; this bounds memory while nobody scrapes.
+    pub(crate) fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+}
+
+fn describe(metric: &'static Metric) {
+    let unit = match metric.unit {
+        catalogue::Unit::Count => Unit::Count,
+        catalogue::Unit::Bytes => Unit::Bytes,
+        catalogue::Unit::Seconds => Unit::Seconds,
+    };
+    match metric.kind {
+        Kind::Counter => ::metrics::describe_counter!(metric.name, unit, metric.told()),
+        Kind::Gauge => ::metrics::describe_gauge!(metric.name, unit, metric.told()),
+        Kind::Histogram => ::metrics::describe_histogram!(metric.name, unit, metric.told()),
+    }
+    if metric.from_zero {
+        for labels in combinations(metric) {
+            match metric.kind {
+                Kind::Counter => ::metrics::counter!(metric.name, &labels).increment(0),
+                Kind::Gauge => ::metrics::gauge!(metric.name, &labels).set(0.0),
+                Kind::Histogram => {}
+            }
+        }
+    }
+}
+
+/// Every combination of the labels' values; none if one of them is open.
+fn combinations(metric: &Metric) -> Vec<Vec<(&'static str, &'static str)>> {
+    metric.labels.iter().fold(vec![vec![]], |all, (label, values)| {
+        let values = if let Values::Closed(values) = values { *values } else { &[] };
+        let with = |value: &'static str| {
+            all.iter().map(move |labels| [labels.as_slice(), &[(*label, value)]].concat())
+        };
+        values.iter().flat_map(|value| with(value)).collect()
+    })
+}
+
+impl Recorder for MetricsRecorder {
+    fn describe_counter(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.counts.describe_counter(key, unit, description);
+    }
+
+    fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.counts.describe_gauge(key, unit, description);
+    }
+
+    fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.counts.describe_histogram(key, unit, description);
+    }
+
+    fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> ::metrics::Counter {
+        self.counts.register_counter(key, metadata)
+    }
+
+    fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> ::metrics::Gauge {
+        self.counts.register_gauge(key, metadata)
+    }
+
+    fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> ::metrics::Histogram {
+        self.exemplars.beside(key, self.counts.register_histogram(key, metadata))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use ::metrics::{gauge, histogram, with_local_recorder};
+
+    use super::*;
+
+    const OWN: &[&[Metric]] = &[catalogue::METRICS];
+
+    #[test]
+    fn a_histogram_has_the_buckets_of_its_catalogue() {
+        let (metrics, recorder) = Metrics::new(OWN).unwrap();
+        with_local_recorder(&recorder, || histogram!(names::HTTP_REQUEST_DURATION).record(0.2));
+        let text = metrics.render(Exposition::Text);
+        assert!(text.contains("# TYPE http_request_duration_seconds histogram"));
+        assert!(text.contains("http_request_duration_seconds_bucket{le=\"0.1\"} 0"));
+    }
+
+    #[test]
+    fn hooks_run_before_each_rendering() {
+        let (metrics, recorder) = Metrics::new(OWN).unwrap();
+        let (gauge, calls) = with_local_recorder(&recorder, || (gauge!("asked"), AtomicU32::new(0)));
+        metrics.on_scrape(move || gauge.set(calls.fetch_add(1, Ordering::Relaxed)));
+        assert!(metrics.render(Exposition::Text).contains("asked 0"));
+        assert!(metrics.render(Exposition::Text).contains("asked 1"));
+    }
+
+    #[test]
+    fn process_runtime_build_and_outcomes_are_there_from_the_start() {
+        let (metrics, recorder) = Metrics::new(OWN).unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        let text = with_local_recorder(&recorder, || {
+            metrics.begin(OWN, Service { commit: "abc", rustc: "1.95", ..Service::new("a", "1.2.3") });
+            metrics.watch_runtime(runtime.handle());
+            metrics.render(Exposition::Text)
+        });
+        for expected in [
+            "process_resident_memory_bytes ",
+            "process_open_fds ",
+            "tokio_workers_count 2",
+            "# HELP tokio_live_tasks_count",
+            "version=\"1.2.3\"",
+            "rustc=\"1.95\"",
+            "commit=\"abc\"",
+            &format!("platform_version=\"{PLATFORM_VERSION}\""),
+            "telemetry_spans_total{outcome=\"failed\"} 0",
+            "telemetry_log_lines_total{outcome=\"written\"} 0",
+            "telemetry_late_parents_total 0",
+        ] {
+            assert!(text.contains(expected), "{expected} is missing in {text}");
+        }
+    }
+}

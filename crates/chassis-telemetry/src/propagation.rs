@@ -1,0 +1,247 @@
+//! Trace context and baggage in HTTP headers and gRPC metadata, in the formats of `OTEL_PROPAGATORS`.
+//!
+//! One propagator serves our layers and, as OpenTelemetry's global one, every library: W3C trace context without
+//! `tracestate`, W3C baggage of allow-listed keys only, and Jaeger's `uber-trace-id` where it is asked for.
+
+use std::sync::OnceLock;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::{
+    Context, KeyValue, SpanId, TraceFlags, TraceId,
+    baggage::BaggageExt as _,
+    propagation::{Extractor, Injector, TextMapPropagator, text_map_propagator::FieldIter},
+    trace::TraceContextExt as _,
+};
+use opentelemetry_http::{HeaderExtractor, HeaderInjector};
+use opentelemetry_sdk::propagation::BaggagePropagator;
+use tracing::Span;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use crate::TraceContext;
+
+/// The W3C header.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static(W3C);
+const W3C: &str = "traceparent";
+const BAGGAGE: &str = "baggage";
+const UBER_TRACE_ID: &str = "uber-trace-id";
+
+/// What `OTEL_PROPAGATORS` and the service ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Propagators {
+    pub trace_context: bool,
+    pub baggage: bool,
+    pub jaeger: bool,
+    /// The baggage keys that pass, in and out.
+    pub baggage_keys: &'static [&'static str],
+    pub fields: Vec<String>,
+}
+
+/// Those of the process; without [`crate::init`], as in unit tests, the defaults.
+static PROPAGATORS: OnceLock<Propagators> = OnceLock::new();
+
+/// Context and allow-listed baggage of a trusted caller, as the parent of a span.
+pub fn extract(headers: &HeaderMap) -> Context {
+    propagators().extract_with_context(&Context::new(), &HeaderExtractor(headers))
+}
+
+/// Puts the current tracing span's context, and its baggage, into the headers of an outgoing request.
+pub fn inject(headers: &mut HeaderMap) {
+    inject_span(&Span::current(), headers);
+}
+
+/// The same for this span.
+pub fn inject_span(span: &Span, headers: &mut HeaderMap) {
+    propagators().inject_context(&span.context(), &mut HeaderInjector(headers));
+}
+
+pub(crate) fn extract_trace(headers: &HeaderMap) -> Option<TraceContext> {
+    propagators().trace(&HeaderExtractor(headers))
+}
+
+pub(crate) fn set_traceparent(context: TraceContext, headers: &mut HeaderMap) {
+    if let Ok(mut value) = HeaderValue::try_from(context.to_string()) {
+        // Each is another one: kept in HTTP/2's header table it would push out what comes again.
+        value.set_sensitive(true);
+        headers.insert(TRACEPARENT, value);
+    }
+}
+
+fn propagators() -> &'static Propagators {
+    PROPAGATORS.get_or_init(|| Propagators::new("tracecontext,baggage", &[]).0)
+}
+
+impl Propagators {
+    /// Those of a list as in `OTEL_PROPAGATORS`, and the names in it that are not known.
+    pub fn new(list: &str, baggage_keys: &'static [&'static str]) -> (Self, Vec<String>) {
+        let names: Vec<_> = list.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
+        let has = |name: &str| names.iter().any(|other| other == name);
+        let (trace_context, baggage, jaeger) = (has("tracecontext"), has("baggage"), has("jaeger"));
+        let headers = [(trace_context, W3C), (baggage, BAGGAGE), (jaeger, UBER_TRACE_ID)];
+        let fields = headers.into_iter().filter(|(on, _)| *on).map(|(_, header)| header.to_owned()).collect();
+        let known = ["tracecontext", "baggage", "jaeger", "none", ""];
+        let unknown = names.iter().filter(|name| !known.contains(&name.as_str())).cloned().collect();
+        (Self { trace_context, baggage, jaeger, baggage_keys, fields }, unknown)
+    }
+
+    /// Makes these the ones of the process and of all libraries.
+    pub fn install(self) {
+        opentelemetry::global::set_text_map_propagator(self.clone());
+        // A second set-up, as in tests, keeps the first.
+        let _ = PROPAGATORS.set(self);
+    }
+
+    /// A valid `traceparent`, or `uber-trace-id` where there is no `traceparent` at all. A header that is there
+    /// twice is not valid.
+    fn trace(&self, headers: &dyn Extractor) -> Option<TraceContext> {
+        let once = |name| match headers.get_all(name).as_deref() {
+            Some([value]) => Some(*value),
+            _ => None,
+        };
+        if self.trace_context && headers.get(W3C).is_some() {
+            TraceContext::parse(once(W3C)?)
+        } else {
+            self.jaeger.then(|| parse_jaeger(once(UBER_TRACE_ID)?)).flatten()
+        }
+    }
+
+    fn allowed_baggage(&self, context: &Context) -> Vec<KeyValue> {
+        let all = context.baggage().iter();
+        let allowed = all.filter(|(key, _)| self.baggage_keys.contains(&key.as_str()));
+        allowed.map(|(key, (value, _metadata))| KeyValue::new(key.clone(), value.clone())).collect()
+    }
+}
+
+impl TextMapPropagator for Propagators {
+    fn inject_context(&self, context: &Context, injector: &mut dyn Injector) {
+        if let Some(trace) = TraceContext::of(context.span().span_context()) {
+            if self.trace_context {
+                injector.set(W3C, trace.to_string());
+            }
+            if self.jaeger {
+                let sampled = u8::from(trace.sampled());
+                injector.set(UBER_TRACE_ID, format!("{}:{}:0:{sampled}", trace.trace_id(), trace.span_id()));
+            }
+        }
+        if self.baggage && !context.baggage().is_empty() {
+            let allowed = Context::new().with_baggage(self.allowed_baggage(context));
+            BaggagePropagator::new().inject_context(&allowed, injector);
+        }
+    }
+
+    fn extract_with_context(&self, context: &Context, extractor: &dyn Extractor) -> Context {
+        let context = match self.trace(extractor) {
+            Some(trace) => context.with_remote_span_context(trace.to_remote()),
+            None => context.clone(),
+        };
+        if !self.baggage || self.baggage_keys.is_empty() || extractor.get(BAGGAGE).is_none() {
+            return context;
+        }
+        let allowed =
+            self.allowed_baggage(&BaggagePropagator::new().extract_with_context(&context, extractor));
+        context.with_baggage(allowed)
+    }
+
+    fn fields(&self) -> FieldIter<'_> {
+        FieldIter::new(&self.fields)
+    }
+}
+
+/// Reads `{trace-id}:{span-id}:{parent-span-id}:{flags}`, where leading zeros may be left out
+/// (<https://www.jaegertracing.io/sdk-migration/#propagation-format>).
+fn parse_jaeger(header: &str) -> Option<TraceContext> {
+    // Some clients percent-encode the colons.
+    let header = header.replace("%3A", ":").replace("%3a", ":");
+    let numbers: Vec<u128> =
+        header.split(':').zip([32, 16, 16, 2]).map_while(|(text, most)| hex(text, most)).collect();
+    let &[trace_id, span_id, _parent, flags] = numbers.as_slice() else { return None };
+    // Bit 0 is "sampled" as in W3C's flags; bit 1 means "debug" here, "random" there.
+    let flags = TraceFlags::default().with_sampled(flags & 1 == 1);
+    let whole = header.split(':').count() == 4;
+    TraceContext::valid(TraceId::from(trace_id), SpanId::from(u64::try_from(span_id).ok()?), flags)
+        .filter(|_| whole)
+}
+
+/// One to `most` hex digits of either case.
+fn hex(text: &str, most: usize) -> Option<u128> {
+    let valid = (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if valid { u128::from_str_radix(text, 16).ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const JAEGER: &str = "af7651916cd43dd8448eb211c80319c:b7ad6b7169203331:0:1";
+
+    fn read(propagators: &str, headers: &[(&'static str, &str)]) -> Context {
+        let value = |text: &str| HeaderValue::from_str(text).unwrap();
+        let mut map = HeaderMap::new();
+        headers.iter().for_each(|(name, text)| drop(map.append(*name, value(text))));
+        let (propagators, _) = Propagators::new(propagators, &["tenant"]);
+        propagators.extract_with_context(&Context::new(), &HeaderExtractor(&map))
+    }
+
+    fn trace(context: &Context) -> Option<TraceContext> {
+        TraceContext::of(context.span().span_context())
+    }
+
+    #[test]
+    fn what_is_injected_is_read_back_and_two_traceparents_are_none() {
+        let (context, mut headers) = (TraceContext::new_root(), HeaderMap::new());
+        context.inject(&mut headers);
+        context.inject(&mut headers);
+        assert_eq!(TraceContext::from_headers(&headers), Some(context));
+        headers.append(TRACEPARENT, HeaderValue::from_static(PARENT));
+        assert_eq!(TraceContext::from_headers(&headers), None);
+    }
+
+    #[test]
+    fn jaegers_header_is_read_only_on_request_and_without_a_traceparent() {
+        let all = "tracecontext,baggage,Jaeger";
+        assert_eq!(trace(&read(all, &[("uber-trace-id", JAEGER)])), TraceContext::parse(PARENT));
+        assert_eq!(
+            trace(&read(all, &[("uber-trace-id", &JAEGER.replace(':', "%3A"))])),
+            TraceContext::parse(PARENT)
+        );
+        assert_eq!(trace(&read(all, &[("uber-trace-id", JAEGER), ("traceparent", "nonsense")])), None);
+        assert_eq!(trace(&read("tracecontext", &[("uber-trace-id", JAEGER)])), None);
+        assert_eq!(trace(&read("none", &[("traceparent", PARENT)])), None);
+        assert_eq!(Propagators::new("tracecontext,b3", &[]).1, ["b3"]);
+    }
+
+    #[test]
+    fn malformed_jaeger_headers_are_refused() {
+        for bad in ["", "1", "1:2:3", "0:1:0:1", "1:0:0:1", "1:2:0:1:5", "1:+2:0:1", "g:2:0:1", "1:2:0:"] {
+            assert_eq!(parse_jaeger(bad), None, "{bad}");
+        }
+        assert_eq!(parse_jaeger("1:12345678901234567:0:1"), None);
+    }
+
+    #[test]
+    fn baggage_passes_by_its_key_in_and_out() {
+        let context = read(
+            "tracecontext,baggage",
+            &[("traceparent", PARENT), ("baggage", "tenant=a%20b;p=1,secret=canary")],
+        );
+        assert_eq!(context.baggage().get("tenant").map(|value| value.as_str()), Some("a b"));
+        assert_eq!(context.baggage().len(), 1);
+        let (propagators, _) = Propagators::new("tracecontext,baggage,jaeger", &["tenant"]);
+        let mut headers = HeaderMap::new();
+        let sent = context.with_baggage([KeyValue::new("tenant", "x"), KeyValue::new("other", "canary")]);
+        propagators.inject_context(&sent, &mut HeaderInjector(&mut headers));
+        assert_eq!(headers[BAGGAGE], "tenant=x");
+        assert_eq!(headers[TRACEPARENT], PARENT);
+        assert_eq!(headers[UBER_TRACE_ID], format!("0{JAEGER}"));
+        assert!(!headers.contains_key("tracestate"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC*") {
+            let _ = parse_jaeger(&text);
+        }
+    }
+}
