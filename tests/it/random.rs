@@ -1,10 +1,8 @@
 //! Thousands of requests of any kind at the real service: no answer that the documentation does not tell, no
 //! panic, and at the end it serves as before. `RANDOM_REQUESTS` says how many there are.
 
-use crate::support::{
-    mutate::Mutator,
-    service::{Service, Site},
-};
+use crate::support::prelude::*;
+use chassis_test::mutate::Mutator;
 use std::{
     collections::BTreeMap,
     fs,
@@ -20,8 +18,8 @@ const CALLERS: u64 = 4;
 
 /// Everything that may be answered. 499 is the word for who left, and one who only ended its half of the
 /// connection can still read it; 414, 431 and 505 are the library's own.
-const TOLD: [u16; 24] = [
-    200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 417, 422, 429, 431, 499, 502,
+const TOLD: [u16; 25] = [
+    200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 417, 421, 422, 429, 431, 499, 502,
     503, 504, 505,
 ];
 
@@ -61,8 +59,8 @@ fn no_request_whatever_brings_a_failure_of_ours_or_the_service_down() {
 
 fn serves_as_before(service: Service) {
     service.accept();
-    let metrics = service.metrics();
-    assert!(!metrics.0.contains("status=\"500\""), "{}", metrics.0);
+    let page = service.metrics();
+    assert!(!page.text.contains("status=\"500\""), "{}", page.text);
     let output = service.stop_and_read();
     assert!(!output.contains(r#""level":"ERROR""#) && !output.contains("panicked"), "{output}");
 }
@@ -114,7 +112,7 @@ fn wire(request: &[u8]) -> Vec<u8> {
     for line in head.split(|byte| *byte == b'\n') {
         wire.extend([line, b"\r\n"].concat());
     }
-    wire.extend(format!("Host: test\r\nContent-Length: {}\r\n\r\n", body.len()).bytes());
+    wire.extend(format!("Host: localhost\r\nContent-Length: {}\r\n\r\n", body.len()).bytes());
     wire.extend(body);
     wire
 }
@@ -123,7 +121,7 @@ fn wire(request: &[u8]) -> Vec<u8> {
 /// nobody wanted the rest gives what came before.
 fn exchange(address: SocketAddr, request: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(crate::support::client::PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(chassis_test::PATIENCE)).unwrap();
     let _ = stream.write_all(request);
     let _ = stream.shutdown(Shutdown::Write);
     let mut answer = Vec::new();

@@ -14,7 +14,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicU16, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicUsize, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -149,7 +149,8 @@ pub struct HttpCollector {
 }
 
 struct HttpState {
-    status: AtomicU16,
+    /// With it go further header lines.
+    answer: Mutex<(u16, &'static str)>,
     refused: AtomicUsize,
 }
 
@@ -158,7 +159,7 @@ impl HttpCollector {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(HttpState { status: AtomicU16::new(200), refused: AtomicUsize::new(0) });
+        let state = Arc::new(HttpState { answer: Mutex::new((200, "")), refused: AtomicUsize::new(0) });
         let serving = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -172,7 +173,12 @@ impl HttpCollector {
 
     /// Answers with this status from now on.
     pub fn answer(&self, status: u16) {
-        self.state.status.store(status, Relaxed);
+        self.answer_with(status, "");
+    }
+
+    /// The same with header lines, each of which ends with CRLF.
+    pub fn answer_with(&self, status: u16, headers: &'static str) {
+        *self.state.answer.lock() = (status, headers);
     }
 
     /// Calls that were not answered with 200.
@@ -196,9 +202,9 @@ impl HttpState {
                 return Ok(());
             }
             reader.read_exact(&mut vec![0; length])?;
-            let status = self.status.load(Relaxed);
+            let (status, headers) = *self.answer.lock();
             self.refused.fetch_add(usize::from(status != 200), Relaxed);
-            write!(stream, "HTTP/1.1 {status} as the test wants\r\ncontent-length: 0\r\n\r\n")?;
+            write!(stream, "HTTP/1.1 {status} as the test wants\r\n{headers}content-length: 0\r\n\r\n")?;
         }
     }
 }

@@ -163,19 +163,21 @@ impl Page {
         }
     }
 
-    /// Panics unless each series of the histogram has these buckets, rising, and `+Inf` last with the count.
-    pub fn check_buckets(&self, histogram: &str, edges: &[f64]) {
+    /// Panics unless all series of the histogram have the same buckets, rising, and `+Inf` last with the count.
+    pub fn check_buckets(&self, histogram: &str) {
         let mut found = BTreeMap::<String, (Labels, Vec<(f64, f64)>)>::new();
         for sample in self.of(&format!("{histogram}_bucket")) {
             let (series, edge) = bucket(sample);
             let labels = sample.labels.iter().filter(|(label, _)| label != "le").cloned().collect();
             found.entry(series).or_insert((labels, Vec::new())).1.push((edge, sample.value));
         }
-        assert!(!found.is_empty(), "{histogram} has no series");
-        let expected: Vec<f64> = edges.iter().copied().chain([f64::INFINITY]).collect();
+        let edges = |buckets: &[(f64, f64)]| buckets.iter().map(|(edge, _)| *edge).collect::<Vec<_>>();
+        let expected = found.values().next().map(|(_, buckets)| edges(buckets));
+        let expected = expected.unwrap_or_else(|| panic!("{histogram} has no series"));
+        assert_eq!(expected.last(), Some(&f64::INFINITY), "{histogram}");
         for (name, (labels, buckets)) in found {
-            assert_eq!(buckets.iter().map(|(edge, _)| *edge).collect::<Vec<_>>(), expected, "{name}");
-            assert!(buckets.is_sorted_by(|before, after| before.1 <= after.1), "{name} {buckets:?}");
+            assert_eq!(edges(&buckets), expected, "{name}");
+            assert!(buckets.is_sorted_by(|before, after| before.0 < after.0 && before.1 <= after.1), "{name}");
             let count = self.value(&series(&format!("{histogram}_count"), &labels));
             assert_eq!(buckets.last().map(|(_, count)| *count), count, "{name}");
         }

@@ -1,6 +1,7 @@
 //! Callers of raw bytes: slow ones, greedy ones, and those that never read.
 
 use crate::wait::PATIENCE;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
@@ -70,4 +71,11 @@ pub fn trickle(stream: &mut TcpStream, bytes: &[u8]) {
 /// The statuses of HTTP/1.1 answers.
 pub fn statuses(answers: &str) -> Vec<&str> {
     answers.split("HTTP/1.1 ").skip(1).filter_map(|answer| answer.get(..3)).collect()
+}
+
+/// Raises this process's soft limit on open files to the hard one, and returns it.
+pub fn most_open_files() -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
+    limit.maximum.unwrap_or(u64::MAX)
 }

@@ -1,9 +1,12 @@
 //! Questions about exported spans.
 
-use opentelemetry_proto::tonic::{
-    common::v1::any_value::Value,
-    trace::v1::{Span, span::SpanKind},
+pub use opentelemetry_proto::tonic::common::v1::any_value::Value;
+pub use opentelemetry_proto::tonic::trace::v1::{
+    ResourceSpans, Span,
+    span::{Event, SpanKind},
+    status::StatusCode,
 };
+
 
 /// Lower-case hex, as headers and lines have it.
 pub fn hex(bytes: &[u8]) -> String {

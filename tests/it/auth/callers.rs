@@ -1,19 +1,12 @@
 //! Callers are told apart by their keys: in lines, counts and limits, and for what they repeat.
 
-use super::{WRONG, ask, line, site, text, with_keys};
-use crate::support::{
-    client::{Answer, Connection},
-    collector::{Behaviour, Collector},
-    service::{ASYNC, MESSAGE, SYNC, Service, Site},
-    sms_gateway::Gateway,
-    wait::{until, until_so},
-};
-use opentelemetry_proto::tonic::{common::v1::any_value::Value, trace::v1::Span};
-use serde_json::Value as Json;
+use super::{WRONG};
+use crate::support::{keys::{ask_by, line, text, with_keys}, prelude::*};
+use chassis_test::spans::{self, Span};
 use std::{io::Write, net::TcpStream};
 
 /// The one line of the request that this answered.
-fn line_of(service: &Service, answer: &Answer) -> Json {
+fn line_of(service: &Service, answer: &Answer) -> Value {
     let trace = answer.trace_id();
     until("the request's line", || {
         let lines = service.lines();
@@ -28,25 +21,25 @@ fn counted(service: &Service, key: &str, outcome: &str) -> u64 {
 #[test]
 fn every_call_is_counted_and_told_by_the_name_of_its_key() {
     let collector = Collector::start(Behaviour::Accept);
-    let (site, _) = site(&[line("app", "send"), line("reader", "read")]);
+    let site = with_keys(Site::new(), &[line("app", "send"), line("reader", "read")]);
     let service = site.with("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint()).start();
     for key in ["app", "reader", "none"] {
         for outcome in ["ok", "unknown_key", "forbidden"] {
             let series = format!("auth_requests_total{{key=\"{key}\",outcome=\"{outcome}\"}} 0");
-            assert!(service.metrics().0.contains(&series), "{series}");
+            assert!(service.metrics().text.contains(&series), "{series}");
         }
     }
     let (app, reader) = (text("app"), text("reader"));
-    let let_in = ask(service.http, &app, "POST", ASYNC, MESSAGE);
+    let let_in = ask_by(service.http, &app, "POST", ASYNC, MESSAGE);
     assert_eq!(let_in.status, 202);
     assert_eq!(line_of(&service, &let_in)["fields"]["key"], "app");
-    let forbidden = ask(service.http, &reader, "POST", ASYNC, MESSAGE);
+    let forbidden = ask_by(service.http, &reader, "POST", ASYNC, MESSAGE);
     assert_eq!(line_of(&service, &forbidden)["fields"]["key"], "reader");
-    let lost = ask(service.http, &reader, "GET", "/nowhere", "");
+    let lost = ask_by(service.http, &reader, "GET", "/nowhere", "");
     assert_eq!((lost.status, &line_of(&service, &lost)["fields"]["key"]), (404, &"reader".into()));
-    for unknown in [ask(service.http, WRONG, "POST", ASYNC, MESSAGE), service.ask("POST", ASYNC, MESSAGE)] {
+    for unknown in [ask_by(service.http, WRONG, "POST", ASYNC, MESSAGE), service.ask("POST", ASYNC, MESSAGE)] {
         assert_eq!(unknown.status, 401);
-        assert_eq!(line_of(&service, &unknown)["fields"]["key"], Json::Null);
+        assert_eq!(line_of(&service, &unknown)["fields"]["key"], Value::Null);
     }
     // Browsers ask this without a key: no failure.
     assert_eq!(service.ask("OPTIONS", ASYNC, "").status, 204);
@@ -55,24 +48,17 @@ fn every_call_is_counted_and_told_by_the_name_of_its_key() {
     assert_eq!((counted(&service, "none", "unknown_key"), counted(&service, "none", "ok")), (2, 1));
     service.stop();
     let spans = collector.spans();
-    let named = |name: &str| spans.iter().filter(|span| user(span) == Some(name)).count();
+    let of_a_key = |span: &&Span| spans::attribute(span, "user.name").is_some();
+    let users: Vec<_> = spans.iter().filter(of_a_key).map(|span| spans::text(span, "user.name")).collect();
+    let named = |name: &str| users.iter().filter(|user| **user == name).count();
     assert_eq!((named("app"), named("reader")), (1, 2));
-}
-
-/// Whose request the span is of.
-fn user(span: &Span) -> Option<&str> {
-    let name = span.attributes.iter().find(|attribute| attribute.key == "user.name")?;
-    match name.value.as_ref()?.value.as_ref()? {
-        Value::StringValue(name) => Some(name),
-        _ => None,
-    }
 }
 
 #[test]
 fn without_a_key_file_everybody_on_loopback_is_let_in_and_counted_as_nobody() {
     let service = Site::new().start();
     service.accept();
-    assert_eq!(ask(service.http, WRONG, "GET", "/api/v1/dead-letters", "").status, 200);
+    assert_eq!(ask_by(service.http, WRONG, "GET", "/api/v1/dead-letters", "").status, 200);
     assert_eq!((counted(&service, "none", "ok"), counted(&service, "none", "unknown_key")), (2, 0));
     service.stop();
 }
@@ -80,10 +66,10 @@ fn without_a_key_file_everybody_on_loopback_is_let_in_and_counted_as_nobody() {
 #[test]
 fn a_caller_that_left_is_told_by_its_key_too() {
     let gateway = Gateway::behaving(r#"{"blackHole":true}"#);
-    let (site, _) = with_keys(Site::sending_to(&gateway), &[line("app", "send,operate")]);
+    let site = with_keys(Site::sending_to(&gateway), &[line("app", "send,operate")]);
     let service = site.start();
     let patient = r#"{"phone":"+4930901820"}"#;
-    assert_eq!(ask(service.http, &text("app"), "PUT", "/api/v1/patients/p-1", patient).status, 201);
+    assert_eq!(ask_by(service.http, &text("app"), "PUT", "/api/v1/patients/p-1", patient).status, 201);
     let mut leaving = TcpStream::connect(service.http).unwrap();
     let (length, key) = (MESSAGE.len(), text("app"));
     let head = format!("host: x\r\ncontent-type: application/json\r\nauthorization: Bearer {key}");
@@ -100,34 +86,34 @@ fn a_caller_that_left_is_told_by_its_key_too() {
 fn post(service: &Service, from: &str, key: &str) -> Answer {
     let bearer = format!("Bearer {}", text(key));
     let headers = [("authorization", &*bearer), ("idempotency-key", "the-same"), ("x-forwarded-for", from)];
-    Connection::open(service.http).unwrap().send_with("POST", ASYNC, &headers, MESSAGE).unwrap()
+    service.ask_with("POST", ASYNC, &headers, MESSAGE)
 }
 
 #[test]
 fn what_one_key_sent_is_repeated_from_any_address_and_hidden_from_another_key() {
-    let (site, _) = site(&[line("app", "send"), line("other", "send")]);
+    let site = with_keys(Site::new(), &[line("app", "send"), line("other", "send")]);
     let service = site.with("APP_LIMITS__TRUSTED_PROXIES", "127.0.0.1/32").start();
     let first = post(&service, "192.0.2.1", "app");
-    assert_eq!((first.status, first.header("idempotency-replayed")), (202, None), "{first:?}");
+    assert_eq!((first.status, replayed(&first)), (202, false), "{first:?}");
     let again = post(&service, "198.51.100.1", "app");
-    assert_eq!((again.text("id"), again.header("idempotency-replayed")), (first.text("id"), Some("true")));
+    assert_eq!((again.text("id"), replayed(&again)), (first.text("id"), true));
     let other = post(&service, "192.0.2.1", "other");
-    assert_eq!((other.status, other.header("idempotency-replayed")), (202, None), "{other:?}");
+    assert_eq!((other.status, replayed(&other)), (202, false), "{other:?}");
     assert_ne!(other.text("id"), first.text("id"));
     service.stop();
 }
 
 #[test]
 fn guessing_ends_in_429_and_a_known_key_from_the_same_address_is_not_affected() {
-    let (site, _) = site(&[line("app", "send,read")]);
+    let site = with_keys(Site::new(), &[line("app", "send,read")]);
     let site = site.with("APP_LIMITS__PER_CLIENT__RATE", "1").with("APP_LIMITS__PER_CLIENT__BURST", "20");
     let service = site.start();
-    let guess = |number: usize| ask(service.http, &format!("guess-{number}"), "POST", ASYNC, MESSAGE).status;
+    let guess = |number: usize| ask_by(service.http, &format!("guess-{number}"), "POST", ASYNC, MESSAGE).status;
     let guesses: Vec<u16> = (0..60).map(guess).collect();
     assert!(guesses[..20].iter().all(|status| *status == 401), "{guesses:?}");
     assert!(guesses.iter().filter(|status| **status == 429).count() > 20, "{guesses:?}");
     for _ in 0..10 {
-        assert_eq!(ask(service.http, &text("app"), "POST", ASYNC, MESSAGE).status, 202);
+        assert_eq!(ask_by(service.http, &text("app"), "POST", ASYNC, MESSAGE).status, 202);
     }
     // Each was a failed identity, answered so or not.
     assert_eq!((counted(&service, "none", "unknown_key"), counted(&service, "app", "ok")), (60, 10));

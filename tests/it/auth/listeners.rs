@@ -1,26 +1,15 @@
 //! Which addresses may be listened on, what a start refuses, and the commands around it.
 
-use super::{WRONG, ask, line, site, text};
-use crate::support::{client, service::Site, wait::until_so};
-use std::{fs, process::Output};
-
-fn run(site: &Site, arguments: &[&str]) -> Output {
-    site.command().args(arguments).output().unwrap()
-}
-
-/// What is said on stderr with 64, line by line.
-fn faults(output: &Output) -> Vec<String> {
-    assert_eq!(output.status.code(), Some(64), "{output:?}");
-    assert!(output.stdout.is_empty(), "{output:?}");
-    String::from_utf8(output.stderr.clone()).unwrap().lines().map(str::to_owned).collect()
-}
+use super::{WRONG};
+use crate::support::{keys::{ask_by, line, text, with_keys}, prelude::*};
+use std::fs;
 
 #[test]
 fn beyond_loopback_nothing_is_served_without_keys_and_the_fault_says_how_to_get_them() {
     for key in ["APP_HTTP__LISTEN", "APP_GRPC__LISTEN"] {
         let site = Site::new().with(key, "0.0.0.0:0");
         for arguments in [&[][..], &["check-config"]] {
-            let faults = faults(&run(&site, arguments));
+            let faults = site.faults(arguments);
             assert_eq!(faults.len(), 1, "{faults:?}");
             assert!(faults[0].starts_with(key) && faults[0].contains("auth.api_keys_file"), "{faults:?}");
             assert!(faults[0].contains("new-key"), "{faults:?}");
@@ -30,13 +19,14 @@ fn beyond_loopback_nothing_is_served_without_keys_and_the_fault_says_how_to_get_
 
 #[test]
 fn every_fault_of_the_key_file_is_told_before_a_port_is_bound() {
-    let (site, file) = site(&[]);
+    let site = with_keys(Site::new(), &[]);
+    let file = site.folder().join("keys");
     // Whoever binds first would fail on this address, with another exit code.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let site = site.with("APP_ADMIN__LISTEN", &taken.local_addr().unwrap().to_string());
     fs::write(&file, "secret-line\nnone:secret:secret\n").unwrap();
     for arguments in [&[][..], &["check-config"]] {
-        let faults = faults(&run(&site, arguments));
+        let faults = site.faults(arguments);
         assert_eq!(faults.len(), 4, "{faults:?}");
         for fault in faults {
             assert!(fault.starts_with("APP_AUTH__API_KEYS_FILE (environment): line "), "{fault}");
@@ -44,18 +34,18 @@ fn every_fault_of_the_key_file_is_told_before_a_port_is_bound() {
         }
     }
     fs::write(&file, "# nobody\n").unwrap();
-    assert!(faults(&run(&site, &[]))[0].contains("holds no key"));
+    assert!(site.faults(&[])[0].contains("holds no key"));
     fs::remove_file(&file).unwrap();
-    assert!(faults(&run(&site, &[]))[0].contains("can't be read"));
+    assert!(site.faults(&[])[0].contains("can't be read"));
 }
 
 #[test]
 fn with_keys_a_container_serves_every_address_and_warns_that_tls_must_end_in_front() {
-    let (site, _) = site(&[line("app", "send")]);
+    let site = with_keys(Site::new(), &[line("app", "send")]);
     let site = site.with("APP_HTTP__LISTEN", "0.0.0.0:0").with("APP_ADMIN__LISTEN", "[::]:0");
     let service = site.start();
     service.ask("GET", "/nowhere", "").problem(401, "unauthenticated");
-    assert_eq!(ask(service.http, &text("app"), "GET", "/nowhere", "").status, 404);
+    assert_eq!(ask_by(service.http, &text("app"), "GET", "/nowhere", "").status, 404);
     for key in ["http.listen", "admin.listen"] {
         let warning = format!("{key} is not a loopback address and serves no TLS");
         until_so(&format!("{key} is warned of"), || service.output().contains(&warning));
@@ -65,10 +55,10 @@ fn with_keys_a_container_serves_every_address_and_warns_that_tls_must_end_in_fro
 
 #[test]
 fn beyond_loopback_the_admin_listener_is_changed_by_operators_and_read_by_everybody() {
-    let (site, _) = site(&[line("app", "send,read"), line("operator", "operate")]);
+    let site = with_keys(Site::new(), &[line("app", "send,read"), line("operator", "operate")]);
     let service = site.with("APP_ADMIN__LISTEN", "0.0.0.0:0").start();
-    let put = |key: &str| ask(service.admin, key, "PUT", "/log-filter", "debug");
-    let nobody = client::ask(service.admin, "PUT", "/log-filter", "debug").unwrap();
+    let put = |key: &str| ask_by(service.admin, key, "PUT", "/log-filter", "debug");
+    let nobody = service.admin("PUT", "/log-filter", "debug");
     nobody.problem(401, "unauthenticated");
     assert_eq!(nobody.header("www-authenticate"), Some("Bearer"));
     put(WRONG).problem(401, "unauthenticated");
@@ -81,7 +71,7 @@ fn beyond_loopback_the_admin_listener_is_changed_by_operators_and_read_by_everyb
         changed.is_some_and(|line| line["fields"]["key"] == "operator")
     });
     for path in ["/livez", "/readyz", "/version", "/metrics"] {
-        assert_eq!(client::ask(service.admin, "GET", path, "").unwrap().status, 200, "{path}");
+        assert_eq!(service.admin("GET", path, "").status, 200, "{path}");
     }
     let counted =
         |key, outcome| service.metrics().sum("auth_requests_total", &[("key", key), ("outcome", outcome)]);
@@ -92,12 +82,12 @@ fn beyond_loopback_the_admin_listener_is_changed_by_operators_and_read_by_everyb
 
 #[test]
 fn beyond_loopback_operators_alone_set_what_is_shed() {
-    let (site, _) = site(&[line("app", "send,read"), line("operator", "operate")]);
+    let site = with_keys(Site::new(), &[line("app", "send,read"), line("operator", "operate")]);
     let service = site.with("APP_ADMIN__LISTEN", "0.0.0.0:0").start();
-    let put = |key: &str| ask(service.admin, key, "PUT", "/degradation", r#"{"level":3}"#);
+    let put = |key: &str| ask_by(service.admin, key, "PUT", "/degradation", r#"{"level":3}"#);
     put(WRONG).problem(401, "unauthenticated");
     put(&text("app")).problem(403, "forbidden");
-    assert_eq!(client::ask(service.admin, "GET", "/degradation", "").unwrap().json()["level"], 0);
+    assert_eq!(service.admin("GET", "/degradation", "").json()["level"], 0);
     assert_eq!(put(&text("operator")).json()["level"], 3);
     until_so("who set it is told", || {
         let lines = service.lines();
@@ -109,27 +99,27 @@ fn beyond_loopback_operators_alone_set_what_is_shed() {
 
 #[test]
 fn on_loopback_operators_need_no_key_and_beyond_it_without_keys_nothing_is_changed() {
-    let (keyed, _) = site(&[line("app", "send")]);
+    let keyed = with_keys(Site::new(), &[line("app", "send")]);
     let service = keyed.start();
-    assert_eq!(client::ask(service.admin, "PUT", "/log-filter", "info").unwrap().status, 204);
+    assert_eq!(service.admin("PUT", "/log-filter", "info").status, 204);
     service.stop();
     let service = Site::new().with("APP_ADMIN__LISTEN", "0.0.0.0:0").start();
-    client::ask(service.admin, "PUT", "/log-filter", "debug").unwrap().problem(403, "forbidden");
+    service.admin("PUT", "/log-filter", "debug").problem(403, "forbidden");
     service.stop();
 }
 
 #[test]
 fn a_new_key_is_told_once_and_its_line_lets_it_in() {
     let site = Site::new().with("APP_QUEUE__WORKERS", "a fault that is none of its business");
-    let output = run(&site, &["new-key", "app.one", "--scopes", "read,send"]);
+    let output = site.run(&["new-key", "app.one", "--scopes", "read,send"]);
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     let told = String::from_utf8(output.stdout).unwrap();
     let [key, line] = *told.lines().collect::<Vec<_>>() else { panic!("{told}") };
     assert!(key.starts_with("epro-notify_") && key.len() == "epro-notify_".len() + 52, "{key}");
     assert!(line.starts_with("app.one:send,read:") && !line.contains(key), "{line}");
-    let (site, _) = super::site(&[line.to_owned()]);
+    let site = with_keys(Site::new(), &[line.to_owned()]);
     let service = site.start();
-    assert_eq!(ask(service.http, key, "GET", "/api/v1/notifications/none", "").status, 404);
+    assert_eq!(ask_by(service.http, key, "GET", "/api/v1/notifications/none", "").status, 404);
     service.stop();
     for wrong in [
         &["new-key"][..],
@@ -139,13 +129,14 @@ fn a_new_key_is_told_once_and_its_line_lets_it_in() {
         &["new-key", "app", "--scopes", "admin"],
         &["new-key", "app", "--scopes", ""],
     ] {
-        assert_eq!(faults(&run(&site, wrong)).len(), 1, "{wrong:?}");
+        assert_eq!(site.faults(wrong).len(), 1, "{wrong:?}");
     }
 }
 
 #[test]
 fn a_running_service_is_asked_how_it_is_whatever_became_of_its_key_file() {
-    let (site, file) = site(&[line("app", "send")]);
+    let site = with_keys(Site::new(), &[line("app", "send")]);
+    let file = site.folder().join("keys");
     let service = site.start();
     fs::write(&file, "broken").unwrap();
     let mut command = site.command();

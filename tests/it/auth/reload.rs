@@ -1,11 +1,7 @@
 //! Keys come and go while the service runs, and no call of a key that stays is refused meanwhile.
 
-use super::{ask, knows, line, site, text};
-use crate::support::{
-    service::{Service, Site},
-    wait::until_so,
-};
-use rustix::process::Signal;
+use super::{knows};
+use crate::support::{keys::{ask_by, line, text, with_keys}, prelude::*};
 use std::{
     fs,
     os::unix::fs::symlink,
@@ -31,7 +27,8 @@ fn reloads(service: &Service, outcome: &str) -> u64 {
 #[test]
 fn keys_come_and_go_under_load_and_no_call_of_one_that_stays_is_refused() {
     let (stays, comes) = (line("stays", "send,read"), line("comes", "send"));
-    let (site, file) = site(std::slice::from_ref(&stays));
+    let site = with_keys(Site::new(), std::slice::from_ref(&stays));
+    let file = site.folder().join("keys");
     let service = site.start();
     let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let clients: Vec<_> = (0..3)
@@ -39,7 +36,7 @@ fn keys_come_and_go_under_load_and_no_call_of_one_that_stays_is_refused() {
             let (stop, asked, http) = (Arc::clone(&stop), Arc::clone(&asked), service.http);
             thread::spawn(move || {
                 while !stop.load(SeqCst) {
-                    let answer = ask(http, &text("stays"), "GET", "/nowhere", "");
+                    let answer = ask_by(http, &text("stays"), "GET", "/nowhere", "");
                     assert_eq!(answer.status, 404, "{answer:?}");
                     asked.fetch_add(1, SeqCst);
                 }
@@ -74,7 +71,8 @@ fn keys_come_and_go_under_load_and_no_call_of_one_that_stays_is_refused() {
 
 #[test]
 fn a_broken_file_is_told_and_changes_nothing_until_it_is_mended() {
-    let (site, file) = site(&[line("app", "send")]);
+    let site = with_keys(Site::new(), &[line("app", "send")]);
+    let file = site.folder().join("keys");
     let service = site.start();
     let broken = [Some(format!("{}\nsecret-line", line("other", "send"))), Some(String::new()), None];
     for (count, content) in (1..).zip(broken) {
@@ -101,7 +99,7 @@ fn a_broken_file_is_told_and_changes_nothing_until_it_is_mended() {
 
 #[test]
 fn a_mounted_secret_whose_link_is_swapped_is_taken_in() {
-    let (site, _) = site(&[]);
+    let site = with_keys(Site::new(), &[]);
     let folder = site.folder().join("mount");
     let put = |version: &str, name: &str| {
         fs::create_dir_all(folder.join(version)).unwrap();

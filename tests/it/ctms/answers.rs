@@ -1,13 +1,9 @@
 //! What is answered, and to whom.
 
-use crate::support::{
-    certificates::{Certificate, files},
-    client::Connection,
-    fleet::{Fleet, path},
-    service::Site,
-    wait::until_so,
-};
-use std::{fs, process::Command};
+use crate::support::prelude::*;
+use crate::support::fleet::{Fleet, path};
+use chassis_test::{Certificate, client::ask_with};
+use std::fs;
 
 #[test]
 fn the_latest_report_is_shown_and_a_missing_one_is_404() {
@@ -39,8 +35,7 @@ fn without_the_epro_service_it_starts_is_ready_and_says_when_to_come_again() {
 
 /// A key for `name` by the program's own command, with the line that knows it.
 fn key(name: &str, scopes: &str) -> (String, String) {
-    let program = env!("CARGO_BIN_EXE_ctms");
-    let output = Command::new(program).args(["new-key", name, "--scopes", scopes]).output().unwrap();
+    let output = Site::ctms("static://127.0.0.1:1").run(&["new-key", name, "--scopes", scopes]);
     let text = String::from_utf8(output.stdout).unwrap();
     let (key, line) = text.trim().split_once('\n').unwrap();
     assert!(key.starts_with("ctms_"), "{key}");
@@ -59,10 +54,7 @@ fn callers_need_a_key_here_and_we_need_one_there() {
         let header = format!("Bearer {key}");
         let report = r#"{"patientId":"p-0","content":"fine"}"#;
         let headers = [("authorization", header.as_str())];
-        Connection::open(instance.http)
-            .unwrap()
-            .send_with("POST", "/api/v1/reports", &headers, report)
-            .unwrap()
+        ask_with(instance.http, "POST", REPORTS, &headers, report)
     };
     assert_eq!(send(&sender).status, 201);
     let site = Site::ctms(&format!("static://{}", instance.grpc));
@@ -74,7 +66,7 @@ fn callers_need_a_key_here_and_we_need_one_there() {
     let asked_by = |key: &str| {
         let header = format!("Bearer {key}");
         let headers = [("authorization", header.as_str())];
-        Connection::open(ctms.http).unwrap().send_with("GET", &path(0), &headers, "").unwrap()
+        ask_with(ctms.http, "GET", &path(0), &headers, "")
     };
     ctms.ask("GET", &path(0), "").problem(401, "unauthenticated");
     asked_by(&theirs).problem(502, "epro-refused");
@@ -93,17 +85,14 @@ fn callers_need_a_key_here_and_we_need_one_there() {
 #[test]
 fn the_call_between_the_services_is_made_over_tls_where_that_is_wanted() {
     let epro = Site::new();
-    let tls = files(epro.folder());
-    Certificate::new().write(&tls);
-    let path_of = |path: &std::path::Path| path.to_str().unwrap().to_owned();
-    let epro = epro
-        .with("APP_GRPC__TLS__CERT_FILE", &path_of(&tls.cert_file))
-        .with("APP_GRPC__TLS__KEY_FILE", &path_of(&tls.key_file));
+    let files = Certificate::new().write(epro.folder());
+    let (cert, key) = (files.cert.to_str().unwrap(), files.key.to_str().unwrap());
+    let epro = epro.with("APP_GRPC__TLS__CERT_FILE", cert).with("APP_GRPC__TLS__KEY_FILE", key);
     let instance = epro.start();
     let ctms = |name: &str| {
         Site::ctms(&format!("static://{}", instance.grpc))
             .with("APP_EPRO__TLS__ENABLED", "true")
-            .with("APP_EPRO__TLS__CA_FILE", &path_of(&tls.cert_file))
+            .with("APP_EPRO__TLS__CA_FILE", cert)
             .with("APP_EPRO__TLS__SERVER_NAME", name)
             .start()
     };

@@ -1,13 +1,9 @@
 //! All instances are gone or stand still: the breaker opens, what is remembered is told with its age, one
 //! probe at a time finds out when they return.
 
-use crate::support::{
-    fleet::{Callers, Fleet, INSTANCES, PATIENTS, path},
-    instance::{Behaviour, Instance},
-    service::{Service, Site},
-    wait::until_so,
-};
-use rustix::process::Signal;
+use crate::support::prelude::*;
+use crate::support::fleet::{Callers, Fleet, INSTANCES, PATIENTS, path};
+use crate::support::instance::Instance;
 use std::{
     thread,
     time::{Duration, Instant},
@@ -83,13 +79,12 @@ fn when_all_are_killed_it_lives_on_and_finds_them_when_they_return() {
 fn while_the_breaker_is_open_one_probe_at_a_time_is_made() {
     const WATCHED: Duration = Duration::from_secs(3);
     let instances: Vec<_> = (0..INSTANCES).map(|_| Instance::start()).collect();
-    let addresses: Vec<_> = instances.iter().map(|one| one.address.to_string()).collect();
-    let site = Site::ctms(&format!("static://{}", addresses.join(",")));
+    let addresses: Vec<_> = instances.iter().map(|one| one.address).collect();
+    let site = Site::ctms_before(&addresses);
     let ctms = site.start();
     until_so("a call is answered", || ctms.ask("GET", &path(0), "").status == 404);
     let callers = Callers::start(ctms.http, 8, PAUSE);
-    let hanging = Behaviour { delay: Duration::from_secs(30), ..Behaviour::default() };
-    instances.iter().for_each(|instance| instance.behave(hanging));
+    instances.iter().for_each(|instance| instance.delay(Duration::from_secs(30)));
     until_breaker(&ctms, OPEN);
     let calls = || instances.iter().map(Instance::calls).sum::<u64>();
     let before = calls();
@@ -97,7 +92,7 @@ fn while_the_breaker_is_open_one_probe_at_a_time_is_made() {
     // It stays open for a second, and is then asked by one call, which takes a while to be given up.
     let probes = calls() - before;
     assert!((1..=WATCHED.as_secs() + 1).contains(&probes), "{probes} probes");
-    instances.iter().for_each(|instance| instance.behave(Behaviour::default()));
+    instances.iter().for_each(|instance| instance.delay(Duration::ZERO));
     until_so("it is closed again", || breaker(&ctms) == CLOSED);
     let asked = callers.finish();
     assert!(asked.iter().all(|asked| matches!(asked.status, 404 | 503)));

@@ -1,19 +1,16 @@
 //! How much more the ePRO service is asked when it fails than callers ask.
 
-use crate::support::{
-    fleet::{Callers, INSTANCES},
-    instance::{Behaviour, Instance},
-    service::Site,
-    wait::until_so,
-};
+use crate::support::prelude::*;
+use crate::support::fleet::{Callers, INSTANCES};
+use crate::support::instance::Instance;
 use std::{thread, time::Duration};
 
 #[test]
 fn when_all_fail_they_are_hardly_asked_more_than_callers_ask() {
-    let failing = Behaviour { fails: true, ..Behaviour::default() };
-    let instances: Vec<_> = (0..INSTANCES).map(|_| Instance::behaving(failing)).collect();
-    let addresses: Vec<_> = instances.iter().map(|one| one.address.to_string()).collect();
-    let ctms = Site::ctms(&format!("static://{}", addresses.join(","))).start();
+    let instances: Vec<_> = (0..INSTANCES).map(|_| Instance::start()).collect();
+    instances.iter().for_each(|instance| instance.fail(tonic::Code::Unavailable));
+    let addresses: Vec<_> = instances.iter().map(|one| one.address).collect();
+    let ctms = Site::ctms_before(&addresses).start();
     let up = || ctms.metrics().sum("rpc_client_endpoints", &[("state", "up")]);
     until_so("all endpoints are up", || up() == INSTANCES as u64);
     let callers = Callers::start(ctms.http, 8, Duration::from_millis(5));

@@ -1,12 +1,8 @@
 //! One of three instances is killed, stands still or is slow: nobody who asks is to feel it.
 
-use crate::support::{
-    fleet::{Asked, Callers, Fleet, INSTANCES, path},
-    instance::{Behaviour, Instance},
-    service::{Service, Site},
-    wait::until_so,
-};
-use rustix::process::Signal;
+use crate::support::prelude::*;
+use crate::support::fleet::{Asked, Callers, Fleet, INSTANCES, path};
+use crate::support::instance::Instance;
 use std::{
     thread,
     time::{Duration, Instant},
@@ -94,13 +90,12 @@ fn one_that_stands_still_loses_its_share_and_gets_it_back() {
 #[test]
 fn a_slow_one_loses_its_share_and_callers_wait_for_the_others() {
     let instances: Vec<_> = (0..INSTANCES).map(|_| Instance::start()).collect();
-    let addresses: Vec<_> = instances.iter().map(|one| one.address.to_string()).collect();
+    let addresses: Vec<_> = instances.iter().map(|one| one.address).collect();
     // Time enough that slowness is no failure yet.
-    let site = Site::ctms(&format!("static://{}", addresses.join(","))).with("APP_EPRO__DEADLINE", "20s");
+    let site = Site::ctms_before(&addresses).with("APP_EPRO__DEADLINE", "20s");
     let ctms = site.start();
     until_up(&ctms, INSTANCES);
-    let slow = Behaviour { delay: Duration::from_secs(1), ..Behaviour::default() };
-    instances[0].behave(slow);
+    instances[0].delay(Duration::from_secs(1));
     let callers = Callers::start(ctms.http, CALLERS, PAUSE);
     until_so("it is known to be slow", || callers.so_far().len() > 200);
     let calls = || -> Vec<u64> { instances.iter().map(Instance::calls).collect() };

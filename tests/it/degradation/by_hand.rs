@@ -1,20 +1,15 @@
 //! `/degradation` on the admin listener, and what is answered at the highest level.
 
 use super::{degradation, level, pin, shed_for};
-use crate::support::{
-    client::Connection,
-    service::{ASYNC, MESSAGE, SYNC, Service, Site},
-};
-use serde_json::json;
+use crate::support::prelude::*;
 
 const STUDY: &str = "/api/v1/studies/s-1/notifications";
 const BULK: &str = r#"{"patientId":"p-1","message":"a reminder","priority":"bulk"}"#;
 const TO_ALL: &str = r#"{"channel":"sms","message":"week 3"}"#;
 
-fn keyed(service: &Service, path: &str, body: &str) -> (u16, Option<String>) {
-    let mut connection = Connection::open(service.http).unwrap();
-    let answer = connection.send_with("POST", path, &[("idempotency-key", "k-1")], body).unwrap();
-    (answer.status, answer.header("idempotency-replayed").map(str::to_owned))
+fn keyed(service: &Service, path: &str, body: &str) -> (u16, bool) {
+    let answer = service.keyed("k-1", path, body);
+    (answer.status, replayed(&answer))
 }
 
 #[test]
@@ -83,13 +78,13 @@ fn bulk_is_shed_from_its_level_on_and_a_repeat_still_gets_its_first_answer() {
     let service = Site::new().start();
     service.ask("PUT", "/api/v1/studies/s-1/patients/p-1", "");
     pin(&service, "1");
-    assert_eq!(keyed(&service, ASYNC, BULK), (202, None));
-    assert_eq!(keyed(&service, STUDY, TO_ALL), (202, None));
+    assert_eq!(keyed(&service, ASYNC, BULK), (202, false));
+    assert_eq!(keyed(&service, STUDY, TO_ALL), (202, false));
     pin(&service, "2");
     assert_eq!(shed_for(&service.ask("POST", ASYNC, BULK)), 30);
     assert_eq!(shed_for(&service.ask("POST", STUDY, TO_ALL)), 30);
-    assert_eq!(keyed(&service, ASYNC, BULK), (202, Some("true".to_owned())));
-    assert_eq!(keyed(&service, STUDY, TO_ALL), (202, Some("true".to_owned())));
+    assert_eq!(keyed(&service, ASYNC, BULK), (202, true));
+    assert_eq!(keyed(&service, STUDY, TO_ALL), (202, true));
     let normal = r#"{"channel":"sms","message":"week 3","priority":"normal"}"#;
     assert_eq!(service.ask("POST", STUDY, normal).status, 202);
 
@@ -104,7 +99,7 @@ fn bulk_is_shed_from_its_level_on_and_a_repeat_still_gets_its_first_answer() {
 fn reports_are_taken_while_reading_them_is_shed() {
     let service = Site::new().start();
     pin(&service, "3");
-    let submitted = service.ask("POST", "/api/v1/reports", r#"{"patientId":"p-1","content":"well"}"#);
+    let submitted = service.ask("POST", REPORTS, r#"{"patientId":"p-1","content":"well"}"#);
     assert_eq!(submitted.status, 201, "{submitted:?}");
     let latest = "/api/v1/patients/p-1/reports/latest";
     let one = format!("/api/v1/reports/{}", submitted.text("reportId"));

@@ -1,13 +1,7 @@
 //! The level of a running service rises with what there is to do, and falls when it is over.
 
 use super::{degradation, level, shed_for};
-use crate::support::{
-    client::ask,
-    service::{ASYNC, MESSAGE, SYNC, Site},
-    sms_gateway::Gateway,
-    wait::until_so,
-};
-use serde_json::{Value, json};
+use crate::support::prelude::*;
 
 const BULK: &str = r#"{"patientId":"p-1","message":"a reminder","priority":"bulk"}"#;
 

@@ -2,16 +2,12 @@
 
 mod by_hand;
 mod by_itself;
-mod routes;
 
-use crate::support::{
-    client::{Answer, ask},
-    service::Service,
-};
+use crate::support::prelude::*;
 
 /// What the admin listener answers about the level.
 pub fn degradation(service: &Service, method: &str, body: &str) -> Answer {
-    ask(service.admin, method, "/degradation", body).unwrap()
+    service.admin(method, "/degradation", body)
 }
 
 /// The level now.

@@ -1,12 +1,7 @@
 //! A gateway that is gone, slow, limited, broken or silent: statuses, histories and metrics, while
 //! accepting goes on, and everything is delivered once it is back.
 
-use crate::support::{
-    service::{MESSAGE, SYNC, Service, Site, outcomes},
-    sms_gateway::Gateway,
-    wait::{until, until_so},
-};
-use serde_json::Value;
+use crate::support::prelude::*;
 
 fn attempts(service: &Service, outcome: &str) -> u64 {
     service.metrics().sum("notification_attempts_total", &[("provider", "http"), ("outcome", outcome)])
@@ -24,7 +19,7 @@ fn assert_delivered_after(shown: &Value, outcome: &str) {
 
 /// Attempts never run out in a test.
 fn site(gateway: &Gateway) -> Site {
-    Site::sending_to(gateway).with("APP_RETRY__MAX_ATTEMPTS", "1000")
+    Site::sending_to(gateway).with("APP_RETRY__MAX_ATTEMPTS", "1000").with("APP_RETRY__MAX_UNKNOWN", "1000")
 }
 
 #[test]
@@ -135,7 +130,7 @@ fn a_broken_gateway_is_tried_until_attempts_run_out_and_a_replay_delivers() {
     service.ask("POST", SYNC, MESSAGE).problem(502, "notification-dead");
     assert_eq!(service.ledger().of("dead"), 2);
     gateway.behave("{}");
-    let replay = service.ask("POST", &format!("/api/v1/dead-letters/{id}/replay"), "");
+    let replay = service.replay(&id);
     assert_eq!(replay.status, 202, "{replay:?}");
     let shown = service.until_status(&id, "delivered");
     assert_eq!(outcomes(&shown), ["retry", "retry", "dead", "replayed", "delivered"]);
@@ -160,7 +155,7 @@ fn a_gateway_that_fails_now_and_then_delivers_everything_in_the_end() {
 fn a_gateway_that_refuses_a_message_for_good_makes_a_dead_letter_at_once() {
     let gateway = Gateway::behaving(r#"{"status":422}"#);
     let service = site(&gateway).start_with_patient();
-    let shown = { service.until_status(&service.accept(), "dead") };
+    let shown = service.until_status(&service.accept(), "dead");
     assert_eq!((outcomes(&shown), &shown["reason"]), (vec!["dead".to_owned()], &"status_422".into()));
     let listed = service.ask("GET", "/api/v1/dead-letters", "").json();
     assert_eq!(listed["items"][0]["reason"], "status_422", "{listed}");
@@ -179,13 +174,12 @@ fn a_black_hole_holds_its_workers_while_accepts_and_cancels_go_on() {
         let metrics = service.metrics();
         metrics.sum("queue_jobs", &[("state", "running")]) == 2 && metrics.sum("workers_busy", &[]) == 2
     });
-    let cancel = |id: &str| service.ask("DELETE", &format!("/api/v1/notifications/{id}"), "");
     // What is in an attempt may have been sent.
-    cancel(&gateway.arrivals()[0]).problem(409, "not-cancellable");
+    service.cancel(&gateway.arrivals()[0]).problem(409, "not-cancellable");
     let waiting: Vec<&String> = ids.iter().filter(|id| gateway.arrivals_of(id) == 0).collect();
-    let answer = cancel(waiting[0]);
+    let answer = service.cancel(waiting[0]);
     assert_eq!((answer.status, answer.text("status")), (200, "cancelled".to_owned()));
-    cancel(waiting[0]).problem(409, "not-cancellable");
+    service.cancel(waiting[0]).problem(409, "not-cancellable");
     gateway.behave("{}");
     let ledger = service.until_drained();
     assert_eq!((ledger.of("delivered"), ledger.of("cancelled")), (9, 1));
@@ -201,7 +195,7 @@ fn what_waits_for_its_retry_can_be_cancelled() {
         .start_with_patient();
     let id = service.accept();
     service.until_status(&id, "retrying");
-    let answer = service.ask("DELETE", &format!("/api/v1/notifications/{id}"), "");
+    let answer = service.cancel(&id);
     assert_eq!((answer.status, answer.text("status")), (200, "cancelled".to_owned()));
     gateway.come();
     service.until_status(&service.accept(), "delivered");

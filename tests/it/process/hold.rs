@@ -1,11 +1,6 @@
 //! A crash in an attempt under `ON_UNKNOWN=hold`, and in a synchronous call: a person decides.
 
-use crate::support::{
-    service::{ASYNC, MESSAGE, SYNC, Service, Site, outcomes},
-    sms_gateway::Gateway,
-    wait::until,
-};
-use serde_json::Value;
+use crate::support::prelude::*;
 use std::thread;
 
 /// The ids listed under this status.
@@ -26,7 +21,7 @@ fn crash_in_attempts(site: &Site, gateway: &Gateway, workers: usize) -> Vec<Stri
     let mut ids: Vec<String> = (0..workers + 2).map(|_| service.accept()).collect();
     gateway.has_received(workers);
     let http = service.http;
-    let caller = thread::spawn(move || crate::support::client::ask(http, "POST", SYNC, MESSAGE));
+    let caller = thread::spawn(move || ask(http, "POST", SYNC, MESSAGE));
     gateway.has_received(workers + 1);
     ids.extend(gateway.arrivals().into_iter().filter(|id| !ids.contains(id)).collect::<Vec<_>>());
     service.kill();
@@ -45,7 +40,7 @@ fn what_was_in_an_attempt_at_the_crash_waits_for_a_person_and_is_not_sent_again(
     assert_eq!((begun.len(), waited.len()), (4, 2), "three workers and a synchronous call");
 
     let service = site.start();
-    assert_eq!(service.metrics().sum("queue_recovered_jobs_total", &[]), 4);
+    assert_eq!(service.recovered(), 4);
     waited.iter().for_each(|id| drop(service.until_status(id, "delivered")));
     assert_eq!(listed(&service, "unknown"), begun);
     for id in &begun {
@@ -60,7 +55,7 @@ fn what_was_in_an_attempt_at_the_crash_waits_for_a_person_and_is_not_sent_again(
     // Another start changes nothing about it.
     service.stop();
     let service = site.start();
-    assert_eq!(service.metrics().sum("queue_recovered_jobs_total", &[]), 0);
+    assert_eq!(service.recovered(), 0);
     assert_eq!(listed(&service, "unknown"), begun);
     begun.iter().for_each(|id| assert_eq!(gateway.arrivals_of(id), 1));
     decide(&service, &gateway, &begun);
@@ -68,20 +63,16 @@ fn what_was_in_an_attempt_at_the_crash_waits_for_a_person_and_is_not_sent_again(
 
 /// A person's three decisions: it arrived, it did not, send it again.
 fn decide(service: &Service, gateway: &Gateway, unknown: &[String]) {
-    let resolve = |id: &str, status: &str| {
-        let body = format!(r#"{{"status":"{status}"}}"#);
-        service.ask("POST", &format!("/api/v1/notifications/{id}/resolve"), &body)
-    };
-    assert_eq!(resolve(&unknown[0], "delivered").status, 200);
-    assert_eq!(resolve(&unknown[1], "dead").status, 200);
-    assert_eq!(service.ask("POST", &format!("/api/v1/dead-letters/{}/replay", unknown[2]), "").status, 202);
+    assert_eq!(service.resolve(&unknown[0], "delivered").status, 200);
+    assert_eq!(service.resolve(&unknown[1], "dead").status, 200);
+    assert_eq!(service.replay(&unknown[2]).status, 202);
     assert_eq!(service.until_status(&unknown[0], "delivered")["status"], "delivered");
     assert_eq!(listed(service, "dead"), std::slice::from_ref(&unknown[1]));
     let replayed = service.until_status(&unknown[2], "delivered");
     assert_eq!(outcomes(&replayed), ["unknown", "replayed", "delivered"]);
     let arrivals: Vec<usize> = unknown.iter().map(|id| gateway.arrivals_of(id)).collect();
     assert_eq!(arrivals, [1, 1, 2, 1], "only what was replayed was sent again");
-    assert_eq!(resolve(&unknown[0], "dead").problem(409, "not-unknown"), None);
+    assert_eq!(service.resolve(&unknown[0], "dead").problem(409, "not-unknown"), None);
     let ledger = service.ledger();
     assert_eq!((ledger.of("unknown"), ledger.of("delivered"), ledger.of("dead")), (1, 4, 1));
 }
@@ -117,8 +108,6 @@ fn under_hold_a_gateway_that_does_not_answer_in_time_leaves_a_doubt() {
     let next = service.ask("POST", ASYNC, MESSAGE).text("id");
     service.until_status(&next, "delivered");
     assert_eq!(gateway.arrivals_of(&id), 1);
-    let counted = |page: crate::support::metrics_page::MetricsPage| {
-        page.sum("notification_finished_total", &[("outcome", "unknown")])
-    };
-    until("the count", || (counted(service.metrics()) == 1).then_some(()));
+    let counted = || service.metrics().sum("notification_finished_total", &[("outcome", "unknown")]);
+    until_so("it is counted", || counted() == 1);
 }

@@ -1,18 +1,11 @@
 //! `Idempotency-Key` over HTTP: one job for a key, however often, how fast and across which restarts.
 
-use crate::support::{
-    client::{Answer, Connection},
-    service::{ASYNC, MESSAGE, SYNC, Service, Site},
-    sms_gateway::Gateway,
-};
+use crate::support::prelude::*;
+use chassis_test::client::ask_with;
 use std::{net::SocketAddr, thread};
 
 fn post(http: SocketAddr, path: &str, key: &str, body: &str) -> Answer {
-    Connection::open(http).unwrap().send_with("POST", path, &[("idempotency-key", key)], body).unwrap()
-}
-
-fn replayed(answer: &Answer) -> bool {
-    answer.header("idempotency-replayed") == Some("true")
+    ask_with(http, "POST", path, &[("idempotency-key", key)], body)
 }
 
 #[test]

@@ -1,19 +1,8 @@
 //! SIGTERM and SIGINT under load: who still gets an answer, what is kept, and what the exit code says.
 
-use crate::support::{
-    client::{Connection, ask},
-    load::Load,
-    service::{ASYNC, MESSAGE, SYNC, Service, Site},
-    sms_gateway::Gateway,
-    stuck::stuck,
-    wait::until_so,
-};
-use rustix::process::Signal;
+use crate::support::prelude::*;
+use crate::support::load::Load;
 use std::{collections::HashSet, thread};
-
-fn recovered(service: &Service) -> u64 {
-    service.metrics().sum("queue_recovered_jobs_total", &[])
-}
 
 #[test]
 fn every_202_under_load_is_delivered_once_although_the_service_stops_between() {
@@ -29,7 +18,7 @@ fn every_202_under_load_is_delivered_once_although_the_service_stops_between() {
         load.aim(None);
         assert_eq!(code, 0, "{output}");
         service = site.start();
-        assert_eq!(recovered(&service), 0, "an attempt was left unfinished");
+        assert_eq!(service.recovered(), 0, "an attempt was left unfinished");
     }
     load.aim(Some(service.http));
     let (accepted, _) = load.finish();
@@ -107,7 +96,7 @@ fn a_gateway_that_hangs_past_the_drain_deadline_ends_it_with_70_and_loses_nothin
 fn assert_whole_after_restart(site: &Site, gateway: &Gateway, in_attempt: u64) {
     gateway.behave("{}");
     let service = site.start();
-    assert_eq!(recovered(&service), in_attempt);
+    assert_eq!(service.recovered(), in_attempt);
     let ledger = service.until_drained();
     assert_eq!((ledger.of("accepted"), ledger.of("delivered")), (5, 5));
     assert_eq!(gateway.arrivals().len() as u64, 5 + in_attempt);
@@ -129,4 +118,20 @@ fn what_waits_at_a_clean_stop_is_still_queued_and_is_delivered_by_the_next_start
     assert_eq!((ledger.of("accepted"), ledger.of("delivered")), (20, 20));
     let arrivals: HashSet<String> = gateway.arrivals().into_iter().collect();
     assert_eq!(arrivals, ids.into_iter().collect());
+}
+
+#[test]
+fn a_request_that_never_ends_cannot_hold_it_past_its_deadline() {
+    let service = Site::new()
+        .with("APP_SHUTDOWN__DRAIN_DEADLINE", "100ms")
+        .with("APP_HTTP__BODY_TIMEOUT", "10m")
+        .start();
+    let mut held = Connection::open(service.http).unwrap();
+    let head = "host: localhost\r\ncontent-type: application/json\r\ncontent-length: 99";
+    held.write(format!("POST {ASYNC} HTTP/1.1\r\n{head}\r\n\r\n{{").as_bytes()).unwrap();
+    until_so("it is in hand", || service.metrics().sum("http_requests_in_flight", &[]) == 1);
+    service.signal(Signal::TERM);
+    let (code, output) = service.ended();
+    assert_eq!(code, 70, "{output}");
+    assert!(output.contains("deadline"), "{output}");
 }

@@ -1,11 +1,9 @@
 //! How a service begins, and what it refuses to begin on.
 
-use crate::support::{
-    service::{MESSAGE, SYNC, Site},
-    wait::until,
-};
+use crate::support::{locked::Sqlite, prelude::*};
 use std::{
     fs,
+    os::unix::fs::{PermissionsExt, symlink},
     time::{Duration, Instant},
 };
 
@@ -23,13 +21,19 @@ fn the_first_request_is_answered_within_a_second_of_the_start() {
     assert!(best < Duration::from_secs(1), "{best:?}");
 }
 
+/// Fails to start with 70, and returns what was said.
+fn refused(site: &Site) -> String {
+    let (code, output) = site.spawn().ended();
+    assert_eq!(code, 70, "{output}");
+    output
+}
+
 #[test]
 fn a_second_instance_on_the_same_file_ends_with_70_and_says_why() {
     let site = Site::new();
     let first = site.start();
-    let (code, output) = site.spawn().ended();
-    assert_eq!(code, 70, "{output}");
-    assert!(output.contains("is in use by another instance"), "{output}");
+    let output = refused(&site);
+    assert!(output.contains("in use by another instance"), "{output}");
     // The first one has not noticed.
     first.accept();
     first.kill();
@@ -43,54 +47,61 @@ fn a_damaged_file_ends_the_start_with_70_and_is_left_as_it_is() {
     let service = site.start();
     service.accept();
     service.stop();
-    // The last one to close the file brings its log into it.
-    rusqlite::Connection::open(site.store()).unwrap().execute_batch("SELECT count(*) FROM job").unwrap();
-    for damage in [Damage::NoDatabase, Damage::BrokenPages] {
-        let whole = fs::read(site.store()).unwrap();
+    Sqlite::open(&site.store()).execute("PRAGMA wal_checkpoint(TRUNCATE)");
+    let whole = fs::read(site.store()).unwrap();
+    // No database at all, and one with broken pages.
+    for from in [0, 100] {
         let mut damaged = whole.clone();
-        let from = if damage == Damage::NoDatabase { 0 } else { 100 };
         damaged[from..4096].fill(b'x');
         fs::write(site.store(), &damaged).unwrap();
-        let (code, output) = site.spawn().ended();
-        assert_eq!(code, 70, "{damage:?}: {output}");
-        assert!(output.contains("store.db can't be opened"), "{damage:?}: {output}");
-        assert!(output.contains("the file is damaged"), "{damage:?}: {output}");
-        assert_eq!(fs::read(site.store()).unwrap(), damaged, "{damage:?}: evidence was overwritten");
-        fs::write(site.store(), &whole).unwrap();
+        let output = refused(&site);
+        assert!(output.contains("store.db") && output.contains("damaged"), "{from}: {output}");
+        assert_eq!(fs::read(site.store()).unwrap(), damaged, "{from}: evidence was overwritten");
     }
     // Restored from a backup, it works again.
+    fs::write(site.store(), &whole).unwrap();
     site.start().stop();
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Damage {
-    NoDatabase,
-    BrokenPages,
 }
 
 #[test]
-fn a_file_from_a_newer_release_ends_the_start_with_70_and_names_what_it_needs() {
+fn a_database_of_another_program_is_named_and_left_as_it_is() {
     let site = Site::new();
-    site.start().stop();
-    let file = rusqlite::Connection::open(site.store()).unwrap();
-    file.execute("UPDATE schema_version SET version = 99, min_reader = 99 WHERE component = 'queue'", ())
-        .unwrap();
-    drop(file);
-    let (code, output) = site.spawn().ended();
-    assert_eq!(code, 70, "{output}");
-    let said = "was written by a newer release (queue schema 99, which needs a reader of at least 99";
-    assert!(output.contains(said), "{output}");
+    fs::File::create(site.store()).unwrap();
+    Sqlite::open(&site.store()).execute("CREATE TABLE job (somebody TEXT); INSERT INTO job VALUES ('else')");
+    let before = fs::read(site.store()).unwrap();
+    let output = refused(&site);
+    assert!(output.contains("store.db") && !output.contains("unexpected"), "{output}");
+    assert_eq!(fs::read(site.store()).unwrap(), before);
 }
 
 #[test]
-fn a_newer_file_that_still_allows_this_reader_is_read_on() {
-    let site = Site::new();
-    site.start().stop();
-    let file = rusqlite::Connection::open(site.store()).unwrap();
-    file.execute("UPDATE schema_version SET version = 99 WHERE component = 'queue'", ()).unwrap();
-    drop(file);
-    let service = site.start();
+fn a_store_that_would_not_be_where_it_seems_is_refused() {
+    for url in ["sqlite://:memory:", "sqlite::memory:", "sqlite://~/store.db", "sqlite://", "mysql://db/x"] {
+        let faults = Site::new().with("APP_STORE__URL", url).faults(&["check-config"]);
+        assert!(faults.len() == 1 && faults[0].contains("APP_STORE__URL"), "{url}: {faults:?}");
+    }
+}
+
+#[test]
+fn no_file_of_the_store_can_be_read_by_another_user() {
+    let mut site = Site::new();
+    let folder = site.folder().join("data");
+    site.set("APP_STORE__URL", &format!("sqlite://{}", folder.join("store.db").display()));
+    let service = site.start_with_patient();
     service.accept();
-    until("the warning", || service.output().contains("written by a newer release").then_some(()));
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folder), 0o700);
+    let files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() >= 3, "{files:?}");
+    files.iter().for_each(|file| assert_eq!(mode(file), 0o600, "{file:?}"));
+    service.stop();
+}
+
+#[test]
+fn a_store_behind_a_link_is_the_file_that_the_link_leads_to() {
+    let (site, other) = (Site::new(), Site::new());
+    let service = site.start();
+    symlink(site.store(), other.store()).unwrap();
+    assert!(refused(&other).contains("in use"), "two programs would write one file");
     service.stop();
 }

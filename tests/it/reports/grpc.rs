@@ -1,7 +1,7 @@
 //! Reports over gRPC, by a client that is generated from the same protocol.
 
 use super::{counted, latest};
-use crate::support::service::{Service, Site};
+use crate::support::prelude::*;
 use epro_notify::proto::epro::{
     GetLatestReportRequest, Report, SubmitReportRequest, SubmitReportResponse,
     epro_service_client::EproServiceClient,

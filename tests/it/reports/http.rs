@@ -1,10 +1,7 @@
 //! Reports over HTTP.
 
-use super::{REPORTS, counted, kept, latest, report, submit};
-use crate::support::{
-    client::Connection,
-    service::{Service, Site},
-};
+use super::{counted, kept, latest, report, submit};
+use crate::support::prelude::*;
 use std::time::{Duration, SystemTime};
 
 #[test]

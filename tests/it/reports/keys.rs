@@ -3,9 +3,9 @@
 use super::{
     counted,
     grpc::{client, submit as submit_rpc},
-    latest, replayed, report, submit,
+    latest, report, submit,
 };
-use crate::support::service::Site;
+use crate::support::prelude::*;
 use std::{collections::BTreeSet, thread};
 use tonic::Code;
 

@@ -8,14 +8,9 @@ mod preview;
 mod receipts;
 mod trouble;
 
-use crate::support::{
-    client::{Answer, Connection},
-    service::Service,
-};
-use serde_json::json;
+use crate::support::prelude::*;
+use chassis_test::client::ask_with;
 use std::net::SocketAddr;
-
-pub const REPORTS: &str = "/api/v1/reports";
 
 /// A body to submit.
 fn report(patient: &str, content: &str) -> String {
@@ -25,7 +20,7 @@ fn report(patient: &str, content: &str) -> String {
 /// Submits over HTTP, with a key if there is one.
 fn submit(http: SocketAddr, key: Option<&str>, body: &str) -> Answer {
     let headers: Vec<_> = key.map(|key| ("idempotency-key", key)).into_iter().collect();
-    Connection::open(http).unwrap().send_with("POST", REPORTS, &headers, body).unwrap()
+    ask_with(http, "POST", REPORTS, &headers, body)
 }
 
 /// The id of a report that was submitted.
@@ -48,8 +43,4 @@ fn counted(service: &Service, outcome: &str, source: &str) -> u64 {
 /// How many receipts were counted.
 fn receipts(service: &Service, outcome: &str) -> u64 {
     service.metrics().sum("epro_report_receipts_total", &[("outcome", outcome)])
-}
-
-fn replayed(answer: &Answer) -> bool {
-    answer.header("idempotency-replayed") == Some("true")
 }

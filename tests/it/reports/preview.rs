@@ -1,13 +1,14 @@
 //! Previews where nothing can be drawn, and where there is too much to do. What a drawn one looks like is
 //! told in `tests/peers/preview.rs`, which has a font.
 
-use crate::{
-    degradation::{pin, shed_for},
-    support::service::{ASYNC, Site},
-};
-use std::{fs, process::Command};
+use crate::support::prelude::*;
+#[cfg(feature = "pdf")]
+use crate::degradation::{pin, shed_for};
+#[cfg(feature = "pdf")]
+use std::fs;
 
 const REPORT: &str = r#"{"patientId":"p-1","content":"头痛 since Monday"}"#;
+#[cfg(feature = "pdf")]
 const BULK: &str = r#"{"patientId":"p-1","message":"week 3","priority":"bulk"}"#;
 
 fn preview(id: &str) -> String {
@@ -17,16 +18,20 @@ fn preview(id: &str) -> String {
 #[test]
 fn without_a_font_the_answer_says_what_is_missing() {
     let service = Site::new().start();
-    let id = service.ask("POST", "/api/v1/reports", REPORT).text("reportId");
-    let answer = service.ask("GET", &preview(&id), "");
-    assert_eq!((answer.status, &*answer.text("type")), (501, "/problems/preview-unavailable"), "{answer:?}");
-    let missing = if cfg!(feature = "pdf") { "APP_REPORTS__PREVIEW__FONT_FILE" } else { "feature pdf" };
-    assert!(answer.text("detail").contains(missing), "{answer:?}");
-    assert_eq!(service.ask("GET", &preview("no-id"), "").status, 404);
+    let id = service.ask("POST", REPORTS, REPORT).text("reportId");
+    let answer = service.get(&preview(&id));
+    if !cfg!(feature = "pdf") {
+        answer.problem(404, "not-found");
+        return;
+    }
+    answer.problem(501, "preview-unavailable");
+    assert!(answer.text("detail").contains("APP_REPORTS__PREVIEW__FONT_FILE"), "{answer:?}");
+    assert_eq!(service.get(&preview("no-id")).status, 404);
     assert_eq!(service.ask("POST", &preview(&id), "").status, 405);
     assert_eq!(service.ask("GET", "/problems/preview-unavailable", "").status, 200);
 }
 
+#[cfg(feature = "pdf")]
 #[test]
 fn a_font_that_cannot_be_used_is_a_fault_before_the_start() {
     let folder = tempfile::tempdir().unwrap();
@@ -36,28 +41,20 @@ fn a_font_that_cannot_be_used_is_a_fault_before_the_start() {
     fs::write(&empty, "").unwrap();
     let missing = folder.path().join("missing.ttf");
     for file in [&text, &empty, &missing, &folder.path().to_owned()] {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_epro-notify"));
-        let checked = program
-            .env_clear()
-            .env("APP_REPORTS__PREVIEW__FONT_FILE", file)
-            .arg("check-config")
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        let said = String::from_utf8(checked.stderr).unwrap();
-        assert_eq!(checked.status.code(), Some(64), "{said}");
-        assert!(said.starts_with("APP_REPORTS__PREVIEW__FONT_FILE (environment): "), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        let site = Site::new().with("APP_REPORTS__PREVIEW__FONT_FILE", file.to_str().unwrap());
+        let faults = site.faults(&["check-config"]);
+        assert!(faults.len() == 1 && faults[0].contains("APP_REPORTS__PREVIEW__FONT_FILE"), "{faults:?}");
     }
 }
 
+#[cfg(feature = "pdf")]
 #[test]
 fn previews_are_shed_first_and_reports_never() {
     let service = Site::new().start_with_patient();
     let mut last = String::new();
     for (level, preview_shed, bulk_shed) in [("1", true, false), ("2", true, true), ("3", true, true)] {
         pin(&service, level);
-        let submitted = service.ask("POST", "/api/v1/reports", REPORT);
+        let submitted = service.ask("POST", REPORTS, REPORT);
         assert_eq!(submitted.status, 201, "{submitted:?}");
         last = submitted.text("reportId");
         for (path, shed) in [(preview(&last), preview_shed), (ASYNC.to_owned(), bulk_shed)] {
@@ -75,6 +72,6 @@ fn previews_are_shed_first_and_reports_never() {
     assert_eq!(page.sum("load_shed_total", &[("feature", "bulk_notifications")]), 2);
     pin(&service, "0");
     // There is no font, which the handler says: it is asked again.
-    assert_eq!(service.ask("GET", &preview(&last), "").status, 501);
+    assert_eq!(service.get(&preview(&last)).status, 501);
     assert_eq!(service.ask("POST", ASYNC, BULK).status, 202);
 }

@@ -3,9 +3,10 @@
 use super::{
     counted,
     grpc::{client, submit as submit_rpc},
-    latest, receipts, replayed, report, submit,
+    latest, receipts, report, submit,
 };
-use crate::support::{locked::Locked, service::Site, wait::until_so};
+use crate::support::prelude::*;
+use crate::support::locked::Locked;
 use tonic::Code;
 use tonic_types::StatusExt;
 

@@ -1,7 +1,7 @@
 //! Who takes part: `PUT` and `DELETE /studies/{studyId}/patients/{patientId}`.
 
-use super::{SEND, SMS, contact, enrol, finished, send, site};
-use crate::support::service::Site;
+use super::{SEND, SMS, enrol, finished, send, site};
+use crate::support::prelude::*;
 
 #[test]
 fn a_patient_is_enrolled_once_and_withdrawn_once() {
@@ -27,12 +27,12 @@ fn nobody_is_written_to_who_is_not_enrolled_or_cannot_be_reached() {
     let service = site.start();
     service.ask("POST", SEND, SMS).problem(404, "not-found");
     for patient in ["p-1", "p-2", "p-3"] {
-        contact(&service, patient, super::PHONE);
+        service.contact(patient, PATIENT);
         assert_eq!(enrol(&service, patient).status, 201);
     }
     // Enrolled before anybody knows a phone.
     assert_eq!(enrol(&service, "p-4").status, 201);
-    contact(&service, "p-5", super::PHONE);
+    service.contact("p-5", PATIENT);
     assert_eq!(service.ask("DELETE", "/api/v1/studies/s-1/patients/p-2", "").status, 204);
     // Its contact is forgotten; enrolled it still is.
     assert_eq!(service.ask("DELETE", "/api/v1/patients/p-3", "").status, 204);
@@ -51,6 +51,6 @@ fn the_console_reaches_whoever_is_enrolled() {
     assert_eq!(enrol(&service, "p-1").status, 201);
     let id = send(&service, SMS, 1);
     assert_eq!(finished(&service, &id)["counts"]["delivered"], 1);
-    let id = send(&service, super::PUSH, 1);
+    let id = send(&service, super::TO_DEVICES, 1);
     assert_eq!(finished(&service, &id)["counts"]["delivered"], 1);
 }

@@ -1,8 +1,8 @@
 //! A message to a study: bodies, bounds, times, devices, and the batch that is shown.
 
-use super::{PUSH, SEND, SMS, batch, contact, enrol, enrol_many, finished, send, site};
-use crate::support::{service::Site, wait::until_so};
-use epro_notify::{notify::model::Moment, platform::time::now_ms};
+use super::{SEND, SMS, batch, enrol, enrol_many, finished, send, site};
+use crate::support::prelude::*;
+use jiff::{SignedDuration, Timestamp};
 
 #[test]
 fn a_message_reaches_everybody_once_and_is_counted() {
@@ -35,11 +35,11 @@ fn a_push_goes_to_every_device_and_counts_as_one() {
     let (gateway, site) = site();
     let service = site.start();
     let two = r#"{"pushTokens":[{"platform":"fcm","token":"a"},{"platform":"ios","token":"b"}]}"#;
-    contact(&service, "p-1", two);
-    contact(&service, "p-2", r#"{"pushTokens":[{"platform":"fcm","token":"c"}]}"#);
-    contact(&service, "p-3", super::PHONE);
+    service.contact("p-1", two);
+    service.contact("p-2", r#"{"pushTokens":[{"platform":"fcm","token":"c"}]}"#);
+    service.contact("p-3", PATIENT);
     ["p-1", "p-2", "p-3"].iter().for_each(|patient| drop(enrol(&service, patient)));
-    let id = send(&service, PUSH, 2);
+    let id = send(&service, super::TO_DEVICES, 2);
     let shown = finished(&service, &id);
     assert_eq!((&shown["skipped"], &shown["counts"]["delivered"]), (&1.into(), &2.into()), "{shown}");
     assert_eq!(gateway.arrivals().len(), 3);
@@ -51,7 +51,7 @@ fn a_push_goes_to_every_device_and_counts_as_one() {
 
 #[test]
 fn it_is_accepted_whole_or_not_at_all() {
-    let gateway = crate::support::sms_gateway::Gateway::behaving(r#"{"blackHole":true}"#);
+    let gateway = Gateway::behaving(r#"{"blackHole":true}"#);
     let service = Site::sending_to(&gateway)
         .with("APP_QUEUE__MAX_BACKLOG", "50")
         .with("APP_QUEUE__WORKERS", "2")
@@ -69,7 +69,7 @@ fn it_is_accepted_whole_or_not_at_all() {
     assert_eq!(service.ledger().of("queued"), 50);
     until_so("everything is expanded", || service.metrics().sum("queue_batch_jobs_pending", &[]) == 0);
     assert_eq!(
-        service.ask("POST", crate::support::service::ASYNC, crate::support::service::MESSAGE).status,
+        service.ask("POST", ASYNC, MESSAGE).status,
         503
     );
     assert_ne!(batch(&service, &id)["status"], "finished");
@@ -81,10 +81,10 @@ fn a_message_for_later_waits_as_scheduled_and_across_a_restart() {
     let (gateway, site) = site();
     let service = site.start();
     enrol_many(service.http, 20);
-    let at = Moment::from_unix_ms(now_ms() + 3000).unwrap();
+    let at = (Timestamp::now() + SignedDuration::from_secs(3)).round(jiff::Unit::Millisecond).unwrap();
     let body = SMS.replace('}', &format!(r#","sendAt":"{at}","priority":"normal"}}"#));
     let id = send(&service, &body, 20);
-    let gauge = |service: &crate::support::service::Service, state| {
+    let gauge = |service: &Service, state| {
         service.metrics().sum("queue_jobs", &[("state", state)])
     };
     assert_eq!((gauge(&service, "scheduled"), gauge(&service, "ready")), (20, 0));
@@ -92,9 +92,9 @@ fn a_message_for_later_waits_as_scheduled_and_across_a_restart() {
     let service = site.start();
     assert_eq!(service.ledger().of("queued"), 20);
     let shown = batch(&service, &id);
-    assert_eq!((&shown["dueAt"], &shown["priority"]), (&at.to_string().into(), &"normal".into()));
+    assert_eq!((shown["dueAt"].as_str().unwrap().parse().ok(), &shown["priority"]), (Some(at), &"normal".into()));
     assert_eq!(finished(&service, &id)["counts"]["delivered"], 20);
-    assert!(now_ms() >= at.unix_ms());
+    assert!(Timestamp::now() >= at);
     assert_eq!(gateway.arrivals().len(), 20);
 }
 

@@ -1,18 +1,12 @@
 //! `Idempotency-Key` on a message to a study.
 
 use super::{SEND, SMS, enrol, enrol_many, finished, site};
-use crate::support::{
-    client::{Answer, Connection},
-    service::Site,
-};
+use crate::support::prelude::*;
+use chassis_test::client::ask_with;
 use std::{net::SocketAddr, thread};
 
 fn post(http: SocketAddr, path: &str, key: &str, body: &str) -> Answer {
-    Connection::open(http).unwrap().send_with("POST", path, &[("idempotency-key", key)], body).unwrap()
-}
-
-fn replayed(answer: &Answer) -> bool {
-    answer.header("idempotency-replayed") == Some("true")
+    ask_with(http, "POST", path, &[("idempotency-key", key)], body)
 }
 
 #[test]

@@ -7,38 +7,24 @@ mod fan_out;
 mod keys;
 mod telling;
 
-use crate::support::{
-    client::{Answer, Connection},
-    service::{Service, Site},
-    sms_gateway::Gateway,
-    wait::until,
-};
-use serde_json::Value;
+use crate::support::prelude::*;
 use std::{net::SocketAddr, thread};
 
 const SEND: &str = "/api/v1/studies/s-1/notifications";
 const SMS: &str = r#"{"channel":"sms","message":"a reminder"}"#;
-const PUSH: &str = r#"{"channel":"push","title":"Diary","message":"a reminder"}"#;
-const PHONE: &str = r#"{"phone":"+4930901820"}"#;
+const TO_DEVICES: &str = r#"{"channel":"push","title":"Diary","message":"a reminder"}"#;
 /// Callers at once, so that their commits go together.
 const CALLERS: usize = 16;
 
 /// A gateway for both channels, and where it is used.
 fn site() -> (Gateway, Site) {
     let gateway = Gateway::start();
-    let site = Site::sending_to(&gateway)
-        .with("APP_PUSH__PROVIDER", "http")
-        .with("APP_PUSH__HTTP__URL", &gateway.url());
+    let site = Site::sending_to(&gateway).pushing_to(&gateway.url());
     (gateway, site)
 }
 
 fn enrol(service: &Service, patient: &str) -> Answer {
     service.ask("PUT", &format!("/api/v1/studies/s-1/patients/{patient}"), "")
-}
-
-fn contact(service: &Service, patient: &str, contact: &str) {
-    let answer = service.ask("PUT", &format!("/api/v1/patients/{patient}"), contact);
-    assert!(matches!(answer.status, 200 | 201), "{answer:?}");
 }
 
 /// Enrols so many patients, each with a phone.
@@ -51,7 +37,7 @@ fn enrol_many(http: SocketAddr, patients: usize) {
                     let put = |connection: &mut Connection, path: &str, body: &str| {
                         assert_eq!(connection.send("PUT", path, body).unwrap().status, 201);
                     };
-                    put(&mut connection, &format!("/api/v1/patients/many-{number}"), PHONE);
+                    put(&mut connection, &format!("/api/v1/patients/many-{number}"), PATIENT);
                     put(&mut connection, &format!("/api/v1/studies/s-1/patients/many-{number}"), "{}");
                 }
             });

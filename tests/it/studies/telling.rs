@@ -1,28 +1,19 @@
 //! What telemetry tells of a batch: a trace a notification, linked to the batch's, and never who it is for.
 
-use super::{SMS, contact, enrol, finished, send};
-use crate::{
-    process_telemetry::traces::{hex, integer, named, text},
-    support::{
-        collector::{Behaviour, Collector},
-        service::Site,
-        sms_gateway::Gateway,
-        wait::until,
-    },
-};
-use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
+use super::{SMS, enrol, finished, send};
+use crate::support::prelude::*;
+use chassis_test::spans::{Span, SpanKind, hex, integer, named, text};
 
 #[test]
 fn each_notification_begins_a_trace_that_is_linked_to_the_batchs() {
     let collector = Collector::start(Behaviour::Accept);
     let gateway = Gateway::start();
     let service = Site::sending_to(&gateway)
-        .with("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())
-        .with("OTEL_BSP_SCHEDULE_DELAY", "50")
+        .exporting_to(&collector.endpoint())
         .with("RUST_LOG", "trace")
         .start();
     for patient in ["canary-1", "canary-2", "canary-3"] {
-        contact(&service, patient, super::PHONE);
+        service.contact(patient, PATIENT);
         enrol(&service, patient);
     }
     let study = service.ask("PUT", "/api/v1/studies/canary-study/patients/canary-1", "");
@@ -53,7 +44,7 @@ fn each_notification_begins_a_trace_that_is_linked_to_the_batchs() {
     }
     let expanded = named(&spans, "expand batch", SpanKind::Internal);
     assert!(expanded.iter().all(|span| span.parent_span_id == batch.span_id), "{expanded:#?}");
-    let metrics = service.metrics().0;
+    let metrics = service.metrics().text;
     let told = format!("{}{spans:?}{metrics}", service.stop_and_read());
     assert!(!told.contains("canary"), "telemetry names a patient, a study or a text");
 }

@@ -1,10 +1,7 @@
 //! Three instances of the ePRO service with the same reports, each in a file of its own, and the trial
 //! management service before them; and callers of that, which note what they were answered.
 
-use super::{
-    client::{Answer, Connection},
-    service::{Service, Site},
-};
+use super::prelude::*;
 use parking_lot::Mutex;
 use std::{
     fs,
@@ -53,8 +50,8 @@ impl Fleet {
             (site, Some(service))
         };
         let (sites, instances): (Vec<_>, Vec<_>) = (0..INSTANCES).map(start).unzip();
-        let addresses: Vec<_> = instances.iter().flatten().map(|one| one.grpc.to_string()).collect();
-        let mut site = Site::ctms(&format!("static://{}", addresses.join(",")));
+        let addresses: Vec<_> = instances.iter().flatten().map(|one| one.grpc).collect();
+        let mut site = Site::ctms_before(&addresses);
         set(&mut site);
         let ctms = site.start();
         let fleet = Self { sites, instances, _site: site, ctms };
@@ -87,7 +84,7 @@ impl Fleet {
 
     /// Asks until each instance has answered: all are known to be healthy then.
     pub fn until_all_called(&self) {
-        super::wait::until_so("every instance is called", || {
+        until_so("every instance is called", || {
             assert!(matches!(self.ask(0).status, 200 | 503));
             (0..INSTANCES).all(|number| self.calls(number) > 0)
         });
@@ -106,7 +103,7 @@ fn seeded() -> Site {
     let service = site.start();
     for patient in 0..PATIENTS {
         let report = format!(r#"{{"patientId":"p-{patient}","content":"report of {patient}"}}"#);
-        let answer = service.ask("POST", "/api/v1/reports", &report);
+        let answer = service.ask("POST", REPORTS, &report);
         assert_eq!(answer.status, 201, "{answer:?}");
     }
     service.stop();

@@ -2,9 +2,7 @@
 
 use super::{
     load::{Accepted, Load},
-    metrics_page::Ledger,
-    service::{Service, Site},
-    sms_gateway::Gateway,
+    prelude::*,
 };
 use rand::Rng;
 use std::{
@@ -38,7 +36,9 @@ impl Kills {
     pub fn run(kills: usize, hold: bool) -> Self {
         let gateway = Gateway::behaving(r#"{"latency":"uniform:1ms,20ms"}"#);
         let site =
-            Site::sending_to(&gateway).with("APP_RETRY__ON_UNKNOWN", if hold { "hold" } else { "retry" });
+            Site::sending_to(&gateway)
+                .with("APP_RETRY__ON_UNKNOWN", if hold { "hold" } else { "retry" })
+                .with("APP_RETRY__MAX_UNKNOWN", "1000");
         // Under hold nobody is left in doubt, so that in the end accepted is exactly what was sent.
         let load = Load::start(CLIENTS, if hold { 0 } else { CLIENTS / 2 });
         let mut service = site.start_with_patient();
@@ -58,9 +58,8 @@ impl Kills {
             }
             let known = load.accepted();
             service = site.start();
-            let metrics = service.metrics();
-            recovered += metrics.sum("queue_recovered_jobs_total", &[]);
-            assert_accounted(&metrics.ledger(), known, load.sent());
+            recovered += service.recovered();
+            assert_accounted(&service.ledger(), known, load.sent());
         }
         load.aim(Some(service.http));
         let (accepted, sent) = load.finish();

@@ -1,10 +1,6 @@
 //! Clients that submit one notification after the other to a service that may vanish under them.
 
-use super::{
-    client::{Answer, Connection},
-    service::ASYNC,
-    wait::until_so,
-};
+use super::prelude::*;
 use parking_lot::Mutex;
 use std::{
     net::SocketAddr,
@@ -121,8 +117,8 @@ impl Client {
     }
 
     fn note(&self, answer: &Answer) {
-        let replayed = answer.header("idempotency-replayed") == Some("true");
-        let accepted = Accepted { id: answer.text("id"), trace_id: (!replayed).then(|| answer.trace_id()) };
+        let trace_id = (!replayed(answer)).then(|| answer.trace_id());
+        let accepted = Accepted { id: answer.text("id"), trace_id };
         self.shared.accepted.lock().push(accepted);
     }
 

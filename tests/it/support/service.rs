@@ -1,193 +1,159 @@
-//! The real program as a process, started as often as a test likes on the same files.
+//! The two services as processes.
 
 use super::{
-    client::{Answer, ask},
-    metrics_page::{Ledger, MetricsPage},
-    said::text,
-    sms_gateway::Gateway,
-    wait::{until, until_so},
+    gateway::Gateway,
+    page::{Account, DomainPage, Ledger},
 };
-use rustix::process::{Pid, Signal, kill_process};
+use chassis_test::{Answer, Running, TestApp, until};
 use serde_json::Value;
 use std::{
-    cell::Cell,
-    collections::BTreeMap,
-    ffi::OsString,
-    fs::File,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::Arc,
+    net::SocketAddr,
+    ops::{Deref, DerefMut},
 };
-use tempfile::TempDir;
 
-const NOTIFY: &str = env!("CARGO_BIN_EXE_epro-notify");
-const CTMS: &str = env!("CARGO_BIN_EXE_ctms");
-const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// The patient that tests write to.
 pub const PATIENT: &str = r#"{"phone":"+4930901820"}"#;
 /// What they write.
 pub const MESSAGE: &str = r#"{"patientId":"p-1","message":"a reminder"}"#;
 pub const ASYNC: &str = "/api/v1/notifications/sms/async";
 pub const SYNC: &str = "/api/v1/notifications/sms";
+pub const PUSH: &str = "/api/v1/notifications/push";
+pub const REPORTS: &str = "/api/v1/reports";
 
-/// A folder for the files, and the settings.
-pub struct Site {
-    program: &'static str,
-    folder: Arc<TempDir>,
-    /// Where the store is, if not in the folder.
-    pub store_folder: Option<PathBuf>,
-    settings: BTreeMap<String, String>,
-    /// The program and its arguments that the service is started by, as a tracer; none by default.
-    pub under: Vec<OsString>,
-    runs: Cell<usize>,
-}
+/// A service that is to be started, see [`TestApp`].
+pub struct Site(TestApp);
 
 impl Site {
-    /// Delivering to the console.
+    /// Delivers to the console.
     pub fn new() -> Self {
-        Self::of(NOTIFY).with("APP_GRPC__LISTEN", "127.0.0.1:0")
+        let app = TestApp::new(env!("CARGO_BIN_EXE_epro-notify")).with_store();
+        Self(app.with("APP_GRPC__LISTEN", "127.0.0.1:0"))
     }
 
     /// The second service, calling this target.
     pub fn ctms(target: &str) -> Self {
-        Self::of(CTMS).with("APP_EPRO__TARGET", target)
+        Self(TestApp::new(env!("CARGO_BIN_EXE_ctms")).with("APP_EPRO__TARGET", target))
     }
 
-    fn of(program: &'static str) -> Self {
-        let settings = [
-            // Free ports, which its first lines name.
-            ("APP_HTTP__LISTEN", "127.0.0.1:0"),
-            ("APP_ADMIN__LISTEN", "127.0.0.1:0"),
-            ("APP_LIMITS__PER_CLIENT__RATE", "1000000"),
-            ("APP_LIMITS__PER_CLIENT__BURST", "1000000"),
-        ];
-        let settings = settings.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        let folder = Arc::new(tempfile::tempdir().unwrap());
-        Self { program, folder, store_folder: None, settings, under: Vec::new(), runs: Cell::new(0) }
+    /// The second service before these.
+    pub fn ctms_before(addresses: &[SocketAddr]) -> Self {
+        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        Self::ctms(&format!("static://{}", addresses.join(",")))
     }
 
-    /// Delivering SMS to this gateway, and retrying soon.
+    /// Delivers SMS to this gateway, and retries soon.
     pub fn sending_to(gateway: &Gateway) -> Self {
+        Self::sending_to_url(&gateway.url())
+    }
+
+    pub fn sending_to_url(url: &str) -> Self {
         Self::new()
             .with("APP_SMS__PROVIDER", "http")
-            .with("APP_SMS__HTTP__URL", &gateway.url())
+            .with("APP_SMS__HTTP__URL", url)
             .with("APP_RETRY__BASE_DELAY", "20ms")
             .with("APP_RETRY__MAX_DELAY", "200ms")
     }
 
-    pub fn with(mut self, key: &str, value: &str) -> Self {
-        self.set(key, value);
-        self
+    /// Delivers pushes to this address too.
+    pub fn pushing_to(self, url: &str) -> Self {
+        self.with("APP_PUSH__PROVIDER", "http").with("APP_PUSH__HTTP__URL", url)
     }
 
-    /// For the starts from here on.
-    pub fn set(&mut self, key: &str, value: &str) {
-        self.settings.insert(key.to_owned(), value.to_owned());
+    /// Exports spans soon.
+    pub fn exporting_to(self, endpoint: &str) -> Self {
+        self.with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint).with("OTEL_BSP_SCHEDULE_DELAY", "20")
     }
 
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
+    pub fn with(self, key: &str, value: &str) -> Self {
+        Self(self.0.with(key, value))
     }
 
-    pub fn store(&self) -> PathBuf {
-        self.store_folder.as_deref().unwrap_or(self.folder()).join("store.db")
-    }
-
-    fn store_url(&self) -> String {
-        format!("sqlite://{}", self.store().display())
-    }
-
-    /// Starts the service and waits until it is ready.
     pub fn start(&self) -> Service {
-        let mut service = self.spawn();
-        service.wait_until_ready();
-        service
+        Service(self.0.start())
     }
 
-    /// The same with the patient of [`MESSAGE`] in the directory, whom only the first start needs.
+    /// Starts it with the patient of [`MESSAGE`] in the directory, whom only the first start needs.
     pub fn start_with_patient(&self) -> Service {
         let service = self.start();
-        let answer = service.ask("PUT", "/api/v1/patients/p-1", PATIENT);
-        assert!(matches!(answer.status, 200 | 201 | 204), "{answer:?}");
+        service.contact("p-1", PATIENT);
         service
     }
 
-    /// Starts the service, which may well not become ready.
-    pub fn spawn(&self) -> Service {
-        self.runs.set(self.runs.get() + 1);
-        let run = self.runs.get();
-        let file = |name: &str| {
-            let path = self.folder().join(format!("{name}-{run}"));
-            let file = File::options().create(true).append(true).open(&path).unwrap();
-            (path, file)
-        };
-        let ((output, stdout), (errors, stderr)) = (file("output"), file("errors"));
-        let mut command = self.command();
-        command.stdout(stdout).stderr(stderr);
-        let child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("can't start {:?}: {error}", command.get_program()));
-        let (http, grpc, admin) = (NOWHERE, NOWHERE, NOWHERE);
-        Service { child, output, errors, http, grpc, admin, _folder: Arc::clone(&self.folder) }
+    pub fn start_quietly(&mut self) -> Service {
+        Service(self.0.start_quietly())
     }
 
-    /// What starts the service; where it writes is the caller's matter.
-    pub fn command(&self) -> Command {
-        let mut words = self.under.iter().cloned().chain([self.program.into()]);
-        let mut command = Command::new(words.next().unwrap());
-        command
-            .args(words)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .envs((self.program == NOTIFY).then(|| ("APP_STORE__URL", self.store_url())))
-            .envs(&self.settings)
-            .current_dir(self.folder())
-            .stdin(Stdio::null());
-        command
+    pub fn spawn(&self) -> Service {
+        Service(self.0.spawn())
     }
 }
 
-/// A running service. Dropping it kills it; its files are the [`Site`]'s.
-pub struct Service {
-    child: Child,
-    pub(super) output: PathBuf,
-    pub(super) errors: PathBuf,
-    pub http: SocketAddr,
-    pub grpc: SocketAddr,
-    pub admin: SocketAddr,
-    /// Its files outlive it, also where the site does not.
-    _folder: Arc<TempDir>,
+impl Deref for Site {
+    type Target = TestApp;
+
+    fn deref(&self) -> &TestApp {
+        &self.0
+    }
+}
+
+impl DerefMut for Site {
+    fn deref_mut(&mut self) -> &mut TestApp {
+        &mut self.0
+    }
+}
+
+/// A running service, see [`Running`].
+pub struct Service(Running);
+
+impl Deref for Service {
+    type Target = Running;
+
+    fn deref(&self) -> &Running {
+        &self.0
+    }
 }
 
 impl Service {
-    fn wait_until_ready(&mut self) {
-        let ready = until("the service is ready", || {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("the service ended with {status}:\n{}", self.output());
-            }
-            self.lines().into_iter().find(|line| line["message"] == "ready")
-        });
-        let address = |name: &str| ready["fields"][name].as_str().map_or(NOWHERE, |at| at.parse().unwrap());
-        (self.http, self.grpc, self.admin) = (address("http"), address("grpc"), address("admin"));
-        until_so("readiness", || self.readiness().0);
-    }
-
-    pub fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
-        ask(self.http, method, path, body).unwrap()
-    }
-
     /// Submits [`MESSAGE`] and returns the id that was accepted.
     pub fn accept(&self) -> String {
-        let answer = self.ask("POST", ASYNC, MESSAGE);
+        self.accept_body(MESSAGE)
+    }
+
+    /// Submits an SMS and returns its id.
+    pub fn accept_body(&self, body: &str) -> String {
+        let answer = self.ask("POST", ASYNC, body);
         assert_eq!(answer.status, 202, "{answer:?}");
         answer.text("id")
     }
 
+    /// A POST with an `Idempotency-Key`.
+    pub fn keyed(&self, key: &str, path: &str, body: &str) -> Answer {
+        self.ask_with("POST", path, &[("idempotency-key", key)], body)
+    }
+
+    /// Sets a patient's contact.
+    pub fn contact(&self, patient: &str, contact: &str) {
+        let answer = self.ask("PUT", &format!("/api/v1/patients/{patient}"), contact);
+        assert!(matches!(answer.status, 200 | 201), "{answer:?}");
+    }
+
     pub fn notification(&self, id: &str) -> Value {
-        let answer = self.ask("GET", &format!("/api/v1/notifications/{id}"), "");
+        let answer = self.get(&format!("/api/v1/notifications/{id}"));
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()
+    }
+
+    pub fn cancel(&self, id: &str) -> Answer {
+        self.ask("DELETE", &format!("/api/v1/notifications/{id}"), "")
+    }
+
+    pub fn resolve(&self, id: &str, status: &str) -> Answer {
+        let body = format!(r#"{{"status":"{status}"}}"#);
+        self.ask("POST", &format!("/api/v1/notifications/{id}/resolve"), &body)
+    }
+
+    pub fn replay(&self, id: &str) -> Answer {
+        self.ask("POST", &format!("/api/v1/dead-letters/{id}/replay"), "")
     }
 
     /// Waits until the notification has this status, and returns it.
@@ -204,12 +170,6 @@ impl Service {
         })
     }
 
-    pub fn metrics(&self) -> MetricsPage {
-        let answer = ask(self.admin, "GET", "/metrics", "").unwrap();
-        assert_eq!(answer.status, 200, "{answer:?}");
-        MetricsPage(answer.body)
-    }
-
     /// The ledger, which is exact whenever it is looked at.
     pub fn ledger(&self) -> Ledger {
         let ledger = self.metrics().ledger();
@@ -222,48 +182,42 @@ impl Service {
         until("an empty queue", || Some(self.ledger()).filter(|ledger| ledger.of("queued") == 0))
     }
 
-    /// Whether it says that it is ready, and the whole answer.
-    pub fn readiness(&self) -> (bool, String) {
-        match ask(self.admin, "GET", "/readyz", "") {
-            Ok(answer) => (answer.status == 200, answer.body),
-            Err(error) => (false, error.to_string()),
-        }
+    /// The account of spans, once nothing is queued and no span is added or waits.
+    pub fn account_at_rest(&self) -> Account {
+        self.until_drained();
+        let mut before = None;
+        until("an account at rest", || {
+            let account = self.metrics().account();
+            let same = before.replace(account) == Some(account);
+            (same && account.queued == 0 && account.is_exact()).then_some(account)
+        })
     }
 
-    /// Of the process, which is the service itself also where it was started by another program.
-    pub fn id(&self) -> u32 {
-        self.child.id()
+    /// Interrupted attempts that this start has found.
+    pub fn recovered(&self) -> u64 {
+        self.metrics().sum("queue_recovered_jobs_total", &[])
     }
 
-    pub fn signal(&self, signal: Signal) {
-        let id = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
-        kill_process(id.unwrap(), signal).unwrap();
+    // What consumes the process.
+
+    pub fn kill(self) {
+        self.0.kill();
     }
 
-    /// SIGKILL; returns once the process is gone.
-    pub fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    pub fn stop(self) {
+        self.0.stop();
     }
 
-    /// Waits for its end, and returns the exit code and the output.
+    pub fn stop_and_read(self) -> String {
+        self.0.stop_and_read()
+    }
+
     pub fn ended(self) -> (i32, String) {
-        let (code, stdout, stderr) = self.ended_with();
-        (code, stdout + &stderr)
+        self.0.ended()
     }
 
-    /// The same with stdout and stderr apart.
-    pub fn ended_with(mut self) -> (i32, String, String) {
-        let status = until("the service ends", || self.child.try_wait().unwrap());
-        let code = status.code().unwrap_or_else(|| panic!("ended with {status}:\n{}", self.output()));
-        (code, text(&self.output), text(&self.errors))
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    pub fn ended_with(self) -> (i32, String, String) {
+        self.0.ended_with()
     }
 }
 
@@ -271,4 +225,23 @@ impl Drop for Service {
 pub fn outcomes(shown: &Value) -> Vec<String> {
     let attempts = shown["attempts"].as_array().unwrap();
     attempts.iter().map(|attempt| attempt["outcome"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Whether the answer is a repeat's.
+pub fn replayed(answer: &Answer) -> bool {
+    answer.header("idempotency-replayed") == Some("true")
+}
+
+/// A service of two workers that a silent gateway holds for longer than it may drain: of five accepted
+/// notifications two are in an attempt.
+pub fn stuck() -> (Gateway, Site, Service) {
+    let gateway = Gateway::behaving(r#"{"blackHole":true}"#);
+    let site = Site::sending_to(&gateway)
+        .with("APP_QUEUE__WORKERS", "2")
+        .with("APP_SMS__HTTP__TIMEOUT", "25s")
+        .with("APP_SHUTDOWN__DRAIN_DEADLINE", "1s");
+    let service = site.start_with_patient();
+    (0..5).for_each(|_| drop(service.accept()));
+    gateway.has_received(2);
+    (gateway, site, service)
 }

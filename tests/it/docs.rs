@@ -1,0 +1,174 @@
+//! Holds the pages for people to the code: metrics, configuration, problem types, links, and the words of crates.
+
+use crate::support::prelude::*;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The rows of a table by their first cell.
+type Table = BTreeMap<String, Vec<String>>;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The table under this head.
+fn table(document: &str, head: &str) -> Table {
+    let rows = document.lines().skip_while(|line| *line != head).skip(2);
+    rows.take_while(|line| line.starts_with('|')).map(row).collect()
+}
+
+fn row(line: &str) -> (String, Vec<String>) {
+    let escaped = line.replace("\\|", "\0");
+    let cells = escaped.trim().trim_matches('|').split('|');
+    let mut cells = cells.map(|cell| cell.trim().replace('\0', "|"));
+    (cells.next().unwrap().trim_matches('`').to_owned(), cells.collect())
+}
+
+/// What stands between each `before` and the next `after`.
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Vec<&'a str> {
+    text.split(before).skip(1).filter_map(|rest| Some(rest.split_once(after)?.0)).collect()
+}
+
+/// A metric as `docs/reference.md` tells it: the values of each label, none where they are not listed.
+#[derive(Debug)]
+pub struct Metric {
+    pub kind: String,
+    pub labels: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// All metrics of both services.
+pub fn metrics() -> BTreeMap<String, Metric> {
+    let rows = table(&read("docs/reference.md"), "| metric | type | labels | meaning |");
+    assert!(!rows.is_empty(), "docs/reference.md has no table of metrics");
+    let metric = |cells: Vec<String>| Metric { kind: cells[0].clone(), labels: labels(&cells[1]) };
+    rows.into_iter().map(|(name, cells)| (name, metric(cells))).collect()
+}
+
+/// The labels of a cell such as `` `channel`, `outcome`=`a`|`b` `` with the values that it lists.
+fn labels(cell: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let label = |text: &str| {
+        let (name, values) = text.split_once('=').unwrap_or((text, ""));
+        let values = values.split('|').filter(|value| !value.is_empty());
+        let bare = |text: &str| text.trim().trim_matches('`').to_owned();
+        (bare(name), values.map(bare).collect())
+    };
+    cell.split(", ").filter(|text| !matches!(*text, "" | "–")).map(label).collect()
+}
+
+#[test]
+fn what_running_services_show_is_what_the_reference_tells() {
+    let (service, second) = (Site::new().start(), Site::ctms("static://127.0.0.1:1").start());
+    let pages = [service.metrics(), second.metrics()];
+    let told = metrics();
+    let mut seen: BTreeMap<(&str, String), BTreeSet<String>> = BTreeMap::new();
+    for sample in pages.iter().flat_map(|page| &page.samples) {
+        let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| sample.name.strip_suffix(end));
+        let known = [Some(sample.name.as_str()), family].into_iter().flatten().find_map(|name| told.get_key_value(name));
+        let Some((name, _)) = known else {
+            let usual = sample.name.starts_with("process_") || sample.name.starts_with("tokio_");
+            assert!(usual, "{} is not told", sample.series());
+            continue;
+        };
+        for (label, value) in sample.labels.iter().filter(|(label, _)| label != "le") {
+            seen.entry((name, label.clone())).or_default().insert(value.clone());
+        }
+    }
+    for ((name, label), values) in seen {
+        let metric = &told[name];
+        let listed = metric.labels.get(&label).unwrap_or_else(|| panic!("{name}: {label} is not told"));
+        // Histograms appear on first use, everything else with every value from the start.
+        let complete = metric.kind == "histogram" || values == *listed;
+        assert!(listed.is_empty() || (values.is_subset(listed) && complete), "{name}: {label} {values:?}");
+    }
+    let types = pages.iter().flat_map(|page| &page.types);
+    for (name, kind) in types.filter(|(name, _)| told.contains_key(*name)) {
+        assert_eq!(*kind, told[name].kind, "{name}");
+    }
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut pages: Vec<PathBuf> = vec!["README.md".into(), "CONTRIBUTING.md".into()];
+    for folder in ["docs", "docs/decisions"] {
+        let files = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        let pages_of_it = files.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+        pages.extend(pages_of_it.map(|path| path.strip_prefix(root()).unwrap().to_owned()));
+    }
+    let crates = fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap().file_name());
+    pages.extend(crates.map(|name| Path::new("crates").join(name).join("README.md")));
+    for page in pages {
+        let text = read(page.to_str().unwrap());
+        for link in between(&text, "](", ")").into_iter().filter(|link| !link.starts_with("http")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            assert!(root().join(&target).exists(), "{}: {link}", page.display());
+            let found = anchor.is_empty() || anchors(&read(target.to_str().unwrap())).contains(anchor);
+            assert!(found, "{}: {link} has no such heading", page.display());
+        }
+    }
+}
+
+/// The headings as GitHub names them in links.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+    let kept = |c: &char| c.is_alphanumeric() || *c == '-' || *c == '_';
+    headings
+        .map(|line| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-"))
+        .map(|line| line.chars().filter(kept).collect())
+        .collect()
+}
+
+#[test]
+fn the_readme_is_short() {
+    let readme = read("README.md");
+    let (lines, characters) = (readme.lines().count(), readme.chars().count());
+    assert!(lines <= 250 && characters <= 16_000, "{lines} lines, {characters} characters");
+}
+
+/// What a chassis crate may not know.
+const DOMAIN: [&str; 4] = ["epro", "notif", "patient", "sms"];
+/// Words in which these stand: of libraries, of SQL, of systemd, and of English.
+const ELSEWHERE: [&str; 12] = [
+    "reproduc", "sync::notify", "notify::new", "notify_one", "notify_waiters", "<notify>", "notified()", "listen/notify",
+    "pg_notify", "sd_notify", "sendmsg", "inotify",
+];
+
+#[test]
+fn no_file_of_a_crate_names_the_domain() {
+    let mut folders = vec![root().join("crates")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).to_lowercase();
+            for (number, line) in (1..).zip(text.lines()) {
+                let line = ELSEWHERE.iter().fold(line.to_owned(), |line, word| line.replace(word, ""));
+                // `NOTIFY` stands alone in SQL, and `Notify` where a type of tokio is meant.
+                let line = line.split("notify").collect::<Vec<_>>().join("");
+                let found = DOMAIN.iter().find(|word| line.contains(**word));
+                assert_eq!(found, None, "{}:{number}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn each_reader_of_a_page_sees_what_is_there() {
+    let page =
+        "## A head, with `code`\n\n| a | b |\n| --- | --- |\n| `x` | `k`=`1`\\|`2` |\n| y | |\n\n| z | |\n";
+    let table = table(page, "| a | b |");
+    assert_eq!(table["x"], ["`k`=`1`|`2`"]);
+    assert!(table["y"] == [""] && !table.contains_key("z"));
+    assert_eq!(labels("`k`=`1`|`2`, `l`")["k"], ["1", "2"].map(str::to_owned).into());
+    assert!(labels("`k`=`1`|`2`, `l`")["l"].is_empty() && labels("").is_empty());
+    assert!(anchors(page).contains("a-head-with-code"));
+}

@@ -1,0 +1,5 @@
+//! The service under attack, over sockets of its own.
+
+mod connections;
+mod http1;
+mod http2;

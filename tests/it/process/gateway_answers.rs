@@ -1,0 +1,228 @@
+//! What each answer of a gateway means for the message, as the contract's table has it.
+
+use crate::support::{
+    gateway::{Act, RawGateway, Sent},
+    prelude::*,
+};
+use std::{
+    net::TcpListener,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How the attempt ends, the reason that is shown, and how many lines at WARN there are.
+type Row = (Act, &'static str, &'static str, usize);
+
+const ROWS: &[Row] = &[
+    (Act::Status(200), "delivered", "", 0),
+    (Act::Status(202), "delivered", "", 0),
+    (Act::Status(204), "delivered", "", 0),
+    (Act::Status(408), "retry", "status_408", 0),
+    (Act::Status(409), "retry", "status_409", 0),
+    (Act::Status(421), "retry", "status_421", 0),
+    (Act::Status(423), "retry", "status_423", 0),
+    (Act::Status(425), "retry", "status_425", 0),
+    (Act::Status(500), "retry", "status_500", 0),
+    (Act::Status(501), "retry", "status_501", 0),
+    (Act::Status(503), "retry", "status_503", 0),
+    (Act::Status(507), "retry", "status_507", 0),
+    (Act::Status(502), "unknown", "status_502", 0),
+    (Act::Status(504), "unknown", "status_504", 0),
+    (Act::Close, "unknown", "", 0),
+    (Act::Silence, "unknown", "timeout", 0),
+    (Act::Status(429), "parked", "status_429", 0),
+    (Act::Status(301), "parked", "status_301", 1),
+    (Act::Status(401), "parked", "status_401", 1),
+    (Act::Status(403), "parked", "status_403", 1),
+    (Act::Status(404), "parked", "status_404", 1),
+    (Act::Status(405), "parked", "status_405", 1),
+    (Act::Status(407), "parked", "status_407", 1),
+    (Act::Status(400), "dead", "status_400", 1),
+    (Act::Status(402), "dead", "status_402", 1),
+    (Act::Status(413), "dead", "status_413", 1),
+    (Act::Status(422), "dead", "status_422", 1),
+    (Act::Status(451), "dead", "status_451", 1),
+];
+
+fn site(gateway: &RawGateway) -> Site {
+    Site::sending_to_url(&gateway.url()).with("APP_SMS__HTTP__TIMEOUT", "500ms")
+}
+
+fn warnings(output: &str) -> Vec<&str> {
+    output.lines().filter(|line| line.contains(r#""level":"WARN""#)).collect()
+}
+
+fn check(&(act, outcome, reason, told): &Row) {
+    let gateway = RawGateway::start();
+    gateway.will(&[act]);
+    // What is tried again waits until it is looked at.
+    let service = site(&gateway)
+        .with("APP_RETRY__BASE_DELAY", "1h")
+        .with("APP_RETRY__MAX_DELAY", "1h")
+        .start_with_patient();
+    let id = service.accept();
+    let shown = service.until_attempt(&id, outcome);
+    assert_eq!(outcomes(&shown), [outcome], "{act:?}: {shown}");
+    let status = if matches!(outcome, "delivered" | "dead") { outcome } else { "retrying" };
+    assert_eq!(shown["status"], status, "{act:?}: {shown}");
+    if !reason.is_empty() {
+        assert_eq!(shown["reason"], reason, "{act:?}: {shown}");
+    }
+    let output = service.stop_and_read();
+    let warnings = warnings(&output);
+    assert_eq!(warnings.len(), told, "{act:?}: {warnings:#?}");
+    assert!(outcome != "dead" || warnings[0].contains(&id) && warnings[0].contains(reason), "{warnings:?}");
+}
+
+#[test]
+fn each_answer_of_a_gateway_leads_to_its_outcome() {
+    let (shares, rows) = (3, ROWS.len());
+    thread::scope(|scope| {
+        for share in ROWS.chunks(rows.div_ceil(shares)) {
+            scope.spawn(|| share.iter().for_each(check));
+        }
+    });
+}
+
+#[test]
+fn a_fault_of_our_configuration_opens_the_breaker_and_loses_no_message() {
+    let gateway = RawGateway::start();
+    gateway.always(Act::Status(401));
+    let service = site(&gateway).with("APP_RETRY__MAX_ATTEMPTS", "2").start_with_patient();
+    let ids: Vec<String> = (0..60).map(|_| service.accept()).collect();
+    let opened = [("target", "sms"), ("to", "open")];
+    until_so("the breaker opens", || service.metrics().sum("circuit_breaker_transitions_total", &opened) > 0);
+    gateway.always(Act::Status(200));
+    let begun = Instant::now();
+    ids.iter().for_each(|id| drop(service.until_status(id, "delivered")));
+    assert!(begun.elapsed() < Duration::from_secs(45), "{:?}", begun.elapsed());
+    assert_eq!(service.ledger().of("dead"), 0);
+    let output = service.stop_and_read();
+    let episode = warnings(&output).into_iter().filter(|line| line.contains("401")).count();
+    assert!((1..=2).contains(&episode), "the start and the end of the episode: {output}");
+}
+
+#[test]
+fn the_repeats_of_a_doubtful_message_are_bounded_and_then_a_person_decides() {
+    let gateway = RawGateway::start();
+    gateway.always(Act::Status(504));
+    let service = site(&gateway).with("APP_RETRY__MAX_UNKNOWN", "2").start_with_patient();
+    let id = service.accept();
+    let shown = service.until_status(&id, "unknown");
+    assert_eq!(outcomes(&shown), ["unknown"; 3], "the first, and two repeats");
+    assert_eq!(gateway.sent_of(&id), 3);
+    assert_eq!(service.resolve(&id, "delivered").status, 200);
+}
+
+#[test]
+fn a_connection_that_the_gateway_has_closed_costs_no_attempt_and_no_doubt() {
+    let gateway = RawGateway::start();
+    gateway.always(Act::DeliveredAndClosed);
+    let service = site(&gateway).start_with_patient();
+    for _ in 0..30 {
+        let shown = service.until_status(&service.accept(), "delivered");
+        assert_eq!(outcomes(&shown), ["delivered"], "{shown}");
+    }
+    assert_eq!(gateway.connections(), 30);
+}
+
+#[test]
+fn the_gateway_is_sent_the_message_with_its_key_and_what_authorises_us() {
+    let gateway = RawGateway::start();
+    let site = site(&gateway).pushing_to(&gateway.url());
+    let file = site.file("authorization", "Basic dXNlcjp3b3Jk\n");
+    let service = site
+        .with("APP_SMS__HTTP__AUTHORIZATION_FILE", &file)
+        .with("APP_PUSH__HTTP__AUTHORIZATION_FILE", &file)
+        .start();
+    service.contact("p-1", r#"{"phone":"+4930901820","pushTokens":[{"platform":"fcm","token":"one"}]}"#);
+    let id = service.accept();
+    service.until_status(&id, "delivered");
+    let push = r#"{"patientId":"p-1","title":"Diary","message":"a reminder"}"#;
+    assert_eq!(service.ask("POST", PUSH, push).status, 200);
+    let [sms, push] = &gateway.sent()[..] else { panic!("{:?}", gateway.sent()) };
+    let body = |sent: &Sent| serde_json::from_str::<Value>(&sent.body).unwrap();
+    assert_eq!(body(sms), json!({ "id": id, "to": "+4930901820", "text": "a reminder" }));
+    let expected = json!({ "id": push.id, "platform": "fcm", "token": "one", "title": "Diary", "text": "a reminder" });
+    assert_eq!((&sms.id, body(push)), (&id, expected));
+    for sent in [sms, push] {
+        assert!(sent.head.contains("\r\nauthorization: basic dxnlcjp3b3jk\r\n"), "{sent:?}");
+    }
+    assert!(!service.stop_and_read().contains("dXNlcjp3b3Jk"));
+}
+
+#[test]
+fn a_gateway_that_cannot_be_reached_is_told_of_once_with_the_class_of_its_fault() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let plain = RawGateway::start();
+    let tls = format!("https://{}/canary", plain.address);
+    let cases = [
+        ("http://gateway.invalid/canary".to_owned(), "dns"),
+        (format!("http://{closed}/canary"), "refused"),
+        (tls, "tls"),
+    ];
+    for (url, class) in cases {
+        let service = Site::sending_to_url(&url).start_with_patient();
+        let ids: Vec<_> = (0..5).map(|_| service.accept()).collect();
+        ids.iter().for_each(|id| drop(service.until_attempt(id, "retry")));
+        let output = service.stop_and_read();
+        let told = warnings(&output).into_iter().filter(|line| line.contains(class)).count();
+        assert_eq!(told, 1, "{url} {class}: {output}");
+        assert!(!output.contains("canary"), "{output}");
+    }
+}
+
+#[test]
+fn a_device_that_is_gone_is_named_and_forgotten() {
+    let gateway = RawGateway::start();
+    let service = Site::new().pushing_to(&gateway.url()).start();
+    service.contact("p-1", r#"{"pushTokens":[{"platform":"fcm","token":"one"},{"platform":"ios","token":"two"}]}"#);
+    gateway.will(&[Act::Status(410)]);
+    let push = r#"{"patientId":"p-1","title":"Diary","message":"a reminder"}"#;
+    let answer = service.ask("POST", PUSH, push);
+    assert_eq!((answer.status, answer.text("status")), (200, "delivered".to_owned()));
+    let shown = service.notification(&answer.text("id"));
+    let jobs = shown["jobs"].as_array().unwrap();
+    let gone: Vec<_> = jobs.iter().filter(|job| job["reason"] == "token_gone").collect();
+    assert_eq!(gone.len(), 1, "{shown}");
+    until_so("the device is forgotten", || {
+        service.get("/api/v1/patients/p-1").json()["pushTokens"].as_array().unwrap().len() == 1
+    });
+}
+
+#[test]
+fn one_device_belongs_to_the_patient_who_registered_it_last() {
+    let gateway = RawGateway::start();
+    let service = Site::new().pushing_to(&gateway.url()).start();
+    let device = r#"{"pushTokens":[{"platform":"fcm","token":"shared"}]}"#;
+    service.contact("p-1", device);
+    service.contact("p-2", device);
+    assert_eq!(service.get("/api/v1/patients/p-1").json()["pushTokens"], json!([]));
+    let push = |patient: &str| {
+        let body = json!({ "patientId": patient, "title": "Diary", "message": "a reminder" });
+        service.ask("POST", PUSH, &body.to_string())
+    };
+    push("p-1").problem(422, "no-contact");
+    assert_eq!(push("p-2").status, 200);
+}
+
+#[test]
+fn a_slow_gateway_of_one_channel_delays_no_other_channel() {
+    let (slow, fast) = (RawGateway::start(), RawGateway::start());
+    slow.always(Act::Silence);
+    let service = Site::sending_to_url(&slow.url())
+        .pushing_to(&fast.url())
+        .with("APP_SMS__HTTP__TIMEOUT", "10s")
+        .with("APP_QUEUE__WORKERS", "4")
+        .start();
+    service.contact("p-1", r#"{"phone":"+4930901820","pushTokens":[{"platform":"fcm","token":"one"}]}"#);
+    (0..40).for_each(|_| drop(service.accept()));
+    until_so("all workers of the channel are busy", || slow.sent().len() == 4);
+    let push = r#"{"patientId":"p-1","title":"Diary","message":"a reminder"}"#;
+    let begun = Instant::now();
+    let id = service.ask("POST", "/api/v1/notifications/push/async", push).text("id");
+    service.until_status(&id, "delivered");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let busy = |channel| service.metrics().sum("workers_busy", &[("channel", channel)]);
+    assert_eq!((busy("sms"), busy("push")), (4, 0));
+}

@@ -1,0 +1,162 @@
+//! One trace id leads from a caller's request through its line, its attempts' lines and spans to the
+//! gateway, whatever `RUST_LOG`, the sampler and the exporter are set to.
+
+use super::scene::{Asked, play, site};
+use crate::support::{gateway::{Sent, sent}, prelude::*};
+use chassis_test::{lines, spans::{Span, hex, span_of}};
+use std::collections::HashMap;
+
+const SAMPLERS: [&str; 3] = ["parentbased_always_on", "always_off", "traceidratio"];
+const EXPORTS: [(&str, &str); 3] =
+    [("OTEL_TRACES_EXPORTER", "otlp"), ("OTEL_TRACES_EXPORTER", "none"), ("OTEL_SDK_DISABLED", "true")];
+
+/// All pairs: each filter with each sampler and each way of export, and each sampler with each way.
+fn run_with(filter: &str, turn: usize, visible: Visible) {
+    std::thread::scope(|scope| {
+        for (at, sampler) in SAMPLERS.into_iter().enumerate() {
+            let export = (at + turn) % EXPORTS.len();
+            scope.spawn(move || Played::run(filter, sampler, export).check(visible));
+        }
+    });
+}
+
+/// Which lines a filter lets through.
+#[derive(Clone, Copy)]
+struct Visible {
+    requests: bool,
+    attempts: bool,
+}
+
+const ALL: Visible = Visible { requests: true, attempts: true };
+const NONE: Visible = Visible { requests: false, attempts: false };
+
+#[test]
+fn at_trace() {
+    run_with("trace", 0, ALL);
+}
+
+#[test]
+fn at_info() {
+    run_with("info", 1, ALL);
+}
+
+#[test]
+fn at_warn() {
+    run_with("warn", 2, NONE);
+}
+
+#[test]
+fn at_error() {
+    run_with("error", 3, NONE);
+}
+
+#[test]
+fn at_info_without_requests() {
+    run_with("info,chassis_telemetry=warn,chassis_http=warn", 4, Visible { requests: false, attempts: true });
+}
+
+#[test]
+fn at_off() {
+    run_with("off", 5, NONE);
+}
+
+/// What was seen of one run.
+struct Played {
+    setting: String,
+    asked: Vec<Asked>,
+    lines: Vec<Value>,
+    sent: Vec<Sent>,
+    spans: Vec<Span>,
+    sampler: &'static str,
+    exports: bool,
+}
+
+impl Played {
+    fn run(filter: &str, sampler: &'static str, export: usize) -> Self {
+        let collector = Collector::start(Behaviour::Accept);
+        let (gateway, tap, site) = site();
+        let mut site = site
+            .with("RUST_LOG", filter)
+            .with("OTEL_TRACES_SAMPLER", sampler)
+            .with("OTEL_TRACES_SAMPLER_ARG", "0.5")
+            .with("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.endpoint())
+            .with(EXPORTS[export].0, EXPORTS[export].1);
+        let service = site.start_quietly();
+        let asked = play(&service, &gateway).asked;
+        service.signal(Signal::TERM);
+        let (code, stdout, stderr) = service.ended_with();
+        let setting = format!("RUST_LOG={filter} {sampler} {:?}", EXPORTS[export]);
+        assert_eq!((code, &*stderr), (0, ""), "{setting}");
+        assert!(filter != "off" || stdout.is_empty(), "{setting}: {stdout}");
+        let lines = lines::read(&stdout, "epro-notify");
+        Self {
+            setting,
+            asked,
+            lines,
+            sent: sent(&tap),
+            spans: collector.spans(),
+            sampler,
+            exports: export == 0,
+        }
+    }
+
+    fn check(&self, visible: Visible) {
+        assert!(!visible.attempts || self.lines.len() > 20, "{}: {:#?}", self.setting, self.lines);
+        self.asked.iter().for_each(|asked| self.check_request(asked, visible));
+        let accepted: HashMap<String, &Asked> = self.asked.iter().filter_map(submitted).collect();
+        assert!(self.sent.len() > accepted.len(), "{}: {:#?}", self.setting, self.sent);
+        for sent in &self.sent {
+            let asked = accepted.get(&sent.id).unwrap_or_else(|| panic!("{}: {sent:?}", self.setting));
+            assert_eq!(sent.traceparent.split('-').nth(1), Some(&*asked.trace_id), "{sent:?} {asked:?}");
+            let flags = |header: &str| header.rsplit('-').next().map(str::to_owned);
+            let told = asked.answer.header("traceparent").and_then(flags);
+            assert_eq!(flags(&sent.traceparent), told, "{}: {sent:?} {asked:?}", self.setting);
+        }
+        // What an open breaker kept back is told of too, but was never sent.
+        let made = |line: &&Value| line["fields"]["reason"] != "breaker_open";
+        let attempts = self.lines.iter().filter(|line| line["message"] == "attempt finished").filter(made);
+        let told = attempts.inspect(|line| {
+            let id = line["fields"]["notification_id"].as_str().unwrap();
+            let asked = accepted.get(id).unwrap_or_else(|| panic!("{}: {line}", self.setting));
+            assert_eq!(line["trace_id"], *asked.trace_id, "{}", self.setting);
+        });
+        let expected = if visible.attempts { self.sent.len() } else { 0 };
+        assert_eq!(told.count(), expected, "{}: one line an attempt: {:#?}", self.setting, self.sent);
+        assert!(self.exports && self.sampler != "always_off" || self.spans.is_empty(), "{}", self.setting);
+    }
+
+    fn check_request(&self, asked: &Asked, visible: Visible) {
+        let context = asked.answer.header("traceparent").unwrap_or_else(|| panic!("{asked:?}"));
+        let parts: Vec<&str> = context.split('-').collect();
+        let &["00", trace_id, span_id, flags] = parts.as_slice() else { panic!("{context}") };
+        assert_eq!(trace_id, asked.trace_id, "{}: {asked:?}", self.setting);
+        match self.sampler {
+            "parentbased_always_on" if self.exports => assert_eq!(flags, "01", "{}", self.setting),
+            "always_off" => assert_eq!(flags, "00", "{}", self.setting),
+            _ => {}
+        }
+        if asked.answer.status >= 400 {
+            assert_eq!(asked.answer.text("traceId"), trace_id, "{}: {asked:?}", self.setting);
+        }
+        let of_it = |line: &&Value| line["message"] == "request" && line["trace_id"] == trace_id;
+        let found: Vec<&Value> = self.lines.iter().filter(of_it).collect();
+        assert_eq!(found.len(), usize::from(visible.requests), "{}: {asked:?} {found:?}", self.setting);
+        for line in found {
+            assert_eq!((&line["span_id"], &line["trace_flags"]), (&span_id.into(), &flags.into()), "{line}");
+            assert_eq!(line["fields"]["status"], asked.answer.status, "{line}");
+        }
+        let exported = span_of(&self.spans, span_id).map(|span| hex(&span.trace_id));
+        let expected = (self.exports && flags == "01").then(|| trace_id.to_owned());
+        assert_eq!(exported, expected, "{}: {asked:?}", self.setting);
+    }
+}
+
+/// The id of a notification that was stored, and who asked for it.
+fn submitted(asked: &Asked) -> Option<(String, &Asked)> {
+    let answer = &asked.answer;
+    let body: Value = serde_json::from_str(&answer.body).ok()?;
+    let stored = matches!(answer.status, 200 | 202 | 502 | 504) && body.get("attempts").is_none();
+    let replayed_or_cancelled =
+        answer.header("location").is_none() && answer.status == 202 || body["status"] == "cancelled";
+    (stored && !replayed_or_cancelled).then(|| Some((body["id"].as_str()?.to_owned(), asked)))?
+}
