@@ -4,7 +4,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use opentelemetry::{KeyValue, trace::TraceContextExt as _};
 use opentelemetry_sdk::trace::{Sampler, SdkTracer};
-use tracing::{Dispatch, Span, Subscriber, span::Id};
+use tracing::{Dispatch, Metadata, Span, Subscriber, span::Id};
 use tracing_opentelemetry::{OpenTelemetrySpanExt, SetParentError, get_otel_context};
 use tracing_subscriber::{
     Layer, Registry,
@@ -27,7 +27,11 @@ where
         .with_target(false)
         .with_tracked_inactivity(false)
         .with_context_activation(false)
-        .with_filter(filter_fn(|meta| meta.is_span()))
+        .with_filter(filter_fn(is_span))
+}
+
+fn is_span(meta: &Metadata<'_>) -> bool {
+    meta.is_span()
 }
 
 /// A tracing span's place in its trace: a shorter [`OpenTelemetrySpanExt`] for [`TraceContext`].

@@ -179,7 +179,9 @@ mod tests {
     fn read(propagators: &str, headers: &[(&'static str, &str)]) -> Context {
         let value = |text: &str| HeaderValue::from_str(text).unwrap();
         let mut map = HeaderMap::new();
-        headers.iter().for_each(|(name, text)| drop(map.append(*name, value(text))));
+        for (name, text) in headers {
+            map.append(*name, value(text));
+        }
         let (propagators, _) = Propagators::new(propagators, &["tenant"]);
         propagators.extract_with_context(&Context::new(), &HeaderExtractor(&map))
     }
