@@ -1,58 +1,48 @@
-//! Compiles the protocols, without protoc, and tells the code what it is built of: the commit and the
-//! compiler, for `build_info` and `/version`.
+//! Compiles the protocol, without protoc, and tells the code what it is built of: the commit and the compiler.
 
 use std::{env, error::Error, fs, path::Path, process::Command};
 
-/// Where the protocols lie.
 const PROTOCOLS: &str = "proto";
+const FILE: &str = "epro/v1/epro.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    compile("epro/v1/epro.proto", "epro.v1.bin", true)?;
-    if env::var_os("CARGO_FEATURE_ETCD").is_some() {
-        compile("etcd/rpc.proto", "etcd.bin", false)?;
-    }
-    tell_build();
-    Ok(())
-}
-
-/// Makes code of a protocol, of its servers too if we are one, and its descriptor for reflection.
-fn compile(file: &str, descriptor: &str, serves: bool) -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed={PROTOCOLS}/{file}");
+    println!("cargo::rerun-if-changed={PROTOCOLS}/{FILE}");
     let mut compiler = protox::Compiler::new([PROTOCOLS])?;
-    compiler.include_imports(true).open_file(file)?;
+    compiler.include_imports(true).open_file(FILE)?;
+    // The descriptor is for server reflection.
     let out = env::var_os("OUT_DIR").ok_or("OUT_DIR is not set")?;
-    fs::write(Path::new(&out).join(descriptor), compiler.encode_file_descriptor_set())?;
-    // Comments become documentation.
+    fs::write(Path::new(&out).join("epro.v1.bin"), compiler.encode_file_descriptor_set())?;
+    // With the source's comments, which become documentation.
     let set = compiler.include_source_info(true).file_descriptor_set();
-    tonic_prost_build::configure().build_transport(false).build_server(serves).compile_fds(set)?;
+    tonic_prost_build::configure().build_transport(false).compile_fds(set)?;
+    describe_build();
     Ok(())
 }
 
-fn tell_build() {
-    // An image is built without the repository's history, so the commit may be given.
-    println!("cargo::rerun-if-env-changed=BUILD_COMMIT");
+/// Sets `BUILD_COMMIT` and `BUILD_RUSTC`.
+fn describe_build() {
     println!("cargo::rerun-if-changed=build.rs");
+    // An image is built without the repository's history, so the commit can be given.
+    println!("cargo::rerun-if-env-changed=BUILD_COMMIT");
     for path in ["HEAD", "logs/HEAD"] {
-        // Only a file that is there: a missing one would have this run on every build.
-        if let Some(path) =
-            run("git", &["rev-parse", "--git-path", path]).filter(|path| fs::exists(path).unwrap_or(false))
-        {
+        // Only a file that is there: a missing one would run this on every build.
+        let path = output("git", &["rev-parse", "--git-path", path]);
+        if let Some(path) = path.filter(|path| fs::exists(path).unwrap_or(false)) {
             println!("cargo::rerun-if-changed={path}");
         }
     }
     let given = env::var("BUILD_COMMIT").ok().filter(|commit| !commit.is_empty());
-    let commit = given.or_else(|| run("git", &["rev-parse", "--short=12", "HEAD"]));
-    let rustc = run(&env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned()), &["--version"]);
-    // `rustc 1.95.0 (…)`: the number alone.
+    let commit = given.or_else(|| output("git", &["rev-parse", "--short=12", "HEAD"]));
+    let rustc = output(&env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned()), &["--version"]);
+    // `rustc 1.95.0 (…)`: only the number.
     let rustc = rustc.and_then(|text| text.split(' ').nth(1).map(str::to_owned));
     println!("cargo::rustc-env=BUILD_COMMIT={}", commit.as_deref().unwrap_or("unknown"));
     println!("cargo::rustc-env=BUILD_RUSTC={}", rustc.as_deref().unwrap_or("unknown"));
 }
 
-/// What a command says on its one line, if it can be run and is content.
-fn run(program: &str, arguments: &[&str]) -> Option<String> {
-    let output =
-        Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
-    let text = String::from_utf8(output.stdout).ok()?;
+/// The one line that a command prints, if it succeeds.
+fn output(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }

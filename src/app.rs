@@ -1,1 +1,159 @@
-//! To be written.
+//! What the service is made of: in which order it is built, and how it stops. Read this first.
+
+use crate::{
+    config::Config,
+    grpc,
+    http::{self, Api},
+    metrics,
+    notifications::{self, BULK, Channel, Deliver, Notifications, Queue},
+    reports::{self, Reports},
+};
+use chassis::{Admin, Check, Failure, Health, Pages, Shutdown, Tasks, Version};
+use chassis_http::{Keys, Limits, server};
+use chassis_queue::{QueueSetup, Store};
+use chassis_resilience::{Degradation, Feature, Pressure, Signal};
+use chassis_telemetry::{Service, Setup, Telemetry};
+use std::{process::ExitCode, sync::Arc};
+
+pub const SERVICE: Service = Service {
+    name: env!("CARGO_PKG_NAME"),
+    version: env!("CARGO_PKG_VERSION"),
+    commit: env!("BUILD_COMMIT"),
+    rustc: env!("BUILD_RUSTC"),
+};
+
+/// What is shed under overload, first to last.
+const FEATURES: [Feature; 3] = [reports::PREVIEW, BULK, reports::READS];
+
+/// Attribute keys that spans may carry besides the usual ones; a fork adds its own. Never a person's value.
+const SAFE_ATTRIBUTES: &[&str] = &[];
+
+/// Crates whose lines below WARN are written.
+const LINE_TARGETS: &[&str] = &[env!("CARGO_CRATE_NAME")];
+
+/// Runs the service until it is told to stop: 0 after a clean stop, 70 otherwise.
+pub fn run(config: Config) -> ExitCode {
+    let setup = Setup {
+        log: config.log.clone(),
+        safe_attributes: SAFE_ATTRIBUTES,
+        line_targets: LINE_TARGETS,
+        metrics: metrics::catalogue(),
+        ..Setup::new(SERVICE)
+    };
+    chassis::run(setup, async |telemetry, shutdown| serve(config, telemetry, shutdown).await)
+}
+
+/// Binds every listener, opens the store, then serves until the end of the shutdown.
+async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Result<(), Failure> {
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let tasks = Tasks::new(&shutdown);
+    let health = Health::default();
+    // Registered before anybody can ask, so that the service is not ready too soon.
+    let (store_check, queue_check) = (health.check("store"), health.check("queue"));
+    let keys = keys(&config, &tasks)?;
+    let limits = Limits::new(&config.limits);
+    let degradation = Degradation::new(&FEATURES, config.degradation.clone());
+
+    let http_listener = server::bind("http", config.http.listen, &config.http.server.tls).await?;
+    let grpc_listener = server::bind("grpc", config.grpc.listen, &config.grpc.tls).await?;
+    let pages = Pages {
+        health: health.clone(),
+        keys: keys.clone(),
+        version: version(),
+        routes: degradation.admin_routes(),
+    };
+    let admin = Admin::start(&config.admin, pages, telemetry)?;
+    let (http_address, grpc_address) = (http_listener.address()?, grpc_listener.address()?);
+
+    let store = Store::open(&config.store, &[notifications::SCHEMA, reports::SCHEMA]).await?;
+    tasks.spawn_essential("store", follow_store(store.clone(), store_check));
+    let queue = open_queue(&config, store.clone()).await?;
+    let notifications = Arc::new(Notifications { queue: queue.clone(), degradation: degradation.clone() });
+    let reports = Reports::new(Arc::clone(&notifications), &config.reports)?;
+
+    let running = queue.clone();
+    let queue_task = tasks.spawn_essential("queue", async move { running.run().await });
+    tasks.spawn_essential("degradation", degradation.run(vec![queue_age(&queue, &config)]));
+    tasks.spawn("limits", limits.clone().clean_up());
+    let (measured, measured_limits) = (queue.clone(), limits.clone());
+    telemetry.metrics().on_scrape(move || {
+        measured.measure();
+        measured_limits.measure();
+    });
+
+    let grpc_router = grpc::router(&reports, &config, &keys, &limits, &health, &shutdown, &tasks)?;
+    let http_router = http::router(Api { notifications, reports }, &config, &keys, &limits);
+    let stop = shutdown.stop();
+    let http = server::serve(http_listener, http_router, &config.http.server, stop.clone());
+    let grpc = server::serve(grpc_listener, grpc_router, &config.grpc_server(), stop);
+    let http = tasks.spawn_essential("http", http);
+    let grpc = tasks.spawn_essential("grpc", grpc);
+    queue_check.ok();
+    tracing::info!(http = %http_address, grpc = %grpc_address, admin = %admin.address(), "ready");
+    // Withdrawn from discovery before the listeners close.
+    config.grpc.register.hold(grpc_address, shutdown.begun()).await;
+
+    let drained = async {
+        // Requests finish first: a synchronous one still makes its attempt.
+        let _ = tokio::join!(http, grpc);
+        queue.stop();
+        let _ = queue_task.await;
+        store.close().await;
+    };
+    let ended = shutdown.sequence(&health, &config.shutdown, drained).await;
+    admin.stop();
+    ended.map_err(Failure::from)
+}
+
+/// The API keys, which follow their file.
+fn keys(config: &Config, tasks: &Tasks) -> Result<Keys, Failure> {
+    let keys = config.auth.keys().map_err(|faults| faults.join("; "))?;
+    if let Some(path) = &config.auth.api_keys_file {
+        tasks.spawn("keys", keys.follow(path.clone())?);
+    }
+    Ok(keys)
+}
+
+async fn open_queue(config: &Config, store: Store) -> Result<Queue, Failure> {
+    let setup = QueueSetup {
+        names: notifications::NAMES,
+        channels: Channel::NAMES,
+        guards: notifications::GUARDS,
+        config: config.queue.clone(),
+        retry: config.retry.clone(),
+        worker: Arc::new(Deliver::new(config, store.clone())?),
+    };
+    Ok(Queue::open(store, setup).await?)
+}
+
+/// How long due jobs wait for their first attempt, in relation to what is allowed. It sheds what feeds the queue and no more:
+/// reading reports keeps no worker from its jobs.
+fn queue_age(queue: &Queue, config: &Config) -> Signal {
+    let (queue, allowed) = (queue.clone(), config.degradation.queue_age);
+    Signal::new("queue_age", BULK.level, move || {
+        let lag = queue.lag();
+        let pressure = Pressure::of(lag.waits.as_secs_f64(), allowed.as_secs_f64());
+        Pressure { clears_in: Some(lag.clears_in), ..pressure }
+    })
+}
+
+/// Reports the store's health to readiness, for as long as the store lives.
+async fn follow_store(store: Store, check: Check) {
+    let mut health = store.health();
+    loop {
+        match &*health.borrow_and_update() {
+            chassis_queue::Health::Up => check.ok(),
+            chassis_queue::Health::Down(reason) => check.fail(reason.clone()),
+        }
+        if health.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn version() -> Version {
+    let Service { version, commit, rustc, .. } = SERVICE;
+    Version { version, platform_version: chassis::VERSION, commit, rustc }
+}

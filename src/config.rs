@@ -1,1 +1,218 @@
-//! To be written.
+//! The configuration: one struct per section. A key is named after its variable: `APP_SMS__HTTP__URL` is `sms.http.url`.
+
+use crate::reports::ReportsConfig;
+use chassis::{
+    AdminConfig, Listening, ShutdownConfig, check_listeners,
+    config::{Checks, Settings},
+    unencrypted,
+};
+use chassis_http::{AuthConfig, LimitsConfig, ServerConfig, TlsConfig};
+use chassis_queue::{QueueConfig, RetryConfig, StoreConfig};
+use chassis_resilience::DegradationConfig;
+use chassis_rpc::RegisterConfig;
+use chassis_telemetry::{
+    LogConfig,
+    settings::{between, duration, number},
+};
+use conf::Conf;
+use http::HeaderValue;
+use reqwest::Url;
+use std::{fmt, fs, net::SocketAddr, num::NonZeroU32, path::PathBuf, str::FromStr, time::Duration};
+
+#[derive(Conf, Clone, Debug)]
+#[conf(env_prefix = "APP_")]
+pub struct Config {
+    #[conf(flatten, env_prefix = "HTTP__")]
+    pub http: HttpConfig,
+    #[conf(flatten, env_prefix = "GRPC__")]
+    pub grpc: GrpcConfig,
+    #[conf(flatten, env_prefix = "ADMIN__")]
+    pub admin: AdminConfig,
+    #[conf(flatten, env_prefix = "STORE__")]
+    pub store: StoreConfig,
+    #[conf(flatten, env_prefix = "QUEUE__")]
+    pub queue: QueueConfig,
+    #[conf(flatten, env_prefix = "RETRY__")]
+    pub retry: RetryConfig,
+    #[conf(flatten, env_prefix = "SMS__")]
+    pub sms: ChannelConfig,
+    #[conf(flatten, env_prefix = "PUSH__")]
+    pub push: ChannelConfig,
+    #[conf(flatten, env_prefix = "REPORTS__")]
+    pub reports: ReportsConfig,
+    #[conf(flatten, env_prefix = "LIMITS__")]
+    pub limits: LimitsConfig,
+    #[conf(flatten, env_prefix = "DEGRADATION__")]
+    pub degradation: DegradationConfig,
+    #[conf(flatten, env_prefix = "AUTH__")]
+    pub auth: AuthConfig,
+    #[conf(flatten, env_prefix = "SHUTDOWN__")]
+    pub shutdown: ShutdownConfig,
+    #[conf(flatten, env_prefix = "LOG__")]
+    pub log: LogConfig,
+}
+
+/// The public HTTP API.
+#[derive(Conf, Clone, Debug)]
+pub struct HttpConfig {
+    /// Address of the HTTP API.
+    #[arg(env, default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    #[conf(flatten)]
+    pub server: ServerConfig,
+}
+
+/// The gRPC API. Its time-outs and its number of connections are those of `http`.
+#[derive(Conf, Clone, Debug)]
+pub struct GrpcConfig {
+    /// Address of the gRPC API.
+    #[arg(env, default_value = "127.0.0.1:50051")]
+    pub listen: SocketAddr,
+    #[conf(flatten, env_prefix = "TLS__")]
+    pub tls: TlsConfig,
+    #[conf(flatten)]
+    pub register: RegisterConfig,
+}
+
+/// A channel: who delivers its messages.
+#[derive(Conf, Clone, Debug)]
+pub struct ChannelConfig {
+    /// Who delivers: `console` (a log line) or `http` (a gateway).
+    #[arg(env, default_value = "console")]
+    pub provider: ProviderName,
+    #[conf(flatten, env_prefix = "HTTP__")]
+    pub http: HttpGatewayConfig,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProviderName {
+    Console,
+    Http,
+}
+
+/// A gateway for provider `http`.
+#[derive(Conf, Clone, Debug)]
+pub struct HttpGatewayConfig {
+    /// The gateway's address.
+    #[arg(env)]
+    pub url: Option<GatewayUrl>,
+    /// How long one attempt may take.
+    #[arg(env, default_value = "5s", value_parser = between("10ms", "5m", duration))]
+    pub timeout: Duration,
+    /// Messages a second that the gateway gets at most; no limit if it is not set.
+    #[arg(env, value_parser = between("1", "1000000", number))]
+    pub rate: Option<NonZeroU32>,
+    /// File with the value of the `Authorization` header, read at the start.
+    #[arg(env)]
+    pub authorization_file: Option<PathBuf>,
+}
+
+/// An address whose path and query may hold a key, so that only scheme and host are ever shown.
+#[derive(Clone)]
+pub struct GatewayUrl(pub Url);
+
+impl fmt::Debug for GatewayUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.origin().ascii_serialization())
+    }
+}
+
+impl FromStr for GatewayUrl {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        url.map(Self).ok_or("must be an http or https URL")
+    }
+}
+
+impl FromStr for ProviderName {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "console" => Ok(Self::Console),
+            "http" => Ok(Self::Http),
+            _ => Err("must be console or http"),
+        }
+    }
+}
+
+impl HttpGatewayConfig {
+    /// Reads the value of the `Authorization` header.
+    ///
+    /// # Errors
+    /// What is wrong with the file, without its text.
+    pub fn authorization(&self) -> Result<Option<HeaderValue>, String> {
+        let Some(path) = &self.authorization_file else { return Ok(None) };
+        let text = fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+        let value = HeaderValue::from_str(text.trim()).ok().filter(|value| !value.is_empty());
+        let mut value = value.ok_or("must hold the value of an Authorization header, such as `Bearer …`")?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+}
+
+impl Settings for Config {
+    const DEFAULTS: &'static [(&'static str, &'static str)] = &[("store.url", "sqlite://data/epro-notify.db")];
+
+    fn check(&self, checks: &mut Checks<'_>) {
+        check_listeners(&self.listeners(), self.auth.api_keys_file.is_some(), checks);
+        for fault in self.auth.keys().err().into_iter().flatten() {
+            checks.fault("auth.api_keys_file", fault);
+        }
+        for (section, tls) in [("http", &self.http.server.tls), ("grpc", &self.grpc.tls), ("admin", &self.admin.tls)] {
+            if let Err(fault) = tls.check_files() {
+                checks.fault(&format!("{section}.tls.{}", fault.field), fault.to_string());
+            }
+        }
+        self.check_channel("sms", &self.sms, checks);
+        self.check_channel("push", &self.push, checks);
+        if let Err(fault) = self.reports.preview.check() {
+            checks.fault("reports.preview.font_file", fault);
+        }
+        if let Err(fault) = self.grpc.register.check_for(self.grpc.listen) {
+            checks.fault("grpc.register", fault);
+        }
+    }
+}
+
+impl Config {
+    fn check_channel(&self, channel: &'static str, config: &ChannelConfig, checks: &mut Checks<'_>) {
+        let [provider, http, url, timeout, authorization] =
+            ["provider", "http", "http.url", "http.timeout", "http.authorization_file"]
+                .map(|key| format!("{channel}.{key}"));
+        if config.provider == ProviderName::Console {
+            let why = format!("{provider} is \"console\"; set it to \"http\" or remove this key");
+            return checks.no_effect(&http, &provider, why);
+        }
+        if config.http.url.is_none() {
+            checks.fault(&provider, format!("\"http\" needs the gateway's address; set {url}"));
+        }
+        // Otherwise a synchronous call could be answered with 503, which promises that nothing was stored.
+        if config.http.timeout >= self.http.server.handler_timeout {
+            checks.fault(&timeout, "must be shorter than http.handler_timeout; lower it or raise that");
+        }
+        if let Err(fault) = config.http.authorization() {
+            checks.fault(&authorization, fault);
+        }
+    }
+
+    /// The limits of the gRPC listener.
+    pub fn grpc_server(&self) -> ServerConfig {
+        ServerConfig { tls: self.grpc.tls.clone(), ..self.http.server.clone() }
+    }
+
+    /// What an operator is warned of once at the start.
+    pub fn warnings(&self) -> Vec<String> {
+        unencrypted(&self.listeners()).chain(self.limits.warning()).collect()
+    }
+
+    fn listeners(&self) -> [Listening; 3] {
+        let listening =
+            |key, address, tls: &TlsConfig, public| Listening { key, address, tls: tls.is_set(), public };
+        [
+            listening("http.listen", self.http.listen, &self.http.server.tls, true),
+            listening("grpc.listen", self.grpc.listen, &self.grpc.tls, true),
+            listening("admin.listen", self.admin.listen, &self.admin.tls, false),
+        ]
+    }
+}

@@ -1,1 +1,169 @@
-//! To be written.
+//! The HTTP API: every route with the scope that it needs, and the layers around them.
+
+use crate::{
+    config::Config,
+    error::{self, ApiError},
+    notifications::{
+        Notifications,
+        api::{
+            cancel_notification, count_refusals, get_notification, resolve_notification, send_push_later,
+            send_push_now, send_sms_later, send_sms_now,
+        },
+        dead_letters::{list_dead_letters, replay_dead_letter, replay_dead_letters},
+        patients::{delete_patient, get_patient, put_patient},
+        studies::{enrol_patient, get_batch, send_to_study, withdraw_patient},
+    },
+    reports::{self, Reports},
+};
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, FromRef, FromRequestParts, Path},
+    http::request::Parts,
+    middleware::from_fn,
+};
+use chassis_http::{Keys, Limits, Scope, ServerConfig, host_check, identify, layers, openapi, require};
+use chassis_queue::JobId;
+use chassis_resilience::Degradation;
+use chassis_telemetry::http::{MetricsLayer, trace_layer};
+use std::sync::Arc;
+use tower::ServiceBuilder;
+use tower_http::compression::CompressionLayer;
+use utoipa::{IntoParams, Modify as _, OpenApi, openapi::security::SecurityRequirement};
+use utoipa_axum::{
+    router::{OpenApiRouter, UtoipaMethodRouterExt as _},
+    routes,
+};
+
+/// The largest body in bytes, unless a route allows more.
+const LARGEST_BODY: usize = 64 * 1024;
+
+/// What handlers take as their state: each takes the part that it works with.
+#[derive(Clone, FromRef)]
+pub struct Api {
+    pub notifications: Arc<Notifications>,
+    pub reports: Reports,
+}
+
+/// Notifications for patients by SMS and push: kept once accepted, delivered through a gateway, and shown in what became of
+/// each. What patients report, and the latest of it. JSON in camelCase; times are RFC 3339; errors are problems after RFC
+/// 9457.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "epro-notify"),
+    servers((url = "/")),
+    tags(
+        (name = "send", description = "Messages to patients, later or while the caller waits."),
+        (name = "notifications", description = "What became of a message; cancelling it, and judging it."),
+        (name = "dead letters", description = "What could not be delivered, and waits for a person."),
+        (name = "studies", description = "Enrolment, and messages to every patient of a study."),
+        (name = "patients", description = "The contact directory."),
+        (name = "reports", description = "What patients report."),
+    )
+)]
+struct Document;
+
+/// Every route. `watched` ones wait for nobody outside, so their latency tells an overload.
+fn routes(config: &ServerConfig, degradation: &Degradation) -> OpenApiRouter<Api> {
+    let scoped = |scope: Scope, routes: OpenApiRouter<Api>| {
+        document_scope(scope, routes.route_layer(layers::deadlines(config)).route_layer(require(scope)))
+    };
+    let watched = degradation.latency_layer();
+    let shed_reads = degradation.shed_layer(reports::READS, error::degraded);
+
+    let send = OpenApiRouter::new()
+        .routes(routes!(send_sms_later).layer(watched.clone()))
+        .routes(routes!(send_sms_now))
+        .routes(routes!(send_push_later).layer(watched.clone()))
+        .routes(routes!(send_push_now))
+        .routes(routes!(send_to_study))
+        .route_layer(from_fn(count_refusals))
+        .routes(routes!(cancel_notification));
+    let report = OpenApiRouter::new().routes(routes!(reports::api::submit).layer(watched));
+    let read = OpenApiRouter::new()
+        .routes(routes!(get_notification))
+        .routes(routes!(get_batch))
+        .routes(routes!(get_patient))
+        .routes(routes!(reports::api::show).layer(shed_reads.clone()))
+        .routes(routes!(reports::api::latest).layer(shed_reads));
+    #[cfg(feature = "pdf")]
+    let read = read.routes(
+        routes!(reports::api::preview).layer(degradation.shed_layer(reports::PREVIEW, error::degraded)),
+    );
+    let operate = OpenApiRouter::new()
+        .routes(routes!(put_patient, delete_patient))
+        .routes(routes!(enrol_patient, withdraw_patient))
+        .routes(routes!(resolve_notification))
+        .routes(routes!(list_dead_letters).layer(CompressionLayer::new()))
+        .routes(routes!(replay_dead_letter))
+        .routes(routes!(replay_dead_letters));
+
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(scoped(Scope::Send, send))
+        .merge(scoped(Scope::Send, report).layer(DefaultBodyLimit::max(reports::api::LARGEST_BODY)))
+        .merge(scoped(Scope::Read, read))
+        .merge(scoped(Scope::Operate, operate))
+}
+
+/// The routes under the layers that every request passes, the first of which is the outermost.
+pub fn router(api: Api, config: &Config, keys: &Keys, limits: &Limits) -> Router {
+    let server = &config.http.server;
+    let degradation = api.notifications.degradation.clone();
+    let (router, document) = described(server, &degradation);
+    let proxies = config.limits.clone();
+    let around = ServiceBuilder::new()
+        .layer(trace_layer(move |peer| proxies.trusts(peer)))
+        .layer(MetricsLayer::new())
+        .layer(layers::linger())
+        .layer(layers::headers(server.tls.is_set()))
+        .option_layer(layers::cors(&server.cors_origins))
+        .layer(layers::catch_panic())
+        .layer(degradation.in_flight_layer())
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(host_check(keys.is_open()))
+        .layer(identify(keys, &config.limits))
+        .layer(limits.http_layer());
+    router
+        .with_state(api)
+        .merge(openapi::router("/api/v1/docs", "/api/v1/openapi.json", document))
+        .fallback(layers::not_found)
+        .method_not_allowed_fallback(layers::method_not_allowed)
+        .layer(around)
+}
+
+/// The API's description, which is the same under every configuration.
+pub fn document() -> utoipa::openapi::OpenApi {
+    described(&ServerConfig::default(), &Degradation::new(&[], Default::default())).1
+}
+
+fn described(config: &ServerConfig, degradation: &Degradation) -> (Router<Api>, utoipa::openapi::OpenApi) {
+    let (router, mut document) = routes(config, degradation).split_for_parts();
+    openapi::Common.modify(&mut document);
+    (router, document)
+}
+
+/// Says in the description which scope the routes need.
+fn document_scope(scope: Scope, mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
+    for item in routes.get_openapi_mut().paths.paths.values_mut() {
+        for operation in
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten()
+        {
+            operation.security = Some(vec![SecurityRequirement::new(openapi::SECURITY, [scope.as_str()])]);
+        }
+    }
+    routes
+}
+
+/// The id in a path. A text that is no id names nothing, so it is 404.
+#[derive(Clone, Copy, Debug, IntoParams)]
+#[into_params(names("id"), parameter_in = Path)]
+pub struct PathId(pub JobId);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        const NOTHING: ApiError = ApiError::NotFound("Nothing has this id.");
+        let Path(text) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| NOTHING)?;
+        text.parse().map(Self).map_err(|_| NOTHING)
+    }
+}

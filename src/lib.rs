@@ -7,6 +7,7 @@ pub mod error;
 pub mod grpc;
 pub mod http;
 pub mod metrics;
+pub mod model;
 pub mod notifications;
 pub mod proto;
 pub mod reports;

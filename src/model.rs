@@ -1,0 +1,176 @@
+//! Words that several parts of the service share.
+
+use garde::Validate;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+use utoipa::ToSchema;
+
+/// The caller's own identifier of a patient.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Validate, ToSchema)]
+#[garde(transparent)]
+#[schema(min_length = 1, max_length = 64, pattern = r"^[A-Za-z0-9._-]+$", example = "p-17")]
+pub struct PatientId(#[garde(custom(identifier))] String);
+
+/// Reading a text with its check (for what comes from no JSON body), and a `Debug` that hides it.
+macro_rules! texts {
+    ($($name:ident)+) => {$(
+        impl $name {
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = garde::Report;
+            fn from_str(text: &str) -> Result<Self, garde::Report> {
+                let value = Self(text.to_owned());
+                garde::Validate::validate(&value).map(|()| value)
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    )+};
+}
+pub(crate) use texts;
+texts!(PatientId);
+
+/// The result of a rule.
+pub fn ensure(holds: bool, rule: impl fmt::Display) -> garde::Result {
+    if holds { Ok(()) } else { Err(garde::Error::new(rule)) }
+}
+
+/// The rule of an identifier that a caller chooses. `.` and `..` are refused, because clients and proxies take them out of
+/// paths.
+pub fn identifier(text: &str, _: &()) -> garde::Result {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let holds = (1..=64).contains(&text.len()) && text.bytes().all(allowed) && text != "." && text != "..";
+    ensure(holds, "must be 1 to 64 characters out of letters, digits, '.', '_' and '-', and neither '.' nor '..'")
+}
+
+/// Neither white space nor one of Unicode's Default_Ignorable_Code_Point or the blank Braille pattern.
+pub fn is_visible(c: char) -> bool {
+    !(c.is_whitespace()
+        || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'))
+}
+
+/// A time in RFC 3339 with `Z` or an offset, shown in UTC with milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schema(value_type = String, format = DateTime, example = "2026-11-22T09:30:00.000Z")]
+pub struct Moment(pub Timestamp);
+
+impl Moment {
+    pub fn now() -> Self {
+        Self(Timestamp::now())
+    }
+
+    /// The nearest time that RFC 3339 can write.
+    pub fn from_unix_ms(ms: i64) -> Self {
+        let edge = if ms < 0 { Timestamp::MIN } else { Timestamp::MAX };
+        Self(Timestamp::from_millisecond(ms).unwrap_or(edge))
+    }
+
+    pub fn unix_ms(self) -> i64 {
+        self.0.as_millisecond()
+    }
+}
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}", self.0)
+    }
+}
+
+impl From<Moment> for String {
+    fn from(moment: Moment) -> Self {
+        moment.to_string()
+    }
+}
+
+impl TryFrom<String> for Moment {
+    type Error = &'static str;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl FromStr for Moment {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let stamp = text.parse().ok().filter(|_| has_rfc3339_shape(text.as_bytes()));
+        stamp.map(Self).ok_or("must be a time in RFC 3339, as 2026-11-22T09:30:00Z")
+    }
+}
+
+/// jiff also reads times without seconds, without an offset's minutes, with blanks and with zones in brackets.
+fn has_rfc3339_shape(text: &[u8]) -> bool {
+    let [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b't', _, _, b':', _, _, b':', _, _, rest @ ..] = text else {
+        return false;
+    };
+    let (fraction, zone) = rest.split_at(rest.iter().take_while(|b| matches!(b, b'.' | b'0'..=b'9')).count());
+    matches!(fraction, [] | [b'.', _, ..]) && matches!(zone, [b'Z' | b'z'] | [b'+' | b'-', _, _, b':', _, _])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn moment(ms: i64) -> Moment {
+        Moment::from_unix_ms(ms)
+    }
+
+    proptest! {
+        #[test]
+        fn identifiers_are_what_the_contract_says(text in any::<String>(), id in "[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}") {
+            let right = (1..=64).contains(&text.chars().count())
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+                && text != "." && text != "..";
+            prop_assert_eq!(text.parse::<PatientId>().is_ok(), right);
+            prop_assert_eq!(id.parse::<PatientId>().map(|id| id.0).ok(), Some(id));
+        }
+
+        #[test]
+        fn a_time_is_read_back_as_it_was_written(ms in 0i64..4_000_000_000_000, hours in 0i64..=14) {
+            prop_assert_eq!(moment(ms).to_string().parse(), Ok(moment(ms)));
+            let local = moment(ms + hours * 3_600_000).to_string();
+            let with_offset = format!("{}+{hours:02}:00", local.trim_end_matches('Z'));
+            prop_assert_eq!(with_offset.parse(), Ok(moment(ms)));
+        }
+
+        #[test]
+        fn no_text_panics(text in any::<String>(), near in "[0-9TZtz:.+ -]{0,40}") {
+            let _ = (text.parse::<Moment>(), near.parse::<Moment>());
+        }
+    }
+
+    #[test]
+    fn only_rfc_3339_is_read() {
+        assert_eq!("1970-01-01T00:00:01.5Z".parse(), Ok(moment(1500)));
+        assert_eq!("1970-01-01t01:00:00+01:00".parse(), Ok(moment(0)));
+        for bad in [
+            "",
+            "1970-01-01",
+            "1970-01-01T00:00Z",
+            "1970-01-01 00:00:00Z",
+            "1970-01-01T00:00:00",
+            "1970-02-30T00:00:00Z",
+            "1970-01-01T25:00:00Z",
+            "1970-01-01T00:00:00.Z",
+            "1970-01-01T00:00:00,5Z",
+            "1970-01-01T00:00:00+0100",
+            "1970-01-01T00:00:00Z[UTC]",
+            "+01970-01-01T00:00:00Z",
+        ] {
+            assert!(bad.parse::<Moment>().is_err(), "{bad}");
+        }
+    }
+}

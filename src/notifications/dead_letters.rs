@@ -1,0 +1,147 @@
+//! Dead letters: the jobs that wait for a person. They are listed, and queued again.
+
+use super::{
+    Notifications,
+    model::Channel,
+    view::{DeadLetter, Receipt, Status},
+};
+use crate::{error::ApiError, http::PathId, model::Moment};
+use axum::{
+    Json,
+    extract::{Query, State},
+    http::StatusCode,
+};
+use chassis_http::{ProblemBody, Valid};
+use chassis_queue::{Filter, JobId, Waiting};
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+/// Which dead letters.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Which {
+    /// Failed for good.
+    #[default]
+    Dead,
+    /// Nobody knows whether it was delivered.
+    Unknown,
+}
+
+#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Page {
+    #[garde(skip)]
+    #[serde(default)]
+    #[param(required = false, inline)]
+    status: Which,
+    /// How many items a page may have.
+    #[garde(range(min = 1, max = 500))]
+    #[serde(default = "usual_limit")]
+    #[param(required = false, minimum = 1, maximum = 500, default = 50)]
+    limit: usize,
+    /// The `nextCursor` of the page before.
+    #[garde(skip)]
+    cursor: Option<JobId>,
+}
+
+const fn usual_limit() -> usize {
+    50
+}
+
+/// A page, newest first.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetters {
+    items: Vec<DeadLetter>,
+    /// The `cursor` of the next page; null on the last one.
+    next_cursor: Option<JobId>,
+}
+
+/// Lists what waits for a person, newest first.
+#[utoipa::path(get, path = "/api/v1/dead-letters", tag = "dead letters", params(Page), responses(
+    (status = OK, body = DeadLetters),
+))]
+pub async fn list_dead_letters(
+    State(app): State<Arc<Notifications>>,
+    Valid(Query(Page { status, limit, cursor })): Valid<Query<Page>>,
+) -> Result<Json<DeadLetters>, ApiError> {
+    let which = match status {
+        Which::Dead => Waiting::Failed,
+        Which::Unknown => Waiting::Unknown,
+    };
+    // One more than asked for tells whether there is a next page.
+    let mut jobs = app.queue.dead_letters(which, cursor, limit + 1).await?;
+    let has_more = jobs.len() > limit;
+    jobs.truncate(limit);
+    let next_cursor = jobs.last().filter(|_| has_more).map(|last| last.id);
+    Ok(Json(DeadLetters { items: jobs.iter().map(DeadLetter::from).collect(), next_cursor }))
+}
+
+/// Queues a dead or unknown job again.
+///
+/// It has all its attempts again, and a deadline as long as its first; its history stays.
+#[utoipa::path(post, path = "/api/v1/dead-letters/{id}/replay", tag = "dead letters", params(PathId), responses(
+    (status = ACCEPTED, body = Receipt),
+    (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
+    (status = CONFLICT, body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn replay_dead_letter(
+    State(app): State<Arc<Notifications>>,
+    PathId(id): PathId,
+) -> Result<(StatusCode, Json<Receipt>), ApiError> {
+    let found = app.queue.replay(id).await?;
+    match found.ok_or(ApiError::NotFound("There is no dead letter of this id."))? {
+        Ok(()) => Ok((StatusCode::ACCEPTED, Json(Receipt { id, status: Status::Accepted, jobs: Vec::new() }))),
+        Err(_) => {
+            let detail = "Only what is dead or unknown can be replayed.";
+            Err(ApiError::Conflict { slug: "not-a-dead-letter", detail })
+        }
+    }
+}
+
+/// Which dead letters to replay; all of them if nothing is given.
+#[derive(Debug, Deserialize, Validate, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Replay {
+    /// A reason as `GET /dead-letters` shows it.
+    #[garde(length(max = 64))]
+    #[schema(max_length = 64)]
+    reason: Option<String>,
+    #[garde(skip)]
+    channel: Option<Channel>,
+    /// Those that died at this time or later.
+    #[garde(skip)]
+    since: Option<Moment>,
+    /// Those that died before this time.
+    #[garde(skip)]
+    until: Option<Moment>,
+    #[garde(range(min = 1, max = 1_000_000))]
+    #[schema(minimum = 1, maximum = 1_000_000)]
+    limit: Option<usize>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Replayed {
+    replayed: usize,
+}
+
+/// Queues all dead letters again that match.
+#[utoipa::path(post, path = "/api/v1/dead-letters/replay", tag = "dead letters", request_body = Replay, responses(
+    (status = OK, body = Replayed),
+))]
+pub async fn replay_dead_letters(
+    State(app): State<Arc<Notifications>>,
+    Valid(Json(Replay { reason, channel, since, until, limit })): Valid<Json<Replay>>,
+) -> Result<Json<Replayed>, ApiError> {
+    let filter = Filter {
+        reason,
+        channel: channel.map(|channel| channel.as_str().to_owned()),
+        since: since.map(Moment::unix_ms),
+        until: until.map(Moment::unix_ms),
+        limit,
+    };
+    Ok(Json(Replayed { replayed: app.queue.replay_where(&filter).await? }))
+}

@@ -1,0 +1,288 @@
+//! The provider `http`: one POST to a gateway for each attempt, behind a circuit breaker and a rate limit of our own.
+
+use super::{
+    Envelope,
+    answer::{self, Health, Meaning},
+};
+use crate::{config::HttpGatewayConfig, notifications::model::Channel};
+use bytes::Bytes;
+use chassis_queue::{Attempt, Outcome};
+use chassis_resilience::{Breaker, BreakerConfig};
+use chassis_telemetry::propagation;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use http::{HeaderMap, HeaderValue, header};
+use http_body_util::{BodyExt as _, Full};
+use parking_lot::Mutex;
+use reqwest::{Body, Client, Response, Url, redirect::Policy};
+use std::{
+    error::Error,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::time::timeout;
+use tracing::{Instrument as _, Span, field::Empty};
+
+/// How much of an answer's body is read, so that its connection can be used again.
+const MAX_ANSWER: usize = 16 * 1024;
+/// Below the idle time-outs of usual gateways (5 s and more): after a request into a connection that is just being
+/// closed, nobody knows whether it was read.
+const IDLE: Duration = Duration::from_secs(4);
+/// How long an attempt waits for the rate limit before its job is parked.
+const RATE_PATIENCE: Duration = Duration::from_secs(1);
+/// Parked jobs return spread over as long a time as the gateway has been down, within these bounds: the longer it
+/// lasts, the less they ask, and a gateway that recovers does not get all of them at once.
+const SPREAD_MIN: Duration = Duration::from_secs(1);
+const SPREAD_MAX: Duration = Duration::from_secs(29);
+
+/// Why a gateway's client could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error("provider http: {0}")]
+    Client(#[from] reqwest::Error),
+    #[error("provider http: {0}")]
+    Setting(String),
+}
+
+/// A gateway and the connections to it.
+pub struct HttpGateway {
+    channel: Channel,
+    client: Client,
+    url: Url,
+    timeout: Duration,
+    breaker: Breaker,
+    limit: Option<DefaultDirectRateLimiter>,
+    condition: Mutex<Condition>,
+}
+
+/// How the gateway has been doing.
+#[derive(Default)]
+struct Condition {
+    down_since: Option<Instant>,
+    /// The episode that a WARN line has opened: why no message gets to the gateway.
+    episode: Option<Health>,
+}
+
+impl HttpGateway {
+    /// Keeps up to `connections` open while idle, one for each attempt in flight.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn new(channel: Channel, config: &HttpGatewayConfig, connections: usize) -> Result<Self, BuildError> {
+        let url = config.url.clone().ok_or_else(|| BuildError::Setting("it has no address".to_owned()))?.0;
+        let authorization = config.authorization().map_err(BuildError::Setting)?;
+        let authorization = authorization.map(|value| (header::AUTHORIZATION, value));
+        let mut builder = Client::builder()
+            // The environment's proxy is meant for people's tools, not for patients' data.
+            .no_proxy()
+            // A redirect would carry a phone and a text to an address that nobody configured.
+            .redirect(Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
+            .default_headers(authorization.into_iter().collect())
+            .timeout(config.timeout)
+            .pool_max_idle_per_host(connections)
+            .pool_idle_timeout(IDLE);
+        if url.scheme() == "http" {
+            // Without TLS the system's certificates need not be there.
+            builder = builder.tls_certs_only([]);
+        }
+        // Half of 20 calls in ten seconds or five failures in a row: the breaker serves many workers or few.
+        let breaker = BreakerConfig {
+            window: Duration::from_secs(10),
+            calls_min: 20,
+            failures_in_a_row: 5,
+            slow_after: config.timeout.mul_f64(0.8),
+            ..BreakerConfig::default()
+        };
+        Ok(Self {
+            channel,
+            client: builder.build()?,
+            url,
+            timeout: config.timeout,
+            breaker: Breaker::new(channel.as_str(), breaker),
+            limit: config.rate.map(|rate| RateLimiter::direct(Quota::per_second(rate))),
+            condition: Mutex::default(),
+        })
+    }
+
+    /// See [`super::Gateway::ready`].
+    ///
+    /// # Errors
+    /// The time after which another try is worth it.
+    pub fn ready(&self, messages: usize) -> Result<(), Duration> {
+        // A permit that is dropped says nothing about the gateway.
+        self.breaker.admit().map(drop).map_err(|open| self.back_in(open.retry_after))?;
+        let Some(limit) = &self.limit else { return Ok(()) };
+        let messages = u32::try_from(messages).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
+        match limit.check_n(messages) {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(RATE_PATIENCE),
+        }
+    }
+
+    /// Makes one attempt, unless the gateway is known to be down.
+    pub async fn send(&self, envelope: &Envelope<'_>, attempt: &Attempt) -> Outcome {
+        let mut permit = match self.breaker.admit() {
+            Ok(permit) => permit,
+            Err(open) => {
+                let after = Some(self.back_in(open.retry_after));
+                return Outcome::Snooze { reason: "breaker_open", after };
+            }
+        };
+        // Where a caller waits, `ready` has taken the attempt's share of the limit.
+        if let Some(limit) = self.limit.as_ref().filter(|_| !attempt.now)
+            && timeout(RATE_PATIENCE, limit.until_ready()).await.is_err()
+        {
+            return Outcome::Snooze { reason: "rate_limited", after: Some(RATE_PATIENCE) };
+        }
+        let meaning = permit.watch(self.post(envelope, attempt)).await;
+        permit.record(meaning.health.verdict());
+        self.learn(&meaning, attempt)
+    }
+
+    /// Updates the gateway's condition, and parks what only the gateway's operators can mend.
+    fn learn(&self, meaning: &Meaning, attempt: &Attempt) -> Outcome {
+        let mut condition = self.condition.lock();
+        match meaning.health {
+            Health::Well => condition.down_since = None,
+            _ => _ = condition.down_since.get_or_insert_with(Instant::now),
+        }
+        let channel = self.channel.as_str();
+        let blocked = matches!(meaning.health, Health::Unreachable | Health::Misconfigured);
+        let episode = blocked.then_some(meaning.health);
+        let before = std::mem::replace(&mut condition.episode, episode);
+        drop(condition);
+        match (&meaning.outcome, episode) {
+            (Outcome::Snooze { reason, .. }, Some(Health::Misconfigured)) => {
+                if before != episode {
+                    tracing::warn!(channel, reason, "the gateway refuses us: check its address and credentials");
+                }
+                Outcome::Snooze { reason, after: Some(self.back_in(Duration::ZERO)) }
+            }
+            (outcome, _) => {
+                if before.is_some() && episode.is_none() {
+                    tracing::warn!(channel, "the gateway can be reached again");
+                }
+                if let Outcome::Failed { reason } = outcome {
+                    tracing::warn!(channel, reason, job_id = %attempt.id, "the gateway rejected a message");
+                }
+                outcome.clone()
+            }
+        }
+    }
+
+    fn back_in(&self, probe_in: Duration) -> Duration {
+        let down = self.condition.lock().down_since.map_or(Duration::ZERO, |since| since.elapsed());
+        let spread = down.clamp(SPREAD_MIN, SPREAD_MAX);
+        probe_in + spread.mul_f64(rand::random_range(0.1..1.0))
+    }
+
+    /// The exchange under a CLIENT span.
+    async fn post(&self, envelope: &Envelope<'_>, attempt: &Attempt) -> Meaning {
+        // Strings and a closed enum: serialising them cannot fail.
+        let body = Bytes::from(serde_json::to_vec(envelope).unwrap_or_default());
+        let span = tracing::info_span!(
+            "POST",
+            otel.kind = "client",
+            otel.status_code = Empty,
+            http.request.method = "POST",
+            http.response.status_code = Empty,
+            server.address = self.url.host_str(),
+            server.port = self.url.port_or_known_default(),
+            error.type = Empty,
+        );
+        let exchange = async {
+            match self.exchange(body.clone(), attempt).await {
+                // A pooled connection was closed before the request was written: the next one is fresh.
+                None => self.exchange(body, attempt).await.unwrap_or_else(not_sent),
+                Some(meaning) => meaning,
+            }
+        };
+        let meaning = exchange.instrument(span.clone()).await;
+        if let Outcome::Retry { reason, .. }
+        | Outcome::Snooze { reason, .. }
+        | Outcome::Failed { reason }
+        | Outcome::Unknown { reason } = meaning.outcome
+        {
+            span.record("error.type", reason);
+            span.record("otel.status_code", "ERROR");
+        }
+        meaning
+    }
+
+    /// `None` if a connection broke before anything was written to it.
+    async fn exchange(&self, body: Bytes, attempt: &Attempt) -> Option<Meaning> {
+        let mut headers = HeaderMap::new();
+        propagation::inject(&mut headers);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        if let Ok(id) = HeaderValue::from_str(&attempt.id.to_string()) {
+            headers.insert("idempotency-key", id);
+        }
+        // The client asks a body for its data once a connection stands and the head is on its way, so the first frame
+        // separates what surely was not sent from what may have been.
+        let written = Arc::new(AtomicBool::new(false));
+        let mark = Arc::clone(&written);
+        let body = Full::new(body).map_frame(move |frame| {
+            mark.store(true, Ordering::Release);
+            frame
+        });
+        match self.client.post(self.url.clone()).headers(headers).body(Body::wrap(body)).send().await {
+            Ok(response) => {
+                let status = response.status();
+                Span::current().record("http.response.status_code", i64::from(status.as_u16()));
+                let meaning = answer::meaning(status, response.headers(), self.channel == Channel::Push);
+                drain(response).await;
+                Some(meaning)
+            }
+            Err(error) => self.silence(&error, written.load(Ordering::Acquire)),
+        }
+    }
+
+    /// The meaning of a call without an answer.
+    fn silence(&self, error: &reqwest::Error, written: bool) -> Option<Meaning> {
+        let unknown = |reason| Meaning { outcome: Outcome::Unknown { reason }, health: Health::Unwell };
+        match (written, error.is_timeout()) {
+            (true, true) => Some(unknown("timeout")),
+            (true, false) => Some(unknown("connection_broken")),
+            (false, timed_out) if timed_out || error.is_connect() => {
+                if self.condition.lock().episode.is_none() {
+                    let reason = if timed_out { "it took too long".to_owned() } else { innermost(error) };
+                    tracing::warn!(channel = self.channel.as_str(), reason, "no connection to the gateway");
+                }
+                let reason = if timed_out { "connect_timeout" } else { "connect_failed" };
+                Some(Meaning { outcome: Outcome::Retry { reason, after: None }, health: Health::Unreachable })
+            }
+            (false, _) => None,
+        }
+    }
+}
+
+fn not_sent() -> Meaning {
+    Meaning { outcome: Outcome::Retry { reason: "connection_broken", after: None }, health: Health::Unwell }
+}
+
+/// The cause at the end of the chain, such as `Connection refused (os error 111)`: it has no path of the URL.
+fn innermost(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// Reads the body away. Whatever happens to it, the status has spoken.
+async fn drain(mut response: Response) {
+    let mut left = MAX_ANSWER;
+    while let Ok(Some(chunk)) = response.chunk().await {
+        left = left.saturating_sub(chunk.len());
+        if left == 0 {
+            break;
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The metrics of notifications.
+
+use super::{
+    model::Channel,
+    view::{Status, outcome_word},
+};
+use chassis_queue::{Fact, ledger_metric};
+use chassis_telemetry::{
+    catalogue::{Label, Metric, Values, counter, histogram},
+    names::{LABEL_CHANNEL, LABEL_OUTCOME, LABEL_PRIORITY, LABEL_PROVIDER, LABEL_REASON},
+};
+use metrics::Counter;
+
+const CHANNEL: Label = (LABEL_CHANNEL, Values::Closed(Channel::NAMES));
+const PRIORITY: Label = (LABEL_PRIORITY, Values::Closed(&["urgent", "normal", "bulk"]));
+const PROVIDER: Label = (LABEL_PROVIDER, Values::Open("the configured one"));
+const ENDS: [&str; 5] = ["delivered", "dead", "expired", "cancelled", "unknown"];
+const ATTEMPTS: [&str; 5] = ["delivered", "retry", "parked", "dead", "unknown"];
+const REASONS: [&str; 5] = ["invalid", "no_contact", "backlog_full", "store_unavailable", "shed"];
+
+/// 0.1 s to 6 h, with an edge on each service level objective.
+const END_TO_END: &[f64] = &[
+    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21600.0,
+];
+
+const ACCEPTED: Metric =
+    counter("notification_accepted_total", "Accepted jobs, counted once they are committed.")
+        .labels(&[CHANNEL, PRIORITY])
+        .from_zero();
+const REFUSED: Metric = counter("notification_refused_total", "Notifications that were not accepted.")
+    .labels(&[(LABEL_REASON, Values::Closed(&REASONS))])
+    .from_zero();
+const FINISHED: Metric = counter("notification_finished_total", "Jobs that reached their last state.")
+    .labels(&[CHANNEL, PRIORITY, (LABEL_OUTCOME, Values::Closed(&ENDS))])
+    .from_zero();
+const ATTEMPTED: Metric = counter("notification_attempts_total", "Finished attempts to deliver.")
+    .labels(&[CHANNEL, PROVIDER, (LABEL_OUTCOME, Values::Closed(&ATTEMPTS))]);
+const ATTEMPT_DURATION: Metric =
+    histogram("notification_attempt_duration_seconds", "Latency of attempts to deliver.")
+        .labels(&[CHANNEL, PROVIDER]);
+const END_TO_END_DURATION: Metric = histogram(
+    "notification_end_to_end_duration_seconds",
+    "Latency from the later of accept and sendAt until delivered.",
+)
+.labels(&[CHANNEL, PRIORITY])
+.buckets(END_TO_END);
+
+pub const METRICS: &[Metric] = &[
+    ACCEPTED,
+    REFUSED,
+    FINISHED,
+    ATTEMPTED,
+    ATTEMPT_DURATION,
+    END_TO_END_DURATION,
+    ledger_metric(super::NAMES.ledger_metric, &ENDS),
+];
+
+/// Shows the attempts of a configured provider with 0.
+pub fn provider(channel: Channel, provider: &'static str) {
+    for outcome in ATTEMPTS {
+        attempts(channel.as_str(), provider, outcome).increment(0);
+    }
+}
+
+/// Counts a notification that was not accepted.
+pub fn refused(reason: &'static str) {
+    metrics::counter!(REFUSED.name, LABEL_REASON => reason).increment(1);
+}
+
+/// Counts what has been committed.
+pub fn observe(fact: &Fact) {
+    match *fact {
+        Fact::Accepted { channel, priority, jobs } => {
+            metrics::counter!(ACCEPTED.name, LABEL_CHANNEL => channel, LABEL_PRIORITY => priority.as_str())
+                .increment(jobs as u64);
+        }
+        Fact::Attempted { channel, provider, outcome, took } => {
+            attempts(channel, provider, outcome_word(outcome)).increment(1);
+            metrics::histogram!(ATTEMPT_DURATION.name, LABEL_CHANNEL => channel, LABEL_PROVIDER => provider)
+                .record(took);
+        }
+        Fact::Finished { channel, priority, state, end_to_end } => {
+            let (priority, outcome) = (priority.as_str(), Status::from(state).as_str());
+            metrics::counter!(
+                FINISHED.name, LABEL_CHANNEL => channel, LABEL_PRIORITY => priority, LABEL_OUTCOME => outcome
+            )
+            .increment(1);
+            if let Some(took) = end_to_end {
+                metrics::histogram!(END_TO_END_DURATION.name, LABEL_CHANNEL => channel, LABEL_PRIORITY => priority)
+                    .record(took);
+            }
+        }
+    }
+}
+
+fn attempts(channel: &'static str, provider: &'static str, outcome: &'static str) -> Counter {
+    metrics::counter!(
+        ATTEMPTED.name, LABEL_CHANNEL => channel, LABEL_PROVIDER => provider, LABEL_OUTCOME => outcome
+    )
+}

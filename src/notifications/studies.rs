@@ -1,0 +1,265 @@
+//! Studies: enrolment, and messages to every patient of a study.
+
+use super::{
+    BULK, Notifications,
+    api::{json, queue_key, replay, respond},
+    model::{Channel, Device, Message, Schedule, StudyId, StudyMessage, Title},
+    patients,
+    view::BatchView,
+};
+use crate::{
+    error::ApiError,
+    http::PathId,
+    model::{Moment, PatientId},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+    response::Response,
+};
+use chassis_http::{Idempotent, NoBody, ProblemBody, RequestKey, Valid};
+use chassis_queue::{Answer, Batch, Enqueued, JobId, Members, Migration, Priority};
+use futures_util::TryStreamExt as _;
+use garde::Validate;
+use serde::{Deserialize, Serialize};
+use sqlx::Row as _;
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+pub const TABLE: Migration = Migration {
+    min_reader: 1,
+    sql: "CREATE TABLE enrolments (
+        study TEXT NOT NULL,
+        patient TEXT NOT NULL,
+        enrolled_at BIGINT NOT NULL,
+        PRIMARY KEY (study, patient)
+    )",
+};
+
+#[derive(Deserialize, Validate, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Path)]
+pub struct StudyPath {
+    #[garde(dive)]
+    study_id: StudyId,
+}
+
+#[derive(Deserialize, Validate, IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Path)]
+pub struct EnrolmentPath {
+    #[garde(dive)]
+    study_id: StudyId,
+    #[garde(dive)]
+    patient_id: PatientId,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Enrolment {
+    enrolled_at: Moment,
+}
+
+/// Enrols a patient.
+///
+/// The patient need not be in the directory; a message to the study skips patients who cannot be reached.
+#[utoipa::path(put, path = "/api/v1/studies/{studyId}/patients/{patientId}", tag = "studies", params(EnrolmentPath),
+    responses(
+        (status = OK, body = Enrolment, description = "The patient was enrolled already."),
+        (status = CREATED, body = Enrolment, description = "The patient is enrolled now."),
+    ))]
+pub async fn enrol_patient(
+    State(app): State<Arc<Notifications>>,
+    Valid(Path(EnrolmentPath { study_id, patient_id })): Valid<Path<EnrolmentPath>>,
+    _: NoBody,
+) -> Result<(StatusCode, Json<Enrolment>), ApiError> {
+    let store = app.queue.store();
+    let mut tx = store.begin().await?;
+    let inserted = sqlx::query(
+        "INSERT INTO enrolments (study, patient, enrolled_at) VALUES ($1, $2, $3)
+         ON CONFLICT (study, patient) DO NOTHING",
+    )
+    .bind(study_id.as_str())
+    .bind(patient_id.as_str())
+    .bind(store.now_ms())
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
+    let since = sqlx::query_scalar("SELECT enrolled_at FROM enrolments WHERE study = $1 AND patient = $2")
+        .bind(study_id.as_str())
+        .bind(patient_id.as_str())
+        .fetch_one(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    let status = if inserted > 0 { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(Enrolment { enrolled_at: Moment::from_unix_ms(since) })))
+}
+
+/// Ends an enrolment.
+#[utoipa::path(delete, path = "/api/v1/studies/{studyId}/patients/{patientId}", tag = "studies", params(EnrolmentPath),
+    responses(
+        (status = NO_CONTENT),
+        (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn withdraw_patient(
+    State(app): State<Arc<Notifications>>,
+    Valid(Path(EnrolmentPath { study_id, patient_id })): Valid<Path<EnrolmentPath>>,
+) -> Result<StatusCode, ApiError> {
+    let mut tx = app.queue.store().begin().await?;
+    let deleted = sqlx::query("DELETE FROM enrolments WHERE study = $1 AND patient = $2")
+        .bind(study_id.as_str())
+        .bind(patient_id.as_str())
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+    tx.commit().await?;
+    if deleted == 0 {
+        return Err(ApiError::NotFound("The patient is not enrolled in this study."));
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The answer to an accepted message to a study.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchReceipt {
+    batch_id: JobId,
+    /// Patients who get it.
+    accepted: usize,
+    /// Patients who are enrolled and cannot be reached on this channel.
+    skipped: usize,
+}
+
+/// Sends a message to every patient of a study.
+///
+/// To those who are enrolled now, all or nothing. It is answered once the batch and its members are committed; its
+/// notifications are made afterwards, and delivered as any other.
+#[utoipa::path(post, path = "/api/v1/studies/{studyId}/notifications", tag = "studies", params(StudyPath),
+    request_body = StudyMessage, responses(
+        (status = ACCEPTED, body = BatchReceipt, headers(("Location" = String, description = "The batch."))),
+        (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+pub async fn send_to_study(
+    State(app): State<Arc<Notifications>>,
+    Valid(Path(StudyPath { study_id })): Valid<Path<StudyPath>>,
+    Idempotent { key, body: Valid(Json(message)) }: Idempotent<Valid<Json<StudyMessage>>>,
+) -> Result<Response, ApiError> {
+    let batch = match app.prepare_batch(&study_id, message, key).await {
+        Ok(batch) => batch,
+        Err(refused) => return app.first_answer(key, refused).await,
+    };
+    let answer = batch.answer.clone();
+    match app.queue.enqueue_batch(batch).await? {
+        Enqueued::New => Ok(respond(answer)),
+        Enqueued::Replayed(first) => Ok(replay(first)),
+        Enqueued::InFlight => Err(ApiError::InFlight),
+    }
+}
+
+/// Shows what became of a message to a study.
+#[utoipa::path(get, path = "/api/v1/batches/{batchId}", tag = "studies", params(("batchId" = JobId, Path)), responses(
+    (status = OK, body = BatchView),
+    (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
+))]
+pub async fn get_batch(
+    State(app): State<Arc<Notifications>>,
+    PathId(id): PathId,
+) -> Result<Json<BatchView>, ApiError> {
+    let batch = app.queue.batch(id, super::view::overall).await?;
+    let batch = batch.ok_or(ApiError::NotFound("There is no batch of this id."))?;
+    Ok(Json(BatchView::from(&batch)))
+}
+
+/// What all jobs of a batch share: with a [`Member`] it is a [`super::Delivery`].
+#[derive(Serialize)]
+struct Template {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<Title>,
+    message: Message,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Member {
+    patient_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<Device>,
+}
+
+impl Notifications {
+    async fn prepare_batch(
+        &self,
+        study: &StudyId,
+        message: StudyMessage,
+        key: Option<RequestKey>,
+    ) -> Result<Batch, ApiError> {
+        let StudyMessage { channel, title, message, priority, send_at, not_after } = message;
+        let Schedule { send_at, not_after } = Schedule::new(send_at, not_after)?;
+        if priority == Priority::Bulk {
+            self.degradation.admit(BULK)?;
+        }
+        let (members, skipped) = self.audience(study, channel).await?;
+        if members.groups() + skipped == 0 {
+            return Err(ApiError::NotFound("Nobody is enrolled in this study."));
+        }
+        let id = self.queue.new_id(members.jobs() + 1);
+        let receipt = BatchReceipt { batch_id: id, accepted: members.groups(), skipped };
+        Ok(Batch {
+            id,
+            channel: channel.as_str(),
+            priority,
+            run_at: send_at.map(Moment::unix_ms),
+            not_after: not_after.unix_ms(),
+            template: serde_json::to_string(&Template { title, message }).map_err(unwritable)?,
+            members,
+            skipped,
+            key: key.map(queue_key),
+            answer: Answer {
+                status: StatusCode::ACCEPTED.as_u16(),
+                body: json(&receipt),
+                location: Some(format!("/api/v1/batches/{id}")),
+            },
+        })
+    }
+
+    /// The patients that a message reaches now, and how many cannot be reached.
+    async fn audience(&self, study: &StudyId, channel: Channel) -> Result<(Members, usize), ApiError> {
+        let needs_contact = self.queue.worker().gateway(channel).needs_contact();
+        let mut reader = self.queue.store().read("read enrolment").await?;
+        let mut rows = sqlx::query(
+            "SELECT e.patient, coalesce(p.has_phone, 0), p.contact FROM enrolments e
+             LEFT JOIN patients p ON p.id = e.patient WHERE e.study = $1 ORDER BY e.patient",
+        )
+        .bind(study.as_str())
+        .fetch(&mut *reader);
+        let (mut members, mut skipped) = (Members::default(), 0);
+        while let Some(row) = rows.try_next().await? {
+            let patient_id: String = row.try_get(0)?;
+            let has_phone = row.try_get::<i64, _>(1)? == 1;
+            let devices = match (channel, row.try_get::<Option<String>, _>(2)?) {
+                (Channel::Push, Some(contact)) => patients::read(&contact)?.push_tokens,
+                _ => Vec::new(),
+            };
+            let is_reachable = match channel {
+                Channel::Sms => has_phone,
+                Channel::Push => !devices.is_empty(),
+            };
+            if needs_contact && !is_reachable {
+                skipped += 1;
+            } else if devices.is_empty() {
+                members.push(&[Member { patient_id, device: None }]).map_err(unwritable)?;
+            } else {
+                let member = |device| Member { patient_id: patient_id.clone(), device: Some(device) };
+                let group: Vec<_> = devices.into_iter().map(member).collect();
+                members.push(&group).map_err(unwritable)?;
+            }
+        }
+        Ok((members, skipped))
+    }
+}
+
+/// Strings alone: writing them as JSON cannot fail.
+fn unwritable(_: serde_json::Error) -> ApiError {
+    ApiError::Internal
+}
