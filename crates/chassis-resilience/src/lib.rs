@@ -1,1 +1,44 @@
+//! Keeps a fault in one place from becoming one in another.
+//!
+//! - [`Breaker`], [`Throttle`] and [`RetryBudget`] spare another service that is not well. They know nothing of
+//!   protocols: a gateway's HTTP client uses them as `chassis-rpc` does.
+//! - [`Degradation`] sheds the features that matter least while there is too much to do.
+//!
+//! Everything here takes its time from the caller or from tokio, keeps its metrics as handles and says what it
+//! decided as an event of the current span. Create the types after the metrics recorder is installed.
 
+mod breaker;
+mod budget;
+mod degradation;
+mod rolling;
+mod throttle;
+
+pub use breaker::{Breaker, BreakerConfig, BreakerOpen, Permit, State, Verdict};
+pub use budget::RetryBudget;
+pub use degradation::{
+    Degradation, DegradationConfig, Feature, GuardLayer, InFlight, NoSuchLevel, Pressure, Shed, ShedLayer,
+    Signal, View, Watched,
+};
+pub use throttle::Throttle;
+
+use chassis_telemetry::catalogue::Metric;
+use std::time::Duration;
+
+/// Every metric of this crate.
+pub const METRICS: &[Metric] = &[
+    breaker::STATE,
+    breaker::TRANSITIONS,
+    degradation::SHED,
+    degradation::LEVEL,
+    degradation::PINNED,
+    degradation::PRESSURE,
+];
+
+/// The longest wait that a peer's answer is believed to ask for.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// A wait that a peer asks for (`Retry-After`, `RetryInfo`), clamped to [`LONGEST_WAIT`]: what comes over the
+/// network may be any number, and arithmetic with `Instant` panics on overflow.
+pub fn believable(wait: Duration) -> Duration {
+    wait.min(LONGEST_WAIT)
+}

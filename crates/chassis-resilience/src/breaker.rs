@@ -1,0 +1,230 @@
+//! The circuit breaker: calls to a target are not made while the target is known not to answer them.
+//!
+//! Closed, it lets every call through and counts. Open, it refuses all. After `open_for` it is half-open: one
+//! call at a time, the probe, is let through, and its outcome closes the breaker or opens it again.
+
+mod machine;
+
+use chassis_telemetry::{
+    SpanExt,
+    catalogue::{Label, Metric, Values, counter, gauge},
+};
+use machine::{Machine, Ticket};
+use metrics::{Counter, Gauge};
+use parking_lot::Mutex;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::time::timeout_at;
+use tracing::Span;
+
+const TARGET: Label = ("target", Values::Open("a configured name"));
+pub(crate) const STATE: Metric =
+    gauge("circuit_breaker_state", "State of a circuit breaker: 0 closed, 1 half-open, 2 open.")
+        .labels(&[TARGET]);
+pub(crate) const TRANSITIONS: Metric =
+    counter("circuit_breaker_transitions_total", "State changes of a circuit breaker.")
+        .labels(&[TARGET, ("to", Values::Closed(&["closed", "half_open", "open"]))]);
+
+/// When a breaker opens and closes. The default opens within a second when all of three or more calls a second
+/// fail, and tolerates for ever that a third of them do, as with one broken endpoint of three.
+#[derive(Clone, Debug)]
+pub struct BreakerConfig {
+    /// The failure rate is taken over this time. A row of failures has to last a quarter of it, because the
+    /// failures of a burst may come back before its successes.
+    pub window: Duration,
+    /// The breaker opens when half of the calls in the window failed, if there were at least this many.
+    pub calls_min: u64,
+    /// It also opens after this many failures in a row, however few calls there are.
+    pub failures_in_a_row: u32,
+    /// A call without an answer for this long counts as failed at that moment, whatever comes of it.
+    pub slow_after: Duration,
+    /// From opening to the first probe, and between failed probes. It does not grow: a probe is one call, and
+    /// recovery should be noticed soon.
+    pub open_for: Duration,
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(1),
+            calls_min: 10,
+            failures_in_a_row: 3,
+            slow_after: Duration::from_millis(500),
+            open_for: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The states, with their values in `circuit_breaker_state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Closed = 0,
+    HalfOpen = 1,
+    Open = 2,
+}
+
+impl State {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half_open",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// What a call says about the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The target answered as it should, which includes answers such as "not found".
+    Success,
+    /// The target is at fault.
+    Failure,
+    /// Nothing: the caller left, or the call was shed on purpose.
+    Ignored,
+}
+
+/// The breaker refused a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the circuit breaker is open")]
+pub struct BreakerOpen {
+    /// Until a probe may be made; zero while one is in flight.
+    pub retry_after: Duration,
+}
+
+/// A breaker in front of one target. Cheap to clone.
+#[derive(Clone)]
+pub struct Breaker(Arc<Inner>);
+
+struct Inner {
+    target: &'static str,
+    slow_after: Duration,
+    machine: Mutex<Machine>,
+    state: Gauge,
+    transitions: [Counter; 3],
+}
+
+impl Breaker {
+    /// Creates a closed breaker. `target` is a configured name, the label of its metrics.
+    pub fn new(target: &'static str, config: BreakerConfig) -> Self {
+        let state = metrics::gauge!(STATE.name, "target" => target);
+        state.set(State::Closed as u8);
+        let transitions = [State::Closed, State::HalfOpen, State::Open]
+            .map(|to| metrics::counter!(TRANSITIONS.name, "target" => target, "to" => to.as_str()));
+        let slow_after = config.slow_after;
+        let machine = Mutex::new(Machine::new(config, Instant::now()));
+        Self(Arc::new(Inner { target, slow_after, machine, state, transitions }))
+    }
+
+    /// The state now. An open breaker becomes half-open when it lets a probe through.
+    pub fn state(&self) -> State {
+        self.0.machine.lock().state()
+    }
+
+    /// Makes a call unless the breaker is open, and learns from `verdict`. A slow call fails as soon as it is
+    /// slow; a call that is dropped says nothing.
+    ///
+    /// # Errors
+    /// The breaker is open; the call was not started.
+    pub async fn call<T>(
+        &self,
+        call: impl Future<Output = T>,
+        verdict: impl FnOnce(&T) -> Verdict,
+    ) -> Result<T, BreakerOpen> {
+        let mut permit = self.admit()?;
+        let answer = permit.watch(call).await;
+        permit.record(verdict(&answer));
+        Ok(answer)
+    }
+
+    /// Admits a call, for callers who need more than [`Self::call`].
+    ///
+    /// # Errors
+    /// The breaker is open.
+    pub fn admit(&self) -> Result<Permit, BreakerOpen> {
+        let ticket = self.update(|machine| machine.admit(Instant::now()));
+        let ticket = ticket.map_err(|retry_after| BreakerOpen { retry_after })?;
+        Ok(Permit { breaker: self.clone(), ticket, recorded: false })
+    }
+
+    /// Updates the machine, and reports a transition after its lock is released.
+    fn update<T>(&self, update: impl FnOnce(&mut Machine) -> T) -> T {
+        let mut machine = self.0.machine.lock();
+        let from = machine.state();
+        let result = update(&mut machine);
+        let to = machine.state();
+        if from != to {
+            // Under the lock, so that the gauge ends with the latest state.
+            self.0.state.set(to as u8);
+            drop(machine);
+            self.0.report(from, to);
+        }
+        result
+    }
+}
+
+impl Inner {
+    fn report(&self, from: State, to: State) {
+        let target = self.target;
+        if let Some(counter) = self.transitions.get(to as usize) {
+            counter.increment(1);
+        }
+        let attributes = [("target", target.to_owned()), ("to", to.as_str().to_owned())];
+        Span::current().add_event("circuit breaker", &attributes);
+        match (from, to) {
+            (State::Closed, _) => {
+                tracing::warn!(target, "circuit breaker opens: most calls fail or are slow")
+            }
+            (_, State::Closed) => tracing::info!(target, "circuit breaker closes"),
+            // One line when an outage begins and one when it ends; probes are counted.
+            _ => tracing::debug!(target, to = to.as_str(), "circuit breaker probes"),
+        }
+    }
+}
+
+/// A call that was let through. Dropping it records nothing and frees the place of a probe.
+#[must_use = "record what came of the call"]
+pub struct Permit {
+    breaker: Breaker,
+    ticket: Ticket,
+    recorded: bool,
+}
+
+impl Permit {
+    /// Whether this call is the one that finds out how the target is.
+    pub fn is_probe(&self) -> bool {
+        self.ticket.probe
+    }
+
+    /// Awaits the answer, and records a failure as soon as the call is slow.
+    pub async fn watch<T>(&mut self, call: impl Future<Output = T>) -> T {
+        let slow = tokio::time::Instant::now() + self.breaker.0.slow_after;
+        tokio::pin!(call);
+        match timeout_at(slow, &mut call).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.record_once(Verdict::Failure);
+                call.await
+            }
+        }
+    }
+
+    /// Records what came of the call; after it was slow, this changes nothing.
+    pub fn record(mut self, verdict: Verdict) {
+        self.record_once(verdict);
+    }
+
+    fn record_once(&mut self, verdict: Verdict) {
+        if !std::mem::replace(&mut self.recorded, true) {
+            self.breaker.update(|machine| machine.record(self.ticket, verdict, Instant::now()));
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.breaker.update(|machine| machine.leave(self.ticket));
+    }
+}

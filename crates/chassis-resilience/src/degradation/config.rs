@@ -1,0 +1,58 @@
+//! The settings `degradation.*`: the thresholds from which on the service counts as overloaded.
+
+use chassis_telemetry::settings::{between, duration, number};
+use conf::Conf;
+use std::time::Duration;
+
+#[derive(Clone, Debug, Conf)]
+#[conf(serde)]
+pub struct DegradationConfig {
+    /// Wait for a first attempt (bulk aside) above which features are shed.
+    #[arg(env, default_value = "30s", value_parser = between("1s", "24h", duration), serde(use_value_parser))]
+    pub queue_age: Duration,
+    /// A request of a watched route that takes longer is slow.
+    #[arg(env, default_value = "100ms", value_parser = between("1ms", "1m", duration), serde(use_value_parser))]
+    pub latency: Duration,
+    /// Slow ones of a hundred watched requests within two seconds from which on features are shed.
+    #[arg(env, default_value = "5", value_parser = between("1", "100", number::<u32>), serde(use_value_parser))]
+    pub slow_percent: u32,
+    /// Requests in flight (HTTP and gRPC) from which on features are shed.
+    #[arg(env, default_value = "2000", value_parser = between("1", "1000000", number::<usize>), serde(use_value_parser))]
+    pub in_flight: usize,
+    /// How long it has to be calm before a feature comes back; up to four times that if it was too soon.
+    #[arg(env, default_value = "5s", value_parser = between("100ms", "10m", duration), serde(use_value_parser))]
+    pub hold: Duration,
+}
+
+impl Default for DegradationConfig {
+    fn default() -> Self {
+        Self {
+            queue_age: Duration::from_secs(30),
+            latency: Duration::from_millis(100),
+            slow_percent: 5,
+            in_flight: 2000,
+            hold: Duration::from_secs(5),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_that_of_the_settings() {
+        let none: [&str; 1] = ["test"];
+        let env: [(&str, &str); 0] = [];
+        let read = DegradationConfig::try_parse_from(none, env).unwrap();
+        assert_eq!(format!("{read:?}"), format!("{:?}", DegradationConfig::default()));
+    }
+
+    #[test]
+    fn thresholds_out_of_bounds_are_refused() {
+        for (key, value) in [("QUEUE_AGE", "25h"), ("SLOW_PERCENT", "0"), ("IN_FLIGHT", "0"), ("HOLD", "0s")]
+        {
+            assert!(DegradationConfig::try_parse_from(["test"], [(key, value)]).is_err(), "{key}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The level of degradation as a state machine: quickly up, slowly down, one step at a time. Time is passed in.
+
+use super::controller::Reading;
+use std::time::{Duration, Instant};
+
+/// From this pressure on the service is overloaded, and below the other it is calm; in between the level stays.
+const OVERLOADED: f64 = 1.0;
+const CALM: f64 = 0.7;
+/// How long an overload has to last before the first step up, and before each further one: the time until the
+/// effect of the step before can be seen.
+const FIRST_STEP: Duration = Duration::from_millis(300);
+const NEXT_STEP: Duration = Duration::from_secs(1);
+/// A step down that came too soon doubles the wait for the next one, up to this many times `hold`.
+const PATIENCE_MAX: u32 = 4;
+
+/// A change of level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    pub from: u8,
+    pub to: u8,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Ladder {
+    highest: u8,
+    level: u8,
+    hold: Duration,
+    /// How many holds a step down waits.
+    patience: u32,
+    /// Since when the service has been overloaded, or calm, without a break.
+    overloaded_since: Option<Instant>,
+    calm_since: Option<Instant>,
+    /// When the last step was taken, if it was a step down.
+    fell: Option<Instant>,
+}
+
+impl Ladder {
+    pub fn new(highest: u8, hold: Duration) -> Self {
+        Self { highest, level: 0, hold, patience: 1, overloaded_since: None, calm_since: None, fell: None }
+    }
+
+    pub fn level(&self) -> u8 {
+        self.level
+    }
+
+    pub fn highest(&self) -> u8 {
+        self.highest
+    }
+
+    /// Sets the level by hand, and forgets what led to the one before.
+    pub fn set(&mut self, level: u8) {
+        *self = Self { level: level.min(self.highest), ..Self::new(self.highest, self.hold) };
+    }
+
+    /// Takes a step if it is time to. A signal counts only up to the level that it may raise to: it neither
+    /// raises nor holds a level that would not relieve it.
+    pub fn step(&mut self, now: Instant, readings: &[Reading]) -> Option<Step> {
+        let from = self.level;
+        let raises = |reading: &Reading| reading.raises_to > from && reading.pressure >= OVERLOADED;
+        let holds = |reading: &Reading| reading.raises_to >= from && reading.pressure >= CALM;
+        let overloaded = from < self.highest && readings.iter().any(raises);
+        let calm = from > 0 && !readings.iter().any(holds);
+        self.overloaded_since = overloaded.then(|| self.overloaded_since.unwrap_or(now));
+        self.calm_since = calm.then(|| self.calm_since.unwrap_or(now));
+
+        let lasted =
+            |since: Option<Instant>, time| since.is_some_and(|since| now.duration_since(since) >= time);
+        if lasted(self.overloaded_since, if from == 0 { FIRST_STEP } else { NEXT_STEP }) {
+            self.rise(now);
+        } else if lasted(self.calm_since, self.wait()) {
+            self.fall(now);
+        } else {
+            return None;
+        }
+        (self.overloaded_since, self.calm_since) = (None, None);
+        Some(Step { from, to: self.level })
+    }
+
+    /// How long it takes until the level is below `level`, if the service is calm from now on.
+    pub fn until_below(&self, level: u8, now: Instant) -> Duration {
+        let further = u32::from(self.level.saturating_sub(level));
+        let passed = self.calm_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        self.wait().saturating_sub(passed) + self.wait() * further
+    }
+
+    fn rise(&mut self, now: Instant) {
+        // Several steps up in a row are one rise: the first of them shows whether the fall came too soon.
+        self.patience = match self.fell.take() {
+            Some(fell) if now.duration_since(fell) < self.wait() => (self.patience * 2).min(PATIENCE_MAX),
+            Some(_) => 1,
+            None => self.patience,
+        };
+        self.level += 1;
+    }
+
+    fn fall(&mut self, now: Instant) {
+        // The fall before this one has held.
+        if self.fell.is_some() {
+            self.patience = (self.patience / 2).max(1);
+        }
+        self.fell = Some(now);
+        self.level -= 1;
+    }
+
+    fn wait(&self) -> Duration {
+        self.hold * self.patience
+    }
+}
+
+#[cfg(test)]
+mod tests;
