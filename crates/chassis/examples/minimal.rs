@@ -106,8 +106,8 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
             None => stop.cancelled().await,
         }
     });
-    let listener = server::bind("http", config.http.listen, &config.http.server.tls)?;
-    let address = listener.address();
+    let listener = server::bind("http", config.http.listen, &config.http.server.tls).await?;
+    let address = listener.address()?;
     let latency = config.http.latency;
     let hello = async move || {
         tokio::time::sleep(latency).await;
@@ -118,11 +118,11 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
     let http = tasks.spawn_essential("http", served);
     let version = Version { version: "1", platform_version: chassis::VERSION, commit: "-", rustc: "-" };
     let pages = Pages { health: health.clone(), keys: Keys::open(), version, routes: Router::new() };
-    let admin = Admin::start(&config.admin, pages, telemetry)?;
+    let admin = Admin::start(&config.admin, pages, telemetry).await?;
     started.ok();
     tracing::info!(http = %address, admin = %admin.address(), "ready");
     let drained = async { drop(http.await) };
     let ended = shutdown.sequence(&health, &config.shutdown, drained).await;
-    admin.stop();
+    admin.stop().await;
     Ok(ended?)
 }

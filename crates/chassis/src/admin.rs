@@ -1,27 +1,28 @@
 //! The admin listener: metrics, health and the operator's switches, on a thread and a runtime of its own, so that it
 //! answers while the service's runtime is saturated.
 
-use crate::Health;
+use crate::{Failure, Health};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
     routing::{get, put},
 };
 use chassis_http::{
     Caller, Keys, LimitsConfig, Problem, Scope, ServerConfig, TlsConfig, host_check, identify, layers,
-    require_key,
-    server::{self, BindError},
+    require_key, server,
 };
 use chassis_telemetry::{Exposition, LogFilter, Metrics, Telemetry};
 use conf::Conf;
 use serde::Serialize;
-use std::{convert::Infallible, io, net::SocketAddr, thread, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, thread, time::Duration};
+use tokio::{runtime::Builder, sync::oneshot};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::compression::CompressionLayer;
+use tracing::Instrument as _;
 
 /// Operators, probes and scrapers are few.
 const MAX_CONNECTIONS: usize = 256;
@@ -61,20 +62,11 @@ pub struct Pages {
     pub routes: Router,
 }
 
-/// The admin listener cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub enum AdminError {
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    #[error("cannot start the admin listener: {0}")]
-    Thread(#[from] io::Error),
-}
-
 /// The running admin listener. It stops with [`Self::stop`], or unawaited when this is dropped.
 pub struct Admin {
     address: SocketAddr,
     stop: CancellationToken,
-    thread: Option<thread::JoinHandle<()>>,
+    ended: oneshot::Receiver<()>,
 }
 
 impl Admin {
@@ -82,31 +74,21 @@ impl Admin {
     ///
     /// # Errors
     /// The address cannot be bound, its certificate cannot be read, or there is no thread to be had.
-    pub fn start(config: &AdminConfig, pages: Pages, telemetry: &Telemetry) -> Result<Self, AdminError> {
+    pub async fn start(config: &AdminConfig, pages: Pages, telemetry: &Telemetry) -> Result<Self, Failure> {
         // Rendering blocks: one thread for it is enough, and keeps probes from waiting.
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(2).build()?;
-        let listener = runtime.block_on(server::bind("admin", config.listen, &config.tls))?;
-        let address = listener.address();
+        let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(2).build()?;
         let router = router(pages, telemetry, !config.listen.ip().to_canonical().is_loopback());
-        let limits = ServerConfig { max_connections: MAX_CONNECTIONS, ..ServerConfig::default() };
+        let (bound, address) = oneshot::channel();
+        let (running, ended) = oneshot::channel();
         let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let span = tracing::Span::current();
-        let thread = thread::Builder::new().name("admin".to_owned()).spawn(move || {
-            let _entered = span.enter();
-            runtime.block_on(async {
-                let served = server::serve(listener, router, &limits, stopped.clone());
-                let last = async {
-                    stopped.cancelled().await;
-                    tokio::time::sleep(LAST_ANSWERS).await
-                };
-                tokio::select! { () = served => {}, () = last => {} }
-            });
+        let served = serve(config.clone(), router, bound, stop.clone()).in_current_span();
+        thread::Builder::new().name("admin".to_owned()).spawn(move || {
+            runtime.block_on(served);
             // A page that is still being rendered has no reader any more.
             runtime.shutdown_background();
+            drop(running);
         })?;
-        Ok(Self { address, stop, thread: Some(thread) })
+        Ok(Self { address: address.await??, stop, ended })
     }
 
     /// Where it listens: the real port where 0 was configured.
@@ -114,20 +96,41 @@ impl Admin {
         self.address
     }
 
-    /// Stops listening and waits a fraction of a second for answers in hand. Blocks the thread: it is the last thing
-    /// that a service does.
-    pub fn stop(mut self) {
+    /// Stops listening and waits a fraction of a second for answers in hand: the last thing that a service does.
+    pub async fn stop(mut self) {
         self.stop.cancel();
-        if let Some(thread) = self.thread.take() {
-            // The panic hook has logged a panic.
-            let _ = thread.join();
-        }
+        // Resolves with an error when the thread has ended.
+        let _ = (&mut self.ended).await;
     }
 }
 
 impl Drop for Admin {
     fn drop(&mut self) {
         self.stop.cancel();
+    }
+}
+
+/// Serves until `stop`; says first where, or why not.
+async fn serve(
+    config: AdminConfig,
+    router: Router,
+    bound: oneshot::Sender<Result<SocketAddr, Failure>>,
+    stop: CancellationToken,
+) {
+    let listener = match server::bind("admin", config.listen, &config.tls).await {
+        Ok(listener) => listener,
+        Err(error) => return drop(bound.send(Err(error.into()))),
+    };
+    // Nobody waits for it if the start was cut short.
+    let _ = bound.send(listener.address().map_err(Failure::from));
+    let limits = ServerConfig { max_connections: MAX_CONNECTIONS, ..ServerConfig::default() };
+    let last_answers = async {
+        stop.cancelled().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
+    tokio::select! {
+        () = server::serve(listener, router, &limits, stop.clone()) => {}
+        () = last_answers => {}
     }
 }
 
@@ -163,7 +166,8 @@ async fn render(State(metrics): State<Metrics>, headers: HeaderMap) -> Result<Re
     let form = Exposition::accepted(&headers);
     let page =
         tokio::task::spawn_blocking(move || metrics.render(form)).await.map_err(|_| Problem::internal())?;
-    let headers = [(header::CONTENT_TYPE, form.content_type()), (header::VARY, "accept")];
+    let headers =
+        [(header::CONTENT_TYPE, form.content_type()), (header::VARY, HeaderValue::from_static("accept"))];
     Ok((headers, page).into_response())
 }
 

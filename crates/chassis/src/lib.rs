@@ -14,13 +14,22 @@ mod run;
 mod shutdown;
 mod tasks;
 
-pub use admin::{Admin, AdminConfig, AdminError, Pages, Version};
+pub use admin::{Admin, AdminConfig, Pages, Version};
 pub use health::{Check, Health, Readiness, Verdict};
 pub use listeners::{Listening, check_listeners, unencrypted};
 pub use program::{Program, ProgramCommand};
 pub use run::{FAILURE, Failure, USAGE, run};
 pub use shutdown::{Cause, Shutdown, ShutdownConfig, ShutdownError};
 pub use tasks::Tasks;
+
+use chassis_telemetry::{
+    catalogue::{Metric, Values, counter},
+    names::LABEL_TASK,
+};
+
+/// The metrics of this crate, for [`chassis_telemetry::Setup`].
+pub const METRICS: &[Metric] = &[counter(tasks::PANICS, "Background tasks that panicked.")
+    .labels(&[(LABEL_TASK, Values::Open("the tasks of the service"))])];
 
 /// The version of the chassis, `platformVersion` of `/version`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -9,7 +9,7 @@ use crate::{
     run::{FAILURE, USAGE},
 };
 use chassis_http::{KeyName, Scopes, auth};
-use clap::{Arg, ArgAction, ArgMatches, Command, error::ErrorKind, value_parser};
+use clap::{ArgMatches, Args, Command, FromArgMatches as _, error::ErrorKind};
 use std::{
     io::{self, Write},
     path::PathBuf,
@@ -40,37 +40,73 @@ pub struct ProgramCommand<C> {
     pub run: fn(C, &ArgMatches) -> ExitCode,
 }
 
+#[derive(Args)]
+struct Options {
+    /// Read settings from this TOML file, below the environment
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set one key, as http.listen=127.0.0.1:8080, above all else (repeatable)
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+#[derive(Args)]
+struct NewKey {
+    /// What logs and metrics call its holder: letters, digits, '.', '_', '-'
+    name: KeyName,
+    /// What it allows: some of send, read, operate, joined by commas
+    #[arg(long)]
+    scopes: Scopes,
+}
+
 impl<C: Settings> Program<C> {
     /// Does what the process's arguments say: exit code 0, 64 for bad usage or configuration, 70 for other failures.
     pub fn main(self) -> ExitCode {
-        let matches = match self.command_line().try_get_matches() {
-            Ok(matches) => matches,
-            Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-                return print(io::stdout(), &error.to_string(), 0);
-            }
-            Err(error) => {
+        self.execute().unwrap_or_else(|error| match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => print(io::stdout(), &error.to_string(), 0),
+            _ => {
                 let text = error.to_string();
                 let line = text.lines().next().unwrap_or_default();
-                return print(io::stderr(), &format!("{line}; see --help"), USAGE);
+                print(io::stderr(), &format!("{line}; see --help"), USAGE)
             }
-        };
-        let sources = Sources {
-            file: matches.get_one("config").cloned(),
-            environment: std::env::vars_os().collect(),
-            set: matches.get_many("set").unwrap_or_default().cloned().collect(),
-        };
-        // What needs no configuration works with a broken one.
-        match matches.subcommand() {
-            Some(("new-key", arguments)) => return self.new_key(arguments),
-            Some(("openapi", _)) => return print(io::stdout(), &(self.openapi)(), 0),
-            Some(("healthcheck", _)) => return self.healthcheck(sources),
-            _ => {}
-        }
-        let config = match load::<C>(sources) {
-            Ok(config) => config,
-            Err(faults) => return print(io::stderr(), &faults.to_string(), USAGE),
-        };
-        match matches.subcommand() {
+        })
+    }
+
+    fn execute(self) -> Result<ExitCode, clap::Error> {
+        let matches = self.command_line().try_get_matches()?;
+        let Options { config: file, set } = Options::from_arg_matches(&matches)?;
+        let sources = Sources { file, environment: std::env::vars_os().collect(), set };
+        Ok(match matches.subcommand() {
+            // What needs no configuration works with a broken one.
+            Some(("new-key", arguments)) => self.new_key(NewKey::from_arg_matches(arguments)?),
+            Some(("openapi", _)) => print(io::stdout(), &(self.openapi)(), 0),
+            Some(("healthcheck", _)) => self.healthcheck(sources),
+            command => match load::<C>(sources) {
+                Ok(config) => self.command(command, config),
+                Err(faults) => print(io::stderr(), &faults.to_string(), USAGE),
+            },
+        })
+    }
+
+    fn command_line(&self) -> Command {
+        let command = |name, about| Command::new(name).about(about);
+        Options::augment_args(command(self.name, self.about).version(self.version))
+            .subcommand(command("serve", "Run the service (the default)"))
+            .subcommand(command("check-config", "Validate the configuration and exit"))
+            .subcommand(command(
+                "healthcheck",
+                "Ask the running service's admin listener whether it is ready",
+            ))
+            .subcommand(command("openapi", "Print the OpenAPI document"))
+            .subcommand(NewKey::augment_args(command(
+                "new-key",
+                "Print a new API key, which is shown only once, and its line for the key file",
+            )))
+            .subcommands(self.commands.iter().map(|command| command.command.clone()))
+    }
+
+    fn command(&self, command: Option<(&str, &ArgMatches)>, config: C) -> ExitCode {
+        match command {
             None | Some(("serve", _)) => (self.serve)(config),
             Some(("check-config", _)) => print(io::stdout(), "the configuration is valid", 0),
             Some((name, arguments)) => {
@@ -78,36 +114,6 @@ impl<C: Settings> Program<C> {
                 command.map_or(ExitCode::from(USAGE), |command| (command.run)(config, arguments))
             }
         }
-    }
-
-    fn command_line(&self) -> Command {
-        let config =
-            Arg::new("config").long("config").value_name("FILE").value_parser(value_parser!(PathBuf));
-        let set = Arg::new("set").long("set").value_name("KEY=VALUE").action(ArgAction::Append);
-        let name = Arg::new("name").value_name("NAME").required(true).value_parser(value_parser!(KeyName));
-        let scopes = Arg::new("scopes").long("scopes").required(true).value_parser(value_parser!(Scopes));
-        Command::new(self.name)
-            .version(self.version)
-            .about(self.about)
-            .arg(config.global(true).help("Read settings from this TOML file, below the environment"))
-            .arg(
-                set.global(true)
-                    .help("Set one key, as http.listen=127.0.0.1:8080, above all else (repeatable)"),
-            )
-            .subcommand(Command::new("serve").about("Run the service (the default)"))
-            .subcommand(Command::new("check-config").about("Validate the configuration and exit"))
-            .subcommand(
-                Command::new("healthcheck")
-                    .about("Ask the admin listener of the running service whether it is ready"),
-            )
-            .subcommand(Command::new("openapi").about("Print the OpenAPI document"))
-            .subcommand(
-                Command::new("new-key")
-                    .about("Print a new API key, which is shown only once, and its line for the key file")
-                    .arg(name.help("What logs and metrics call its holder: letters, digits, '.', '_', '-'"))
-                    .arg(scopes.help("What it allows: some of send, read, operate, joined by commas")),
-            )
-            .subcommands(self.commands.iter().map(|command| command.command.clone()))
     }
 
     fn healthcheck(&self, sources: Sources) -> ExitCode {
@@ -121,10 +127,8 @@ impl<C: Settings> Program<C> {
         }
     }
 
-    fn new_key(&self, arguments: &ArgMatches) -> ExitCode {
-        let (name, scopes) = (arguments.get_one::<KeyName>("name"), arguments.get_one::<Scopes>("scopes"));
-        let (Some(name), Some(scopes)) = (name, scopes) else { return ExitCode::from(USAGE) };
-        match auth::new_key(self.key_prefix, name.clone(), *scopes) {
+    fn new_key(&self, NewKey { name, scopes }: NewKey) -> ExitCode {
+        match auth::new_key(self.key_prefix, name, scopes) {
             Ok((text, key)) => print(io::stdout(), &format!("{text}\n{}", key.line()), 0),
             Err(error) => print(io::stderr(), &error.to_string(), FAILURE),
         }

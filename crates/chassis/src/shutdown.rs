@@ -107,25 +107,21 @@ impl Shutdown {
     }
 
     /// Installs the handlers of SIGTERM and SIGINT at once. The first signal begins the shutdown, and the returned
-    /// future resolves at the second. SIGHUP ends nothing: what reads files again on it listens for itself.
+    /// future resolves at the second.
     ///
     /// # Errors
     /// The runtime cannot install a handler.
     pub(crate) fn watch_signals(&self) -> io::Result<impl Future<Output = ()> + Send + 'static> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+        // Installed for good: SIGHUP ends nothing, and what reads files again on it has its own.
+        drop(signal(SignalKind::hangup())?);
         let shutdown = self.clone();
         Ok(async move {
-            let mut signals = 0;
-            while signals < 2 {
+            for _ in 0..2 {
                 tokio::select! {
-                    _ = terminate.recv() => signals += 1,
-                    _ = interrupt.recv() => signals += 1,
-                    _ = hangup.recv() => {
-                        tracing::info!("SIGHUP: files of keys and certificates are read again, if there are any");
-                        continue;
-                    }
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
                 }
                 shutdown.begin(Cause::Signal);
             }

@@ -1,11 +1,14 @@
 //! Background tasks that never disappear silently: they are named, and their panics are logged and counted.
 
 use crate::{Cause, Shutdown};
+use chassis_telemetry::names::LABEL_TASK;
 use futures_util::FutureExt as _;
 use std::panic::AssertUnwindSafe;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
+
+pub(crate) const PANICS: &str = "task_panics_total";
 
 /// The background tasks of a service. Cheap to clone.
 #[derive(Clone)]
@@ -52,7 +55,7 @@ impl Tasks {
 
 /// Resolves to whether the task ended without a panic. Its counter shows 0 from the start.
 fn supervise(name: &'static str, task: impl Future<Output = ()>) -> impl Future<Output = bool> {
-    let panics = metrics::counter!("task_panics_total", "task" => name);
+    let panics = metrics::counter!(PANICS, LABEL_TASK => name);
     async move {
         let finished = AssertUnwindSafe(task).catch_unwind().await.is_ok();
         if !finished {

@@ -20,13 +20,13 @@ struct Started {
     health: Health,
 }
 
-fn start(listen: &str, keys: Keys) -> Started {
+async fn start(listen: &str, keys: Keys) -> Started {
     let health = Health::default();
     let config = AdminConfig { listen: listen.parse().unwrap(), tls: TlsConfig::default() };
     let version = Version { version: "1.2.3", platform_version: "0.1.0", commit: "abc", rustc: "1.95.0" };
     let routes = Router::new().route("/switch", put("switched").get("off"));
     let pages = Pages { health: health.clone(), keys, version, routes };
-    Started { admin: Admin::start(&config, pages, &TELEMETRY).unwrap(), health }
+    Started { admin: Admin::start(&config, pages, &TELEMETRY).await.unwrap(), health }
 }
 
 impl Started {
@@ -49,7 +49,7 @@ fn keys(scopes: &str) -> Keys {
 
 #[tokio::test]
 async fn readiness_names_each_check_and_its_reason() {
-    let started = start("127.0.0.1:0", Keys::open());
+    let started = start("127.0.0.1:0", Keys::open()).await;
     let store = started.health.check("store");
     let answer = started.get("/readyz").await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -64,12 +64,12 @@ async fn readiness_names_each_check_and_its_reason() {
     started.health.not_ready("shutting down");
     assert_eq!(started.get("/readyz").await.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(started.get("/livez").await.status(), StatusCode::OK);
-    started.admin.stop();
+    started.admin.stop().await;
 }
 
 #[tokio::test]
 async fn metrics_and_version_are_served_and_everything_else_is_a_problem() {
-    let started = start("127.0.0.1:0", Keys::open());
+    let started = start("127.0.0.1:0", Keys::open()).await;
     let metrics = started.get("/metrics").await;
     assert_eq!(metrics.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     assert!(metrics.text().await.unwrap().contains("# TYPE "));
@@ -94,7 +94,7 @@ async fn metrics_and_version_are_served_and_everything_else_is_a_problem() {
 
 #[tokio::test]
 async fn the_log_filter_is_set_or_refused_with_the_reason() {
-    let started = start("127.0.0.1:0", Keys::open());
+    let started = start("127.0.0.1:0", Keys::open()).await;
     assert_eq!(started.put("/log-filter", "debug\n").await.status(), StatusCode::NO_CONTENT);
     let refused = started.put("/log-filter", "infoo").await;
     assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
@@ -106,12 +106,12 @@ async fn the_log_filter_is_set_or_refused_with_the_reason() {
 
 #[tokio::test]
 async fn where_other_machines_reach_it_every_change_needs_a_key_with_operate() {
-    let without_keys = start("0.0.0.0:0", Keys::open());
+    let without_keys = start("0.0.0.0:0", Keys::open()).await;
     assert_eq!(without_keys.put("/log-filter", "info").await.status(), StatusCode::FORBIDDEN);
     assert_eq!(without_keys.put("/switch", "").await.status(), StatusCode::FORBIDDEN);
     assert_eq!(without_keys.get("/livez").await.status(), StatusCode::OK);
     for (scopes, status) in [("send,read", StatusCode::FORBIDDEN), ("operate", StatusCode::OK)] {
-        let started = start("0.0.0.0:0", keys(scopes));
+        let started = start("0.0.0.0:0", keys(scopes)).await;
         assert_eq!(started.put("/switch", "").await.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(started.get("/switch").await.text().await.unwrap(), "off");
         let answer = Client::new().put(started.url("/switch")).bearer_auth("KEY").send().await.unwrap();
@@ -121,11 +121,11 @@ async fn where_other_machines_reach_it_every_change_needs_a_key_with_operate() {
 
 #[tokio::test]
 async fn a_taken_port_is_named() {
-    let started = start("127.0.0.1:0", Keys::open());
+    let started = start("127.0.0.1:0", Keys::open()).await;
     let listen = started.admin.address();
     let config = AdminConfig { listen, tls: TlsConfig::default() };
     let version = Version { version: "", platform_version: "", commit: "", rustc: "" };
     let pages = Pages { health: Health::default(), keys: Keys::open(), version, routes: Router::new() };
-    let error = Admin::start(&config, pages, &TELEMETRY).err().unwrap().to_string();
+    let error = Admin::start(&config, pages, &TELEMETRY).await.err().unwrap().to_string();
     assert!(error.contains(&listen.to_string()), "{error}");
 }

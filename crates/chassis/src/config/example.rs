@@ -2,7 +2,6 @@
 
 use super::PREFIX;
 use conf::{Conf, ParseType};
-use std::fmt::Write as _;
 
 /// One key of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,27 +42,23 @@ pub fn settings<C: Conf>() -> Vec<Setting> {
 
 /// Renders `config.example.toml`: every key with its doc comment, its variable and its default, below `header`.
 pub fn example<C: Conf>(header: &str) -> String {
-    let mut sections: Vec<(String, String)> = Vec::new();
-    for setting in settings::<C>() {
+    let mut settings = settings::<C>();
+    let split = |setting: &Setting| {
         let (section, name) = setting.key.rsplit_once('.').unwrap_or(("", &setting.key));
-        let at = sections.iter().position(|(name, _)| name == section).unwrap_or_else(|| {
-            sections.push((section.to_owned(), String::new()));
-            sections.len() - 1
-        });
-        if let Some((_, text)) = sections.get_mut(at) {
-            // Writing into a string does not fail.
-            let _ = write!(
-                text,
-                "\n{}# {}\n{}\n",
-                comment(&setting.help),
-                setting.variable,
-                line(name, &setting)
-            );
+        (section.to_owned(), name.to_owned())
+    };
+    let sections: Vec<_> = settings.iter().map(|setting| split(setting).0).collect();
+    // A table stands once, where its first key does.
+    settings.sort_by_key(|setting| sections.iter().position(|section| *section == split(setting).0));
+    let (mut document, mut table) = (comment(header), String::new());
+    for setting in &settings {
+        let (section, name) = split(setting);
+        if section != table {
+            document += &format!("\n[{section}]");
+            table = section;
         }
-    }
-    let mut document = comment(header);
-    for (section, text) in sections {
-        let _ = write!(document, "\n[{section}]{text}");
+        let (help, variable, line) = (comment(&setting.help), &setting.variable, line(&name, setting));
+        document += &format!("\n{help}# {variable}\n{line}\n");
     }
     document
 }

@@ -79,7 +79,11 @@ pub(super) fn read(message: &str, known: &[Setting], given: &BTreeMap<String, Gi
     for rest in after(message, " value was invalid") {
         let (field, rest) =
             rest.strip_prefix(" (@ .").and_then(|rest| rest.split_once(".): ")).unwrap_or(("", rest));
-        faults.push(Fault::of(&section(field, known), given, &reason(rest.trim_start_matches(": "))));
+        let problem = reason(rest.trim_start_matches(": "));
+        faults.push(match section(field, known) {
+            "" => Fault::other(problem),
+            section => Fault::of(section, given, &problem),
+        });
     }
     if faults.is_empty() {
         faults.push(Fault::other(message.trim()));
@@ -111,13 +115,16 @@ fn explained(reason: String, setting: &Setting, given: &BTreeMap<String, Given>)
     }
 }
 
-/// The section of a struct that is at `field` of the whole configuration.
-fn section(field: &str, known: &[Setting]) -> String {
-    let first = known.iter().find(|setting| is_below(&setting.field, field)).or(known.first());
-    let depth = |text: &str| text.split('.').count();
-    let Some(setting) = first.filter(|_| !field.is_empty()) else { return "the configuration".to_owned() };
-    // Fields that are flattened without a prefix of their own are no level of the key.
-    let below = depth(&setting.field) - depth(field);
-    let kept = depth(&setting.key).saturating_sub(below);
-    setting.key.split('.').take(kept).collect::<Vec<_>>().join(".")
+/// The section, or the one key, of the struct at `field` of the configuration: a struct that is flattened without a
+/// prefix is no level of a key.
+fn section<'a>(field: &str, known: &'a [Setting]) -> &'a str {
+    let mut keys =
+        known.iter().filter(|setting| is_below(&setting.field, field)).map(|setting| setting.key.as_str());
+    let mut section = keys.next().unwrap_or_default();
+    for key in keys {
+        while !section.is_empty() && !is_below(key, section) {
+            section = section.rsplit_once('.').map_or("", |(above, _)| above);
+        }
+    }
+    section
 }

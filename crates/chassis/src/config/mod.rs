@@ -34,10 +34,10 @@ pub trait Settings: Conf {
 /// Everything that is wrong with it.
 pub fn load<C: Settings>(sources: Sources) -> Result<C, Faults> {
     let known = settings::<C>();
-    let (mut given, mut faults) = sources::collect(sources, &known);
-    let Some(config) = parse::<C>(&known, &mut given, &mut faults) else { return Err(Faults::from(faults)) };
-    config.check(&mut Checks { known: &known, given: &given, faults: &mut faults });
-    if faults.is_empty() { Ok(config) } else { Err(Faults::from(faults)) }
+    let mut checks = Checks::new(sources, &known);
+    let config = checks.parse::<C>();
+    config.iter().for_each(|config| config.check(&mut checks));
+    config.filter(|_| checks.faults.is_empty()).ok_or_else(|| Faults::from(checks.faults))
 }
 
 /// Loads only the keys below `section`, and the defaults of all others, without any checks between sections.
@@ -47,36 +47,10 @@ pub fn load<C: Settings>(sources: Sources) -> Result<C, Faults> {
 pub fn load_section<C: Conf>(sources: Sources, section: &str) -> Result<C, Faults> {
     let mut known = settings::<C>();
     known.retain(|setting| is_below(&setting.key, section));
-    let (mut given, mut faults) = sources::collect(sources, &known);
-    faults.retain(|fault| fault.key.as_deref().is_none_or(|key| is_below(key, section)));
-    let config = parse::<C>(&known, &mut given, &mut faults);
-    config.filter(|_| faults.is_empty()).ok_or_else(|| Faults::from(faults))
-}
-
-/// Parses what is given. Values with faults are removed and the rest is parsed again, so that one fault does not
-/// hide another.
-fn parse<C: Conf>(
-    known: &[Setting],
-    given: &mut BTreeMap<String, Given>,
-    faults: &mut Vec<Fault>,
-) -> Option<C> {
-    loop {
-        let environment = given.iter().map(|(_, given)| (given.variable.clone(), given.text.clone()));
-        let error = match C::conf_builder().args(["configuration"]).env(environment).try_parse() {
-            Ok(config) => return Some(config),
-            Err(error) => error.to_string(),
-        };
-        let before = given.len();
-        for fault in faults::read(&error, known, given) {
-            given.retain(|key, _| !fault.concerns(key));
-            if !faults.contains(&fault) {
-                faults.push(fault);
-            }
-        }
-        if given.len() == before {
-            return None;
-        }
-    }
+    let mut checks = Checks::new(sources, &known);
+    checks.faults.retain(|fault| fault.key.as_deref().is_none_or(|key| is_below(key, section)));
+    let config = checks.parse();
+    config.filter(|_| checks.faults.is_empty()).ok_or_else(|| Faults::from(checks.faults))
 }
 
 /// Whether `key` is `section` or below it.
@@ -84,11 +58,12 @@ fn is_below(key: &str, section: &str) -> bool {
     key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Collects the faults that [`Settings::check`] finds.
+/// The values that are given, and the faults so far; [`Settings::check`] adds its own.
 pub struct Checks<'a> {
     known: &'a [Setting],
-    given: &'a BTreeMap<String, Given>,
-    faults: &'a mut Vec<Fault>,
+    /// The strongest value of each key.
+    given: BTreeMap<String, Given>,
+    faults: Vec<Fault>,
 }
 
 impl Checks<'_> {
@@ -96,33 +71,51 @@ impl Checks<'_> {
     pub fn fault(&mut self, key: &str, problem: impl Into<String>) {
         debug_assert!(self.known.iter().any(|setting| is_below(&setting.key, key)), "no key {key}");
         if !self.is_faulty(key) {
-            self.faults.push(Fault::of(key, self.given, &problem.into()));
+            self.faults.push(Fault::of(key, &self.given, &problem.into()));
         }
     }
 
     /// Reports every key below `section` that is set to something else than its default, though it has no effect
     /// because of the value of `decided_by`. `problem` says why and what to do.
     pub fn no_effect(&mut self, section: &str, decided_by: &str, problem: &str) {
-        if self.is_faulty(decided_by) {
-            return;
-        }
-        let (known, given) = (self.known, self.given);
-        let set = known.iter().filter(|setting| is_below(&setting.key, section));
-        for setting in set.filter(|setting| is_set(setting, given)) {
-            self.fault(&setting.key, format!("has no effect: {problem}"));
+        let below = self.known.iter().filter(|setting| is_below(&setting.key, section));
+        for setting in below {
+            if self.is_set(&setting.key) && !self.is_faulty(decided_by) {
+                self.fault(&setting.key, format!("has no effect: {problem}"));
+            }
         }
     }
 
     /// Whether `key` is set to something else than its default.
     pub fn is_set(&self, key: &str) -> bool {
-        self.known.iter().any(|setting| setting.key == key && is_set(setting, self.given))
+        let (setting, given) = (self.known.iter().find(|setting| setting.key == key), self.given.get(key));
+        given.is_some_and(|given| setting.and_then(|setting| setting.default.as_ref()) != Some(&given.text))
     }
 
     fn is_faulty(&self, key: &str) -> bool {
         self.faults.iter().any(|fault| fault.key.as_deref() == Some(key))
     }
-}
 
-fn is_set(setting: &Setting, given: &BTreeMap<String, Given>) -> bool {
-    given.get(&setting.key).is_some_and(|given| setting.default.as_deref() != Some(&given.text))
+    /// Parses what is given. Values with faults are removed and the rest is parsed again, so that one fault does not
+    /// hide another.
+    fn parse<C: Conf>(&mut self) -> Option<C> {
+        loop {
+            let text = |setting: &Setting| self.given.get(&setting.key).map(|given| given.text.clone());
+            let given = self.known.iter().filter_map(|setting| Some((&setting.variable, text(setting)?)));
+            let error = match C::conf_builder().args(["configuration"]).env(given).try_parse() {
+                Ok(config) => return Some(config),
+                Err(error) => error.to_string(),
+            };
+            let before = self.given.len();
+            for fault in faults::read(&error, self.known, &self.given) {
+                self.given.retain(|key, _| !fault.concerns(key));
+                if !self.faults.contains(&fault) {
+                    self.faults.push(fault);
+                }
+            }
+            if self.given.len() == before {
+                return None;
+            }
+        }
+    }
 }

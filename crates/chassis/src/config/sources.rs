@@ -1,6 +1,6 @@
 //! Where values come from, merged into one map.
 
-use super::{Fault, PREFIX, Setting, is_below};
+use super::{Checks, Fault, PREFIX, Setting, is_below};
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -49,7 +49,6 @@ impl fmt::Display for Source {
 /// The strongest value of one key.
 #[derive(Clone, Debug)]
 pub(super) struct Given {
-    pub variable: String,
     pub text: String,
     pub secret: bool,
     pub source: Source,
@@ -70,29 +69,6 @@ impl Given {
     }
 }
 
-/// The strongest value of each known key, and what could not be taken from the sources.
-pub(super) fn collect(sources: Sources, known: &[Setting]) -> (BTreeMap<String, Given>, Vec<Fault>) {
-    let mut collected = Collected { known, given: BTreeMap::new(), faults: Vec::new() };
-    if let Some(path) = sources.file {
-        match read_file(&path) {
-            Ok(table) => collected.add_table("", table, &Source::File(path)),
-            Err(fault) => collected.faults.push(fault),
-        }
-    }
-    for (name, value) in sources.environment {
-        collected.add_variable(name, value);
-    }
-    for (nth, text) in sources.set.iter().enumerate() {
-        match text.split_once('=') {
-            Some((key, value)) => collected.add(key.trim(), value.to_owned(), &Source::CommandLine),
-            None => collected
-                .faults
-                .push(Fault::other(format!("--set number {}: write it as key=value", nth + 1))),
-        }
-    }
-    (collected.given, collected.faults)
-}
-
 fn read_file(path: &Path) -> Result<toml::Table, Fault> {
     let fault = |problem: &str| Fault::other(format!("file:{}{problem}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| fault(&format!(": {error}")))?;
@@ -103,13 +79,30 @@ fn read_file(path: &Path) -> Result<toml::Table, Fault> {
     })
 }
 
-struct Collected<'a> {
-    known: &'a [Setting],
-    given: BTreeMap<String, Given>,
-    faults: Vec<Fault>,
-}
+impl<'a> Checks<'a> {
+    /// Reads the sources, weakest first, so that a stronger value replaces a weaker one.
+    pub(super) fn new(sources: Sources, known: &'a [Setting]) -> Self {
+        let mut checks = Self { known, given: BTreeMap::new(), faults: Vec::new() };
+        if let Some(path) = sources.file {
+            match read_file(&path) {
+                Ok(table) => checks.add_table("", table, &Source::File(path)),
+                Err(fault) => checks.faults.push(fault),
+            }
+        }
+        for (name, value) in sources.environment {
+            checks.add_variable(name, value);
+        }
+        for (nth, text) in (1..).zip(&sources.set) {
+            match text.split_once('=') {
+                Some((key, value)) => checks.add(key.trim(), value.to_owned(), &Source::CommandLine),
+                None => {
+                    checks.faults.push(Fault::other(format!("--set number {nth}: write it as key=value")))
+                }
+            }
+        }
+        checks
+    }
 
-impl Collected<'_> {
     fn add_table(&mut self, above: &str, table: toml::Table, source: &Source) {
         for (name, value) in table {
             let key = if above.is_empty() { name } else { format!("{above}.{name}") };
@@ -157,8 +150,8 @@ impl Collected<'_> {
             let problem = "is a secret, which others see on the command line; set";
             self.faults.push(Fault::unread(key, source, &format!("{problem} {} instead", setting.variable)));
         } else {
-            let (variable, secret) = (setting.variable.clone(), setting.secret);
-            self.given.insert(key.to_owned(), Given { variable, text, secret, source: source.clone() });
+            let given = Given { text, secret: setting.secret, source: source.clone() };
+            self.given.insert(key.to_owned(), given);
         }
     }
 
