@@ -65,7 +65,9 @@ impl FromStr for Origin {
         });
         match HeaderValue::from_str(text) {
             Ok(value) if whole || text == "*" => Ok(Self(value)),
-            _ => Err("expected * or an origin as browsers write it, such as https://app.example.org or http://localhost:3000"),
+            _ => Err(
+                "expected * or an origin as browsers write it, such as https://app.example.org or http://localhost:3000",
+            ),
         }
     }
 }
@@ -84,7 +86,9 @@ impl AuthConfig {
     /// # Errors
     /// All faults of the file, which name lines and never repeat one.
     pub fn keys(&self) -> Result<Keys, Vec<String>> {
-        self.api_keys_file.as_deref().map_or_else(|| Ok(Keys::open()), |path| auth::read_keys(path).map(Keys::of))
+        self.api_keys_file
+            .as_deref()
+            .map_or_else(|| Ok(Keys::open()), |path| auth::read_keys(path).map(Keys::of))
     }
 }
 
@@ -122,7 +126,9 @@ impl LimitsConfig {
     /// What an operator should be warned of.
     pub fn warning(&self) -> Option<String> {
         let everybody = self.trusted_proxies.iter().find(|network| network.prefix_len() == 0)?;
-        Some(format!("limits.trusted_proxies contains {everybody}: every caller can choose the address it is limited by"))
+        Some(format!(
+            "limits.trusted_proxies contains {everybody}: every caller can choose the address it is limited by"
+        ))
     }
 }
 
@@ -143,8 +149,17 @@ mod tests {
             assert!(good.parse::<Origin>().is_ok(), "{good}");
         }
         for bad in [
-            "", "null", "a.example", "https://a.example/", "https://A.example", "https://a.example:443",
-            "https://*.a.example", "https://u@a.example", "file:///a", "https://a.example\r\nx: y", "https://",
+            "",
+            "null",
+            "a.example",
+            "https://a.example/",
+            "https://A.example",
+            "https://a.example:443",
+            "https://*.a.example",
+            "https://u@a.example",
+            "file:///a",
+            "https://a.example\r\nx: y",
+            "https://",
         ] {
             assert!(bad.parse::<Origin>().is_err(), "{bad}");
         }

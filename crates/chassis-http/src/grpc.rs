@@ -5,7 +5,12 @@
 mod streams;
 mod unary;
 
-use crate::{Gate, Problem, auth::any_key, layers::OnPanic, problem::is_grpc};
+use crate::{
+    Gate, Problem, Scope,
+    auth::{any_key, permit},
+    layers::OnPanic,
+    problem::is_grpc,
+};
 use axum::{
     Router,
     extract::Request,
@@ -48,13 +53,26 @@ pub fn only() -> Gate<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone
 }
 
 /// A router of these services, whose fallback is UNIMPLEMENTED, or UNAUTHENTICATED to callers that show no known key.
-/// Add `.route_layer(require(scope))` and `.route_layer(unary(config))`.
+/// Add `.route_layer(unary(config)).route_layer(require(methods))`.
 pub fn router(services: Routes) -> Router {
     let known = tower::ServiceBuilder::new().layer(any_key());
     let unimplemented = tower::service_fn(async |_: Request| {
-        Ok::<Response, std::convert::Infallible>(Status::unimplemented("no such method is served here").into_http())
+        Ok::<Response, std::convert::Infallible>(
+            Status::unimplemented("no such method is served here").into_http(),
+        )
     });
     services.into_axum_router().reset_fallback().fallback_service(known.service(unimplemented))
+}
+
+/// Lets only callers on whose key has the scope of the method that they call, by its path (`/package.Service/Method`). Any
+/// other method takes a known key, and then is whatever the services make of it.
+pub fn require(
+    methods: &'static [(&'static str, Scope)],
+) -> Gate<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + 'static> {
+    Gate(move |request: &mut Request| {
+        let method = methods.iter().find(|(path, _)| *path == request.uri().path());
+        permit(request, method.map(|(_, scope)| *scope))
+    })
 }
 
 /// `grpc.health.v1.Health` of these services and of the whole (the empty name), as `ready` says; streams end at `stop`.
@@ -69,7 +87,8 @@ pub fn health(
     let mut ready = ready;
     let passed_on = async move {
         loop {
-            let serving = if *ready.borrow_and_update() { ServingStatus::Serving } else { ServingStatus::NotServing };
+            let serving =
+                if *ready.borrow_and_update() { ServingStatus::Serving } else { ServingStatus::NotServing };
             for name in &names {
                 reporter.set_service_status(name, serving).await;
             }

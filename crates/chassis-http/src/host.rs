@@ -33,9 +33,8 @@ fn check(uri: &Uri, headers: &HeaderMap, open: bool) -> Result<(), Problem> {
     let named = [host.as_ref().and_then(Option::as_ref), uri.authority()];
     if open && !named.into_iter().flatten().all(|authority| is_loopback(authority.host())) {
         let title = "Not served under this name";
-        return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", title).detail(
-            "No API keys are configured, so only loopback names such as localhost are served.",
-        ));
+        return Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", title)
+            .detail("No API keys are configured, so only loopback names such as localhost are served."));
     }
     Ok(())
 }
@@ -59,18 +58,35 @@ mod tests {
         for host in hosts {
             headers.append(header::HOST, HeaderValue::from_bytes(host.as_bytes()).unwrap());
         }
-        check(&uri.parse().unwrap(), &headers, open).map_or_else(|problem| problem.status().as_u16(), |()| 200)
+        check(&uri.parse().unwrap(), &headers, open)
+            .map_or_else(|problem| problem.status().as_u16(), |()| 200)
     }
 
     #[test]
     fn without_keys_only_loopback_names_are_served() {
-        let loopback = ["localhost", "LOCALHOST:80", "localhost.", "a.localhost:1", "127.0.0.1:8080", "127.9.9.9",
-            "[::1]", "[::1]:8080", "[::ffff:127.0.0.1]"];
+        let loopback = [
+            "localhost",
+            "LOCALHOST:80",
+            "localhost.",
+            "a.localhost:1",
+            "127.0.0.1:8080",
+            "127.9.9.9",
+            "[::1]",
+            "[::1]:8080",
+            "[::ffff:127.0.0.1]",
+        ];
         for host in loopback {
             assert_eq!(status("/", &[host], true), 200, "{host}");
         }
-        let others = ["evil.example", "localhost.evil.example", "notlocalhost", "10.0.0.1", "0.0.0.0", "[::2]:1",
-            "127.0.0.1.evil.example"];
+        let others = [
+            "evil.example",
+            "localhost.evil.example",
+            "notlocalhost",
+            "10.0.0.1",
+            "0.0.0.0",
+            "[::2]:1",
+            "127.0.0.1.evil.example",
+        ];
         for host in others {
             assert_eq!(status("/", &[host], true), 421, "{host}");
             assert_eq!(status("/", &[host], false), 200, "{host}");

@@ -63,16 +63,29 @@ pub fn cors(origins: &[Origin]) -> Option<CorsLayer> {
     }
     let any = origins.iter().any(|origin| origin.0 == "*");
     let listed = origins.iter().map(|origin| origin.0.clone());
-    let names = |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
+    let names =
+        |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
     let cors = CorsLayer::new()
         .allow_origin(if any { AllowOrigin::any() } else { AllowOrigin::list(listed) })
         .allow_methods(AllowMethods::list([Method::GET, Method::POST, Method::PUT, Method::DELETE]))
         .allow_headers(AllowHeaders::list(names(&[
-            "authorization", "content-type", "idempotency-key", "if-none-match", "traceparent", "tracestate",
+            "authorization",
+            "content-type",
+            "idempotency-key",
+            "if-none-match",
+            "traceparent",
+            "tracestate",
         ])))
         .expose_headers(ExposeHeaders::list(names(&[
-            "allow", "etag", "idempotency-replayed", "location", "retry-after", "traceparent", "www-authenticate",
-            "x-ratelimit-limit", "x-ratelimit-remaining",
+            "allow",
+            "etag",
+            "idempotency-replayed",
+            "location",
+            "retry-after",
+            "traceparent",
+            "www-authenticate",
+            "x-ratelimit-limit",
+            "x-ratelimit-remaining",
         ])))
         // The most that Chromium takes.
         .max_age(Duration::from_secs(7200));

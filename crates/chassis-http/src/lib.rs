@@ -30,6 +30,7 @@ pub use gate::Gate;
 pub use host::host_check;
 pub use idempotency::{Idempotent, RequestKey};
 pub use limits::Limits;
+pub use metrics::METRICS;
 pub use problem::{Fault, Problem, ProblemBody};
 pub use tls::{TlsConfig, TlsFault};
 pub use valid::{NoBody, Valid};

@@ -1,12 +1,13 @@
 //! The rate limit: tower_governor's GCRA, one bucket for each client, shared by HTTP and gRPC.
 
-use crate::{Caller, Client, LimitsConfig, PerClient, Problem, metrics as names};
+use crate::{Caller, Client, Gate, LimitsConfig, PerClient, Problem, metrics as names};
 use axum::{body::Body, extract::Request, response::Response};
+use chassis_telemetry::names::{LABEL_DECISION, LABEL_SURFACE};
 use governor::middleware::StateInformationMiddleware;
 use http::{HeaderName, StatusCode};
 use metrics::Counter;
 use std::{sync::Arc, time::Duration};
-use tower::{layer::util::Stack, util::MapRequestLayer};
+use tower::layer::util::Stack;
 use tower_governor::{
     GovernorError, GovernorLayer,
     governor::{GovernorConfig, GovernorConfigBuilder},
@@ -38,10 +39,7 @@ pub struct Limits {
 }
 
 /// The layer of one surface: limits, then counts what it let on.
-pub type LimitLayer =
-    Stack<MapRequestLayer<CountAllowed>, GovernorLayer<ByClient, StateInformationMiddleware, Body>>;
-
-type CountAllowed = Arc<dyn Fn(Request) -> Request + Send + Sync>;
+pub type LimitLayer<F> = Stack<Gate<F>, GovernorLayer<ByClient, StateInformationMiddleware, Body>>;
 
 impl Limits {
     pub fn new(config: &LimitsConfig) -> Self {
@@ -64,12 +62,16 @@ impl Limits {
     }
 
     /// For an HTTP router. Goes right inside `identify`.
-    pub fn http_layer(&self) -> LimitLayer {
+    pub fn http_layer(
+        &self,
+    ) -> LimitLayer<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + use<>> {
         self.layer("http")
     }
 
     /// For a gRPC router, of the same buckets.
-    pub fn grpc_layer(&self) -> LimitLayer {
+    pub fn grpc_layer(
+        &self,
+    ) -> LimitLayer<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + use<>> {
         self.layer("grpc")
     }
 
@@ -94,21 +96,23 @@ impl Limits {
         }
     }
 
-    fn layer(&self, surface: &'static str) -> LimitLayer {
+    fn layer(
+        &self,
+        surface: &'static str,
+    ) -> LimitLayer<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + use<>> {
         let decisions = |decision: &'static str| {
-            let counter =
-                metrics::counter!(names::RATE_LIMIT_DECISIONS, "decision" => decision, "surface" => surface);
+            let counter = metrics::counter!(names::RATE_LIMIT_DECISIONS, LABEL_DECISION => decision, LABEL_SURFACE => surface);
             counter.increment(0);
             counter
         };
         let (allowed, limited, per_client) = (decisions("allowed"), decisions("limited"), self.per_client);
         let governor = GovernorLayer::new(Arc::clone(&self.config))
             .error_handler(move |error| refuse(error, surface, per_client, &limited));
-        let count: CountAllowed = Arc::new(move |request| {
+        let count = move |_: &mut Request| {
             allowed.increment(1);
-            request
-        });
-        Stack::new(MapRequestLayer::new(count), governor)
+            Ok(())
+        };
+        Stack::new(Gate(count), governor)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading on after an early answer. A caller that is still writing a large body when the connection closes gets a
 //! reset instead of the answer, so what is left of the body is read for a little while.
 
-use axum::{body::Body, extract::Request, response::Response};
+use axum::{body::Body, extract::Request};
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either};
 use http::{Version, header};
@@ -40,12 +40,12 @@ impl<S> Layer<S> for LingerLayer {
 
 impl<S> Service<Request> for Linger<S>
 where
-    S: Service<Request, Response = Response>,
+    S: Service<Request, Response: Send>,
     S::Future: Send + 'static,
 {
-    type Response = Response;
+    type Response = S::Response;
     type Error = S::Error;
-    type Future = Either<S::Future, BoxFuture<'static, Result<Response, S::Error>>>;
+    type Future = Either<S::Future, BoxFuture<'static, Result<S::Response, S::Error>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.0.poll_ready(cx)
@@ -92,7 +92,10 @@ impl http_body::Body for Returned {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(cx);
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {

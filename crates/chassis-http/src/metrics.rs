@@ -1,4 +1,9 @@
-//! Names of metrics and attributes, once.
+//! The metrics of this crate.
+
+use chassis_telemetry::{
+    catalogue::{Label, Metric, Values, counter, gauge},
+    names::{LABEL_DECISION, LABEL_KEY, LABEL_LISTENER, LABEL_OUTCOME, LABEL_SURFACE},
+};
 
 pub(crate) const AUTH_REQUESTS: &str = "auth_requests_total";
 pub(crate) const AUTH_KEY_FILE_RELOADS: &str = "auth_key_file_reloads_total";
@@ -11,5 +16,39 @@ pub(crate) const TLS_HANDSHAKES_FAILED: &str = "tls_handshakes_failed_total";
 pub(crate) const TLS_CERTIFICATE_RELOADS: &str = "tls_certificate_reloads_total";
 pub(crate) const TLS_CERTIFICATE_EXPIRES: &str = "tls_certificate_expires_timestamp_seconds";
 
-/// The attribute of a request's span that holds its key's name.
-pub(crate) const USER_NAME: &str = "user.name";
+const LISTENER: Label = (LABEL_LISTENER, Values::Open("listeners of the service"));
+const RELOADED: Label = (LABEL_OUTCOME, Values::Closed(&["ok", "failed"]));
+
+/// For the `metrics` of telemetry's `Setup`.
+pub const METRICS: &[Metric] = &[
+    counter(AUTH_REQUESTS, "Requests by the key that was presented and whether it allowed the call").labels(
+        &[
+            (LABEL_KEY, Values::Open("names of keys, or none")),
+            (LABEL_OUTCOME, Values::Closed(&["ok", "unknown_key", "forbidden"])),
+        ],
+    ),
+    counter(AUTH_KEY_FILE_RELOADS, "Reloads of the API key file; a failed one keeps the old keys")
+        .labels(&[RELOADED])
+        .from_zero(),
+    counter(RATE_LIMIT_DECISIONS, "Requests that the rate limit let on or refused")
+        .labels(&[
+            (LABEL_DECISION, Values::Closed(&["allowed", "limited"])),
+            (LABEL_SURFACE, Values::Closed(&["http", "grpc"])),
+        ])
+        .from_zero(),
+    gauge(RATE_LIMIT_CLIENTS, "Clients that the rate limit remembers").count(),
+    gauge(CONNECTIONS, "Open connections").count().labels(&[LISTENER]),
+    counter(CONNECTIONS_TIMED_OUT, "Connections closed because their first bytes or headers were slow")
+        .from_zero(),
+    counter(
+        CONNECTIONS_LIMIT_REACHED,
+        "Times that a connection had to wait since as many were open as are allowed",
+    )
+    .labels(&[LISTENER]),
+    counter(TLS_HANDSHAKES_FAILED, "TLS handshakes that failed, other than by time").labels(&[LISTENER]),
+    counter(TLS_CERTIFICATE_RELOADS, "Reloads of a certificate; a failed one keeps the old certificate")
+        .labels(&[LISTENER, RELOADED]),
+    gauge(TLS_CERTIFICATE_EXPIRES, "When the served certificate expires, in Unix seconds")
+        .seconds()
+        .labels(&[LISTENER]),
+];

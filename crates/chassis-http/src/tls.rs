@@ -6,6 +6,7 @@ use crate::{
     watch::{Watch, Why},
 };
 use axum_server::tls_rustls::RustlsConfig;
+use chassis_telemetry::names::{LABEL_LISTENER, LABEL_OUTCOME};
 use conf::Conf;
 use rustls::{
     InconsistentKeys, ServerConfig,
@@ -95,8 +96,11 @@ fn provider() -> Arc<CryptoProvider> {
 
 impl Identity {
     fn load(cert_file: &Path, key_file: &Path) -> Result<Self, TlsFault> {
-        let (chain, valid) = chain(cert_file)
-            .map_err(|what| TlsFault { setting: "cert_file", path: cert_file.to_owned(), what })?;
+        let (chain, valid) = chain(cert_file).map_err(|what| TlsFault {
+            setting: "cert_file",
+            path: cert_file.to_owned(),
+            what,
+        })?;
         let in_key = |what: String| TlsFault { setting: "key_file", path: key_file.to_owned(), what };
         let key = private_key(key_file).map_err(in_key)?;
         let key = provider().key_provider.load_private_key(key).map_err(|_| {
@@ -256,7 +260,7 @@ impl Tls {
 
 fn publish(listener: &'static str, identity: &Identity) {
     let (from, until) = identity.valid;
-    metrics::gauge!(names::TLS_CERTIFICATE_EXPIRES, "listener" => listener).set(until as f64);
+    metrics::gauge!(names::TLS_CERTIFICATE_EXPIRES, LABEL_LISTENER => listener).set(until as f64);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
     if !(from..=until).contains(&now) {
         tracing::warn!(listener, "the certificate has expired or is not valid yet");
@@ -265,9 +269,9 @@ fn publish(listener: &'static str, identity: &Identity) {
 
 /// Handshakes that failed other than by time.
 pub(crate) fn failed(listener: &'static str) -> metrics::Counter {
-    metrics::counter!(names::TLS_HANDSHAKES_FAILED, "listener" => listener)
+    metrics::counter!(names::TLS_HANDSHAKES_FAILED, LABEL_LISTENER => listener)
 }
 
 fn reloaded(listener: &'static str, outcome: &'static str) -> metrics::Counter {
-    metrics::counter!(names::TLS_CERTIFICATE_RELOADS, "listener" => listener, "outcome" => outcome)
+    metrics::counter!(names::TLS_CERTIFICATE_RELOADS, LABEL_LISTENER => listener, LABEL_OUTCOME => outcome)
 }

@@ -88,7 +88,8 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
         if !bytes.is_empty() && !is_json(&parts.headers) {
             return Err(not_declared_as_json());
         }
-        let empty = || parse::<serde_json::Map<String, serde_json::Value>>(&bytes).map(|object| object.is_empty());
+        let empty =
+            || parse::<serde_json::Map<String, serde_json::Value>>(&bytes).map(|object| object.is_empty());
         if bytes.is_empty() || empty()? {
             return Ok(Self);
         }
@@ -238,8 +239,9 @@ fn fault(path: &[String], detail: impl Into<String>) -> Fault {
 /// All faults that garde finds.
 fn checked<T: Validate<Context = ()>>(value: &T) -> Result<(), Problem> {
     let Err(report) = value.validate() else { return Ok(()) };
-    let faults = report.iter().map(|(path, error)| {
-        Fault { pointer: camel_case_pointer(&path.to_string()), detail: error.message().to_owned() }
+    let faults = report.iter().map(|(path, error)| Fault {
+        pointer: camel_case_pointer(&path.to_string()),
+        detail: error.message().to_owned(),
     });
     Err(Problem::invalid(faults.collect()))
 }
@@ -315,11 +317,23 @@ mod tests {
             (r#"{}"#, "/fullName", "is missing"),
             (r#"{"fullName":1}"#, "/fullName", "expected a string"),
             (r#"{"fullName":"a","fullName":"b"}"#, "/fullName", "is given twice"),
-            (r#"{"full/Nam":"canary","fullName":"a"}"#, "/full~1Nam", "is not a known field; expected one of"),
-            (r#"{"fullName":"a","lineItems":[{"itemCount":1},{"itemCount":"canary"}]}"#, "/lineItems/1/itemCount", "expected u32"),
+            (
+                r#"{"full/Nam":"canary","fullName":"a"}"#,
+                "/full~1Nam",
+                "is not a known field; expected one of",
+            ),
+            (
+                r#"{"fullName":"a","lineItems":[{"itemCount":1},{"itemCount":"canary"}]}"#,
+                "/lineItems/1/itemCount",
+                "expected u32",
+            ),
             (r#"{"fullName":"a","lineItems":[{"itemCount":-1}]}"#, "/lineItems/0/itemCount", "expected u32"),
             (r#"{"fullName":"a","lineItems":[{}]}"#, "/lineItems/0/itemCount", "is missing"),
-            (r#"{"fullName":"a","lineItems":[{"itemCount":1,"canary":1}]}"#, "/lineItems/0/canary", "is not a known field"),
+            (
+                r#"{"fullName":"a","lineItems":[{"itemCount":1,"canary":1}]}"#,
+                "/lineItems/0/canary",
+                "is not a known field",
+            ),
             (r#"{"fullName":"a","kind":"canary"}"#, "/kind", "expected `small` or `large`"),
             (r#"{"fullName":"a","lineItems":"canary"}"#, "/lineItems", "expected a sequence"),
             (r#"[{"fullName":"a"}]"#, "", "expected an object"),
@@ -346,8 +360,18 @@ mod tests {
     #[test]
     fn what_is_no_json_is_400_whatever_else_is_wrong_with_it() {
         for body in [
-            "", " ", "{", r#"{"fullName":"a"} x"#, r#"{"fullName":NaN}"#, r#"{"fullName":1e999}"#, "[1", "nul",
-            r#"{"unknown":1,"#, r#"{"fullName":"\ud800"}"#, "{\"fullName\":\"\n\"}", r#"{"fullName":"a",}"#,
+            "",
+            " ",
+            "{",
+            r#"{"fullName":"a"} x"#,
+            r#"{"fullName":NaN}"#,
+            r#"{"fullName":1e999}"#,
+            "[1",
+            "nul",
+            r#"{"unknown":1,"#,
+            r#"{"fullName":"\ud800"}"#,
+            "{\"fullName\":\"\n\"}",
+            r#"{"fullName":"a",}"#,
         ] {
             assert_eq!(read(body.as_bytes()).0, 400, "{body}");
         }
@@ -370,7 +394,9 @@ mod tests {
         for kind in ["application/json", "Application/JSON; charset=utf-8", "application/merge-patch+json"] {
             assert_eq!(media(Some(kind), None).await, 200, "{kind}");
         }
-        for kind in [None, Some("text/json"), Some("application/jsonp"), Some("application/x-www-form-urlencoded")] {
+        for kind in
+            [None, Some("text/json"), Some("application/jsonp"), Some("application/x-www-form-urlencoded")]
+        {
             assert_eq!(media(kind, None).await, 415, "{kind:?}");
         }
         assert_eq!(media(Some("application/json"), Some("gzip")).await, 415);

@@ -121,8 +121,10 @@ mod tests {
     #[test]
     fn lines_are_read_and_written_the_same_among_comments() {
         let line = format!("app.one-2_x:send,read:{HASH}");
-        let text =
-            format!("\u{feff}# clients\r\n\r\n  {line}\t\r\n#{line}\nother:operate:{}", HASH.replace('b', "c"));
+        let text = format!(
+            "\u{feff}# clients\r\n\r\n  {line}\t\r\n#{line}\nother:operate:{}",
+            HASH.replace('b', "c")
+        );
         let keys = parse_keys(&text).unwrap();
         assert_eq!(keys.len(), 2);
         assert_eq!(keys[0].line(), line);

@@ -9,10 +9,16 @@ use crate::{
     metrics as names,
     watch::{Watch, Why},
 };
+use chassis_telemetry::names::{LABEL_KEY, LABEL_OUTCOME};
 use http::{HeaderMap, header};
 use metrics::Counter;
 use parking_lot::RwLock;
-use std::{collections::{BTreeMap, HashMap}, io, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    path::PathBuf,
+    sync::Arc,
+};
 
 /// Longer presented texts are no key: one that `new_key` makes has 64 characters at most.
 const LONGEST: usize = 256;
@@ -53,8 +59,7 @@ pub(crate) struct Counts {
 impl Counts {
     fn of(name: &str) -> Self {
         let counter = |outcome: &'static str| {
-            let counter =
-                metrics::counter!(names::AUTH_REQUESTS, "key" => name.to_owned(), "outcome" => outcome);
+            let counter = metrics::counter!(names::AUTH_REQUESTS, LABEL_KEY => name.to_owned(), LABEL_OUTCOME => outcome);
             counter.increment(0);
             counter
         };
@@ -119,7 +124,7 @@ impl Keys {
         let mut watch = Watch::new([path.clone()])?;
         let keys = self.clone();
         let reloads = ["ok", "failed"]
-            .map(|outcome| metrics::counter!(names::AUTH_KEY_FILE_RELOADS, "outcome" => outcome));
+            .map(|outcome| metrics::counter!(names::AUTH_KEY_FILE_RELOADS, LABEL_OUTCOME => outcome));
         reloads.iter().for_each(|counter| counter.increment(0));
         Ok(async move {
             let [ok, failed] = reloads;
@@ -140,7 +145,10 @@ impl Keys {
                         was_broken = true;
                         failed.increment(1);
                         let faults = faults.join("; ");
-                        tracing::error!(faults, "the API key file is broken: the keys from before stay in use");
+                        tracing::error!(
+                            faults,
+                            "the API key file is broken: the keys from before stay in use"
+                        );
                     }
                 }
             }
@@ -155,7 +163,8 @@ impl Keys {
         let (old, new) = (by_name(&old), by_name(&new));
         let added = listed(new.keys().filter(|name| !old.contains_key(name)));
         let removed = listed(old.keys().filter(|name| !new.contains_key(name)));
-        let changed = listed(new.keys().filter(|name| old.get(name).is_some_and(|was| Some(was) != new.get(name))));
+        let changed =
+            listed(new.keys().filter(|name| old.get(name).is_some_and(|was| Some(was) != new.get(name))));
         let news = anyway || [&added, &removed, &changed].iter().any(|names| !names.is_empty());
         if news {
             tracing::info!(keys = new.len(), added, removed, changed, "API keys are read again");

@@ -1,15 +1,13 @@
 //! The layers: who calls is found out before the rate limit, whether they may is decided after it, so that guessing
 //! a key is limited by the guesser's address.
 
-use super::{
-    KeyName, Keys, Scope,
-    keys::Identity,
-};
-use crate::{Client, Gate, LimitsConfig, Problem, forwarded::caller_address, metrics as names};
+use super::{KeyName, Keys, Scope, keys::Identity};
+use crate::{Client, Gate, LimitsConfig, Problem, forwarded::caller_address};
 use axum::{
     extract::{ConnectInfo, Request},
     response::Response,
 };
+use chassis_telemetry::names;
 use http::StatusCode;
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -123,7 +121,8 @@ pub(crate) fn any_key()
     Gate(|request: &mut Request| permit(request, None))
 }
 
-fn permit(request: &mut Request, scope: Option<Scope>) -> Result<(), Box<Response>> {
+/// Answers a request whose caller may not do this.
+pub(crate) fn permit(request: &mut Request, scope: Option<Scope>) -> Result<(), Box<Response>> {
     let permitted = match request.extensions().get::<Caller>() {
         Some(caller) => caller.permit(scope),
         None => {

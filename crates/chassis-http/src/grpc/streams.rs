@@ -2,8 +2,8 @@
 
 use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
-use futures_util::future::{Either, Map};
 use futures_util::FutureExt;
+use futures_util::future::{Either, Map};
 use http::{HeaderMap, HeaderValue};
 use http_body::{Frame, SizeHint};
 use std::{
@@ -88,7 +88,10 @@ impl http_body::Body for Ending {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let Some(stop) = &mut self.stop else { return Poll::Ready(None) };
         let stopped = stop.as_mut().poll(cx).is_ready();
         // First what is there already: who watches learns of the end in time.

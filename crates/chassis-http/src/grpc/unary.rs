@@ -179,7 +179,8 @@ mod tests {
     use tonic::Code;
 
     fn chunks(bytes: &[u8], size: usize) -> Body {
-        let parts = bytes.chunks(size).map(|part| Ok::<_, Infallible>(Frame::data(Bytes::copy_from_slice(part))));
+        let parts =
+            bytes.chunks(size).map(|part| Ok::<_, Infallible>(Frame::data(Bytes::copy_from_slice(part))));
         Body::new(StreamBody::new(futures_util::stream::iter(parts.collect::<Vec<_>>())))
     }
 
@@ -203,7 +204,9 @@ mod tests {
 
     #[test]
     fn every_unit_is_read_and_nothing_else() {
-        for (text, expected) in [("1H", 3_600_000), ("2M", 120_000), ("3S", 3000), ("4m", 4), ("0n", 0), ("99999999u", 99_999)] {
+        for (text, expected) in
+            [("1H", 3_600_000), ("2M", 120_000), ("3S", 3000), ("4m", 4), ("0n", 0), ("99999999u", 99_999)]
+        {
             assert_eq!(parse(text.as_bytes()).unwrap().as_millis(), expected, "{text}");
         }
         for text in ["", "S", "1", "1s", "123456789n", "-1S", "1.5S", " 1S", "1 S"] {

@@ -5,6 +5,7 @@ use super::listener::Peer;
 use axum::{Router, body::Body, extract::ConnectInfo, routing::RouterIntoService};
 use axum_server::ConnectionShutdown;
 use bytes::Bytes;
+use chassis_telemetry::http::Encrypted;
 use futures_util::{FutureExt, future::Map};
 use http::{Request, Response, Version};
 use http_body::{Frame, SizeHint};
@@ -119,12 +120,13 @@ impl Drop for InHand {
 pub(super) struct Connection {
     router: RouterIntoService<Incoming>,
     peer: Peer,
+    encrypted: bool,
     patience: Duration,
 }
 
 impl Connection {
-    pub fn new(router: Router, peer: Peer, patience: Duration) -> Self {
-        Self { router: router.into_service(), peer, patience }
+    pub fn new(router: Router, peer: Peer, encrypted: bool, patience: Duration) -> Self {
+        Self { router: router.into_service(), peer, encrypted, patience }
     }
 
     /// Has a connection of HTTP/2 closed once it idles.
@@ -157,7 +159,8 @@ async fn close_when_idle(activity: Weak<Activity>, shutdown: ConnectionShutdown,
 }
 
 type Answered = <RouterIntoService<Incoming> as Service<Request<Incoming>>>::Future;
-type Held = Box<dyn FnOnce(Result<Response<Body>, Infallible>) -> Result<Response<HeldBody>, Infallible> + Send>;
+type Held =
+    Box<dyn FnOnce(Result<Response<Body>, Infallible>) -> Result<Response<HeldBody>, Infallible> + Send>;
 
 impl Service<Request<Incoming>> for Connection {
     type Response = Response<HeldBody>;
@@ -174,6 +177,9 @@ impl Service<Request<Incoming>> for Connection {
         activity.unanswered.store(false, Relaxed);
         self.watch(&request);
         request.extensions_mut().insert(ConnectInfo(self.peer.address));
+        if self.encrypted {
+            request.extensions_mut().insert(Encrypted);
+        }
         let (in_hand, activity) = (InHand::new(activity), Arc::clone(activity));
         let held: Held = Box::new(move |answer: Result<Response<Body>, Infallible>| {
             drop(in_hand);

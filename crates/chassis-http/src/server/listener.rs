@@ -3,6 +3,7 @@
 use super::{Now, connection::Activity};
 use crate::metrics as names;
 use axum_server::{AddrListener, Address};
+use chassis_telemetry::names::LABEL_LISTENER;
 use metrics::{Counter, Gauge};
 use parking_lot::Mutex;
 use std::{
@@ -47,8 +48,8 @@ pub(super) struct Limited {
 
 impl Limited {
     pub fn new(name: &'static str, tcp: TcpListener, most: usize, patience: Duration) -> Self {
-        let open = metrics::gauge!(names::CONNECTIONS, "listener" => name);
-        let full = metrics::counter!(names::CONNECTIONS_LIMIT_REACHED, "listener" => name);
+        let open = metrics::gauge!(names::CONNECTIONS, LABEL_LISTENER => name);
+        let full = metrics::counter!(names::CONNECTIONS_LIMIT_REACHED, LABEL_LISTENER => name);
         let timed_out = metrics::counter!(names::CONNECTIONS_TIMED_OUT);
         open.increment(0.0);
         [&full, &timed_out].into_iter().for_each(|counter| counter.increment(0));

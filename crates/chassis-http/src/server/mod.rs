@@ -68,7 +68,8 @@ pub async fn bind(name: &'static str, address: SocketAddr, tls: &TlsConfig) -> R
 }
 
 /// Serves `router` until `stop`, then closes idle connections and lets requests finish; returns when the last connection
-/// is closed. Certificates are reloaded meanwhile. Requests have `ConnectInfo<SocketAddr>`.
+/// is closed. Certificates are reloaded meanwhile. Requests have `ConnectInfo<SocketAddr>`, and
+/// over TLS telemetry's `Encrypted`.
 pub fn serve(
     listener: Listener,
     router: Router,
@@ -87,8 +88,9 @@ pub fn serve(
         bound(server.http_builder(), header_timeout);
         // Routes are made once here, not on each request.
         let router = router.with_state(());
+        let encrypted = tls.is_some();
         let connect = tower::service_fn(move |peer| {
-            ready(Ok::<_, Infallible>(Connection::new(router.clone(), peer, header_timeout)))
+            ready(Ok::<_, Infallible>(Connection::new(router.clone(), peer, encrypted, header_timeout)))
         });
         let served = match &tls {
             None => Either::Left(server.serve(connect)),
