@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 
-use opentelemetry::{KeyValue, trace::TraceContextExt as _};
+use opentelemetry::{Context, KeyValue, trace::TraceContextExt as _};
 use opentelemetry_sdk::trace::{Sampler, SdkTracer};
 use tracing::{Dispatch, Metadata, Span, Subscriber, span::Id};
 use tracing_opentelemetry::{OpenTelemetrySpanExt, SetParentError, get_otel_context};
@@ -44,7 +44,7 @@ pub trait SpanExt {
     /// decides whether the trace is recorded.
     fn continue_from_untrusted(&self, parent: TraceContext);
     /// As [`Self::continue_from`], with the baggage of [`crate::propagation::extract`].
-    fn continue_from_remote(&self, parent: opentelemetry::Context);
+    fn continue_from_remote(&self, parent: Context);
     /// The span's own context.
     fn trace_context(&self) -> Option<TraceContext>;
     /// Links the span to another one.
@@ -55,7 +55,7 @@ pub trait SpanExt {
 
 impl SpanExt for Span {
     fn continue_from(&self, parent: TraceContext) {
-        self.continue_from_remote(parent.to_parent());
+        self.continue_from_remote(Context::new().with_remote_span_context(parent.to_remote()));
     }
 
     fn continue_from_untrusted(&self, parent: TraceContext) {
@@ -65,7 +65,7 @@ impl SpanExt for Span {
         self.continue_from(parent.with_sampled(sampled == Some(true)));
     }
 
-    fn continue_from_remote(&self, parent: opentelemetry::Context) {
+    fn continue_from_remote(&self, parent: Context) {
         if let Err(SetParentError::AlreadyStarted) = self.set_parent(parent) {
             metrics::counter!(names::LATE_PARENTS).increment(1);
         }

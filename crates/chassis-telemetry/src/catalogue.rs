@@ -2,6 +2,8 @@
 //!
 //! The recorder takes help texts and buckets from here; documents and dashboards are checked against it.
 
+pub use metrics::Unit;
+
 use crate::names;
 
 /// What Prometheus calls the type.
@@ -10,13 +12,6 @@ pub enum Kind {
     Counter,
     Gauge,
     Histogram,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    Count,
-    Bytes,
-    Seconds,
 }
 
 /// The values that a label may have.
@@ -75,58 +70,32 @@ impl Kind {
     }
 }
 
+/// Constant functions that set one field each.
+macro_rules! setters {
+    ($($name:ident($($argument:ident: $type:ty)?) { $field:ident = $value:expr })*) => {$(
+        #[must_use]
+        pub const fn $name(mut self, $($argument: $type)?) -> Self {
+            self.$field = $value;
+            self
+        }
+    )*};
+}
+
 impl Metric {
     const fn new(kind: Kind, unit: Unit, name: &'static str, help: &'static str) -> Self {
         let (labels, buckets): (&[Label], &[f64]) = (&[], &[]);
         Self { name, kind, unit, labels, buckets, help, store_wide: false, from_zero: false, see: None }
     }
 
-    #[must_use]
-    pub const fn labels(mut self, labels: &'static [Label]) -> Self {
-        self.labels = labels;
-        self
-    }
-
-    #[must_use]
-    pub const fn buckets(mut self, buckets: &'static [f64]) -> Self {
-        self.buckets = buckets;
-        self
-    }
-
-    #[must_use]
-    pub const fn count(mut self) -> Self {
-        self.unit = Unit::Count;
-        self
-    }
-
-    #[must_use]
-    pub const fn bytes(mut self) -> Self {
-        self.unit = Unit::Bytes;
-        self
-    }
-
-    #[must_use]
-    pub const fn seconds(mut self) -> Self {
-        self.unit = Unit::Seconds;
-        self
-    }
-
-    #[must_use]
-    pub const fn store_wide(mut self) -> Self {
-        self.store_wide = true;
-        self
-    }
-
-    #[must_use]
-    pub const fn from_zero(mut self) -> Self {
-        self.from_zero = true;
-        self
-    }
-
-    #[must_use]
-    pub const fn see(mut self, heading: &'static str) -> Self {
-        self.see = Some(heading);
-        self
+    setters! {
+        labels(labels: &'static [Label]) { labels = labels }
+        buckets(buckets: &'static [f64]) { buckets = buckets }
+        count() { unit = Unit::Count }
+        bytes() { unit = Unit::Bytes }
+        seconds() { unit = Unit::Seconds }
+        store_wide() { store_wide = true }
+        from_zero() { from_zero = true }
+        see(heading: &'static str) { see = Some(heading) }
     }
 
     /// The help text, with the rule for adding it up.
@@ -186,10 +155,10 @@ pub const METRICS: &[Metric] = &[
     )
     .from_zero(),
     gauge(names::BUILD_INFO, "1, labelled with what was built.").labels(&[
-        (names::LABEL_VERSION, Values::Open("")),
-        (names::LABEL_PLATFORM_VERSION, Values::Open("that of the chassis")),
-        (names::LABEL_COMMIT, Values::Open("")),
-        (names::LABEL_RUSTC, Values::Open("")),
+        ("version", Values::Open("")),
+        ("platform_version", Values::Open("that of the chassis")),
+        ("commit", Values::Open("")),
+        ("rustc", Values::Open("")),
     ]),
 ];
 

@@ -4,8 +4,8 @@ use std::fmt;
 
 use http::HeaderMap;
 use opentelemetry::{
-    Context, SpanId, TraceFlags, TraceId,
-    trace::{SpanContext, TraceContextExt as _, TraceState},
+    SpanId, TraceFlags, TraceId,
+    trace::{SpanContext, TraceState},
 };
 use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator};
 
@@ -122,9 +122,8 @@ impl TraceContext {
         SpanContext::new(self.trace_id, self.span_id, self.flags, true, TraceState::NONE)
     }
 
-    /// As the parent of a span, without baggage.
-    pub(crate) fn to_parent(self) -> Context {
-        Context::new().with_remote_span_context(self.to_remote())
+    pub(crate) fn parts(self) -> (TraceId, SpanId, u8) {
+        (self.trace_id, self.span_id, self.flags.to_u8())
     }
 }
 

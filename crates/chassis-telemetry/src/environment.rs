@@ -3,7 +3,7 @@
 
 use std::{hash::RandomState, time::Duration};
 
-use opentelemetry::{Key, KeyValue, Value};
+use opentelemetry::{Key, KeyValue};
 use opentelemetry_sdk::Resource;
 
 use crate::{Service, TraceContext, bridge::Sampling, names, propagation::Propagators};
@@ -15,9 +15,6 @@ pub(crate) struct Environment {
     pub sampling: Sampling,
     /// `None`: spans have ids and go nowhere.
     pub export: Option<Export>,
-    pub resource: Resource,
-    /// For lines and spans alike.
-    pub service_name: String,
     pub warnings: Vec<String>,
 }
 
@@ -39,15 +36,6 @@ pub(crate) struct Export {
     pub timeout: Duration,
 }
 
-impl Default for Export {
-    fn default() -> Self {
-        // The specification's delay of 5 s would lose that much of what explains a crash, and its queue of 2048 spans
-        // is full in a moment: ours is bounded by bytes.
-        let (delay, timeout) = (Duration::from_millis(200), Duration::from_secs(30));
-        Self { protocol: Protocol::Grpc, delay, max_queue_spans: usize::MAX, max_batch_spans: 2048, timeout }
-    }
-}
-
 /// Reads variables; collects warnings.
 struct Reader<'a> {
     get: &'a dyn Fn(&str) -> Option<String>,
@@ -55,16 +43,7 @@ struct Reader<'a> {
 }
 
 impl Environment {
-    /// Reads the process's own variables.
-    pub fn read(service: Service, baggage_keys: &'static [&'static str]) -> Self {
-        Self::from(&|name| std::env::var(name).ok(), service, baggage_keys)
-    }
-
-    pub fn from(
-        get: &dyn Fn(&str) -> Option<String>,
-        service: Service,
-        baggage: &'static [&'static str],
-    ) -> Self {
+    pub fn read(get: &dyn Fn(&str) -> Option<String>, baggage: &'static [&'static str]) -> Self {
         let mut reader = Reader { get, warnings: Vec::new() };
         let filter = reader.text("RUST_LOG").unwrap_or_else(|| "info".to_owned());
         let list = reader.text("OTEL_PROPAGATORS").unwrap_or_else(|| "tracecontext,baggage".to_owned());
@@ -73,8 +52,7 @@ impl Environment {
             unknown.iter().map(|name| format!("OTEL_PROPAGATORS: `{name}` is not known; it is ignored"));
         reader.warnings.extend(unknown);
         let (sampling, export) = (reader.sampling(), reader.export());
-        let (resource, service_name) = resource(service);
-        Self { filter, propagators, sampling, export, resource, service_name, warnings: reader.warnings }
+        Self { filter, propagators, sampling, export, warnings: reader.warnings }
     }
 }
 
@@ -94,83 +72,75 @@ impl Reader<'_> {
         parsed
     }
 
-    fn millis(&mut self, name: &str) -> Option<Duration> {
-        let parse = |text: &str| text.parse::<u32>().ok().map(|millis| Duration::from_millis(millis.into()));
-        self.parsed(name, "a whole number of milliseconds", parse)
+    /// The place of the variable's value among these words.
+    fn word(&mut self, name: &str, words: [&str; 2]) -> Option<usize> {
+        self.parsed(name, &words.join(" or "), |text| words.iter().position(|word| *word == text))
     }
 
-    fn count(&mut self, name: &str) -> Option<usize> {
-        let parse = |text: &str| text.parse::<u32>().ok().filter(|count| *count > 0);
-        self.parsed(name, "a whole number above 0", parse).map(|count| count as usize)
+    fn number(&mut self, name: &str, usual: u32) -> u32 {
+        let parse = |text: &str| text.parse().ok().filter(|number| *number > 0);
+        self.parsed(name, "a whole number above 0", parse).unwrap_or(usual)
     }
 
     fn sampling(&mut self) -> Sampling {
-        let parse = |text: &str| {
-            let (parent_based, root) =
-                text.strip_prefix("parentbased_").map_or((false, text), |root| (true, root));
-            matches!(root, "always_on" | "always_off" | "traceidratio")
-                .then(|| (parent_based, root.to_owned()))
-        };
-        let expected = "always_on, always_off or traceidratio, each also with parentbased_ before it";
-        let sampler = self.parsed("OTEL_TRACES_SAMPLER", expected, parse);
         let ratio = self.parsed("OTEL_TRACES_SAMPLER_ARG", "a number from 0 to 1", |text| {
-            text.parse::<f64>().ok().filter(|ratio| (0.0..=1.0).contains(ratio))
+            text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio))
         });
-        let (parent_based, root) = sampler.unwrap_or((true, "always_on".to_owned()));
-        let fraction = match root.as_str() {
-            "always_off" => 0.0,
-            "traceidratio" => ratio.unwrap_or(1.0),
-            _ => 1.0,
-        };
+        let expected = "always_on, always_off or traceidratio, each also with parentbased_ before it";
+        let sampler = self.parsed("OTEL_TRACES_SAMPLER", expected, |text| {
+            let root = text.strip_prefix("parentbased_");
+            let fraction = match root.unwrap_or(text) {
+                "always_on" => 1.0,
+                "always_off" => 0.0,
+                "traceidratio" => ratio.unwrap_or(1.0),
+                _ => return None,
+            };
+            Some((root.is_some(), fraction))
+        });
+        let (parent_based, fraction) = sampler.unwrap_or((true, 1.0));
         Sampling { parent_based, fraction, key: RandomState::new() }
     }
 
     fn export(&mut self) -> Option<Export> {
-        let truth = |text: &str| matches!(text, "true" | "false").then_some(text == "true");
-        let disabled = self.parsed("OTEL_SDK_DISABLED", "true or false", truth).unwrap_or(false);
-        let exporter = |text: &str| matches!(text, "otlp" | "none").then_some(text == "otlp");
-        let otlp = self.parsed("OTEL_TRACES_EXPORTER", "otlp or none", exporter).unwrap_or(true);
-        let protocol = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"].map(|name| {
-            self.parsed(name, "grpc or http/protobuf", |text| match text {
-                "grpc" => Some(Protocol::Grpc),
-                "http/protobuf" => Some(Protocol::HttpProtobuf),
-                _ => None,
-            })
-        });
-        let endpoints = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
-        let usual = Export::default();
+        let disabled = self.word("OTEL_SDK_DISABLED", ["false", "true"]) == Some(1);
+        let none = self.word("OTEL_TRACES_EXPORTER", ["otlp", "none"]) == Some(1);
+        let [of_traces, of_all] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]
+            .map(|name| self.word(name, ["grpc", "http/protobuf"]));
+        let endpoint =
+            ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"].map(|name| self.text(name));
+        // The specification's delay of 5 s would lose that much of what explains a crash, and its queue of 2048 spans
+        // is full in a moment: ours is bounded by bytes.
+        let mut millis = |name, usual| Duration::from_millis(self.number(name, usual).into());
+        let (delay, timeout) =
+            (millis("OTEL_BSP_SCHEDULE_DELAY", 200), millis("OTEL_BSP_EXPORT_TIMEOUT", 30_000));
         let export = Export {
-            protocol: protocol.into_iter().flatten().next().unwrap_or(usual.protocol),
-            delay: self.millis("OTEL_BSP_SCHEDULE_DELAY").unwrap_or(usual.delay),
-            max_queue_spans: self.count("OTEL_BSP_MAX_QUEUE_SIZE").unwrap_or(usual.max_queue_spans),
-            max_batch_spans: self.count("OTEL_BSP_MAX_EXPORT_BATCH_SIZE").unwrap_or(usual.max_batch_spans),
-            timeout: self.millis("OTEL_BSP_EXPORT_TIMEOUT").unwrap_or(usual.timeout),
+            protocol: if of_traces.or(of_all) == Some(1) { Protocol::HttpProtobuf } else { Protocol::Grpc },
+            delay,
+            max_queue_spans: self.number("OTEL_BSP_MAX_QUEUE_SIZE", u32::MAX) as usize,
+            max_batch_spans: self.number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 2048) as usize,
+            timeout,
         };
-        let wanted = !disabled && otlp && endpoints.iter().any(|name| self.text(name).is_some());
-        wanted.then_some(export)
+        (!disabled && !none && endpoint.iter().any(Option::is_some)).then_some(export)
     }
 }
 
 /// The SDK's resource with the program's name and version where the environment names none, and the name it ends up
 /// with: of two `service.name` in `OTEL_RESOURCE_ATTRIBUTES` the SDK takes one, and lines take the same.
-fn resource(service: Service) -> (Resource, String) {
-    let name = Key::new(names::SERVICE_NAME);
+pub(crate) fn resource(service: Service) -> (Resource, String) {
     let detected = Resource::builder().build();
-    let given = |key: &'static str| detected.get(&Key::new(key)).is_some();
-    let mut own = vec![];
-    let unnamed = |value: Value| value.as_str().is_empty() || value.as_str().starts_with("unknown_service");
-    if detected.get(&name).is_none_or(unnamed) {
-        own.push(KeyValue::new(names::SERVICE_NAME, service.name));
-    }
-    if !given(names::SERVICE_VERSION) {
-        own.push(KeyValue::new(names::SERVICE_VERSION, service.version));
-    }
-    if !given(names::SERVICE_INSTANCE_ID) {
-        own.push(KeyValue::new(names::SERVICE_INSTANCE_ID, TraceContext::new_root().trace_id()));
-    }
-    let resource = Resource::builder().with_attributes(own).build();
-    let service_name = resource.get(&name).map_or_else(|| service.name.to_owned(), |name| name.to_string());
-    (resource, service_name)
+    let given = |key: &'static str| {
+        let value = detected.get(&Key::new(key)).map(|value| value.to_string());
+        value.filter(|value| !value.is_empty() && !value.starts_with("unknown_service"))
+    };
+    let name = given(names::SERVICE_NAME).unwrap_or_else(|| service.name.to_owned());
+    let own = [
+        (names::SERVICE_NAME, name.clone()),
+        (names::SERVICE_VERSION, service.version.to_owned()),
+        (names::SERVICE_INSTANCE_ID, TraceContext::new_root().trace_id()),
+    ];
+    let own =
+        own.into_iter().filter(|(key, _)| given(key).is_none()).map(|(key, value)| KeyValue::new(key, value));
+    (Resource::builder().with_attributes(own).build(), name)
 }
 
 #[cfg(test)]
@@ -180,7 +150,7 @@ mod tests {
     fn read(values: &[(&str, &str)]) -> Environment {
         let get =
             |name: &str| values.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Environment::from(&get, Service::new("a", "1"), &[])
+        Environment::read(&get, &[])
     }
 
     const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317");

@@ -14,34 +14,11 @@ use crate::bridge::Sampling;
 /// Spans below this level do not exist.
 const SPAN_LEVEL: Level = Level::DEBUG;
 /// Crates whose spans do not exist: transport noise, and the exporter's own calls would feed the exporter.
-const NOISE: [&str; 11] = [
-    "h2",
-    "hyper",
-    "hyper_util",
-    "hickory_proto",
-    "hickory_resolver",
-    "opentelemetry_otlp",
-    "reqwest",
-    "rustls",
-    "tokio",
-    "tonic",
-    "tower",
-];
-/// Crates that a log filter may name before they wrote anything.
-const LIBRARIES: [&str; 12] = [
-    "axum",
-    "axum_server",
-    "hickory_net",
-    "http",
-    "metrics_exporter_prometheus",
-    "mio",
-    "opentelemetry",
-    "opentelemetry_sdk",
-    "sqlx",
-    "tower_governor",
-    "tower_http",
-    "want",
-];
+const NOISE: &str = "h2 hyper hyper_util hickory_net hickory_proto hickory_resolver opentelemetry_otlp reqwest rustls tokio \
+    tonic tower";
+/// Further crates that a log filter may name before they wrote anything.
+const LIBRARIES: &str = "axum axum_server http metrics_exporter_prometheus mio opentelemetry opentelemetry_sdk sqlx \
+    tower_governor tower_http want";
 const OWN: &str = "chassis";
 /// OpenTelemetry's own log, which the line layer reads but does not write.
 pub(crate) const OPENTELEMETRY: &str = "opentelemetry";
@@ -120,7 +97,7 @@ impl LogFilter {
 
     fn knows(&self, target: &str) -> bool {
         let name = crate_of(target);
-        let listed = NOISE.contains(&name) || LIBRARIES.contains(&name) || name.starts_with(OWN);
+        let listed = has(NOISE, name) || has(LIBRARIES, name) || name.starts_with(OWN);
         listed
             || self.0.line_targets.iter().any(|own| crate_of(own) == name)
             || self.0.seen.read().contains(name)
@@ -132,6 +109,10 @@ const EXPECTED: &str =
 
 fn level(text: &str) -> Option<LevelFilter> {
     if text.is_empty() { None } else { text.parse().ok() }
+}
+
+fn has(list: &str, name: &str) -> bool {
+    list.split(' ').any(|other| other == name)
 }
 
 fn crate_of(target: &str) -> &str {
@@ -156,7 +137,7 @@ impl Gate {
     fn passes(&self, meta: &Metadata<'_>) -> bool {
         let (level, target, shared) = (*meta.level(), meta.target(), &*self.filter.0);
         if meta.is_span() {
-            return level <= SPAN_LEVEL && !NOISE.contains(&crate_of(target));
+            return level <= SPAN_LEVEL && !has(NOISE, crate_of(target));
         }
         if target.starts_with(OPENTELEMETRY) {
             return level <= Level::WARN;

@@ -1,32 +1,19 @@
 //! Layers for gRPC servers, on the same tower stack as HTTP: [`trace_layer`] opens the SERVER span, [`MetricsLayer`]
 //! inside it measures until the status is known, in the trailers as a rule.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    pin::Pin,
-    sync::{Arc, OnceLock},
-    task::{Context, Poll, ready},
-    time::Instant,
-};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
-use ::http::{HeaderMap, Request, Response};
-use http_body::{Body, Frame, SizeHint};
-use metrics::Histogram;
-use pin_project_lite::pin_project;
+use ::http::Request;
+use axum::body::Body;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
-use tonic::{Code, Status};
-use tower::{Layer, Service};
-use tower_http::{
-    classify::{GrpcErrorsAsFailures, SharedClassifier},
-    trace::{MakeSpan, TraceLayer},
-};
+use tonic::Code;
+use tower::Layer;
+use tower_http::trace::MakeSpan;
 use tracing::{Span, field::Empty, info, info_span};
 
 use crate::{
-    SpanExt as _,
-    http::{CallerKey, ResourceId, continue_caller},
+    measure::{self, Begin, InFlight, Kind, Measured, SpanLayer, continue_caller, span_layer},
     names,
 };
 
@@ -48,39 +35,28 @@ pub fn is_server_error(code: Code) -> bool {
     matches!(code, Unknown | DeadlineExceeded | Unimplemented | Internal | Unavailable | DataLoss)
 }
 
-/// The histograms of one method's calls (`grpc_request_duration_seconds`), made on first use and kept.
+/// `grpc_request_duration_seconds` of one method's calls.
 pub struct Durations {
     service: String,
     method: String,
     side: Side,
-    kept: [OnceLock<Histogram>; names::GRPC_CODES.len()],
+    by_code: measure::Durations<&'static str>,
 }
 
 impl Durations {
     /// Both names come from our own descriptors, never from a caller.
     pub fn new(service: &str, method: &str, side: Side) -> Self {
-        Self { service: service.to_owned(), method: method.to_owned(), side, kept: Default::default() }
+        Self { service: service.to_owned(), method: method.to_owned(), side, by_code: Default::default() }
     }
 
     /// Records how long a call took.
     pub fn record(&self, code: Code, seconds: f64) {
-        if let Some(kept) = self.kept.get(code as usize) {
-            kept.get_or_init(|| self.histogram(code)).record(seconds);
-        }
-    }
-
-    fn histogram(&self, code: Code) -> Histogram {
-        let side = match self.side {
-            Side::Server => "server",
-            Side::Client => "client",
-        };
-        metrics::histogram!(
-            names::GRPC_REQUEST_DURATION,
-            names::LABEL_GRPC_SERVICE => self.service.clone(),
-            names::LABEL_GRPC_METHOD => self.method.clone(),
-            names::LABEL_GRPC_CODE => code_name(code),
-            names::LABEL_SIDE => side,
-        )
+        let side = if self.side == Side::Server { "server" } else { "client" };
+        self.by_code.record(code_name(code), seconds, |code| {
+            metrics::histogram!(names::GRPC_REQUEST_DURATION, names::LABEL_GRPC_SERVICE => self.service.clone(),
+                names::LABEL_GRPC_METHOD => self.method.clone(), names::LABEL_GRPC_CODE => *code,
+                names::LABEL_SIDE => side)
+        });
     }
 }
 
@@ -92,39 +68,35 @@ pub struct Methods {
     unmatched: Arc<Endpoint>,
 }
 
-struct Endpoint {
+pub(crate) struct Endpoint {
     /// `package.Service/Method`, or `_OTHER`.
     full: String,
-    /// Health checks and reflection are measured, but have no span and no line.
-    quiet: bool,
     durations: Durations,
-}
-
-impl Endpoint {
-    fn new(service: &str, method: &str) -> Arc<Self> {
-        let durations = Durations::new(service, method, Side::Server);
-        Arc::new(Self { full: format!("{service}/{method}"), quiet: service.starts_with("grpc."), durations })
-    }
 }
 
 impl Methods {
     /// Those of encoded file descriptor sets, as reflection takes them. A set that cannot be read has none.
     pub fn from_descriptors<'a>(sets: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let files =
-            sets.into_iter().filter_map(|set| FileDescriptorSet::decode(set).ok()).flat_map(|set| set.file);
+        let endpoint = |full: &str, service: &str, method: &str| {
+            Arc::new(Endpoint {
+                full: full.to_owned(),
+                durations: Durations::new(service, method, Side::Server),
+            })
+        };
         let mut known = HashMap::new();
-        for file in files {
+        for file in
+            sets.into_iter().filter_map(|set| FileDescriptorSet::decode(set).ok()).flat_map(|set| set.file)
+        {
             for service in &file.service {
-                let name = [file.package(), service.name()].into_iter().filter(|part| !part.is_empty());
-                let name = name.collect::<Vec<_>>().join(".");
+                let name = format!("{}.{}", file.package(), service.name());
+                let name = name.trim_start_matches('.');
                 for method in &service.method {
-                    known.insert(format!("/{name}/{}", method.name()), Endpoint::new(&name, method.name()));
+                    let full = format!("{name}/{}", method.name());
+                    known.insert(format!("/{full}"), endpoint(&full, name, method.name()));
                 }
             }
         }
-        let durations = Durations::new("unmatched", "unmatched", Side::Server);
-        let unmatched = Arc::new(Endpoint { full: "_OTHER".to_owned(), quiet: false, durations });
-        Self { known: Arc::new(known), unmatched }
+        Self { known: Arc::new(known), unmatched: endpoint("_OTHER", "unmatched", "unmatched") }
     }
 
     fn of<B>(&self, request: &Request<B>) -> &Arc<Endpoint> {
@@ -132,55 +104,21 @@ impl Methods {
     }
 }
 
-/// tower-http's [`TraceLayer`] with a SERVER span by OpenTelemetry's conventions, continued from the caller's as in
+/// tower-http's `TraceLayer` with a SERVER span by OpenTelemetry's conventions, continued from the caller's as in
 /// [`crate::http::trace_layer`].
-pub fn trace_layer<T>(
+pub fn trace_layer(
     methods: Methods,
-    trusts: T,
-) -> TraceLayer<SharedClassifier<GrpcErrorsAsFailures>, ServerSpan<T>, (), (), (), (), ()>
-where
-    T: Fn(IpAddr) -> bool + Clone,
-{
-    TraceLayer::new_for_grpc()
-        .make_span_with(ServerSpan { methods, trusts })
-        .on_request(())
-        .on_response(())
-        .on_body_chunk(())
-        .on_eos(())
-        .on_failure(())
-}
-
-/// Makes the SERVER span of a call.
-#[derive(Clone)]
-pub struct ServerSpan<T> {
-    methods: Methods,
-    trusts: T,
-}
-
-impl<B, T: Fn(IpAddr) -> bool> MakeSpan<B> for ServerSpan<T> {
-    fn make_span(&mut self, request: &Request<B>) -> Span {
-        let endpoint = self.methods.of(request);
-        if endpoint.quiet {
-            return Span::none();
-        }
-        let span = info_span!(
-            "call",
-            otel.kind = "server",
-            otel.name = endpoint.full,
-            rpc.system.name = "grpc",
-            rpc.method = endpoint.full,
-            rpc.response.status_code = Empty,
-            otel.status_code = Empty,
-            error.type = Empty,
-            user.name = Empty,
-        );
-        continue_caller(&span, request, &self.trusts);
+    trusts: impl Fn(IpAddr) -> bool + Clone,
+) -> SpanLayer<impl MakeSpan<Body> + Clone> {
+    span_layer(move |request: &Request<Body>| {
+        let span = methods.of(request).span();
+        continue_caller(&span, request, &trusts);
         span
-    }
+    })
 }
 
 /// Measures every call to its status, puts the status on the span, writes its line `call`, and puts `traceparent` on
-/// its response.
+/// its response. Belongs inside [`trace_layer`].
 #[derive(Clone)]
 pub struct MetricsLayer(Methods);
 
@@ -191,161 +129,65 @@ impl MetricsLayer {
 }
 
 impl<S> Layer<S> for MetricsLayer {
-    type Service = Measured<S>;
+    type Service = Measured<S, Self>;
 
-    fn layer(&self, inner: S) -> Measured<S> {
-        Measured { inner, methods: self.0.clone() }
+    fn layer(&self, inner: S) -> Self::Service {
+        Measured { inner, layer: self.clone() }
     }
 }
 
-/// The service of [`MetricsLayer`].
-#[derive(Clone)]
-pub struct Measured<S> {
-    inner: S,
-    methods: Methods,
-}
-
-impl<S, B, R> Service<Request<B>> for Measured<S>
-where
-    S: Service<Request<B>, Response = Response<R>>,
-{
-    type Response = Response<MeasuredBody<R>>;
-    type Error = S::Error;
-    type Future = MeasuredFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let endpoint = Arc::clone(self.methods.of(&request));
-        let span = if endpoint.quiet { Span::none() } else { Span::current() };
-        let call = Call { endpoint, span, begun: Instant::now(), id: None, key: None, told: false };
-        MeasuredFuture { inner: self.inner.call(request), call: Some(call) }
+impl Begin for MetricsLayer {
+    fn begin<B>(&self, request: &Request<B>) -> InFlight {
+        let endpoint = Arc::clone(self.0.of(request));
+        let span = if endpoint.is_quiet() { Span::none() } else { Span::current() };
+        InFlight::new(span, Kind::Grpc(endpoint))
     }
 }
 
-pin_project! {
-    /// The future of [`Measured`].
-    pub struct MeasuredFuture<F> {
-        #[pin]
-        inner: F,
-        call: Option<Call>,
+impl Endpoint {
+    /// Health checks and reflection are measured, but have no span and no line.
+    fn is_quiet(&self) -> bool {
+        self.full.starts_with("grpc.")
     }
-}
 
-impl<F: Future<Output = Result<Response<R>, E>>, R, E> Future for MeasuredFuture<F> {
-    type Output = Result<Response<MeasuredBody<R>>, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let mut response = ready!(this.inner.poll(cx))?;
-        let mut call = this.call.take();
-        if let Some(call) = &mut call {
-            call.id = response.extensions_mut().remove();
-            call.key = response.extensions_mut().remove();
-            if let Some(context) = call.span.trace_context() {
-                context.inject(response.headers_mut());
-            }
-            // An answer without a body has its status here.
-            if let Some(code) = code_of(response.headers()) {
-                call.tell(code);
-            }
+    fn span(&self) -> Span {
+        if self.is_quiet() {
+            return Span::none();
         }
-        Poll::Ready(Ok(response.map(|inner| MeasuredBody { inner, call })))
-    }
-}
-
-pin_project! {
-    /// A response body that is watched for the call's status.
-    pub struct MeasuredBody<B> {
-        #[pin]
-        inner: B,
-        call: Option<Call>,
-    }
-}
-
-impl<B: Body> Body for MeasuredBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let this = self.project();
-        let frame = ready!(this.inner.poll_frame(cx));
-        let code = match &frame {
-            Some(Ok(frame)) => {
-                frame.trailers_ref().map(|trailers| code_of(trailers).unwrap_or(Code::Unknown))
-            }
-            Some(Err(_)) | None => Some(Code::Unknown),
-        };
-        if let (Some(code), Some(call)) = (code, this.call) {
-            call.tell(code);
-        }
-        Poll::Ready(frame)
+        info_span!(
+            "call",
+            otel.kind = "server",
+            otel.name = self.full,
+            rpc.system.name = "grpc",
+            rpc.method = self.full,
+            rpc.response.status_code = Empty,
+            otel.status_code = Empty,
+            error.type = Empty,
+            user.name = Empty,
+        )
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-/// A call from its headers to its status.
-struct Call {
-    endpoint: Arc<Endpoint>,
-    span: Span,
-    begun: Instant,
-    id: Option<ResourceId>,
-    key: Option<CallerKey>,
-    /// What is dropped before is a caller that left.
-    told: bool,
-}
-
-impl Call {
-    fn tell(&mut self, code: Code) {
-        if std::mem::replace(&mut self.told, true) {
-            return;
-        }
-        let (took, name) = (self.begun.elapsed().as_secs_f64(), code_name(code));
-        self.span.record(names::RPC_RESPONSE_STATUS_CODE, name);
+    pub fn tell(&self, of: &InFlight, code: Code, seconds: f64) {
+        let (grpc_code, Durations { service, method, .. }) = (code_name(code), &self.durations);
+        of.span.record(names::RPC_RESPONSE_STATUS_CODE, grpc_code);
         if is_server_error(code) {
-            self.span.record(names::OTEL_STATUS_CODE, "ERROR");
-            self.span.record(names::ERROR_TYPE, name);
+            of.span.record(names::OTEL_STATUS_CODE, "ERROR");
+            of.span.record(names::ERROR_TYPE, grpc_code);
         }
-        let Endpoint { quiet, durations, .. } = &*self.endpoint;
-        // In the span even where the body is dropped outside of it.
-        self.span.in_scope(|| {
-            durations.record(code, took);
-            if !quiet {
-                info!(
-                    grpc_service = durations.service,
-                    grpc_method = durations.method,
-                    grpc_code = name,
-                    duration_ms = took * 1000.0,
-                    id = self.id.as_ref().map(|ResourceId(id)| id.as_str()),
-                    key = self.key.as_ref().map(|CallerKey(key)| &**key),
-                    "call"
-                );
-            }
-        });
+        self.durations.record(code, seconds);
+        if !self.is_quiet() {
+            let (id, key) = (of.id(), of.key());
+            info!(
+                grpc_service = service,
+                grpc_method = method,
+                grpc_code,
+                duration_ms = seconds * 1000.0,
+                id,
+                key,
+                "call"
+            );
+        }
     }
-}
-
-impl Drop for Call {
-    fn drop(&mut self) {
-        self.tell(Code::Cancelled);
-    }
-}
-
-/// The status that a head without a body, or trailers, carry.
-fn code_of(headers: &HeaderMap) -> Option<Code> {
-    headers.get(Status::GRPC_STATUS).map(|code| Code::from_bytes(code.as_bytes()))
 }
 
 #[cfg(test)]

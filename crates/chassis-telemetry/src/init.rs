@@ -4,7 +4,7 @@ use std::{
     io,
     os::fd::AsFd as _,
     panic::{self, PanicHookInfo},
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
     thread,
     time::{Duration, Instant},
 };
@@ -23,14 +23,13 @@ use crate::{
     LogConfig, LogFilter, LogFormat, Metrics, TraceContext,
     attributes::AllowList,
     bridge,
-    catalogue::Metric,
-    environment,
-    environment::Environment,
+    catalogue::{self, Metric},
+    environment::{Environment, Protocol, resource},
     filter::Gate,
     lines::{LineLayer, LineWriter, Output},
     metrics::MetricsRecorder,
     names,
-    spans::{Account, Spans, Work},
+    spans::Spans,
 };
 
 /// How long the last resort waits: something went wrong already.
@@ -97,15 +96,9 @@ pub struct Telemetry {
     filter: LogFilter,
     warnings: Vec<String>,
     process: TraceContext,
-    flusher: Flusher,
-    down: bool,
-}
-
-/// Brings spans and lines out at once, for ways out of the process that do not pass the shutdown. Cheap to clone.
-#[derive(Clone)]
-pub struct Flusher {
     spans: Option<Spans>,
     lines: Arc<LineWriter>,
+    down: bool,
 }
 
 /// Installs logs, traces and metrics for the whole process, and the panic hook. Settings come from `OTEL_*` and
@@ -116,17 +109,15 @@ pub struct Flusher {
 pub fn init(setup: Setup) -> Result<Telemetry, InitError> {
     // Written to directly: Rust's own standard output would search each piece for line ends again.
     let output = std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    let environment = Environment::read(setup.service, setup.baggage);
-    let (propagators, first_filter) = (environment.propagators.clone(), environment.filter.clone());
-    let Assembled { mut telemetry, dispatch, recorder, provider } =
-        assemble(&setup, environment, Box::new(output), exporter)?;
-    ::metrics::set_global_recorder(recorder).map_err(|_| InitError::Installed)?;
-    tracing::dispatcher::set_global_default(dispatch).map_err(|_| InitError::Installed)?;
-    propagators.install();
+    let environment = Environment::read(&|name| std::env::var(name).ok(), setup.baggage);
+    let (mut scoped, provider) = Scoped::assemble(&setup, &environment, Box::new(output), exporter)?;
+    ::metrics::set_global_recorder(scoped.recorder).map_err(|_| InitError::Installed)?;
+    tracing::dispatcher::set_global_default(scoped.dispatch).map_err(|_| InitError::Installed)?;
+    environment.propagators.clone().install();
     opentelemetry::global::set_tracer_provider(provider);
     panic::set_hook(Box::new(report_panic));
-    telemetry.begin(&setup, &first_filter);
-    let metrics = telemetry.metrics.clone();
+    scoped.telemetry.begin(&setup, environment);
+    let metrics = scoped.telemetry.metrics.clone();
     thread::Builder::new().name("metrics-upkeep".to_owned()).spawn(move || {
         loop {
             #[expect(clippy::disallowed_methods, reason = "this thread has nothing else to do")]
@@ -134,7 +125,26 @@ pub fn init(setup: Setup) -> Result<Telemetry, InitError> {
             metrics.upkeep();
         }
     })?;
-    Ok(telemetry)
+    Ok(scoped.telemetry)
+}
+
+fn exporter(protocol: Protocol) -> Result<opentelemetry_otlp::SpanExporter, String> {
+    let builder = opentelemetry_otlp::SpanExporter::builder();
+    let built = match protocol {
+        Protocol::Grpc => builder.with_tonic().build(),
+        Protocol::HttpProtobuf => {
+            builder.with_http().with_protocol(opentelemetry_otlp::Protocol::HttpBinary).build()
+        }
+    };
+    // An address may hold a password.
+    built.map_err(|error| Some(error.to_string()).filter(|text| !text.contains('@')).unwrap_or_default())
+}
+
+/// The panic as an ERROR line of the span it happens in. Its payload is left out: it can hold any value. An ERROR line
+/// is written at once, so it is there even if the process ends with this panic.
+fn report_panic(info: &PanicHookInfo<'_>) {
+    let location = info.location().map(ToString::to_string).unwrap_or_default();
+    tracing::error!(location, "panicked");
 }
 
 /// Telemetry that is installed nowhere, for tests: [`Self::enter`] makes it the current thread's.
@@ -144,8 +154,15 @@ pub struct Scoped {
     recorder: MetricsRecorder,
 }
 
+/// While it lives, its [`Scoped`] telemetry is the current thread's.
+#[must_use]
+pub struct Entered<'a> {
+    _dispatch: tracing::dispatcher::DefaultGuard,
+    _recorder: ::metrics::LocalRecorderGuard<'a>,
+}
+
 impl Scoped {
-    /// Lines go to `output` and spans, if it is there, to `exporter`; the variables are those of `environment`.
+    /// Lines go to `output`, and spans to `exporter` where `environment` names an endpoint.
     ///
     /// # Errors
     /// As [`init`].
@@ -153,18 +170,14 @@ impl Scoped {
         setup: &Setup,
         environment: &[(&str, &str)],
         output: Box<dyn io::Write + Send>,
-        exporter: Option<E>,
+        exporter: E,
     ) -> Result<Self, InitError> {
         let get = |name: &str| {
             environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         };
-        let mut environment = Environment::from(&get, setup.service, setup.baggage);
-        environment.export = exporter.as_ref().map(|_| environment.export.unwrap_or_default());
-        let first_filter = environment.filter.clone();
-        let make = move |_| exporter.clone().ok_or_else(String::new);
-        let Assembled { telemetry, dispatch, recorder, .. } = assemble(setup, environment, output, make)?;
-        let mut scoped = Self { telemetry, dispatch, recorder };
-        let begin = || scoped.telemetry.begin(setup, &first_filter);
+        let environment = Environment::read(&get, setup.baggage);
+        let (mut scoped, _) = Self::assemble(setup, &environment, output, move |_| Ok(exporter.clone()))?;
+        let begin = || scoped.telemetry.begin(setup, environment);
         ::metrics::with_local_recorder(&scoped.recorder, || {
             tracing::dispatcher::with_default(&scoped.dispatch, begin)
         });
@@ -176,82 +189,67 @@ impl Scoped {
         let recorder = ::metrics::set_default_local_recorder(&self.recorder);
         Entered { _dispatch: tracing::dispatcher::set_default(&self.dispatch), _recorder: recorder }
     }
-}
 
-/// While it lives, its [`Scoped`] telemetry is the current thread's.
-#[must_use]
-pub struct Entered<'a> {
-    _dispatch: tracing::dispatcher::DefaultGuard,
-    _recorder: ::metrics::LocalRecorderGuard<'a>,
-}
-
-struct Assembled {
-    telemetry: Telemetry,
-    dispatch: Dispatch,
-    recorder: MetricsRecorder,
-    provider: SdkTracerProvider,
-}
-
-fn assemble<E: SpanExporter + 'static>(
-    setup: &Setup,
-    environment: Environment,
-    output: Output,
-    make: impl Fn(environment::Protocol) -> Result<E, String> + Send + 'static,
-) -> Result<Assembled, InitError> {
-    let Environment { sampling, export, resource, service_name, warnings, .. } = environment;
-    let (metrics, recorder) = Metrics::new(&setup.catalogues())?;
-    let lines = LineWriter::start(output)?;
-    let rejected = Arc::<AtomicU64>::default();
-    let mut provider =
-        SdkTracerProvider::builder().with_resource(resource.clone()).with_sampler(sampling.sampler());
-    let mut spans = None;
-    if let Some(export) = export {
-        let allowed = AllowList::new(setup.safe_attributes);
-        let work = Work { export, resource, allowed, rejected: Arc::clone(&rejected) };
-        let (started, processor) =
-            Spans::start(work, move || make(export.protocol)).map_err(InitError::Exporter)?;
-        provider = provider.with_span_processor(processor);
-        spans = Some(started);
+    fn assemble<E: SpanExporter + 'static>(
+        setup: &Setup,
+        environment: &Environment,
+        output: Output,
+        make: impl Fn(Protocol) -> Result<E, String> + Send + 'static,
+    ) -> Result<(Self, SdkTracerProvider), InitError> {
+        let (metrics, recorder) = Metrics::new(&setup.catalogues())?;
+        let lines = LineWriter::start(output)?;
+        let rejected = Arc::<AtomicU64>::default();
+        let (resource, service) = resource(setup.service);
+        let sampling = environment.sampling.clone();
+        let mut provider =
+            SdkTracerProvider::builder().with_resource(resource.clone()).with_sampler(sampling.sampler());
+        let mut spans = None;
+        if let Some(export) = environment.export {
+            let make = move || {
+                let mut exporter = make(export.protocol)?;
+                exporter.set_resource(&resource);
+                Ok(exporter)
+            };
+            let (started, processor) =
+                Spans::start(export, AllowList::new(setup.safe_attributes), Arc::clone(&rejected), make)
+                    .map_err(InitError::Exporter)?;
+            provider = provider.with_span_processor(processor);
+            spans = Some(started);
+        }
+        let provider = provider.build();
+        let scope =
+            InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_schema_url(names::SCHEMA_URL).build();
+        let tracer = provider.tracer_with_scope(scope);
+        // The root of the process's own trace. It ends here, so that the trace can be looked up while the process runs.
+        let mut start = tracer.start("start");
+        start.end();
+        let process = TraceContext::of(start.span_context()).unwrap_or_else(TraceContext::new_root);
+        let filter = LogFilter::new(setup.line_targets);
+        let lines_layer = LineLayer {
+            format: setup.log.format,
+            service,
+            version: setup.service.version,
+            process,
+            writer: Arc::clone(&lines),
+            rejected,
+            dispatch: OnceLock::new(),
+        };
+        // The bridge is the outermost: below another layer its filter would have each refused event looked at again.
+        let subscriber = Registry::default()
+            .with(Gate::new(filter.clone(), sampling))
+            .with(lines_layer)
+            .with(bridge::layer(tracer));
+        let telemetry =
+            Telemetry { metrics, filter, warnings: Vec::new(), process, spans, lines, down: false };
+        Ok((Self { telemetry, dispatch: Dispatch::new(subscriber), recorder }, provider))
     }
-    let provider = provider.build();
-    let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
-        .with_version(env!("CARGO_PKG_VERSION"))
-        .with_schema_url(names::SCHEMA_URL);
-    let tracer = provider.tracer_with_scope(scope.build());
-    // The root of the process's own trace. It ends here, so that the trace can be looked up while the process runs.
-    let mut start = tracer.start("start");
-    start.end();
-    let process = TraceContext::of(start.span_context()).unwrap_or_else(TraceContext::new_root);
-    let filter = LogFilter::new(setup.line_targets);
-    let service = (service_name.as_str(), setup.service.version);
-    // The bridge is the outermost: below another layer its filter would have each refused event looked at again.
-    let subscriber = Registry::default()
-        .with(Gate::new(filter.clone(), sampling))
-        .with(LineLayer::new(setup.log.format, service, process, Arc::clone(&lines), rejected))
-        .with(bridge::layer(tracer));
-    let flusher = Flusher { spans, lines };
-    let telemetry = Telemetry { metrics, filter, warnings, process, flusher, down: false };
-    Ok(Assembled { telemetry, dispatch: Dispatch::new(subscriber), recorder, provider })
 }
 
 impl Setup {
     fn catalogues(&self) -> Vec<&'static [Metric]> {
-        let others =
-            self.metrics.iter().copied().filter(|other| !std::ptr::eq(*other, crate::catalogue::METRICS));
-        std::iter::once(crate::catalogue::METRICS).chain(others).collect()
+        let others = self.metrics.iter().copied().filter(|other| *other != catalogue::METRICS);
+        std::iter::once(catalogue::METRICS).chain(others).collect()
     }
-}
-
-fn exporter(protocol: environment::Protocol) -> Result<opentelemetry_otlp::SpanExporter, String> {
-    let builder = opentelemetry_otlp::SpanExporter::builder();
-    let built = match protocol {
-        environment::Protocol::Grpc => builder.with_tonic().build(),
-        environment::Protocol::HttpProtobuf => {
-            builder.with_http().with_protocol(opentelemetry_otlp::Protocol::HttpBinary).build()
-        }
-    };
-    // An address may hold a password.
-    built.map_err(|error| Some(error.to_string()).filter(|text| !text.contains('@')).unwrap_or_default())
 }
 
 impl Telemetry {
@@ -274,11 +272,6 @@ impl Telemetry {
         self.process
     }
 
-    /// For ways out of the process that do not pass [`Self::shutdown`].
-    pub fn flusher(&self) -> Flusher {
-        self.flusher.clone()
-    }
-
     /// Exports the spans and writes the lines until now, and ends both; what does not go out `within` that time is
     /// dropped. `false` if anything was. Blocks: not for a runtime's worker.
     pub fn shutdown(mut self, within: Duration) -> bool {
@@ -291,21 +284,29 @@ impl Telemetry {
         }
         let deadline = Instant::now() + wait;
         let for_spans = wait.saturating_sub(LINES_SHARE.min(wait / 4));
-        let spans_out = self.flusher.spans.as_ref().is_none_or(|spans| spans.shutdown(for_spans));
-        let lines_out = self.flusher.lines.close(deadline.saturating_duration_since(Instant::now()));
+        let spans_out = self.spans.as_ref().is_none_or(|spans| spans.shutdown(for_spans));
+        let lines_out = self.lines.close(deadline.saturating_duration_since(Instant::now()));
         spans_out && lines_out
     }
 
     /// Sets the first metrics and filter; dispatcher and recorder must be in place.
-    fn begin(&mut self, setup: &Setup, first_filter: &str) {
+    fn begin(&mut self, setup: &Setup, environment: Environment) {
         self.metrics.begin(&setup.catalogues(), setup.service);
-        let own = OwnMetrics::new();
-        let Flusher { spans, lines } = self.flusher.clone();
+        let (spans, lines) = (self.spans.clone(), Arc::clone(&self.lines));
         self.metrics.on_scrape(move || {
-            own.set(spans.as_ref().map(Spans::account).unwrap_or_default(), lines.account())
+            let account = spans.as_ref().map(Spans::account).unwrap_or_default();
+            counter!(names::SPANS_ENDED).absolute(account.ended);
+            let by_outcome = |outcome: &'static str| counter!(names::SPANS, names::LABEL_OUTCOME => outcome);
+            by_outcome("exported").absolute(account.exported);
+            by_outcome("failed").absolute(account.failed);
+            by_outcome("dropped").absolute(account.dropped);
+            gauge!(names::SPANS_QUEUED).set(account.queued as f64);
+            let (written, dropped) = lines.account();
+            counter!(names::LOG_LINES, names::LABEL_OUTCOME => "written").absolute(written);
+            counter!(names::LOG_LINES, names::LABEL_OUTCOME => "dropped").absolute(dropped);
         });
-        let (filter, unknown) = self.filter.first(first_filter);
-        self.warnings.extend(unknown);
+        let (filter, unknown) = self.filter.first(&environment.filter);
+        self.warnings = [environment.warnings, unknown].concat();
         self.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         self.filter.apply(filter);
     }
@@ -314,65 +315,5 @@ impl Telemetry {
 impl Drop for Telemetry {
     fn drop(&mut self) {
         self.take_down(LAST_RESORT);
-    }
-}
-
-impl Flusher {
-    /// Exports the spans and writes the lines until now; `false` if that takes longer than `wait`.
-    pub fn flush(&self, wait: Duration) -> bool {
-        let deadline = Instant::now() + wait;
-        // Lines first: they are quick, and tell what happened even where no collector listens.
-        let lines_out = self.flush_lines(wait);
-        let rest = deadline.saturating_duration_since(Instant::now());
-        self.spans.as_ref().is_none_or(|spans| spans.flush(rest)) && lines_out
-    }
-
-    /// The same for lines alone.
-    pub fn flush_lines(&self, wait: Duration) -> bool {
-        self.lines.flush(wait)
-    }
-}
-
-/// The panic as an ERROR line of the span it happens in. Its payload is left out: it can hold any value. An ERROR line
-/// is written at once, so it is there even if the process ends with this panic.
-fn report_panic(info: &PanicHookInfo<'_>) {
-    let location = info.location().map(ToString::to_string).unwrap_or_default();
-    tracing::error!(location, "panicked");
-}
-
-/// The metrics of telemetry itself.
-struct OwnMetrics {
-    ended: ::metrics::Counter,
-    exported: ::metrics::Counter,
-    failed: ::metrics::Counter,
-    dropped: ::metrics::Counter,
-    queued: ::metrics::Gauge,
-    written: ::metrics::Counter,
-    lines_dropped: ::metrics::Counter,
-}
-
-impl OwnMetrics {
-    fn new() -> Self {
-        let spans = |outcome: &'static str| counter!(names::SPANS, names::LABEL_OUTCOME => outcome);
-        let lines = |outcome: &'static str| counter!(names::LOG_LINES, names::LABEL_OUTCOME => outcome);
-        Self {
-            ended: counter!(names::SPANS_ENDED),
-            exported: spans("exported"),
-            failed: spans("failed"),
-            dropped: spans("dropped"),
-            queued: gauge!(names::SPANS_QUEUED),
-            written: lines("written"),
-            lines_dropped: lines("dropped"),
-        }
-    }
-
-    fn set(&self, spans: Account, (written, dropped): (u64, u64)) {
-        self.ended.absolute(spans.ended);
-        self.exported.absolute(spans.exported);
-        self.failed.absolute(spans.failed);
-        self.dropped.absolute(spans.dropped);
-        self.queued.set(spans.queued as f64);
-        self.written.absolute(written);
-        self.lines_dropped.absolute(dropped);
     }
 }

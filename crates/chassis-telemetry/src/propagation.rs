@@ -228,7 +228,7 @@ mod tests {
             "tracecontext,baggage",
             &[("traceparent", PARENT), ("baggage", "tenant=a%20b;p=1,secret=canary")],
         );
-        assert_eq!(context.baggage().get("tenant").map(|value| value.as_str()), Some("a b"));
+        assert_eq!(context.baggage().get("tenant").map(opentelemetry::StringValue::as_str), Some("a b"));
         assert_eq!(context.baggage().len(), 1);
         let (propagators, _) = Propagators::new("tracecontext,baggage,jaeger", &["tenant"]);
         let mut headers = HeaderMap::new();

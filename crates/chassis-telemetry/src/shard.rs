@@ -1,4 +1,4 @@
-//! One value a thread, as far as the shards reach, so that threads do not wait for one another.
+//! Sixteen values for the threads to share, so that they rarely wait for one another.
 
 use std::{
     cell::Cell,
@@ -7,7 +7,6 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// Threads share a shard only beyond this many.
 const SHARDS: usize = 16;
 
 #[derive(Debug, Default)]
@@ -19,13 +18,10 @@ pub(crate) struct Shards<T>([Aligned<T>; SHARDS]);
 struct Aligned<T>(Mutex<T>);
 
 impl<T> Shards<T> {
-    /// The calling thread's.
+    /// The calling thread's. Threads are dealt out in turn, so that the few that work most share none.
     pub fn mine(&self) -> &Mutex<T> {
-        // Threads are dealt out in turn, so that the few that work most share none.
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local! {
-            static SLOT: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
-        }
+        thread_local!(static SLOT: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS));
         &self.0[SLOT.get()].0
     }
 

@@ -7,27 +7,23 @@ use std::{
     panic::AssertUnwindSafe,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        mpsc::{Receiver, sync_channel},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use futures_util::FutureExt as _;
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::{
-    Resource,
     error::OTelSdkResult,
     trace::{Span, SpanData, SpanExporter, SpanProcessor},
 };
 use parking_lot::Mutex;
-use tokio::{
-    sync::{Notify, mpsc, watch},
-    time::{sleep, sleep_until, timeout},
-};
+use tokio::{sync::mpsc, time::timeout};
 
-use crate::{attributes::AllowList, environment::Export, shard};
+use crate::{attributes::AllowList, environment::Export, shard::Shards};
 
 /// About 30,000 spans: half a second at the load that the bench accepts, minutes of an ordinary one. A collector that
 /// is away costs this much memory, however long it is.
@@ -35,9 +31,6 @@ const MOST_BYTES: usize = 32 * 1024 * 1024;
 /// From this many bytes on spans are sent before the delay is over, and a message holds no more: collectors refuse
 /// messages above 4 MiB.
 const BATCH_BYTES: usize = 1024 * 1024;
-/// How many may wait for a flush at once.
-const MOST_FLUSHES: usize = 16;
-const SHUTDOWN_GRACE: Duration = Duration::from_millis(100);
 
 /// What became of all spans that ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,83 +45,66 @@ pub(crate) struct Account {
     pub queued: u64,
 }
 
+#[derive(Debug)]
+struct Queue {
+    shards: Shards<Shard>,
+    /// What left the shards; its `queued` is being sent. Locked before any shard by whatever moves or counts spans.
+    sent: Mutex<Account>,
+    bytes: AtomicUsize,
+    spans: AtomicUsize,
+    max_spans: usize,
+    closed: AtomicBool,
+    calls: mpsc::Sender<Call>,
+}
+
 #[derive(Debug, Default)]
 struct Shard {
     waiting: Vec<SpanData>,
     ended: u64,
     dropped: u64,
-    closed: bool,
 }
 
-/// What left the shards.
-#[derive(Debug, Default)]
-struct Sent {
-    in_flight: u64,
-    exported: u64,
-    failed: u64,
-    dropped: u64,
-}
-
-#[derive(Debug)]
-struct Queue {
-    shards: shard::Shards<Shard>,
-    /// Locked before any shard by whatever moves spans out of shards, or counts.
-    sent: Mutex<Sent>,
-    bytes: AtomicUsize,
-    spans: AtomicUsize,
-    max_spans: usize,
-    /// Something waits that the thread does not know of.
-    call: Notify,
-    /// So much waits that the thread should not gather any longer.
-    hurry: Notify,
+#[derive(Debug, PartialEq)]
+enum Call {
+    /// Something waits; more may come.
+    Gather,
+    /// So much waits that it should be sent now.
+    Send,
 }
 
 impl Queue {
     fn account(&self) -> Account {
-        let sent = self.sent.lock();
-        let moved = Account {
-            ended: 0,
-            exported: sent.exported,
-            failed: sent.failed,
-            dropped: sent.dropped,
-            queued: sent.in_flight,
-        };
-        self.shards.all().fold(moved, |sum, shard| {
+        let mut account = *self.sent.lock();
+        for shard in self.shards.all() {
             let shard = shard.lock();
-            Account {
-                ended: sum.ended + shard.ended,
-                dropped: sum.dropped + shard.dropped,
-                queued: sum.queued + shard.waiting.len() as u64,
-                ..sum
-            }
-        })
+            account.ended += shard.ended;
+            account.dropped += shard.dropped;
+            account.queued += shard.waiting.len() as u64;
+        }
+        account
     }
 
     fn push(&self, span: SpanData) {
         let size = size(&span);
         let mut shard = self.shards.mine().lock();
         shard.ended += 1;
-        let (bytes, spans) =
-            (self.bytes.fetch_add(size, Ordering::Relaxed), self.spans.fetch_add(1, Ordering::Relaxed));
-        if shard.closed || bytes + size > MOST_BYTES || spans >= self.max_spans {
-            self.release(size, 1);
+        let (bytes, spans) = (self.bytes.fetch_add(size, Relaxed), self.spans.fetch_add(1, Relaxed));
+        if self.closed.load(Relaxed) || bytes + size > MOST_BYTES || spans >= self.max_spans {
             shard.dropped += 1;
-            return;
+            return self.release(size, 1);
         }
         shard.waiting.push(span);
         drop(shard);
-        if spans == 0 {
-            self.call.notify_one();
-        }
-        let half_full = spans + 1 == self.max_spans.div_ceil(2);
-        if half_full || bytes < BATCH_BYTES && bytes + size >= BATCH_BYTES {
-            self.hurry.notify_one();
+        if bytes < BATCH_BYTES && bytes + size >= BATCH_BYTES || spans + 1 == self.max_spans.div_ceil(2) {
+            let _ = self.calls.try_send(Call::Send);
+        } else if spans == 0 {
+            let _ = self.calls.try_send(Call::Gather);
         }
     }
 
     fn release(&self, bytes: usize, spans: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        self.spans.fetch_sub(spans, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Relaxed);
+        self.spans.fetch_sub(spans, Relaxed);
     }
 
     /// Takes everything out of the shards. It counts as queued until it is accounted.
@@ -137,22 +113,8 @@ impl Queue {
         for shard in self.shards.all() {
             let mut shard = shard.lock();
             let room = Vec::with_capacity(shard.waiting.len());
-            sent.in_flight += shard.waiting.len() as u64;
+            sent.queued += shard.waiting.len() as u64;
             backlog.append(&mut std::mem::replace(&mut shard.waiting, room));
-        }
-    }
-
-    fn close(&self) {
-        self.shards.all().for_each(|shard| shard.lock().closed = true);
-    }
-
-    /// Counts everything that is left as dropped.
-    fn abandon(&self) {
-        let mut sent = self.sent.lock();
-        sent.dropped += std::mem::take(&mut sent.in_flight);
-        for shard in self.shards.all() {
-            let mut shard = shard.lock();
-            shard.dropped += std::mem::take(&mut shard.waiting).len() as u64;
         }
     }
 }
@@ -180,72 +142,61 @@ impl SpanProcessor for Processor {
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        self.0.hurry.notify_one();
+        let _ = self.0.calls.try_send(Call::Send);
         Ok(())
     }
 
-    /// [`Spans::shutdown`] does it, with a deadline.
+    /// [`Spans::shutdown`] does it.
     fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
         Ok(())
     }
 }
 
-/// The owner's side: account, flush and shutdown. Cheap to clone.
+/// The owner's side: account and shutdown. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Spans {
     queue: Arc<Queue>,
-    flushes: mpsc::Sender<SyncSender<()>>,
-    stop: Arc<watch::Sender<Option<Instant>>>,
     /// Closed when the thread has ended.
     ended: Arc<Mutex<Receiver<()>>>,
 }
 
-/// What the thread needs besides the exporter.
-pub(crate) struct Work {
-    pub export: Export,
-    pub resource: Resource,
-    pub allowed: AllowList,
-    /// Spans that the collector refused in a partial success.
-    pub rejected: Arc<AtomicU64>,
-}
-
 impl Spans {
-    /// Starts the thread, which makes the exporter inside its runtime, now and again should it panic.
+    /// Starts the thread, which makes the exporter inside its runtime, and again should it panic. `rejected` counts
+    /// the spans that the collector refused in a partial success.
     ///
     /// # Errors
     /// What `make` says, or why there is no thread.
     pub fn start<E: SpanExporter + 'static>(
-        work: Work,
+        settings: Export,
+        allowed: AllowList,
+        rejected: Arc<AtomicU64>,
         make: impl Fn() -> Result<E, String> + Send + 'static,
     ) -> Result<(Self, Processor), String> {
+        let (calls, inbox) = mpsc::channel(16);
         let queue = Arc::new(Queue {
-            shards: shard::Shards::default(),
+            shards: Shards::default(),
             sent: Mutex::default(),
             bytes: AtomicUsize::new(0),
             spans: AtomicUsize::new(0),
-            max_spans: work.export.max_queue_spans,
-            call: Notify::new(),
-            hurry: Notify::new(),
+            max_spans: settings.max_queue_spans,
+            closed: AtomicBool::new(false),
+            calls,
         });
-        let (flushes, inbox) = mpsc::channel(MOST_FLUSHES);
-        let (stop, stopped) = watch::channel(None);
         let (ending, ended) = sync_channel(0);
         let (ready, started) = sync_channel(1);
+        let own = Arc::clone(&queue);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| error.to_string())?;
-        let own = Arc::clone(&queue);
         let run = move || {
             runtime.block_on(async {
-                let made =
-                    make().map(|exporter| Exporter { queue: own, work, exporter, make, failing: false });
-                match made {
-                    Ok(exporter) => {
-                        let _ = ready.send(Ok(()));
-                        exporter.run(inbox, stopped).await;
-                    }
-                    Err(error) => drop(ready.send(Err(error))),
+                let made = make();
+                let _ = ready.send(made.as_ref().map(|_| ()).map_err(String::clone));
+                if let Ok(exporter) = made {
+                    Exporter { queue: own, settings, allowed, rejected, exporter, make, failing: false }
+                        .run(inbox)
+                        .await;
                 }
             });
             // A look-up of a name may hang; it must not hold up the end of the process.
@@ -257,44 +208,34 @@ impl Spans {
             .spawn(run)
             .map_err(|error| error.to_string())?;
         started.recv().map_err(|error| error.to_string())??;
-        let spans = Self {
-            queue: Arc::clone(&queue),
-            flushes,
-            stop: Arc::new(stop),
-            ended: Arc::new(Mutex::new(ended)),
-        };
-        Ok((spans, Processor(queue)))
+        Ok((Self { queue: Arc::clone(&queue), ended: Arc::new(Mutex::new(ended)) }, Processor(queue)))
     }
 
     pub fn account(&self) -> Account {
         self.queue.account()
     }
 
-    /// Exports everything that ended until now; `false` if that takes longer than `wait`.
-    pub fn flush(&self, wait: Duration) -> bool {
-        let (done, answer) = sync_channel(1);
-        self.flushes.try_send(done).is_ok() && answer.recv_timeout(wait).is_ok()
-    }
-
-    /// Exports what it can within `wait`, drops the rest, and ends the thread; `false` if it had to drop or fail any.
-    /// Spans that end later are dropped.
+    /// Exports what it can within `wait` and drops the rest; `false` if it had to drop or fail any. Spans that end
+    /// later are dropped.
     pub fn shutdown(&self, wait: Duration) -> bool {
-        self.queue.close();
         let before = self.account();
-        self.stop.send_replace(Some(Instant::now() + wait));
-        // The thread keeps the deadline itself; the grace is for its last steps.
-        let _ = self.ended.lock().recv_timeout(wait + SHUTDOWN_GRACE);
-        let after = self.account();
-        after.queued == 0 && (after.failed, after.dropped) == (before.failed, before.dropped)
+        self.queue.closed.store(true, Relaxed);
+        let _ = self.queue.calls.try_send(Call::Send);
+        let _ = self.ended.lock().recv_timeout(wait);
+        let mut left = Vec::new();
+        self.queue.take(&mut left);
+        let mut sent = self.queue.sent.lock();
+        sent.dropped += std::mem::take(&mut sent.queued);
+        (sent.failed, sent.dropped) == (before.failed, 0)
     }
 }
-
-type Stop = watch::Receiver<Option<Instant>>;
 
 /// The exporting thread.
 struct Exporter<E, M> {
     queue: Arc<Queue>,
-    work: Work,
+    settings: Export,
+    allowed: AllowList,
+    rejected: Arc<AtomicU64>,
     exporter: E,
     make: M,
     /// Whether the last batch went wrong, so that only changes are logged.
@@ -302,63 +243,32 @@ struct Exporter<E, M> {
 }
 
 impl<E: SpanExporter, M: Fn() -> Result<E, String>> Exporter<E, M> {
-    async fn run(mut self, flushes: mpsc::Receiver<SyncSender<()>>, mut stop: Stop) {
-        self.exporter.set_resource(&self.work.resource);
-        let deadline = deadline(stop.clone());
-        tokio::select! {
-            () = self.send_all(flushes, &mut stop) => {}
-            () = deadline => {}
-        }
-        self.queue.abandon();
-    }
-
-    /// Returns when it is told to stop and everything is sent.
-    async fn send_all(&mut self, mut flushes: mpsc::Receiver<SyncSender<()>>, stop: &mut Stop) {
-        let (mut backlog, mut asked) = (Vec::new(), Vec::new());
+    /// Sends until the queue is closed and empty.
+    async fn run(mut self, mut calls: mpsc::Receiver<Call>) {
+        let mut backlog = Vec::new();
         loop {
-            self.gather(&mut flushes, &mut asked, stop).await;
+            // Spans that came while others were sent were not the first, and called nobody.
+            let waiting = self.queue.spans.load(Relaxed) > 0;
+            let call = if waiting { Some(Call::Gather) } else { calls.recv().await };
+            if call == Some(Call::Gather) && !self.queue.closed.load(Relaxed) {
+                let more = async { while calls.recv().await == Some(Call::Gather) {} };
+                let _ = timeout(self.settings.delay, more).await;
+            }
+            let closed = self.queue.closed.load(Relaxed);
             self.queue.take(&mut backlog);
             while !backlog.is_empty() {
                 self.send(&mut backlog).await;
             }
-            // If this fails, nobody waits for the answer any more.
-            for flush in asked.drain(..) {
-                let _ = SyncSender::try_send(&flush, ());
-            }
-            if is_set(stop) && self.queue.spans.load(Ordering::Relaxed) == 0 {
+            if closed {
                 return;
             }
-        }
-    }
-
-    /// Waits until something should be sent: for spans, then for more of them; at once when asked to flush or to stop.
-    async fn gather(
-        &self,
-        flushes: &mut mpsc::Receiver<SyncSender<()>>,
-        asked: &mut Vec<SyncSender<()>>,
-        stop: &mut Stop,
-    ) {
-        // Spans that came while others were sent were not the first, and called nobody.
-        if self.queue.spans.load(Ordering::Relaxed) == 0 {
-            tokio::select! {
-                () = self.queue.call.notified() => {}
-                flush = flushes.recv() => return asked.extend(flush),
-                _ = stop.wait_for(Option::is_some) => return,
-            }
-        }
-        tokio::select! {
-            () = sleep(self.work.export.delay) => {}
-            () = self.queue.hurry.notified() => {}
-            flush = flushes.recv() => asked.extend(flush),
-            _ = stop.wait_for(Option::is_some) => {}
         }
     }
 
     /// Sends one batch and accounts it, once, whatever becomes of it.
     async fn send(&mut self, backlog: &mut Vec<SpanData>) {
         let (mut bytes, mut count) = (0, 0);
-        for span in backlog.iter().take(self.work.export.max_batch_spans) {
-            let size = size(span);
+        for size in backlog.iter().map(size).take(self.settings.max_batch_spans) {
             if count > 0 && bytes + size > BATCH_BYTES {
                 break;
             }
@@ -366,56 +276,38 @@ impl<E: SpanExporter, M: Fn() -> Result<E, String>> Exporter<E, M> {
         }
         let rest = backlog.split_off(count);
         let mut batch = std::mem::replace(backlog, rest);
-        batch.iter_mut().for_each(|span| self.work.allowed.redact(span));
-        self.work.rejected.store(0, Ordering::Relaxed);
+        batch.iter_mut().for_each(|span| self.allowed.redact(span));
+        self.rejected.store(0, Relaxed);
         let sending = AssertUnwindSafe(self.exporter.export(batch)).catch_unwind();
-        let result = match timeout(self.work.export.timeout, sending).await {
-            Ok(Ok(result)) => result.map_err(|error| error.to_string()),
-            Ok(Err(_panic)) => Err(self.restart()),
-            Err(_) => Err("timed out".to_owned()),
+        let problem = match timeout(self.settings.timeout, sending).await {
+            Ok(Ok(result)) => result.err().map(|error| error.to_string()),
+            Err(_) => Some("timed out".to_owned()),
+            Ok(Err(_panic)) => {
+                // The old one goes on if there is no new one to be had.
+                if let Ok(exporter) = (self.make)() {
+                    self.exporter = exporter;
+                }
+                Some("the exporter panicked".to_owned())
+            }
         };
-        let refused = self.work.rejected.load(Ordering::Relaxed).min(count as u64);
-        let failed = if result.is_ok() { refused } else { count as u64 };
+        let (count, rejected) = (count as u64, self.rejected.load(Relaxed));
+        let failed = if problem.is_some() { count } else { rejected.min(count) };
+        self.queue.release(bytes, count as usize);
         {
             let mut sent = self.queue.sent.lock();
-            sent.in_flight -= count as u64;
-            sent.exported += count as u64 - failed;
-            sent.failed += failed;
+            // A shutdown that could not wait counted them as dropped.
+            if sent.queued >= count {
+                sent.queued -= count;
+                sent.exported += count - failed;
+                sent.failed += failed;
+            }
         }
-        self.queue.release(bytes, count);
-        self.report(result.err().or_else(|| (refused > 0).then(|| "the collector refused some".to_owned())));
-    }
-
-    /// A new exporter in the place of one that panicked. It lives on if there is none to be had.
-    fn restart(&mut self) -> String {
-        if let Ok(exporter) = (self.make)() {
-            self.exporter = exporter;
-            self.exporter.set_resource(&self.work.resource);
-        }
-        "the exporter panicked".to_owned()
-    }
-
-    fn report(&mut self, problem: Option<String>) {
-        match &problem {
-            Some(problem) if !self.failing => tracing::warn!(problem, "spans cannot be exported"),
-            None if self.failing => tracing::info!("spans are exported again"),
+        match problem.or_else(|| (failed > 0).then(|| "the collector refused some of them".to_owned())) {
+            Some(problem) if !std::mem::replace(&mut self.failing, true) => {
+                tracing::warn!(problem, "spans cannot be exported");
+            }
+            None if std::mem::take(&mut self.failing) => tracing::info!("spans are exported again"),
             _ => {}
         }
-        self.failing = problem.is_some();
-    }
-}
-
-/// Whether to stop, or nobody is left who could ask for it.
-fn is_set(stop: &Stop) -> bool {
-    stop.borrow().is_some() || stop.has_changed().is_err()
-}
-
-/// Comes at the deadline of the shutdown, once that is known.
-async fn deadline(mut stop: Stop) {
-    let known = stop.wait_for(Option::is_some).await.map(|deadline| *deadline);
-    match known {
-        Ok(Some(deadline)) => sleep_until(deadline.into()).await,
-        // The owner is gone without a word: there is nobody to wait for, but time to finish.
-        _ => sleep(Duration::from_secs(1)).await,
     }
 }

@@ -2,20 +2,18 @@
 //!
 //! Which events become lines is decided by the gate (`filter.rs`); spans are not shown, only their ids.
 
-mod clock;
 mod json;
-mod pretty;
 mod writer;
 
 use std::{
     cell::RefCell,
-    fmt::Write as _,
-    io::{self, IsTerminal as _},
+    io::{self, IsTerminal as _, Write as _},
     str::FromStr,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    time::SystemTime,
 };
 
 use conf::Conf;
@@ -27,7 +25,7 @@ use tracing::{
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use crate::{TraceContext, bridge, filter};
-use clock::Clock;
+use json::Fields;
 
 pub(crate) use writer::{LineWriter, Output};
 
@@ -61,112 +59,61 @@ impl FromStr for LogFormat {
     }
 }
 
-impl LogFormat {
-    fn is_pretty(self) -> bool {
-        self == Self::Pretty || self == Self::Auto && io::stdout().is_terminal()
-    }
-}
-
 /// Writes each event as one line.
 pub(crate) struct LineLayer {
-    pretty: bool,
-    /// `,"service":"…","version":"…"`, escaped once.
-    service: String,
-    /// For lines outside any span.
-    process: TraceContext,
-    writer: Arc<LineWriter>,
-    rejected: Arc<AtomicU64>,
-    dispatch: OnceLock<WeakDispatch>,
+    pub format: LogFormat,
+    pub service: String,
+    pub version: &'static str,
+    /// The trace of lines outside any span.
+    pub process: TraceContext,
+    pub writer: Arc<LineWriter>,
+    /// Raised by the spans that a collector refuses in a partial success.
+    pub rejected: Arc<AtomicU64>,
+    pub dispatch: OnceLock<WeakDispatch>,
 }
 
 impl LineLayer {
-    /// `rejected` is raised by the spans that a collector refuses in a partial success.
-    pub fn new(
-        format: LogFormat,
-        (service, version): (&str, &str),
-        process: TraceContext,
-        writer: Arc<LineWriter>,
-        rejected: Arc<AtomicU64>,
-    ) -> Self {
-        let mut pair = String::from(",\"service\":");
-        json::string(&mut pair, service);
-        pair.push_str(",\"version\":");
-        json::string(&mut pair, version);
-        Self {
-            pretty: format.is_pretty(),
-            service: pair,
-            process,
-            writer,
-            rejected,
-            dispatch: OnceLock::new(),
-        }
-    }
-
-    fn context<S>(&self, event: &Event<'_>, ctx: &Context<'_, S>) -> Option<TraceContext>
-    where
-        S: Subscriber + for<'a> LookupSpan<'a>,
-    {
-        let dispatch = self.dispatch.get().and_then(WeakDispatch::upgrade)?;
-        bridge::of_span(&ctx.event_span(event)?, &dispatch)
-    }
-
-    /// Writes the event's line into `scratch.line`.
-    fn compose(&self, event: &Event<'_>, context: TraceContext, scratch: &mut Scratch) {
-        let meta = event.metadata();
-        let Scratch { clock, line, fields } = scratch;
+    fn write(&self, event: &Event<'_>, context: TraceContext, Scratch { line, fields }: &mut Scratch) {
         line.clear();
         fields.clear();
-        if self.pretty {
-            clock.now(line);
-            let _ = write!(line, " {:>5} {} ", meta.level(), meta.target());
-            event.record(&mut pretty::Fields { message: line, fields });
-            line.push_str(fields);
-            let _ = writeln!(line, " trace_id={} span_id={}", context.trace_id(), context.span_id());
-            return;
-        }
-        line.push_str("{\"timestamp\":\"");
-        clock.now(line);
-        for part in ["\",\"level\":\"", meta.level().as_str(), "\",\"target\":"] {
-            line.push_str(part);
-        }
-        json::string(line, meta.target());
-        line.push_str(",\"message\":\"");
-        event.record(&mut json::Fields { message: line, fields });
-        line.push('"');
-        ids(line, context);
-        line.push_str(&self.service);
-        line.push_str(",\"fields\":{");
+        event.record(fields);
         // Every field was written with a comma before it.
-        line.push_str(fields.strip_prefix(',').unwrap_or(fields));
-        line.push_str("}}\n");
-    }
-}
-
-/// `,"trace_id":"…","span_id":"…","trace_flags":"…"`
-fn ids(line: &mut String, context: TraceContext) {
-    let bytes = context.to_bytes();
-    let (trace, rest) = bytes.split_at(16);
-    let (span, flags) = rest.split_at(8);
-    for (key, bytes) in
-        [(",\"trace_id\":\"", trace), ("\",\"span_id\":\"", span), ("\",\"trace_flags\":\"", flags)]
-    {
-        line.push_str(key);
-        for byte in bytes {
-            line.extend(
-                [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
+        let others = fields.others.get(1..).unwrap_or_default();
+        let (meta, now) = (event.metadata(), humantime::format_rfc3339_micros(SystemTime::now()));
+        let (trace_id, span_id, flags) = context.parts();
+        // Writing to memory does not fail.
+        if self.format == LogFormat::Pretty || self.format == LogFormat::Auto && io::stdout().is_terminal() {
+            let _ = write!(line, "{now} {:>5} {} ", meta.level(), meta.target());
+            json::value(line, &fields.message);
+            let _ = write!(line, " {{{}}} trace_id={trace_id}", String::from_utf8_lossy(others));
+        } else {
+            let _ = write!(line, "{{\"timestamp\":\"{now}\",\"level\":\"{}\",\"target\":", meta.level());
+            json::value(line, meta.target());
+            line.extend(b",\"message\":");
+            json::value(line, &fields.message);
+            let _ = write!(
+                line,
+                ",\"trace_id\":\"{trace_id}\",\"span_id\":\"{span_id}\",\"trace_flags\":\"{flags:02x}\""
             );
+            line.extend(b",\"service\":");
+            json::value(line, &self.service);
+            line.extend(b",\"version\":");
+            json::value(line, self.version);
+            line.extend(b",\"fields\":{");
+            line.extend(others);
+            line.extend(b"}}");
         }
+        line.push(b'\n');
+        self.writer.push(line, *meta.level() == Level::ERROR);
     }
-    line.push('"');
 }
 
 /// What a thread writes its line in before it is copied to its buffer in one piece, so that no value's own formatting
 /// ever runs under a lock.
 #[derive(Default)]
 struct Scratch {
-    clock: Clock,
-    line: String,
-    fields: String,
+    line: Vec<u8>,
+    fields: Fields,
 }
 
 thread_local! {
@@ -182,15 +129,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LineLayer {
         if event.metadata().target().starts_with(filter::OPENTELEMETRY) {
             return event.record(&mut Rejected(&self.rejected));
         }
-        let context = self.context(event, &ctx).unwrap_or(self.process);
-        let write = |scratch: &mut Scratch| {
-            self.compose(event, context, scratch);
-            self.writer.push(scratch.line.as_bytes(), *event.metadata().level() == Level::ERROR);
-        };
+        let dispatch = self.dispatch.get().and_then(WeakDispatch::upgrade);
+        let span = ctx.event_span(event).zip(dispatch);
+        let context =
+            span.and_then(|(span, dispatch)| bridge::of_span(&span, &dispatch)).unwrap_or(self.process);
         SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
-            Ok(mut scratch) => write(&mut scratch),
+            Ok(mut scratch) => self.write(event, context, &mut scratch),
             // A value that logs while it is formatted.
-            Err(_) => write(&mut Scratch::default()),
+            Err(_) => self.write(event, context, &mut Scratch::default()),
         });
     }
 }

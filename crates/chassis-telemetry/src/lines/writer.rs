@@ -3,26 +3,23 @@
 //! A reader of stdout that stalls blocks nobody: what does not fit is dropped and counted.
 
 use std::{
-    io::{self, Write},
+    io::{self, ErrorKind, Write},
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread,
     time::{Duration, Instant},
 };
 
-use parking_lot::{Condvar, Mutex};
-
-use crate::shard;
+use crate::shard::Shards;
 
 /// Where lines go.
 pub(crate) type Output = Box<dyn Write + Send>;
 
 /// About 40,000 lines: more than a second at the load that the bench accepts.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
-/// From this many bytes on the writing thread is called at once.
-const CALL_AT_BYTES: usize = 256 * 1024;
 /// A buffer that grew beyond this in a burst is given back.
 const KEPT_BYTES: usize = 256 * 1024;
 /// How long lines gather: long enough that a write carries many, too short for a reader to notice.
@@ -31,16 +28,17 @@ const GATHER: Duration = Duration::from_millis(10);
 const ERROR_WAIT: Duration = Duration::from_millis(5);
 /// How long to leave an output alone that is full and does not block.
 const FULL_OUTPUT_WAIT: Duration = Duration::from_millis(5);
+/// How many threads may wait for their flush at once.
+const MOST_CALLS: usize = 64;
 
 /// Takes lines from any thread and writes them on its own.
 pub(crate) struct LineWriter {
-    shards: shard::Shards<Shard>,
+    shards: Shards<Shard>,
     waiting_bytes: AtomicUsize,
-    state: Mutex<State>,
-    /// The writing thread waits here for lines.
-    work: Condvar,
-    /// A flush waits here for the writing thread.
-    done: Condvar,
+    calls: SyncSender<Call>,
+    /// The last ERROR waited in vain, and nothing was written since.
+    stalled: AtomicBool,
+    closed: AtomicBool,
     written: AtomicU64,
     /// Lines that were taken, but that the output refused.
     refused: AtomicU64,
@@ -51,183 +49,143 @@ struct Shard {
     bytes: Vec<u8>,
     lines: u64,
     dropped: u64,
-    closed: bool,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    /// There is something to write.
-    called: bool,
-    /// It should be written without gathering.
-    urgent: bool,
-    /// Rounds of writing that were begun and finished; what was pushed before a round begins is in it.
-    begun: u64,
-    finished: u64,
-    /// The last ERROR waited in vain, and nothing was written since.
-    stalled: bool,
-    /// The thread ends after its next round.
-    closing: bool,
+enum Call {
+    /// Something waits.
+    Lines,
+    /// Write at once, then answer; after the last one the thread ends.
+    Flush { done: SyncSender<()>, last: bool },
 }
 
 impl LineWriter {
     /// Starts the writing thread.
     pub fn start(output: Output) -> io::Result<Arc<Self>> {
+        let (calls, inbox) = sync_channel(MOST_CALLS);
         let writer = Arc::new(Self {
-            shards: shard::Shards::default(),
+            shards: Shards::default(),
             waiting_bytes: AtomicUsize::new(0),
-            state: Mutex::default(),
-            work: Condvar::new(),
-            done: Condvar::new(),
+            calls,
+            stalled: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
             written: AtomicU64::new(0),
             refused: AtomicU64::new(0),
         });
         let own = Arc::clone(&writer);
-        thread::Builder::new().name("log-writer".to_owned()).spawn(move || own.run(output))?;
+        thread::Builder::new().name("log-writer".to_owned()).spawn(move || own.run(output, &inbox))?;
         Ok(writer)
     }
 
     /// Takes a line that ends in a newline. An urgent one is written before this returns, unless the output stalls.
     pub fn push(&self, line: &[u8], urgent: bool) {
-        if let Some(before) = self.keep(line) {
-            let plenty = before < CALL_AT_BYTES && before + line.len() >= CALL_AT_BYTES;
-            if before == 0 || plenty {
-                self.call(plenty);
-            }
-        }
-        if urgent && !self.state.lock().stalled && !self.flush(ERROR_WAIT) {
-            self.state.lock().stalled = true;
+        let first = self.keep(line);
+        if urgent && !self.stalled.load(Relaxed) {
+            let written = self.flush(ERROR_WAIT, false);
+            self.stalled.store(!written, Relaxed);
+        } else if first {
+            let _ = self.calls.try_send(Call::Lines);
         }
     }
 
-    /// How many bytes waited before; `None` if the line is dropped.
-    fn keep(&self, line: &[u8]) -> Option<usize> {
+    /// Whether the line is kept as the first one that waits.
+    fn keep(&self, line: &[u8]) -> bool {
         let mut shard = self.shards.mine().lock();
-        let before = self.waiting_bytes.fetch_add(line.len(), Ordering::Relaxed);
-        if shard.closed || before + line.len() > MOST_BYTES {
-            self.waiting_bytes.fetch_sub(line.len(), Ordering::Relaxed);
+        let before = self.waiting_bytes.fetch_add(line.len(), Relaxed);
+        if self.closed.load(Relaxed) || before + line.len() > MOST_BYTES {
+            self.waiting_bytes.fetch_sub(line.len(), Relaxed);
             shard.dropped += 1;
-            return None;
+            return false;
         }
         shard.bytes.extend_from_slice(line);
         shard.lines += 1;
-        Some(before)
-    }
-
-    fn call(&self, urgent: bool) {
-        let mut state = self.state.lock();
-        state.called = true;
-        state.urgent |= urgent;
-        self.work.notify_one();
+        before == 0
     }
 
     /// Writes everything that was pushed until now; `false` if that takes longer than `wait`.
-    pub fn flush(&self, wait: Duration) -> bool {
-        let deadline = Instant::now() + wait;
-        let mut state = self.state.lock();
-        state.called = true;
-        state.urgent = true;
-        self.work.notify_one();
-        let round = state.begun + 1;
-        while state.finished < round {
-            if self.done.wait_until(&mut state, deadline).timed_out() {
-                return state.finished >= round;
-            }
-        }
-        true
+    fn flush(&self, wait: Duration, last: bool) -> bool {
+        let (done, answer) = sync_channel(1);
+        self.calls.try_send(Call::Flush { done, last }).is_ok() && answer.recv_timeout(wait).is_ok()
     }
 
     /// Flushes and ends the thread; lines that come later are dropped.
     pub fn close(&self, wait: Duration) -> bool {
-        self.shards.all().for_each(|shard| shard.lock().closed = true);
-        self.state.lock().closing = true;
-        self.flush(wait)
+        self.closed.store(true, Relaxed);
+        self.flush(wait, true)
     }
 
     /// Lines written, and lines dropped.
     pub fn account(&self) -> (u64, u64) {
         let dropped: u64 = self.shards.all().map(|shard| shard.lock().dropped).sum();
-        (self.written.load(Ordering::Relaxed), dropped + self.refused.load(Ordering::Relaxed))
+        (self.written.load(Relaxed), dropped + self.refused.load(Relaxed))
     }
 
-    fn run(&self, mut output: Output) {
-        let mut taken = Shard::default();
-        loop {
-            let last = self.await_round();
-            for shard in self.shards.all() {
-                {
-                    let mut shard = shard.lock();
-                    std::mem::swap(&mut shard.bytes, &mut taken.bytes);
-                    taken.lines = std::mem::take(&mut shard.lines);
+    fn run(&self, mut output: Output, calls: &Receiver<Call>) {
+        while let Ok(mut call) = calls.recv() {
+            let gathered = Instant::now() + GATHER;
+            while let Call::Lines = call {
+                match calls.recv_timeout(gathered.saturating_duration_since(Instant::now())) {
+                    Ok(next) => call = next,
+                    Err(_) => break,
                 }
-                self.write(&mut output, &taken);
-                if taken.bytes.capacity() > KEPT_BYTES {
-                    taken.bytes = Vec::new();
-                }
-                taken.bytes.clear();
             }
-            // Outputs that buffer must not keep what is said to be written.
-            let _ = output.flush();
-            let mut state = self.state.lock();
-            state.finished = state.begun;
-            state.stalled = false;
+            self.write_all(&mut output);
+            self.stalled.store(false, Relaxed);
+            if let Call::Flush { done, last } = call {
+                let _ = done.try_send(());
+                if last {
+                    return;
+                }
+            }
             // A line that came while others were written was not the first, and called nobody.
-            state.called |= self.waiting_bytes.load(Ordering::Relaxed) > 0;
-            self.done.notify_all();
-            if last {
-                return;
+            if self.waiting_bytes.load(Relaxed) > 0 {
+                let _ = self.calls.try_send(Call::Lines);
             }
         }
     }
 
-    /// Waits for something to write and lets it gather; returns whether it is the last round.
-    fn await_round(&self) -> bool {
-        let mut state = self.state.lock();
-        while !state.called {
-            self.work.wait(&mut state);
-        }
-        let gathered = Instant::now() + GATHER;
-        while !state.urgent && !self.work.wait_until(&mut state, gathered).timed_out() {}
-        state.called = false;
-        state.urgent = false;
-        state.begun += 1;
-        state.closing
-    }
-
-    fn write(&self, output: &mut Output, taken: &Shard) {
-        let done = write_all(output, &taken.bytes);
-        let written = match taken.bytes.get(done..) {
-            None | Some([]) => taken.lines,
+    fn write_all(&self, output: &mut Output) {
+        let mut taken = Shard::default();
+        for shard in self.shards.all() {
+            {
+                let mut shard = shard.lock();
+                std::mem::swap(&mut shard.bytes, &mut taken.bytes);
+                taken.lines = std::mem::take(&mut shard.lines);
+            }
+            let done = write(output, &taken.bytes);
             // Each line ends in its only newline.
-            Some(_) => taken.bytes.iter().take(done).filter(|&&byte| byte == b'\n').count() as u64,
-        };
-        self.written.fetch_add(written, Ordering::Relaxed);
-        self.refused.fetch_add(taken.lines - written, Ordering::Relaxed);
-        self.waiting_bytes.fetch_sub(taken.bytes.len(), Ordering::Relaxed);
+            let whole = || taken.bytes.iter().take(done).filter(|&&byte| byte == b'\n').count() as u64;
+            let written = if done == taken.bytes.len() { taken.lines } else { whole() };
+            self.written.fetch_add(written, Relaxed);
+            self.refused.fetch_add(taken.lines - written, Relaxed);
+            self.waiting_bytes.fetch_sub(taken.bytes.len(), Relaxed);
+            taken.bytes.clear();
+            taken.bytes.shrink_to(KEPT_BYTES);
+        }
+        // Outputs that buffer must not keep what is said to be written.
+        let _ = output.flush();
     }
 }
 
 /// Writes until everything is written or the output fails for good; returns how many bytes it took.
-fn write_all(output: &mut Output, bytes: &[u8]) -> usize {
+fn write(output: &mut Output, bytes: &[u8]) -> usize {
     let mut done = 0;
     while let Some(rest @ [_, ..]) = bytes.get(done..) {
         match output.write(rest) {
             Ok(0) => break,
             Ok(count) => done += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => pause(),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            #[expect(clippy::disallowed_methods, reason = "the writing thread has nothing else to do")]
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(FULL_OUTPUT_WAIT),
             Err(_) => break,
         }
     }
     done
 }
 
-#[expect(clippy::disallowed_methods, reason = "the writing thread has nothing else to do")]
-fn pause() {
-    thread::sleep(FULL_OUTPUT_WAIT);
-}
-
 #[cfg(test)]
 mod tests {
+    use parking_lot::Mutex;
+
     use super::*;
 
     const LONG: Duration = Duration::from_secs(30);
@@ -252,7 +210,7 @@ mod tests {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             let count = bytes.len().min(self.0);
             self.0 -= count;
-            if count == 0 { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(count) }
+            if count == 0 { Err(ErrorKind::BrokenPipe.into()) } else { Ok(count) }
         }
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
@@ -278,9 +236,10 @@ mod tests {
         let output = Shared::default();
         let writer = LineWriter::start(Box::new(output.clone())).unwrap();
         writer.push(b"line\n", false);
-        let mut state = writer.state.lock();
-        while state.finished == 0 {
-            assert!(!writer.done.wait_for(&mut state, LONG).timed_out());
+        let begun = Instant::now();
+        while writer.account().0 == 0 {
+            assert!(begun.elapsed() < LONG);
+            thread::yield_now();
         }
         assert_eq!(*output.0.lock(), b"line\n");
     }
@@ -303,7 +262,7 @@ mod tests {
         let line = [vec![b'x'; 1023], vec![b'\n']].concat();
         let count = 20 * 1024u64;
         (0..count).for_each(|at| writer.push(&line, at % 1000 == 0));
-        assert!(!writer.flush(Duration::from_millis(50)));
+        assert!(!writer.flush(Duration::from_millis(50), false));
         let (_, dropped) = writer.account();
         assert!(dropped >= 3 * 1024, "{dropped}");
         // The reader comes back: what was kept arrives, and nothing is counted twice.

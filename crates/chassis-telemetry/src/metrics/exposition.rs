@@ -14,14 +14,12 @@ pub enum Exposition {
 impl Exposition {
     /// The form that the scraper prefers. OpenMetrics is for those who name it: others get the plain text.
     pub fn accepted(headers: &HeaderMap) -> Self {
-        let (open_metrics, text) = (
-            preference(headers, "application", "openmetrics-text", "1.0.0"),
-            preference(headers, "text", "plain", "0.0.4"),
-        );
-        let weight = |found: Option<(Named, u16)>| found.map_or(0, |(_, weight)| weight);
-        let named = open_metrics.is_some_and(|(named, _)| named == Named::Exactly);
-        let preferred = weight(open_metrics) > weight(text) || named && weight(open_metrics) == weight(text);
-        if preferred && weight(open_metrics) > 0 { Self::OpenMetrics } else { Self::Text }
+        let wanted = weight(headers, "application/openmetrics-text", "1.0.0");
+        if wanted > 0.0 && wanted >= weight(headers, "text/plain", "0.0.4") {
+            Self::OpenMetrics
+        } else {
+            Self::Text
+        }
     }
 
     pub fn content_type(self) -> HeaderValue {
@@ -32,45 +30,21 @@ impl Exposition {
     }
 }
 
-/// How closely a media range names a form; of several the closest one counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Named {
-    Anything,
-    Kind,
-    Exactly,
-}
-
-/// What the range that names a form most closely says of it, in thousandths.
-fn preference(headers: &HeaderMap, kind: &str, subtype: &str, version: &str) -> Option<(Named, u16)> {
-    let values = headers.get_all(header::ACCEPT).iter();
-    let ranges = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));
-    ranges.filter_map(|range| matched(range, kind, subtype, version)).max()
-}
-
-fn matched(range: &str, kind: &str, subtype: &str, version: &str) -> Option<(Named, u16)> {
-    let mut parts = range.split(';').map(str::trim);
-    let named = match parts.next()?.split_once('/')? {
-        ("*", "*") => Named::Anything,
-        (named, "*") if named.eq_ignore_ascii_case(kind) => Named::Kind,
-        (named, sub) if named.eq_ignore_ascii_case(kind) && sub.eq_ignore_ascii_case(subtype) => {
-            Named::Exactly
-        }
-        _ => return None,
-    };
-    let mut weight = 1000;
-    for part in parts {
-        let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        if name.eq_ignore_ascii_case("q") {
-            weight = value
-                .parse()
-                .ok()
-                .filter(|q| (0.0..=1.0).contains(q))
-                .map_or(0, |q: f64| (q * 1000.0).round() as u16);
-        } else if name.eq_ignore_ascii_case("version") && value.trim_matches('"') != version {
-            return None;
-        }
-    }
-    Some((named, weight))
+/// How much the scraper wants a form that it names: 0 to 1, and 0 for one that it does not name.
+fn weight(headers: &HeaderMap, form: &str, version: &str) -> f64 {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let ranges = values.flat_map(|value| value.split(','));
+    let weights = ranges.map(|range| {
+        let range = range.to_ascii_lowercase();
+        let (name, parameters) = range.split_once(';').unwrap_or((&range, ""));
+        let parameter = |name: &str| {
+            parameters.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
+        };
+        let named = name.trim() == form
+            && parameter("version").is_none_or(|other| other.trim_matches('"') == version);
+        if named { parameter("q").map_or(1.0, |q| q.parse().unwrap_or(0.0)) } else { 0.0 }
+    });
+    weights.fold(0.0, f64::max)
 }
 
 #[cfg(test)]
@@ -99,8 +73,6 @@ mod tests {
             "application/openmetrics-text",
             "Application/OpenMetrics-Text; Version=\"1.0.0\"; charset=utf-8",
             "text/plain, application/openmetrics-text",
-            "text/plain;q=0, */*",
-            "application/*;q=0.5, text/*;q=0.4",
             "text/plain;version=1.0.0, application/openmetrics-text;q=0.2",
         ] {
             assert_eq!(wanted_by(&[accept]), Exposition::OpenMetrics, "{accept}");

@@ -17,7 +17,7 @@ use tokio_metrics::{RuntimeMetricsReporterBuilder, RuntimeMonitor};
 
 use crate::{
     Service,
-    catalogue::{self, Kind, Metric, Values},
+    catalogue::{Kind, Metric, Values},
     names,
 };
 use exemplars::Exemplars;
@@ -66,10 +66,10 @@ impl Metrics {
         catalogues.iter().copied().flatten().for_each(describe);
         ::metrics::gauge!(
             names::BUILD_INFO,
-            names::LABEL_VERSION => service.version,
-            names::LABEL_PLATFORM_VERSION => PLATFORM_VERSION,
-            names::LABEL_COMMIT => service.commit,
-            names::LABEL_RUSTC => service.rustc,
+            "version" => service.version,
+            "platform_version" => PLATFORM_VERSION,
+            "commit" => service.commit,
+            "rustc" => service.rustc,
         )
         .set(1.0);
         let process = metrics_process::Collector::default();
@@ -111,15 +111,10 @@ impl Metrics {
 }
 
 fn describe(metric: &'static Metric) {
-    let unit = match metric.unit {
-        catalogue::Unit::Count => Unit::Count,
-        catalogue::Unit::Bytes => Unit::Bytes,
-        catalogue::Unit::Seconds => Unit::Seconds,
-    };
     match metric.kind {
-        Kind::Counter => ::metrics::describe_counter!(metric.name, unit, metric.told()),
-        Kind::Gauge => ::metrics::describe_gauge!(metric.name, unit, metric.told()),
-        Kind::Histogram => ::metrics::describe_histogram!(metric.name, unit, metric.told()),
+        Kind::Counter => ::metrics::describe_counter!(metric.name, metric.unit, metric.told()),
+        Kind::Gauge => ::metrics::describe_gauge!(metric.name, metric.unit, metric.told()),
+        Kind::Histogram => ::metrics::describe_histogram!(metric.name, metric.unit, metric.told()),
     }
     if metric.from_zero {
         for labels in combinations(metric) {
@@ -176,6 +171,7 @@ mod tests {
     use ::metrics::{gauge, histogram, with_local_recorder};
 
     use super::*;
+    use crate::catalogue;
 
     const OWN: &[&[Metric]] = &[catalogue::METRICS];
 
