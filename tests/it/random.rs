@@ -19,8 +19,8 @@ const CALLERS: u64 = 4;
 /// Everything that may be answered. 499 is the word for who left, and one who only ended its half of the
 /// connection can still read it; 414, 431 and 505 are the library's own.
 const TOLD: [u16; 25] = [
-    200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 417, 421, 422, 429, 431, 499, 502,
-    503, 504, 505,
+    200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 417, 421, 422, 429, 431, 499,
+    502, 503, 504, 505,
 ];
 
 #[test]

@@ -1,7 +1,10 @@
 //! Callers are told apart by their keys: in lines, counts and limits, and for what they repeat.
 
-use super::{WRONG};
-use crate::support::{keys::{ask_by, line, text, with_keys}, prelude::*};
+use super::WRONG;
+use crate::support::{
+    keys::{ask_by, line, text, with_keys},
+    prelude::*,
+};
 use chassis_test::spans::{self, Span};
 use std::{io::Write, net::TcpStream};
 
@@ -37,7 +40,8 @@ fn every_call_is_counted_and_told_by_the_name_of_its_key() {
     assert_eq!(line_of(&service, &forbidden)["fields"]["key"], "reader");
     let lost = ask_by(service.http, &reader, "GET", "/nowhere", "");
     assert_eq!((lost.status, &line_of(&service, &lost)["fields"]["key"]), (404, &"reader".into()));
-    for unknown in [ask_by(service.http, WRONG, "POST", ASYNC, MESSAGE), service.ask("POST", ASYNC, MESSAGE)] {
+    for unknown in [ask_by(service.http, WRONG, "POST", ASYNC, MESSAGE), service.ask("POST", ASYNC, MESSAGE)]
+    {
         assert_eq!(unknown.status, 401);
         assert_eq!(line_of(&service, &unknown)["fields"]["key"], Value::Null);
     }
@@ -108,7 +112,8 @@ fn guessing_ends_in_429_and_a_known_key_from_the_same_address_is_not_affected() 
     let site = with_keys(Site::new(), &[line("app", "send,read")]);
     let site = site.with("APP_LIMITS__PER_CLIENT__RATE", "1").with("APP_LIMITS__PER_CLIENT__BURST", "20");
     let service = site.start();
-    let guess = |number: usize| ask_by(service.http, &format!("guess-{number}"), "POST", ASYNC, MESSAGE).status;
+    let guess =
+        |number: usize| ask_by(service.http, &format!("guess-{number}"), "POST", ASYNC, MESSAGE).status;
     let guesses: Vec<u16> = (0..60).map(guess).collect();
     assert!(guesses[..20].iter().all(|status| *status == 401), "{guesses:?}");
     assert!(guesses.iter().filter(|status| **status == 429).count() > 20, "{guesses:?}");

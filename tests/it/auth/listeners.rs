@@ -1,7 +1,10 @@
 //! Which addresses may be listened on, what a start refuses, and the commands around it.
 
-use super::{WRONG};
-use crate::support::{keys::{ask_by, line, text, with_keys}, prelude::*};
+use super::WRONG;
+use crate::support::{
+    keys::{ask_by, line, text, with_keys},
+    prelude::*,
+};
 use std::fs;
 
 #[test]

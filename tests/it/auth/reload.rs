@@ -1,7 +1,10 @@
 //! Keys come and go while the service runs, and no call of a key that stays is refused meanwhile.
 
-use super::{knows};
-use crate::support::{keys::{ask_by, line, text, with_keys}, prelude::*};
+use super::knows;
+use crate::support::{
+    keys::{ask_by, line, text, with_keys},
+    prelude::*,
+};
 use std::{
     fs,
     os::unix::fs::symlink,

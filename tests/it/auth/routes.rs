@@ -1,7 +1,10 @@
 //! What each scope opens: every route with every key.
 
-use super::{WRONG};
-use crate::support::{keys::{ask_by, line, text, with_keys}, prelude::*};
+use super::WRONG;
+use crate::support::{
+    keys::{ask_by, line, text, with_keys},
+    prelude::*,
+};
 use std::collections::BTreeSet;
 
 /// All methods of all templates, with the scope that each asks for.

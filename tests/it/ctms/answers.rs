@@ -1,7 +1,7 @@
 //! What is answered, and to whom.
 
-use crate::support::prelude::*;
 use crate::support::fleet::{Fleet, path};
+use crate::support::prelude::*;
 use chassis_test::{Certificate, client::ask_with};
 use std::fs;
 

@@ -1,9 +1,9 @@
 //! All instances are gone or stand still: the breaker opens, what is remembered is told with its age, one
 //! probe at a time finds out when they return.
 
-use crate::support::prelude::*;
 use crate::support::fleet::{Callers, Fleet, INSTANCES, PATIENTS, path};
 use crate::support::instance::Instance;
+use crate::support::prelude::*;
 use std::{
     thread,
     time::{Duration, Instant},

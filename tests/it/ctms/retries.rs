@@ -1,8 +1,8 @@
 //! How much more the ePRO service is asked when it fails than callers ask.
 
-use crate::support::prelude::*;
 use crate::support::fleet::{Callers, INSTANCES};
 use crate::support::instance::Instance;
+use crate::support::prelude::*;
 use std::{thread, time::Duration};
 
 #[test]

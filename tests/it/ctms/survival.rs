@@ -1,8 +1,8 @@
 //! One of three instances is killed, stands still or is slow: nobody who asks is to feel it.
 
-use crate::support::prelude::*;
 use crate::support::fleet::{Asked, Callers, Fleet, INSTANCES, path};
 use crate::support::instance::Instance;
+use crate::support::prelude::*;
 use std::{
     thread,
     time::{Duration, Instant},

@@ -143,7 +143,8 @@ fn the_gateway_is_sent_the_message_with_its_key_and_what_authorises_us() {
     let [sms, push] = &gateway.sent()[..] else { panic!("{:?}", gateway.sent()) };
     let body = |sent: &Sent| serde_json::from_str::<Value>(&sent.body).unwrap();
     assert_eq!(body(sms), json!({ "id": id, "to": "+4930901820", "text": "a reminder" }));
-    let expected = json!({ "id": push.id, "platform": "fcm", "token": "one", "title": "Diary", "text": "a reminder" });
+    let expected =
+        json!({ "id": push.id, "platform": "fcm", "token": "one", "title": "Diary", "text": "a reminder" });
     assert_eq!((&sms.id, body(push)), (&id, expected));
     for sent in [sms, push] {
         assert!(sent.head.contains("\r\nauthorization: basic dxnlcjp3b3jk\r\n"), "{sent:?}");
@@ -176,7 +177,10 @@ fn a_gateway_that_cannot_be_reached_is_told_of_once_with_the_class_of_its_fault(
 fn a_device_that_is_gone_is_named_and_forgotten() {
     let gateway = RawGateway::start();
     let service = Site::new().pushing_to(&gateway.url()).start();
-    service.contact("p-1", r#"{"pushTokens":[{"platform":"fcm","token":"one"},{"platform":"ios","token":"two"}]}"#);
+    service.contact(
+        "p-1",
+        r#"{"pushTokens":[{"platform":"fcm","token":"one"},{"platform":"ios","token":"two"}]}"#,
+    );
     gateway.will(&[Act::Status(410)]);
     let push = r#"{"patientId":"p-1","title":"Diary","message":"a reminder"}"#;
     let answer = service.ask("POST", PUSH, push);

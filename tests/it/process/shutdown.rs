@@ -1,7 +1,7 @@
 //! SIGTERM and SIGINT under load: who still gets an answer, what is kept, and what the exit code says.
 
-use crate::support::prelude::*;
 use crate::support::load::Load;
+use crate::support::prelude::*;
 use std::{collections::HashSet, thread};
 
 #[test]

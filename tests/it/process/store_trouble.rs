@@ -1,7 +1,7 @@
 //! A store that another process holds locked: refusals that leave nothing behind, and recovery by itself.
 
-use crate::support::prelude::*;
 use crate::support::locked::Locked;
+use crate::support::prelude::*;
 use chassis_test::client::ask_with;
 use std::thread;
 
@@ -89,9 +89,7 @@ fn a_call_whose_end_cannot_be_committed_in_time_is_told_that_it_may_have_been_st
         .with("APP_HTTP__HANDLER_TIMEOUT", "4s");
     let service = site.start_with_patient();
     let http = service.http;
-    let submit = move || {
-        ask_with(http, "POST", SYNC, &[("idempotency-key", "doubt")], MESSAGE)
-    };
+    let submit = move || ask_with(http, "POST", SYNC, &[("idempotency-key", "doubt")], MESSAGE);
     let caller = thread::spawn(submit);
     gateway.has_received(1);
     let locked = Locked::new(&site);

@@ -1,9 +1,9 @@
 //! Previews where nothing can be drawn, and where there is too much to do. What a drawn one looks like is
 //! told in `tests/peers/preview.rs`, which has a font.
 
-use crate::support::prelude::*;
 #[cfg(feature = "pdf")]
 use crate::degradation::{pin, shed_for};
+use crate::support::prelude::*;
 #[cfg(feature = "pdf")]
 use std::fs;
 

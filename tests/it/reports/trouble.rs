@@ -5,8 +5,8 @@ use super::{
     grpc::{client, submit as submit_rpc},
     latest, receipts, report, submit,
 };
-use crate::support::prelude::*;
 use crate::support::locked::Locked;
+use crate::support::prelude::*;
 use tonic::Code;
 use tonic_types::StatusExt;
 

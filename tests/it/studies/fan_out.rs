@@ -68,10 +68,7 @@ fn it_is_accepted_whole_or_not_at_all() {
     let id = send(&service, SMS, 49);
     assert_eq!(service.ledger().of("queued"), 50);
     until_so("everything is expanded", || service.metrics().sum("queue_batch_jobs_pending", &[]) == 0);
-    assert_eq!(
-        service.ask("POST", ASYNC, MESSAGE).status,
-        503
-    );
+    assert_eq!(service.ask("POST", ASYNC, MESSAGE).status, 503);
     assert_ne!(batch(&service, &id)["status"], "finished");
     assert_eq!(service.notification(&one)["status"], "sending");
 }
@@ -84,15 +81,16 @@ fn a_message_for_later_waits_as_scheduled_and_across_a_restart() {
     let at = (Timestamp::now() + SignedDuration::from_secs(3)).round(jiff::Unit::Millisecond).unwrap();
     let body = SMS.replace('}', &format!(r#","sendAt":"{at}","priority":"normal"}}"#));
     let id = send(&service, &body, 20);
-    let gauge = |service: &Service, state| {
-        service.metrics().sum("queue_jobs", &[("state", state)])
-    };
+    let gauge = |service: &Service, state| service.metrics().sum("queue_jobs", &[("state", state)]);
     assert_eq!((gauge(&service, "scheduled"), gauge(&service, "ready")), (20, 0));
     service.kill();
     let service = site.start();
     assert_eq!(service.ledger().of("queued"), 20);
     let shown = batch(&service, &id);
-    assert_eq!((shown["dueAt"].as_str().unwrap().parse().ok(), &shown["priority"]), (Some(at), &"normal".into()));
+    assert_eq!(
+        (shown["dueAt"].as_str().unwrap().parse().ok(), &shown["priority"]),
+        (Some(at), &"normal".into())
+    );
     assert_eq!(finished(&service, &id)["counts"]["delivered"], 20);
     assert!(Timestamp::now() >= at);
     assert_eq!(gateway.arrivals().len(), 20);

@@ -8,10 +8,8 @@ use chassis_test::spans::{Span, SpanKind, hex, integer, named, text};
 fn each_notification_begins_a_trace_that_is_linked_to_the_batchs() {
     let collector = Collector::start(Behaviour::Accept);
     let gateway = Gateway::start();
-    let service = Site::sending_to(&gateway)
-        .exporting_to(&collector.endpoint())
-        .with("RUST_LOG", "trace")
-        .start();
+    let service =
+        Site::sending_to(&gateway).exporting_to(&collector.endpoint()).with("RUST_LOG", "trace").start();
     for patient in ["canary-1", "canary-2", "canary-3"] {
         service.contact(patient, PATIENT);
         enrol(&service, patient);

@@ -5,7 +5,10 @@ use super::{
     canary_calls,
     canary_scene::{DELIVERED, KEY_HASH, play, site},
 };
-use crate::support::{gateway::{Act, RawGateway}, prelude::*};
+use crate::support::{
+    gateway::{Act, RawGateway},
+    prelude::*,
+};
 use std::fs;
 
 /// A part of every canary, of the one that is a number, and what a key is known by.

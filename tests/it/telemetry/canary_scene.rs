@@ -1,7 +1,10 @@
 //! Everything that comes from outside, with a canary in it: requests that go well and wrong, a gateway's
 //! answers, addresses and the environment.
 
-use crate::support::{gateway::{Act, RawGateway}, prelude::*};
+use crate::support::{
+    gateway::{Act, RawGateway},
+    prelude::*,
+};
 use chassis_test::client::ask_raw;
 use std::net::SocketAddr;
 
@@ -181,7 +184,8 @@ fn wrong() -> Vec<(&'static str, String, String)> {
 
 /// What no client library would send.
 fn raw() -> Vec<String> {
-    let traces = "host: localhost\r\ntraceparent: 00-canary-canary-01\r\nuber-trace-id: canary:canary:0:1\r\n";
+    let traces =
+        "host: localhost\r\ntraceparent: 00-canary-canary-01\r\nuber-trace-id: canary:canary:0:1\r\n";
     let headers = format!("{traces}{KEY}");
     let presented = [
         "authorization: Bearer canary-unknown\r\n",

@@ -133,7 +133,8 @@ fn spellings_of_settings_that_others_use_do_not_stop_the_start() {
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "gRPC"),
         ("OTEL_RESOURCE_ATTRIBUTES", "service.name=one,service.name=two"),
     ] {
-        let service = Site::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9").with(key, value).start();
+        let service =
+            Site::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9").with(key, value).start();
         service.accept();
         service.stop();
     }

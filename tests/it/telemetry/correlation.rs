@@ -2,8 +2,14 @@
 //! gateway, whatever `RUST_LOG`, the sampler and the exporter are set to.
 
 use super::scene::{Asked, play, site};
-use crate::support::{gateway::{Sent, sent}, prelude::*};
-use chassis_test::{lines, spans::{Span, hex, span_of}};
+use crate::support::{
+    gateway::{Sent, sent},
+    prelude::*,
+};
+use chassis_test::{
+    lines,
+    spans::{Span, hex, span_of},
+};
 use std::collections::HashMap;
 
 const SAMPLERS: [&str; 3] = ["parentbased_always_on", "always_off", "traceidratio"];

@@ -6,11 +6,7 @@ use super::{
     scene::{self, Caller},
 };
 use crate::support::{fleet::path, prelude::*};
-use chassis_test::{
-    client::ask_with,
-    metrics::Sample,
-    spans::hex,
-};
+use chassis_test::{client::ask_with, metrics::Sample, spans::hex};
 use flate2::read::GzDecoder;
 use std::{collections::HashMap, io::Read};
 
@@ -128,10 +124,7 @@ fn every_latency_histogram_leads_to_a_line_and_a_span_of_the_same_request() {
         for (labels, exemplar) in of_it.into_iter().filter(|_| has_line(name)) {
             let ours = name != "http_request_duration_seconds" || asked.contains(&exemplar.trace_id);
             let route = labels.iter().find(|(label, _)| label == "route").map(|(_, route)| route.as_str());
-            assert!(
-                ours || matches!(route, Some(REPORTS | "/api/v1/notifications/{id}")),
-                "{labels:?}"
-            );
+            assert!(ours || matches!(route, Some(REPORTS | "/api/v1/notifications/{id}")), "{labels:?}");
         }
     }
     let client = page(&ctms);

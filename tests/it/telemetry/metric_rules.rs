@@ -71,6 +71,8 @@ fn a_value_that_is_not_of_its_set_is_told_from_one_that_is() {
     assert!(finished("outcome", "dead") && !finished("outcome", "retry") && !finished("reason", "dead"));
     let request = |label, value| may("http_request_duration_seconds_bucket", label, value);
     assert!(request("status", "200") && request("le", "0.1") && request("method", "GET"));
-    assert!(!request("status", "600") && !request("route", "/api/v1/patients/7") && !request("method", "BREW"));
+    assert!(
+        !request("status", "600") && !request("route", "/api/v1/patients/7") && !request("method", "BREW")
+    );
     assert!(!may("no_such_total", "outcome", "dead"));
 }

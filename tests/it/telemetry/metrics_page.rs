@@ -94,7 +94,10 @@ fn every_outcome_and_gauge_is_there_with_0_before_anything_happens() {
     }
     let build = page.of("build_info").next().unwrap();
     let labels: Vec<&str> = build.labels.iter().map(|(label, _)| label.as_str()).collect();
-    assert_eq!((labels.as_slice(), build.value), (&["commit", "platform_version", "rustc", "version"][..], 1.0));
+    assert_eq!(
+        (labels.as_slice(), build.value),
+        (&["commit", "platform_version", "rustc", "version"][..], 1.0)
+    );
 }
 
 #[test]
@@ -168,7 +171,8 @@ fn metrics_of_a_store_carry_its_id_which_outlives_a_restart() {
             name.starts_with("queue_") || name.starts_with("store_") || name == "notification_ledger_jobs"
         };
         let all = page.samples.iter().filter(|sample| of_a_store(&sample.name));
-        let mut ids: Vec<_> = all.map(|sample| sample.label("store").unwrap_or_default().to_owned()).collect();
+        let mut ids: Vec<_> =
+            all.map(|sample| sample.label("store").unwrap_or_default().to_owned()).collect();
         ids.dedup();
         service.stop();
         ids
@@ -216,9 +220,8 @@ fn the_page_answers_while_requests_hang() {
     let site = Site::sending_to(&gateway).with("APP_SMS__HTTP__TIMEOUT", "20s");
     let service = site.start_with_patient();
     let (http, _) = (service.http, service.admin);
-    let callers: Vec<_> = (0..20)
-        .map(|_| std::thread::spawn(move || ask(http, "POST", SYNC, MESSAGE)))
-        .collect();
+    let callers: Vec<_> =
+        (0..20).map(|_| std::thread::spawn(move || ask(http, "POST", SYNC, MESSAGE))).collect();
     until_so("they hang", || service.metrics().sum("http_requests_in_flight", &[]) == 20);
     let begun = std::time::Instant::now();
     check(&service.metrics());

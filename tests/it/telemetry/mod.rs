@@ -39,7 +39,8 @@ fn burst(http: SocketAddr, count: usize) {
         for _ in 0..CLIENTS {
             scope.spawn(|| {
                 let mut connection = Connection::open(http).unwrap();
-                (0..count / CLIENTS).for_each(|_| ask_at_once(&mut connection, ("POST", ASYNC, MESSAGE, 202)));
+                (0..count / CLIENTS)
+                    .for_each(|_| ask_at_once(&mut connection, ("POST", ASYNC, MESSAGE, 202)));
             });
         }
     });

@@ -71,7 +71,8 @@ fn one_trace_leads_from_the_caller_through_every_attempt_to_the_gateway() {
     let collector = Collector::start(Behaviour::Accept);
     let (gateway, tap, site) = site();
     gateway.behave(r#"{"status":503}"#);
-    let service = site.exporting_to(&collector.endpoint()).with("APP_RETRY__MAX_ATTEMPTS", "50").start_with_patient();
+    let service =
+        site.exporting_to(&collector.endpoint()).with("APP_RETRY__MAX_ATTEMPTS", "50").start_with_patient();
     let (id, trace_id, caller) = accept(&service);
     until_so("two attempts", || gateway.arrivals_of(&id) >= 2);
     gateway.behave("{}");
@@ -144,7 +145,7 @@ fn a_commit_is_one_span_in_a_trace_of_its_own_with_128_links_at_most() {
     let site = Site::new().exporting_to(&collector.endpoint());
     let service = site.start();
     // While another holds the file all callers gather, and one commit then serves them all.
-    let mut locked = Sqlite::open(&site.store());
+    let locked = Sqlite::open(&site.store());
     locked.execute("BEGIN IMMEDIATE");
     let http = service.http;
     let callers: Vec<_> = (0..CALLERS)
@@ -179,8 +180,10 @@ fn a_commit_is_one_span_in_a_trace_of_its_own_with_128_links_at_most() {
 fn the_same_trace_goes_on_after_a_kill_and_links_to_the_last_attempt_that_is_known() {
     let collector = Collector::start(Behaviour::Accept);
     let (gateway, tap, site) = site();
-    let site =
-        site.exporting_to(&collector.endpoint()).with("APP_RETRY__BASE_DELAY", "1ms").with("APP_RETRY__MAX_DELAY", "1ms");
+    let site = site
+        .exporting_to(&collector.endpoint())
+        .with("APP_RETRY__BASE_DELAY", "1ms")
+        .with("APP_RETRY__MAX_DELAY", "1ms");
     let site = site.with("APP_SMS__HTTP__TIMEOUT", "20s").with("APP_RETRY__MAX_ATTEMPTS", "1000");
     let service = site.start_with_patient();
     let (first, second) = interrupted(&service, &gateway, &collector);

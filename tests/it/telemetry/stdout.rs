@@ -39,7 +39,8 @@ fn lines_at_rest(service: &Piped) -> (u64, u64) {
     let mut before = None;
     until("lines at rest", || {
         let page = service.metrics();
-        let lines = ["written", "dropped"].map(|of| page.sum("telemetry_log_lines_total", &[("outcome", of)]));
+        let lines =
+            ["written", "dropped"].map(|of| page.sum("telemetry_log_lines_total", &[("outcome", of)]));
         (before.replace(lines) == Some(lines)).then_some((lines[0], lines[1]))
     })
 }
