@@ -8,7 +8,7 @@ use crate::{
     notifications::{self, BULK, Channel, Deliver, Notifications, Queue},
     reports::{self, Reports},
 };
-use chassis::{Admin, Check, Failure, Health, Pages, Shutdown, Tasks, Version};
+use chassis::{Admin, Check, Failure, Health, Pages, Shutdown, Tasks};
 use chassis_http::{Keys, Limits, server};
 use chassis_queue::{QueueSetup, Store};
 use chassis_resilience::{Degradation, Feature, Pressure, Signal};
@@ -61,10 +61,10 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
     let pages = Pages {
         health: health.clone(),
         keys: keys.clone(),
-        version: version(),
+        service: SERVICE,
         routes: degradation.admin_routes(),
     };
-    let admin = Admin::start(&config.admin, pages, telemetry)?;
+    let admin = Admin::start(&config.admin, pages, telemetry).await?;
     let (http_address, grpc_address) = (http_listener.address()?, grpc_listener.address()?);
 
     let store = Store::open(&config.store, &[notifications::SCHEMA, reports::SCHEMA]).await?;
@@ -103,7 +103,7 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
         store.close().await;
     };
     let ended = shutdown.sequence(&health, &config.shutdown, drained).await;
-    admin.stop();
+    admin.stop().await;
     ended.map_err(Failure::from)
 }
 
@@ -145,15 +145,10 @@ async fn follow_store(store: Store, check: Check) {
     loop {
         match &*health.borrow_and_update() {
             chassis_queue::Health::Up => check.ok(),
-            chassis_queue::Health::Down(reason) => check.fail(reason.clone()),
+            chassis_queue::Health::Down(reason) => check.fail(*reason),
         }
         if health.changed().await.is_err() {
             return;
         }
     }
-}
-
-fn version() -> Version {
-    let Service { version, commit, rustc, .. } = SERVICE;
-    Version { version, platform_version: chassis::VERSION, commit, rustc }
 }

@@ -120,7 +120,8 @@ impl fmt::Debug for GatewayUrl {
 impl FromStr for GatewayUrl {
     type Err = &'static str;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        let url =
+            Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
         url.map(Self).ok_or("must be an http or https URL")
     }
 }
@@ -152,16 +153,19 @@ impl HttpGatewayConfig {
 }
 
 impl Settings for Config {
-    const DEFAULTS: &'static [(&'static str, &'static str)] = &[("store.url", "sqlite://data/epro-notify.db")];
+    const DEFAULTS: &'static [(&'static str, &'static str)] =
+        &[("store.url", "sqlite://data/epro-notify.db")];
 
     fn check(&self, checks: &mut Checks<'_>) {
         check_listeners(&self.listeners(), self.auth.api_keys_file.is_some(), checks);
         for fault in self.auth.keys().err().into_iter().flatten() {
             checks.fault("auth.api_keys_file", fault);
         }
-        for (section, tls) in [("http", &self.http.server.tls), ("grpc", &self.grpc.tls), ("admin", &self.admin.tls)] {
+        for (section, tls) in
+            [("http", &self.http.server.tls), ("grpc", &self.grpc.tls), ("admin", &self.admin.tls)]
+        {
             if let Err(fault) = tls.check_files() {
-                checks.fault(&format!("{section}.tls.{}", fault.field), fault.to_string());
+                checks.fault(&format!("{section}.tls.{}", fault.setting), fault.to_string());
             }
         }
         self.check_channel("sms", &self.sms, checks);
@@ -182,7 +186,7 @@ impl Config {
                 .map(|key| format!("{channel}.{key}"));
         if config.provider == ProviderName::Console {
             let why = format!("{provider} is \"console\"; set it to \"http\" or remove this key");
-            return checks.no_effect(&http, &provider, why);
+            return checks.no_effect(&http, &provider, &why);
         }
         if config.http.url.is_none() {
             checks.fault(&provider, format!("\"http\" needs the gateway's address; set {url}"));
@@ -214,5 +218,65 @@ impl Config {
             listening("grpc.listen", self.grpc.listen, &self.grpc.tls, true),
             listening("admin.listen", self.admin.listen, &self.admin.tls, false),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chassis::config::{Sources, example, load};
+
+    fn faults(values: &[(&str, &str)]) -> Vec<String> {
+        let faults = load::<Config>(Sources::variables(values.iter().copied())).err();
+        faults.map(|faults| faults.to_string()).unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+
+    /// `UPDATE_EXPECT=1 cargo test` writes it.
+    #[test]
+    fn the_example_holds_every_key_with_its_default() {
+        let header = "Every setting with its default. Variables (`APP_HTTP__LISTEN`) override this file.";
+        let (path, example) = ("config.example.toml", example::<Config>(header));
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            fs::write(path, &example).unwrap();
+        }
+        assert_eq!(fs::read_to_string(path).unwrap(), example);
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_warn_of_nothing() {
+        let config = load::<Config>(Sources::variables([])).unwrap();
+        assert_eq!(config.warnings(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn settings_without_effect_are_faults_unless_they_are_the_default() {
+        let url = ("APP_SMS__HTTP__URL", "http://127.0.0.1:1/");
+        assert_eq!(faults(&[url]).len(), 1);
+        assert_eq!(faults(&[("APP_PUSH__HTTP__TIMEOUT", "6s")]).len(), 1);
+        assert_eq!(faults(&[("APP_PUSH__HTTP__TIMEOUT", "5s")]).len(), 0);
+        assert_eq!(faults(&[url, ("APP_SMS__PROVIDER", "http")]).len(), 0);
+        assert_eq!(faults(&[("APP_SMS__PROVIDER", "http")]).len(), 1);
+    }
+
+    #[test]
+    fn an_attempt_may_not_take_longer_than_the_call_that_waits_for_it() {
+        let values = [
+            ("APP_SMS__PROVIDER", "http"),
+            ("APP_SMS__HTTP__URL", "http://127.0.0.1:1/"),
+            ("APP_SMS__HTTP__TIMEOUT", "30s"),
+        ];
+        assert_eq!(faults(&values).len(), 1);
+    }
+
+    #[test]
+    fn a_key_in_a_gateways_address_is_never_shown() {
+        for url in ["https://gateway.example/canary?key=canary", "ftp://gateway.example/canary"] {
+            let values = [("APP_PUSH__PROVIDER", "http"), ("APP_PUSH__HTTP__URL", url)];
+            let shown = match load::<Config>(Sources::variables(values)) {
+                Ok(config) => format!("{config:?}"),
+                Err(faults) => faults.to_string(),
+            };
+            assert!(shown.contains("gateway.example") && !shown.contains("canary"), "{shown}");
+        }
     }
 }

@@ -116,10 +116,11 @@ impl From<ApiError> for Problem {
                 Self::unavailable("gateway-unavailable", "The gateway is not called now; nothing was stored.")
                     .retry_after(retry_after)
             }
-            ApiError::Shed(shed) => {
-                Self::unavailable("degraded", "The service is overloaded and sheds this call; nothing was stored.")
-                    .retry_after(shed.retry_after)
-            }
+            ApiError::Shed(shed) => Self::unavailable(
+                "degraded",
+                "The service is overloaded and sheds this call; nothing was stored.",
+            )
+            .retry_after(shed.retry_after),
             ApiError::StoreUnavailable => {
                 Self::unavailable("store-unavailable", "The store cannot be used now; nothing was stored.")
                     .retry_after(STORE_RETRY)

@@ -3,16 +3,7 @@
 use crate::{
     config::Config,
     error::{self, ApiError},
-    notifications::{
-        Notifications,
-        api::{
-            cancel_notification, count_refusals, get_notification, resolve_notification, send_push_later,
-            send_push_now, send_sms_later, send_sms_now,
-        },
-        dead_letters::{list_dead_letters, replay_dead_letter, replay_dead_letters},
-        patients::{delete_patient, get_patient, put_patient},
-        studies::{enrol_patient, get_batch, send_to_study, withdraw_patient},
-    },
+    notifications::{Notifications, api, dead_letters, patients, studies},
     reports::{self, Reports},
 };
 use axum::{
@@ -28,7 +19,7 @@ use chassis_telemetry::http::{MetricsLayer, trace_layer};
 use std::sync::Arc;
 use tower::ServiceBuilder;
 use tower_http::compression::CompressionLayer;
-use utoipa::{IntoParams, Modify as _, OpenApi, openapi::security::SecurityRequirement};
+use utoipa::{Modify as _, OpenApi, openapi::security::SecurityRequirement};
 use utoipa_axum::{
     router::{OpenApiRouter, UtoipaMethodRouterExt as _},
     routes,
@@ -71,18 +62,18 @@ fn routes(config: &ServerConfig, degradation: &Degradation) -> OpenApiRouter<Api
     let shed_reads = degradation.shed_layer(reports::READS, error::degraded);
 
     let send = OpenApiRouter::new()
-        .routes(routes!(send_sms_later).layer(watched.clone()))
-        .routes(routes!(send_sms_now))
-        .routes(routes!(send_push_later).layer(watched.clone()))
-        .routes(routes!(send_push_now))
-        .routes(routes!(send_to_study))
-        .route_layer(from_fn(count_refusals))
-        .routes(routes!(cancel_notification));
+        .routes(routes!(api::send_sms_later).layer(watched.clone()))
+        .routes(routes!(api::send_sms_now))
+        .routes(routes!(api::send_push_later).layer(watched.clone()))
+        .routes(routes!(api::send_push_now))
+        .routes(routes!(studies::send_to_study))
+        .route_layer(from_fn(api::count_refusals))
+        .routes(routes!(api::cancel_notification));
     let report = OpenApiRouter::new().routes(routes!(reports::api::submit).layer(watched));
     let read = OpenApiRouter::new()
-        .routes(routes!(get_notification))
-        .routes(routes!(get_batch))
-        .routes(routes!(get_patient))
+        .routes(routes!(api::get_notification))
+        .routes(routes!(studies::get_batch))
+        .routes(routes!(patients::get_patient))
         .routes(routes!(reports::api::show).layer(shed_reads.clone()))
         .routes(routes!(reports::api::latest).layer(shed_reads));
     #[cfg(feature = "pdf")]
@@ -90,12 +81,12 @@ fn routes(config: &ServerConfig, degradation: &Degradation) -> OpenApiRouter<Api
         routes!(reports::api::preview).layer(degradation.shed_layer(reports::PREVIEW, error::degraded)),
     );
     let operate = OpenApiRouter::new()
-        .routes(routes!(put_patient, delete_patient))
-        .routes(routes!(enrol_patient, withdraw_patient))
-        .routes(routes!(resolve_notification))
-        .routes(routes!(list_dead_letters).layer(CompressionLayer::new()))
-        .routes(routes!(replay_dead_letter))
-        .routes(routes!(replay_dead_letters));
+        .routes(routes!(patients::put_patient, patients::delete_patient))
+        .routes(routes!(studies::enrol_patient, studies::withdraw_patient))
+        .routes(routes!(api::resolve_notification))
+        .routes(routes!(dead_letters::list_dead_letters).layer(CompressionLayer::new()))
+        .routes(routes!(dead_letters::replay_dead_letter))
+        .routes(routes!(dead_letters::replay_dead_letters));
 
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(scoped(Scope::Send, send))
@@ -113,10 +104,10 @@ pub fn router(api: Api, config: &Config, keys: &Keys, limits: &Limits) -> Router
     let around = ServiceBuilder::new()
         .layer(trace_layer(move |peer| proxies.trusts(peer)))
         .layer(MetricsLayer::new())
-        .layer(layers::linger())
         .layer(layers::headers(server.tls.is_set()))
         .option_layer(layers::cors(&server.cors_origins))
         .layer(layers::catch_panic())
+        .layer(layers::linger())
         .layer(degradation.in_flight_layer())
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(host_check(keys.is_open()))
@@ -154,8 +145,7 @@ fn document_scope(scope: Scope, mut routes: OpenApiRouter<Api>) -> OpenApiRouter
 }
 
 /// The id in a path. A text that is no id names nothing, so it is 404.
-#[derive(Clone, Copy, Debug, IntoParams)]
-#[into_params(names("id"), parameter_in = Path)]
+#[derive(Clone, Copy, Debug)]
 pub struct PathId(pub JobId);
 
 impl<S: Send + Sync> FromRequestParts<S> for PathId {

@@ -49,7 +49,10 @@ pub fn ensure(holds: bool, rule: impl fmt::Display) -> garde::Result {
 pub fn identifier(text: &str, _: &()) -> garde::Result {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let holds = (1..=64).contains(&text.len()) && text.bytes().all(allowed) && text != "." && text != "..";
-    ensure(holds, "must be 1 to 64 characters out of letters, digits, '.', '_' and '-', and neither '.' nor '..'")
+    ensure(
+        holds,
+        "must be 1 to 64 characters out of letters, digits, '.', '_' and '-', and neither '.' nor '..'",
+    )
 }
 
 /// Neither white space nor one of Unicode's Default_Ignorable_Code_Point or the blank Braille pattern.
@@ -112,7 +115,8 @@ impl FromStr for Moment {
 
 /// jiff also reads times without seconds, without an offset's minutes, with blanks and with zones in brackets.
 fn has_rfc3339_shape(text: &[u8]) -> bool {
-    let [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b't', _, _, b':', _, _, b':', _, _, rest @ ..] = text else {
+    let [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b't', _, _, b':', _, _, b':', _, _, rest @ ..] = text
+    else {
         return false;
     };
     let (fraction, zone) = rest.split_at(rest.iter().take_while(|b| matches!(b, b'.' | b'0'..=b'9')).count());

@@ -1,4 +1,4 @@
-//! The gateway's HTTP face: messages on any path, and three paths for whoever runs it.
+//! The gateway's HTTP API: messages on any path, and three paths for its operator.
 
 use crate::{
     behaviour::{Behaviour, Fate, Fates},
@@ -41,7 +41,7 @@ pub fn routes(gateway: Gateway) -> Router {
         .with_state(gateway)
 }
 
-/// All that is read of a message; what it says is nobody's business here.
+/// All that is read of a message.
 #[derive(Deserialize)]
 struct Message {
     id: String,
@@ -52,7 +52,7 @@ async fn message(State(gateway): State<Gateway>, headers: HeaderMap, body: Bytes
     let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
     let Some(id) = message.map(|message| message.id).filter(|id| key == Some(id)) else {
         gateway.ledger.lock().answered(None, StatusCode::BAD_REQUEST);
-        return (StatusCode::BAD_REQUEST, "an id in the body, and the same as Idempotency-Key\n")
+        return (StatusCode::BAD_REQUEST, "the body needs an id, the same as Idempotency-Key\n")
             .into_response();
     };
     if gateway.ledger.lock().arrived(&id).is_err() {

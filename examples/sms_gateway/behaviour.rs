@@ -1,4 +1,4 @@
-//! What the gateway has been told to do, and what that means for the next request.
+//! How the gateway is set to behave, and what that means for the next request.
 
 use crate::latency::Latency;
 use axum::http::StatusCode;
@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
-/// The body of `PUT /control`; what is left out is as in a gateway that works.
+/// The body of `PUT /control`; the default is a gateway that works.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Behaviour {

@@ -1,4 +1,4 @@
-//! How long an answer takes: the words for it, and the draw.
+//! The distribution of answering times: parsed, shown and drawn from.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};

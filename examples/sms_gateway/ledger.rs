@@ -1,4 +1,4 @@
-//! What has arrived and how it was answered: the other side of the service's own account.
+//! Counts what arrived and how it was answered, to be compared with the service's own ledger.
 
 use axum::http::StatusCode;
 use serde::Serialize;
@@ -37,7 +37,7 @@ pub struct Stats {
     pub duplicates: usize,
     /// Ids that were answered with 2xx.
     pub delivered: usize,
-    /// Ids that were answered with 2xx more than once: what a patient got twice.
+    /// Ids that were answered with 2xx more than once: messages that a patient got twice.
     pub delivered_twice: usize,
     /// Answers by status.
     pub statuses: BTreeMap<u16, usize>,
@@ -61,7 +61,7 @@ impl Ledger {
         })
     }
 
-    /// Counts an arrival. The line is with the kernel when this returns, so that it outlives a kill.
+    /// Counts an arrival. The kernel has the line when this returns, so that it survives a kill.
     pub fn arrived(&mut self, id: &str) -> io::Result<()> {
         if let Some(file) = &mut self.record {
             file.write_all(format!("{id}\n").as_bytes())?;
@@ -72,7 +72,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Counts an answer; one without an id was to something that was no message.
+    /// Counts an answer; without an id it was to a request that was no message.
     pub fn answered(&mut self, id: Option<&str>, status: StatusCode) {
         *self.statuses.entry(status.as_u16()).or_default() += 1;
         if let Some(count) = id.filter(|_| status.is_success()).and_then(|id| self.counts.get_mut(id)) {

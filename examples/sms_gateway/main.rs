@@ -1,5 +1,5 @@
-//! A simulated gateway for development and load tests: it takes what provider `http` sends, and
-//! answers as slowly, as wrongly or not at all as it is told. Never part of a production binary.
+//! A simulated gateway for development and load tests: it takes what provider `http` sends, and answers with the latency
+//! and the errors that it is set to, or not at all. Never part of a production binary.
 //!
 //! ```sh
 //! cargo run --example sms_gateway -- --listen 127.0.0.1:9100 --latency exp:20ms --error-rate 0.1
@@ -7,7 +7,7 @@
 //! curl 127.0.0.1:9100/stats
 //! ```
 //!
-//! It runs on one thread, so that a load test beside it keeps the machine's other cores.
+//! It runs on one thread, so that a load test beside it has the machine's other cores.
 
 mod api;
 mod behaviour;
@@ -28,31 +28,31 @@ use std::{
 };
 use tokio::net::TcpListener;
 
-/// A simulated gateway. Any POST is a message; /control, /stats and /received are for whoever runs it.
+/// A simulated gateway. Any POST is a message; /control, /stats and /received are for its operator.
 #[derive(Parser)]
 struct Arguments {
-    /// Where to listen; port 0 takes a free one. The address is printed once it listens.
+    /// The address to listen on, printed once it listens; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:9100")]
     listen: SocketAddr,
-    /// Before each answer: 20, 20ms, fixed:20ms, uniform:10ms,50ms or exp:20ms (its mean).
+    /// Time before each answer: 20, 20ms, fixed:20ms, uniform:10ms,50ms or exp:20ms (its mean).
     #[arg(long, default_value = "0ms")]
     latency: Latency,
-    /// The share of requests, from 0 to 1, that is answered with --status; 1 if only --status is given.
+    /// Share of requests, from 0 to 1, answered with --status; 1 if only --status is given.
     #[arg(long)]
     error_rate: Option<f64>,
-    /// The status of failing answers; 500 if only --error-rate is given.
+    /// Status of failing answers; 500 if only --error-rate is given.
     #[arg(long)]
     status: Option<u16>,
     /// Requests a second; beyond it 429 with Retry-After.
     #[arg(long)]
     rate_limit: Option<u32>,
-    /// Read every message and never answer.
+    /// Reads every message and never answers.
     #[arg(long)]
     black_hole: bool,
-    /// Makes latencies and errors the same in each run.
+    /// Seed that makes latencies and errors the same in each run.
     #[arg(long)]
     seed: Option<u64>,
-    /// Append each arriving id as a line before it is answered.
+    /// Appends each arriving id as a line to this file before it is answered.
     #[arg(long)]
     record: Option<PathBuf>,
 }

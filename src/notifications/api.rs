@@ -39,7 +39,8 @@ pub async fn send_sms_later(
     Idempotent { key, body: Valid(Json(sms)) }: Idempotent<Valid<Json<SmsLater>>>,
 ) -> Result<Response, ApiError> {
     let SmsLater { patient_id, message, priority, send_at, not_after } = sms;
-    let draft = Draft { channel: Channel::Sms, patient_id, title: None, message, priority, send_at, not_after };
+    let draft =
+        Draft { channel: Channel::Sms, patient_id, title: None, message, priority, send_at, not_after };
     app.accept(draft, key).await
 }
 
@@ -95,7 +96,7 @@ pub async fn send_push_now(
 }
 
 /// Shows what became of a notification.
-#[utoipa::path(get, path = "/api/v1/notifications/{id}", tag = "notifications", params(PathId), responses(
+#[utoipa::path(get, path = "/api/v1/notifications/{id}", tag = "notifications", params(("id" = JobId, Path, description = "The id of a notification, or of one of its jobs.")), responses(
     (status = OK, body = NotificationView),
     (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -110,7 +111,7 @@ pub async fn get_notification(
 /// Cancels a notification.
 ///
 /// Cancels those of its jobs that are `accepted` or `retrying`; 409 if there is none.
-#[utoipa::path(delete, path = "/api/v1/notifications/{id}", tag = "notifications", params(PathId), responses(
+#[utoipa::path(delete, path = "/api/v1/notifications/{id}", tag = "notifications", params(("id" = JobId, Path, description = "The id of a notification, or of one of its jobs.")), responses(
     (status = OK, body = NotificationView, description = "The notification as it is now."),
     (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
     (status = CONFLICT, body = ProblemBody, content_type = "application/problem+json"),
@@ -151,7 +152,7 @@ pub struct Resolved {
 /// Judges an unknown notification.
 ///
 /// The verdict is for all unknown jobs of a notification, or for one of them by its own id; 409 if none is unknown.
-#[utoipa::path(post, path = "/api/v1/notifications/{id}/resolve", tag = "notifications", params(PathId),
+#[utoipa::path(post, path = "/api/v1/notifications/{id}/resolve", tag = "notifications", params(("id" = JobId, Path, description = "The id of a notification, or of one of its jobs.")),
     request_body = Resolve, responses(
         (status = OK, body = Resolved),
         (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
@@ -362,11 +363,11 @@ mod tests {
     #[test]
     fn a_receipt_lists_the_jobs_of_a_push_with_ids_that_follow_its_own() {
         let id = JobId::from_number(32);
-        let body = |channel| {
-            String::from_utf8(json(&Receipt::new(id, channel, &[JobState::Accepted; 2]))).unwrap()
-        };
+        let body =
+            |channel| String::from_utf8(json(&Receipt::new(id, channel, &[JobState::Accepted; 2]))).unwrap();
         assert_eq!(body(Channel::Sms), r#"{"id":"0000000000010","status":"accepted"}"#);
-        let jobs = r#"[{"id":"0000000000010","status":"accepted"},{"id":"0000000000011","status":"accepted"}]"#;
+        let jobs =
+            r#"[{"id":"0000000000010","status":"accepted"},{"id":"0000000000011","status":"accepted"}]"#;
         assert_eq!(
             body(Channel::Push),
             format!(r#"{{"id":"0000000000010","status":"accepted","jobs":{jobs}}}"#)

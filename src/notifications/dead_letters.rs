@@ -16,7 +16,7 @@ use chassis_queue::{Filter, JobId, Waiting};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 /// Which dead letters.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
@@ -29,20 +29,15 @@ enum Which {
     Unknown,
 }
 
-#[derive(Debug, Deserialize, Validate, IntoParams)]
+#[derive(Debug, Deserialize, Validate)]
 #[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
 pub struct Page {
     #[garde(skip)]
     #[serde(default)]
-    #[param(required = false, inline)]
     status: Which,
-    /// How many items a page may have.
     #[garde(range(min = 1, max = 500))]
     #[serde(default = "usual_limit")]
-    #[param(required = false, minimum = 1, maximum = 500, default = 50)]
     limit: usize,
-    /// The `nextCursor` of the page before.
     #[garde(skip)]
     cursor: Option<JobId>,
 }
@@ -61,9 +56,13 @@ pub struct DeadLetters {
 }
 
 /// Lists what waits for a person, newest first.
-#[utoipa::path(get, path = "/api/v1/dead-letters", tag = "dead letters", params(Page), responses(
-    (status = OK, body = DeadLetters),
-))]
+#[utoipa::path(get, path = "/api/v1/dead-letters", tag = "dead letters",
+    params(
+        ("status" = inline(Option<Which>), Query, description = "`dead` by default."),
+        ("limit" = Option<usize>, Query, minimum = 1, maximum = 500, description = "Items of a page, 50 by default."),
+        ("cursor" = Option<JobId>, Query, description = "The `nextCursor` of the page before."),
+    ),
+    responses((status = OK, body = DeadLetters)))]
 pub async fn list_dead_letters(
     State(app): State<Arc<Notifications>>,
     Valid(Query(Page { status, limit, cursor })): Valid<Query<Page>>,
@@ -83,7 +82,7 @@ pub async fn list_dead_letters(
 /// Queues a dead or unknown job again.
 ///
 /// It has all its attempts again, and a deadline as long as its first; its history stays.
-#[utoipa::path(post, path = "/api/v1/dead-letters/{id}/replay", tag = "dead letters", params(PathId), responses(
+#[utoipa::path(post, path = "/api/v1/dead-letters/{id}/replay", tag = "dead letters", params(("id" = JobId, Path, description = "The id of a job.")), responses(
     (status = ACCEPTED, body = Receipt),
     (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
     (status = CONFLICT, body = ProblemBody, content_type = "application/problem+json"),
@@ -94,7 +93,9 @@ pub async fn replay_dead_letter(
 ) -> Result<(StatusCode, Json<Receipt>), ApiError> {
     let found = app.queue.replay(id).await?;
     match found.ok_or(ApiError::NotFound("There is no dead letter of this id."))? {
-        Ok(()) => Ok((StatusCode::ACCEPTED, Json(Receipt { id, status: Status::Accepted, jobs: Vec::new() }))),
+        Ok(()) => {
+            Ok((StatusCode::ACCEPTED, Json(Receipt { id, status: Status::Accepted, jobs: Vec::new() })))
+        }
         Err(_) => {
             let detail = "Only what is dead or unknown can be replayed.";
             Err(ApiError::Conflict { slug: "not-a-dead-letter", detail })

@@ -67,7 +67,7 @@ impl Deliver {
     async fn deliver(&self, job: &Delivery, channel: Channel, attempt: &Attempt) -> Outcome {
         let Gateway::Http(gateway) = self.gateway(channel) else {
             tracing::info!(job_id = %attempt.id, channel = channel.as_str(), "provider console: a message would be sent");
-            return Outcome::Completed;
+            return Outcome::Completed { receipt: None };
         };
         let contact = match patients::find(&self.store, &job.patient_id).await {
             Ok(contact) => contact.unwrap_or_default(),

@@ -7,7 +7,9 @@ use super::{
 use chassis_queue::{Fact, ledger_metric};
 use chassis_telemetry::{
     catalogue::{Label, Metric, Values, counter, histogram},
-    names::{LABEL_CHANNEL, LABEL_OUTCOME, LABEL_PRIORITY, LABEL_PROVIDER, LABEL_REASON},
+    names::{
+        LABEL_CHANNEL, LABEL_OUTCOME, LABEL_PRIORITY, LABEL_PROVIDER, LABEL_REASON, LABEL_STATE, LABEL_STORE,
+    },
 };
 use metrics::Counter;
 
@@ -16,12 +18,16 @@ const PRIORITY: Label = (LABEL_PRIORITY, Values::Closed(&["urgent", "normal", "b
 const PROVIDER: Label = (LABEL_PROVIDER, Values::Open("the configured one"));
 const ENDS: [&str; 5] = ["delivered", "dead", "expired", "cancelled", "unknown"];
 const ATTEMPTS: [&str; 5] = ["delivered", "retry", "parked", "dead", "unknown"];
+const STORE: Label = (LABEL_STORE, Values::Open("a short id that is kept in the store"));
+const LEDGER: Label = (
+    LABEL_STATE,
+    Values::Closed(&["accepted", "delivered", "dead", "expired", "cancelled", "unknown", "queued"]),
+);
 const REASONS: [&str; 5] = ["invalid", "no_contact", "backlog_full", "store_unavailable", "shed"];
 
 /// 0.1 s to 6 h, with an edge on each service level objective.
-const END_TO_END: &[f64] = &[
-    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21600.0,
-];
+const END_TO_END: &[f64] =
+    &[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21600.0];
 
 const ACCEPTED: Metric =
     counter("notification_accepted_total", "Accepted jobs, counted once they are committed.")
@@ -33,8 +39,11 @@ const REFUSED: Metric = counter("notification_refused_total", "Notifications tha
 const FINISHED: Metric = counter("notification_finished_total", "Jobs that reached their last state.")
     .labels(&[CHANNEL, PRIORITY, (LABEL_OUTCOME, Values::Closed(&ENDS))])
     .from_zero();
-const ATTEMPTED: Metric = counter("notification_attempts_total", "Finished attempts to deliver.")
-    .labels(&[CHANNEL, PROVIDER, (LABEL_OUTCOME, Values::Closed(&ATTEMPTS))]);
+const ATTEMPTED: Metric = counter("notification_attempts_total", "Finished attempts to deliver.").labels(&[
+    CHANNEL,
+    PROVIDER,
+    (LABEL_OUTCOME, Values::Closed(&ATTEMPTS)),
+]);
 const ATTEMPT_DURATION: Metric =
     histogram("notification_attempt_duration_seconds", "Latency of attempts to deliver.")
         .labels(&[CHANNEL, PROVIDER]);
@@ -52,7 +61,7 @@ pub const METRICS: &[Metric] = &[
     ATTEMPTED,
     ATTEMPT_DURATION,
     END_TO_END_DURATION,
-    ledger_metric(super::NAMES.ledger_metric, &ENDS),
+    ledger_metric(super::NAMES.ledger_metric, &[STORE, LEDGER]),
 ];
 
 /// Shows the attempts of a configured provider with 0.

@@ -29,10 +29,10 @@ pub const BULK: Feature = Feature { name: "bulk_notifications", level: 2 };
 
 /// The tables of contacts and enrolment.
 pub const SCHEMA: Component =
-    Component { name: "notifications", steps: &[patients::TABLE, studies::TABLE], ids: &[] };
+    Component { name: "notifications", steps: &[patients::TABLES, studies::TABLE], ids: &[] };
 
 /// The queue's preconditions; [`Notifications::address`] uses the first.
-pub const GUARDS: &[&str] = &["EXISTS (SELECT 1 FROM patients WHERE id = $ AND has_phone = 1)"];
+pub const GUARDS: &[&str] = &["EXISTS (SELECT 1 FROM patients WHERE id = {subject} AND has_phone = 1)"];
 
 /// What the handlers work with.
 pub struct Notifications {

@@ -274,7 +274,8 @@ fn title_for(channel: Channel) -> impl FnOnce(&Option<Title>, &()) -> garde::Res
 }
 
 fn distinct(devices: &[Device], _: &()) -> garde::Result {
-    let repeated = devices.iter().enumerate().any(|(at, device)| devices.iter().take(at).any(|d| d == device));
+    let repeated =
+        devices.iter().enumerate().any(|(at, device)| devices.iter().take(at).any(|d| d == device));
     ensure(!repeated, "names a device more than once")
 }
 
@@ -358,10 +359,13 @@ mod tests {
 
     #[test]
     fn texts_have_something_visible_and_no_control_characters() {
-        for good in ["a".to_owned(), "ä".repeat(1600), "😀\tline\nline".to_owned(), "\u{200d}x".to_owned()] {
+        for good in ["a".to_owned(), "ä".repeat(1600), "😀\tline\nline".to_owned(), "\u{200d}x".to_owned()]
+        {
             assert!(good.parse::<Message>().is_ok(), "{good:?}");
         }
-        for bad in ["".to_owned(), "😀".repeat(1601), " \n\u{200b}".to_owned(), "a\r".to_owned(), "\0a".to_owned()] {
+        for bad in
+            ["".to_owned(), "😀".repeat(1601), " \n\u{200b}".to_owned(), "a\r".to_owned(), "\0a".to_owned()]
+        {
             assert!(bad.parse::<Message>().is_err(), "{bad:?}");
         }
         assert!("a".repeat(120).parse::<Title>().is_ok() && "a".repeat(121).parse::<Title>().is_err());
@@ -425,7 +429,8 @@ mod tests {
     fn debug_and_faults_show_no_value() {
         let body = r#"{"phone": "+4930901820", "pushTokens": [{"platform": "fcm", "token": "canary-4711"}]}"#;
         let contact: Contact = serde_json::from_str(body).unwrap();
-        let shown = format!("{contact:?} {:?} {:?}", "canary 4711".parse::<PatientId>(), "4711".parse::<Message>());
+        let shown =
+            format!("{contact:?} {:?} {:?}", "canary 4711".parse::<PatientId>(), "4711".parse::<Message>());
         assert!(!shown.contains("9018") && !shown.contains("4711"), "{shown}");
     }
 }

@@ -11,29 +11,36 @@ use axum::{
     http::StatusCode,
 };
 use chassis_http::{ProblemBody, Valid};
-use chassis_queue::{Migration, Store, StoreError};
+use chassis_queue::{Migration, Store, StoreError, Tx};
 use garde::Validate;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use sqlx::AnyConnection;
 use std::sync::Arc;
-use utoipa::IntoParams;
 
-/// The contact is kept as the JSON of [`Contact`].
-pub const TABLE: Migration = Migration {
+pub const TABLES: Migration = Migration {
     min_reader: 1,
+    // `contact` and `device` are the JSON of `Contact` (without its devices) and of `Device`. A device belongs to the
+    // patient who registered it last; it is known by its hash, because PostgreSQL indexes no text as long as a token.
     sql: "CREATE TABLE patients (
         id TEXT PRIMARY KEY NOT NULL,
         has_phone BIGINT NOT NULL,
         contact TEXT NOT NULL,
         changed_at BIGINT NOT NULL
-    )",
+    );
+    CREATE TABLE devices (
+        hash {bytes} PRIMARY KEY NOT NULL,
+        patient TEXT NOT NULL,
+        position BIGINT NOT NULL,
+        device TEXT NOT NULL
+    );
+    CREATE INDEX devices_patient ON devices (patient, position)",
 };
 
 const NO_PATIENT: ApiError = ApiError::NotFound("The directory has no such patient.");
 
-#[derive(Deserialize, Validate, IntoParams)]
+#[derive(Deserialize, Validate)]
 #[serde(rename_all = "camelCase")]
-#[into_params(parameter_in = Path)]
 pub struct PatientPath {
     #[garde(dive)]
     pub patient_id: PatientId,
@@ -42,7 +49,7 @@ pub struct PatientPath {
 /// Makes or replaces a contact.
 ///
 /// What is left out is not there. Provider `console` needs no contact; any other refuses patients who have none.
-#[utoipa::path(put, path = "/api/v1/patients/{patientId}", tag = "patients", params(PatientPath), request_body = Contact,
+#[utoipa::path(put, path = "/api/v1/patients/{patientId}", tag = "patients", params(("patientId" = PatientId, Path)), request_body = Contact,
     responses(
         (status = OK, body = Contact, description = "It replaced one."),
         (status = CREATED, body = Contact, description = "It is new."),
@@ -61,7 +68,7 @@ pub async fn put_patient(
 }
 
 /// Shows a contact.
-#[utoipa::path(get, path = "/api/v1/patients/{patientId}", tag = "patients", params(PatientPath), responses(
+#[utoipa::path(get, path = "/api/v1/patients/{patientId}", tag = "patients", params(("patientId" = PatientId, Path)), responses(
     (status = OK, body = Contact),
     (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -73,7 +80,7 @@ pub async fn get_patient(
 }
 
 /// Deletes a contact.
-#[utoipa::path(delete, path = "/api/v1/patients/{patientId}", tag = "patients", params(PatientPath), responses(
+#[utoipa::path(delete, path = "/api/v1/patients/{patientId}", tag = "patients", params(("patientId" = PatientId, Path)), responses(
     (status = NO_CONTENT),
     (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
 ))]
@@ -82,11 +89,8 @@ pub async fn delete_patient(
     Valid(Path(PatientPath { patient_id })): Valid<Path<PatientPath>>,
 ) -> Result<StatusCode, ApiError> {
     let mut tx = app.queue.store().begin().await?;
-    let deleted = sqlx::query("DELETE FROM patients WHERE id = $1")
-        .bind(patient_id.as_str())
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
+    let deleted = delete(&mut tx, "DELETE FROM patients WHERE id = $1", &patient_id).await?;
+    delete(&mut tx, "DELETE FROM devices WHERE patient = $1", &patient_id).await?;
     tx.commit().await?;
     if deleted == 0 { Err(NO_PATIENT) } else { Ok(StatusCode::NO_CONTENT) }
 }
@@ -106,52 +110,76 @@ pub async fn find(store: &Store, patient: &PatientId) -> Result<Option<Contact>,
 /// The store cannot be written.
 pub async fn forget_device(store: &Store, patient: &PatientId, device: &Device) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
-    if let Some(mut contact) = load(&mut tx, patient).await? {
-        contact.push_tokens.retain(|known| known != device);
-        save(&mut tx, patient, &contact, store.now_ms()).await?;
-        tx.commit().await?;
-    }
-    Ok(())
-}
-
-async fn load(connection: &mut AnyConnection, patient: &PatientId) -> Result<Option<Contact>, StoreError> {
-    let found: Option<String> = sqlx::query_scalar("SELECT contact FROM patients WHERE id = $1")
+    sqlx::query("DELETE FROM devices WHERE hash = $1 AND patient = $2")
+        .bind(hash(&encode(device)?))
         .bind(patient.as_str())
-        .fetch_optional(connection)
+        .execute(&mut *tx)
         .await?;
-    found.as_deref().map(read).transpose()
+    tx.commit().await
 }
 
-async fn save(
-    connection: &mut AnyConnection,
-    patient: &PatientId,
-    contact: &Contact,
-    now_ms: i64,
-) -> Result<(), StoreError> {
-    let json = serde_json::to_string(contact).map_err(|_| damaged())?;
+/// What is stored is not validated again: numbering plans change, and what was valid is still the patient's.
+async fn load(connection: &mut AnyConnection, patient: &PatientId) -> Result<Option<Contact>, StoreError> {
+    let rows: Vec<(String, Option<String>)> = sqlx::query_as(
+        "SELECT p.contact, d.device FROM patients p LEFT JOIN devices d ON d.patient = p.id
+         WHERE p.id = $1 ORDER BY d.position",
+    )
+    .bind(patient.as_str())
+    .fetch_all(connection)
+    .await?;
+    let Some((contact, _)) = rows.first() else { return Ok(None) };
+    let mut contact: Contact = serde_json::from_str(contact).map_err(damaged)?;
+    for device in rows.iter().filter_map(|(_, device)| device.as_ref()) {
+        contact.push_tokens.push(serde_json::from_str(device).map_err(damaged)?);
+    }
+    Ok(Some(contact))
+}
+
+async fn save(tx: &mut Tx, patient: &PatientId, contact: &Contact, now_ms: i64) -> Result<(), StoreError> {
+    let Contact { phone, push_tokens, time_zone, locale } = contact.clone();
+    let has_phone = i64::from(phone.is_some());
+    let contact = Contact { phone, push_tokens: Vec::new(), time_zone, locale };
     sqlx::query(
         "INSERT INTO patients (id, has_phone, contact, changed_at) VALUES ($1, $2, $3, $4)
          ON CONFLICT (id) DO UPDATE SET has_phone = excluded.has_phone, contact = excluded.contact,
              changed_at = excluded.changed_at",
     )
     .bind(patient.as_str())
-    .bind(i64::from(contact.phone.is_some()))
-    .bind(json)
+    .bind(has_phone)
+    .bind(serde_json::to_string(&contact).map_err(damaged)?)
     .bind(now_ms)
-    .execute(connection)
+    .execute(&mut **tx)
     .await?;
+    delete(tx, "DELETE FROM devices WHERE patient = $1", patient).await?;
+    for (position, device) in push_tokens.iter().enumerate() {
+        let device = encode(device)?;
+        sqlx::query(
+            "INSERT INTO devices (hash, patient, position, device) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (hash) DO UPDATE SET patient = excluded.patient, position = excluded.position",
+        )
+        .bind(hash(&device))
+        .bind(patient.as_str())
+        .bind(position as i64)
+        .bind(device)
+        .execute(&mut **tx)
+        .await?;
+    }
     Ok(())
 }
 
-/// Reads the column `contact`. It is not validated again: numbering plans change, and what was valid is still the
-/// patient's.
-///
-/// # Errors
-/// It is damaged.
-pub fn read(contact: &str) -> Result<Contact, StoreError> {
-    serde_json::from_str(contact).map_err(|_| damaged())
+async fn delete(tx: &mut Tx, sql: &'static str, patient: &PatientId) -> Result<u64, StoreError> {
+    let done = sqlx::query(sql).bind(patient.as_str()).execute(&mut **tx).await?;
+    Ok(done.rows_affected())
 }
 
-fn damaged() -> StoreError {
+fn encode(device: &Device) -> Result<String, StoreError> {
+    serde_json::to_string(device).map_err(damaged)
+}
+
+fn hash(device: &str) -> Vec<u8> {
+    Sha256::digest(device).to_vec()
+}
+
+fn damaged(_: serde_json::Error) -> StoreError {
     StoreError::Statement("a contact that cannot be read or written".to_owned())
 }

@@ -3,8 +3,7 @@
 use super::{
     BULK, Notifications,
     api::{json, queue_key, replay, respond},
-    model::{Channel, Device, Message, Schedule, StudyId, StudyMessage, Title},
-    patients,
+    model::{Channel, Message, Schedule, StudyId, StudyMessage, Title},
     view::BatchView,
 };
 use crate::{
@@ -23,9 +22,9 @@ use chassis_queue::{Answer, Batch, Enqueued, JobId, Members, Migration, Priority
 use futures_util::TryStreamExt as _;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
-use sqlx::Row as _;
+use serde_json::value::RawValue;
 use std::sync::Arc;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 pub const TABLE: Migration = Migration {
     min_reader: 1,
@@ -37,17 +36,22 @@ pub const TABLE: Migration = Migration {
     )",
 };
 
-#[derive(Deserialize, Validate, IntoParams)]
+/// Patient, whether it can be reached, and a device (the JSON of [`super::model::Device`]).
+const ENROLLED_WITH_PHONE: &str = "SELECT e.patient, coalesce(p.has_phone, 0), NULL FROM enrolments e
+    LEFT JOIN patients p ON p.id = e.patient WHERE e.study = $1 ORDER BY e.patient";
+const ENROLLED_WITH_DEVICES: &str = "SELECT e.patient, CASE WHEN d.device IS NULL THEN 0 ELSE 1 END, d.device
+    FROM enrolments e LEFT JOIN devices d ON d.patient = e.patient WHERE e.study = $1
+    ORDER BY e.patient, d.position";
+
+#[derive(Deserialize, Validate)]
 #[serde(rename_all = "camelCase")]
-#[into_params(parameter_in = Path)]
 pub struct StudyPath {
     #[garde(dive)]
     study_id: StudyId,
 }
 
-#[derive(Deserialize, Validate, IntoParams)]
+#[derive(Deserialize, Validate)]
 #[serde(rename_all = "camelCase")]
-#[into_params(parameter_in = Path)]
 pub struct EnrolmentPath {
     #[garde(dive)]
     study_id: StudyId,
@@ -64,7 +68,7 @@ pub struct Enrolment {
 /// Enrols a patient.
 ///
 /// The patient need not be in the directory; a message to the study skips patients who cannot be reached.
-#[utoipa::path(put, path = "/api/v1/studies/{studyId}/patients/{patientId}", tag = "studies", params(EnrolmentPath),
+#[utoipa::path(put, path = "/api/v1/studies/{studyId}/patients/{patientId}", tag = "studies", params(("studyId" = StudyId, Path), ("patientId" = PatientId, Path)),
     responses(
         (status = OK, body = Enrolment, description = "The patient was enrolled already."),
         (status = CREATED, body = Enrolment, description = "The patient is enrolled now."),
@@ -97,7 +101,7 @@ pub async fn enrol_patient(
 }
 
 /// Ends an enrolment.
-#[utoipa::path(delete, path = "/api/v1/studies/{studyId}/patients/{patientId}", tag = "studies", params(EnrolmentPath),
+#[utoipa::path(delete, path = "/api/v1/studies/{studyId}/patients/{patientId}", tag = "studies", params(("studyId" = StudyId, Path), ("patientId" = PatientId, Path)),
     responses(
         (status = NO_CONTENT),
         (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
@@ -135,7 +139,7 @@ pub struct BatchReceipt {
 ///
 /// To those who are enrolled now, all or nothing. It is answered once the batch and its members are committed; its
 /// notifications are made afterwards, and delivered as any other.
-#[utoipa::path(post, path = "/api/v1/studies/{studyId}/notifications", tag = "studies", params(StudyPath),
+#[utoipa::path(post, path = "/api/v1/studies/{studyId}/notifications", tag = "studies", params(("studyId" = StudyId, Path)),
     request_body = StudyMessage, responses(
         (status = ACCEPTED, body = BatchReceipt, headers(("Location" = String, description = "The batch."))),
         (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
@@ -184,7 +188,7 @@ struct Template {
 struct Member {
     patient_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    device: Option<Device>,
+    device: Option<Box<RawValue>>,
 }
 
 impl Notifications {
@@ -226,34 +230,28 @@ impl Notifications {
     /// The patients that a message reaches now, and how many cannot be reached.
     async fn audience(&self, study: &StudyId, channel: Channel) -> Result<(Members, usize), ApiError> {
         let needs_contact = self.queue.worker().gateway(channel).needs_contact();
+        let sql = match channel {
+            Channel::Sms => ENROLLED_WITH_PHONE,
+            Channel::Push => ENROLLED_WITH_DEVICES,
+        };
         let mut reader = self.queue.store().read("read enrolment").await?;
-        let mut rows = sqlx::query(
-            "SELECT e.patient, coalesce(p.has_phone, 0), p.contact FROM enrolments e
-             LEFT JOIN patients p ON p.id = e.patient WHERE e.study = $1 ORDER BY e.patient",
-        )
-        .bind(study.as_str())
-        .fetch(&mut *reader);
-        let (mut members, mut skipped) = (Members::default(), 0);
-        while let Some(row) = rows.try_next().await? {
-            let patient_id: String = row.try_get(0)?;
-            let has_phone = row.try_get::<i64, _>(1)? == 1;
-            let devices = match (channel, row.try_get::<Option<String>, _>(2)?) {
-                (Channel::Push, Some(contact)) => patients::read(&contact)?.push_tokens,
-                _ => Vec::new(),
-            };
-            let is_reachable = match channel {
-                Channel::Sms => has_phone,
-                Channel::Push => !devices.is_empty(),
-            };
-            if needs_contact && !is_reachable {
-                skipped += 1;
-            } else if devices.is_empty() {
-                members.push(&[Member { patient_id, device: None }]).map_err(unwritable)?;
-            } else {
-                let member = |device| Member { patient_id: patient_id.clone(), device: Some(device) };
-                let group: Vec<_> = devices.into_iter().map(member).collect();
-                members.push(&group).map_err(unwritable)?;
+        let mut rows =
+            sqlx::query_as::<_, (String, i64, Option<String>)>(sql).bind(study.as_str()).fetch(&mut *reader);
+        let (mut members, mut skipped, mut group) = (Members::default(), 0, Vec::<Member>::new());
+        while let Some((patient_id, is_reachable, device)) = rows.try_next().await? {
+            // The devices of a patient are in consecutive rows.
+            if group.last().is_some_and(|last| last.patient_id != patient_id) {
+                members.push(&std::mem::take(&mut group)).map_err(unwritable)?;
             }
+            if needs_contact && is_reachable == 0 {
+                skipped += 1;
+                continue;
+            }
+            let device = device.map(RawValue::from_string).transpose().map_err(unwritable)?;
+            group.push(Member { patient_id, device });
+        }
+        if !group.is_empty() {
+            members.push(&group).map_err(unwritable)?;
         }
         Ok((members, skipped))
     }

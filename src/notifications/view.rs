@@ -112,7 +112,8 @@ pub struct ReceiptJob {
 
 impl Receipt {
     pub fn new(id: JobId, channel: Channel, states: &[JobState]) -> Self {
-        let job = |(part, state): (usize, &JobState)| ReceiptJob { id: id.part(part), status: (*state).into() };
+        let job =
+            |(part, state): (usize, &JobState)| ReceiptJob { id: id.part(part), status: (*state).into() };
         let jobs = match channel {
             Channel::Sms => Vec::new(),
             Channel::Push => states.iter().enumerate().map(job).collect(),
@@ -192,6 +193,9 @@ pub struct AttemptView {
     /// The provider that was called; `operator` for a person, `none` where nobody was called.
     pub provider: String,
     pub duration_ms: i64,
+    /// The gateway's own id of the message, if it gave one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
 }
 
 /// A job that waits for a person.
@@ -252,7 +256,11 @@ impl NotificationView {
             // That of a job which the status comes from.
             reason: jobs.iter().find(|job| job.state == state).and_then(|job| job.reason.clone()),
             attempts,
-            jobs: if channel == Channel::Push { jobs.iter().map(JobView::from).collect() } else { Vec::new() },
+            jobs: if channel == Channel::Push {
+                jobs.iter().map(JobView::from).collect()
+            } else {
+                Vec::new()
+            },
             trace_id: first.trace.trace_id(),
         })
     }
@@ -279,6 +287,7 @@ impl From<&AttemptRecord> for AttemptView {
             outcome: outcome_word(record.outcome),
             provider: record.provider.clone(),
             duration_ms: record.duration_ms,
+            message_id: record.receipt.clone(),
         }
     }
 }

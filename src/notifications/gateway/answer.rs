@@ -4,6 +4,7 @@ use chassis_queue::Outcome;
 use chassis_resilience::Verdict;
 use http::{HeaderMap, StatusCode, header};
 use jiff::{Timestamp, fmt::rfc2822::DateTimeParser};
+use serde::Deserialize;
 use std::time::Duration;
 
 /// The bounds of a `Retry-After`: a gateway that always says 0 must not make a parked job spin.
@@ -40,10 +41,12 @@ pub fn meaning(status: StatusCode, headers: &HeaderMap, is_push: bool) -> Meanin
     let reason = reason(status);
     let after = || retry_after(headers, Timestamp::now());
     let (outcome, health) = match status.as_u16() {
-        200..=299 => (Outcome::Completed, Health::Well),
+        200..=299 => (Outcome::Completed { receipt: None }, Health::Well),
         429 => (Outcome::Snooze { reason, after: after() }, Health::Well),
         502 | 504 => (Outcome::Unknown { reason }, Health::Unwell),
-        408 | 409 | 421 | 423 | 425 | 500..=599 => (Outcome::Retry { reason, after: after() }, Health::Unwell),
+        408 | 409 | 421 | 423 | 425 | 500..=599 => {
+            (Outcome::Retry { reason, after: after() }, Health::Unwell)
+        }
         300..=399 | 401 | 403 | 404 | 405 | 407 => {
             (Outcome::Snooze { reason, after: None }, Health::Misconfigured)
         }
@@ -51,6 +54,18 @@ pub fn meaning(status: StatusCode, headers: &HeaderMap, is_push: bool) -> Meanin
         _ => (Outcome::Failed { reason }, Health::Well),
     };
     Meaning { outcome, health }
+}
+
+/// The gateway's own id of a message, if it gives one that is fit to be kept.
+pub fn message_id(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Taken {
+        message_id: String,
+    }
+    let Taken { message_id } = serde_json::from_slice(body).ok()?;
+    let is_fit = (1..=128).contains(&message_id.len()) && message_id.bytes().all(|b| b.is_ascii_graphic());
+    is_fit.then_some(message_id)
 }
 
 /// `Retry-After` in seconds or as an HTTP date (RFC 9110, 10.2.3) in its one form that is not obsolete.
@@ -79,7 +94,11 @@ fn reason(status: StatusCode) -> &'static str {
             }
         };
     }
-    word!(400 401 403 404 405 407 408 409 410 413 421 422 423 425 429 500 501 502 503 504)
+    word!(
+        300 301 302 303 304 305 307 308
+        400 401 402 403 404 405 406 407 408 409 410 411 412 413 414 415 416 417 418 421 422 423 424 425 426 428 429 431 451
+        500 501 502 503 504 505 506 507 508 510 511
+    )
 }
 
 #[cfg(test)]
@@ -108,7 +127,7 @@ mod tests {
             let Meaning { outcome, health } =
                 meaning(StatusCode::from_u16(code).unwrap(), &HeaderMap::new(), false);
             let (right, expected) = match code {
-                200..=299 => (matches!(outcome, Outcome::Completed), Health::Well),
+                200..=299 => (matches!(outcome, Outcome::Completed { .. }), Health::Well),
                 429 => (matches!(outcome, Outcome::Snooze { .. }), Health::Well),
                 502 | 504 => (matches!(outcome, Outcome::Unknown { .. }), Health::Unwell),
                 408 | 409 | 421 | 423 | 425 | 500..=599 => {

@@ -26,7 +26,7 @@ use std::{
 use tokio::time::timeout;
 use tracing::{Instrument as _, Span, field::Empty};
 
-/// How much of an answer's body is read, so that its connection can be used again.
+/// How much of an answer's body is read, for its connection can be used again only after its end.
 const MAX_ANSWER: usize = 16 * 1024;
 /// Below the idle time-outs of usual gateways (5 s and more): after a request into a connection that is just being
 /// closed, nobody knows whether it was read.
@@ -52,7 +52,6 @@ pub struct HttpGateway {
     channel: Channel,
     client: Client,
     url: Url,
-    timeout: Duration,
     breaker: Breaker,
     limit: Option<DefaultDirectRateLimiter>,
     condition: Mutex<Condition>,
@@ -103,7 +102,6 @@ impl HttpGateway {
             channel,
             client: builder.build()?,
             url,
-            timeout: config.timeout,
             breaker: Breaker::new(channel.as_str(), breaker),
             limit: config.rate.map(|rate| RateLimiter::direct(Quota::per_second(rate))),
             condition: Mutex::default(),
@@ -160,7 +158,11 @@ impl HttpGateway {
         match (&meaning.outcome, episode) {
             (Outcome::Snooze { reason, .. }, Some(Health::Misconfigured)) => {
                 if before != episode {
-                    tracing::warn!(channel, reason, "the gateway refuses us: check its address and credentials");
+                    tracing::warn!(
+                        channel,
+                        reason,
+                        "the gateway refuses us: check its address and credentials"
+                    );
                 }
                 Outcome::Snooze { reason, after: Some(self.back_in(Duration::ZERO)) }
             }
@@ -236,8 +238,11 @@ impl HttpGateway {
             Ok(response) => {
                 let status = response.status();
                 Span::current().record("http.response.status_code", i64::from(status.as_u16()));
-                let meaning = answer::meaning(status, response.headers(), self.channel == Channel::Push);
-                drain(response).await;
+                let mut meaning = answer::meaning(status, response.headers(), self.channel == Channel::Push);
+                let body = read(response).await;
+                if let Outcome::Completed { receipt } = &mut meaning.outcome {
+                    *receipt = answer::message_id(&body);
+                }
                 Some(meaning)
             }
             Err(error) => self.silence(&error, written.load(Ordering::Acquire)),
@@ -252,7 +257,7 @@ impl HttpGateway {
             (true, false) => Some(unknown("connection_broken")),
             (false, timed_out) if timed_out || error.is_connect() => {
                 if self.condition.lock().episode.is_none() {
-                    let reason = if timed_out { "it took too long".to_owned() } else { innermost(error) };
+                    let reason = if timed_out { "timeout".to_owned() } else { self.fault(error) };
                     tracing::warn!(channel = self.channel.as_str(), reason, "no connection to the gateway");
                 }
                 let reason = if timed_out { "connect_timeout" } else { "connect_failed" };
@@ -261,28 +266,39 @@ impl HttpGateway {
             (false, _) => None,
         }
     }
+
+    /// The class of a connection's fault, and the cause at the end of the chain: neither has a path of the URL.
+    fn fault(&self, error: &reqwest::Error) -> String {
+        let (mut causes, mut next) = (Vec::new(), error.source());
+        while let Some(cause) = next {
+            causes.push(cause.to_string());
+            next = cause.source();
+        }
+        let is_in = |words| causes.iter().any(|cause| cause.contains(words));
+        let class = match self.url.scheme() {
+            _ if is_in("dns error") => "dns",
+            "https" if !is_in("tcp connect error") => "tls",
+            _ => "tcp",
+        };
+        format!("{class}: {}", causes.last().map_or("", String::as_str))
+    }
 }
 
 fn not_sent() -> Meaning {
     Meaning { outcome: Outcome::Retry { reason: "connection_broken", after: None }, health: Health::Unwell }
 }
 
-/// The cause at the end of the chain, such as `Connection refused (os error 111)`: it has no path of the URL.
-fn innermost(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
-/// Reads the body away. Whatever happens to it, the status has spoken.
-async fn drain(mut response: Response) {
-    let mut left = MAX_ANSWER;
+/// Reads the body, or its beginning. Whatever happens to it, the status has spoken.
+async fn read(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
-        left = left.saturating_sub(chunk.len());
-        if left == 0 {
+        body.extend_from_slice(&chunk);
+        if body.len() >= MAX_ANSWER {
             break;
         }
     }
+    body
 }
+
+#[cfg(test)]
+mod tests;
