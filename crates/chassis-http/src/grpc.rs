@@ -2,29 +2,39 @@
 //! every [`Problem`](crate::Problem) is a [`Status`] too. Here is what only gRPC has: deadlines, one message for a unary
 //! call, and streams that end with the listeners.
 
-mod streams;
 mod unary;
 
 use crate::{
     Gate, Problem, Scope,
     auth::{any_key, permit},
+    gate::Decide,
     layers::OnPanic,
     problem::is_grpc,
 };
 use axum::{
     Router,
+    body::Body,
     extract::Request,
     response::{IntoResponse, Response},
 };
+use futures_util::StreamExt;
 use http::{HeaderValue, Method, StatusCode, Version, header};
-use streams::{Stoppable, Stream};
+use http_body_util::{BodyStream, StreamBody};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, service::Routes};
 use tonic_health::ServingStatus;
+use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
-pub use unary::{Deadline, UnaryLayer, unary};
+pub use unary::{Deadline, Unary, unary};
+
+/// The encoded descriptors of health and reflection, for telemetry's `Methods`.
+pub const DESCRIPTORS: &[&[u8]] = &[
+    tonic_health::pb::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+];
 
 /// Answers a panic with INTERNAL. The panic hook has written its line, inside the request's span.
 pub fn catch_panic() -> CatchPanicLayer<OnPanic> {
@@ -33,7 +43,7 @@ pub fn catch_panic() -> CatchPanicLayer<OnPanic> {
 
 /// Answers what is no gRPC call in the terms of HTTP: 505 for HTTP/1, 405 for a method other than POST, 415 for another
 /// content type.
-pub fn only() -> Gate<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + 'static> {
+pub fn only() -> Gate<impl Decide> {
     Gate(|request: &mut Request| {
         let status = if request.version() != Version::HTTP_2 {
             StatusCode::HTTP_VERSION_NOT_SUPPORTED
@@ -66,25 +76,23 @@ pub fn router(services: Routes) -> Router {
 
 /// Lets only callers on whose key has the scope of the method that they call, by its path (`/package.Service/Method`). Any
 /// other method takes a known key, and then is whatever the services make of it.
-pub fn require(
-    methods: &'static [(&'static str, Scope)],
-) -> Gate<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + 'static> {
+pub fn require(methods: &'static [(&'static str, Scope)]) -> Gate<impl Decide> {
     Gate(move |request: &mut Request| {
         let method = methods.iter().find(|(path, _)| *path == request.uri().path());
         permit(request, method.map(|(_, scope)| *scope))
     })
 }
 
-/// `grpc.health.v1.Health` of these services and of the whole (the empty name), as `ready` says; streams end at `stop`.
-/// It is for everybody: merge it outside of identification and limits. Spawn the future, which passes changes on.
+/// `grpc.health.v1.Health` of these services and of the whole (the empty name), as `ready` says; those who watch are let
+/// go at `stop`. It is for everybody: merge it outside of identification and limits. Spawn the future, which passes
+/// changes on.
 pub fn health(
-    ready: watch::Receiver<bool>,
+    mut ready: watch::Receiver<bool>,
     services: &[&'static str],
     stop: CancellationToken,
 ) -> (Router, impl Future<Output = ()> + Send + use<>) {
-    let (reporter, service) = tonic_health::server::health_reporter();
+    let (mut reporter, service) = tonic_health::server::health_reporter();
     let names: Vec<&'static str> = services.iter().copied().chain([""]).collect();
-    let mut ready = ready;
     let passed_on = async move {
         loop {
             let serving =
@@ -92,16 +100,23 @@ pub fn health(
             for name in &names {
                 reporter.set_service_status(name, serving).await;
             }
-            if ready.changed().await.is_err() {
-                return;
+            tokio::select! {
+                biased;
+                // Before the end: who watches learns of the last change too.
+                Ok(()) = ready.changed() => {}
+                () = stop.cancelled() => break,
             }
         }
+        for name in &names {
+            // Ends the streams.
+            reporter.clear_service_status(name).await;
+        }
     };
-    let router = Routes::new(service).into_axum_router().reset_fallback();
-    (router.layer(Stoppable::new(stop, Stream::Answer)), passed_on)
+    (Routes::new(service).into_axum_router().reset_fallback(), passed_on)
 }
 
-/// `grpc.reflection`, v1 and v1alpha, of these encoded file descriptor sets; streams end at `stop`. For every known key.
+/// `grpc.reflection`, v1 and v1alpha, of these encoded file descriptor sets, for every known key. Its streams end at
+/// `stop`: the questions end there, and the answers with them.
 ///
 /// # Errors
 /// A descriptor can't be read.
@@ -116,7 +131,9 @@ pub fn reflection(
         })
     };
     let services = Routes::new(builder().build_v1()?).add_service(builder().build_v1alpha()?);
-    let router = services.into_axum_router().reset_fallback();
-    // Its answers end when the questions do.
-    Ok(router.route_layer(Stoppable::new(stop, Stream::Request)).route_layer(any_key()))
+    let ending = MapRequestLayer::new(move |request: Request| {
+        let stop = stop.clone().cancelled_owned();
+        request.map(|body| Body::new(StreamBody::new(BodyStream::new(body).take_until(stop))))
+    });
+    Ok(services.into_axum_router().reset_fallback().route_layer(ending).route_layer(any_key()))
 }

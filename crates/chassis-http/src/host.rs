@@ -1,16 +1,14 @@
 //! The `Host` of a request: there once, and a loopback name where everybody may do everything.
 
-use crate::{Gate, Problem};
-use axum::{extract::Request, response::Response};
+use crate::{Decide, Gate, Problem};
+use axum::extract::Request;
 use http::{HeaderMap, StatusCode, Uri, header, uri::Authority};
 use std::net::IpAddr;
 
 /// Answers a missing, repeated or malformed `Host` with 400, and where `open` (no API keys are configured) a name or
 /// address that is not a loopback one with 421. Otherwise a web page could point its own name at this machine (DNS
 /// rebinding) and call with the rights of everybody.
-pub fn host_check(
-    open: bool,
-) -> Gate<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + 'static> {
+pub fn host_check(open: bool) -> Gate<impl Decide> {
     Gate(move |request: &mut Request| {
         check(request.uri(), request.headers(), open)
             .map_err(|problem| Box::new(problem.answer_to(request.headers())))

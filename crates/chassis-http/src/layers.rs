@@ -1,21 +1,22 @@
 //! Thin constructors over tower-http, and the fallbacks, with problems as answers.
 
-use crate::{Caller, Origin, Problem, ServerConfig, linger::LingerLayer, valid::whole_body};
+use crate::{
+    Around, Caller, Origin, Problem, ServerConfig, gate::Wrap, linger::LingerLayer, valid::whole_body,
+};
 use axum::{
     Extension,
     body::Body,
     extract::Request,
     response::{IntoResponse, Response},
 };
-use futures_util::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use std::{
     any::Any,
-    task::{Context, Poll},
+    future::{Ready, ready},
     time::Duration,
 };
 use tokio::time::timeout;
-use tower::{Layer, Service, layer::util::Stack};
+use tower::{Service, layer::util::Stack};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer, ExposeHeaders},
@@ -95,62 +96,30 @@ pub fn cors(origins: &[Origin]) -> Option<CorsLayer> {
 /// Reads the whole body before the handler runs, within the route's `DefaultBodyLimit` (413) and `body_timeout` (408), and
 /// gives the handler `handler_timeout` (503). For `route_layer`: nothing is read for a caller that is refused, and how
 /// slowly a caller sends takes nothing of the handler's time.
-pub fn deadlines(config: &ServerConfig) -> DeadlinesLayer {
-    DeadlinesLayer { body: config.body_timeout, handler: config.handler_timeout }
+pub fn deadlines(config: &ServerConfig) -> Around<Deadlines> {
+    Around(Deadlines { body: config.body_timeout, handler: config.handler_timeout })
 }
 
 /// See [`deadlines`].
 #[derive(Clone, Copy, Debug)]
-pub struct DeadlinesLayer {
+pub struct Deadlines {
     body: Duration,
     handler: Duration,
 }
 
-/// The service of [`DeadlinesLayer`].
-#[derive(Clone, Debug)]
-pub struct Deadlines<S> {
-    inner: S,
-    times: DeadlinesLayer,
-}
-
-impl<S> Layer<S> for DeadlinesLayer {
-    type Service = Deadlines<S>;
-
-    fn layer(&self, inner: S) -> Deadlines<S> {
-        Deadlines { inner, times: *self }
-    }
-}
-
-impl<S> Service<Request> for Deadlines<S>
-where
-    S: Service<Request, Response = Response> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response, S::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        let (clone, times) = (self.inner.clone(), self.times);
-        // The clone may not be ready.
-        let mut inner = std::mem::replace(&mut self.inner, clone);
-        Box::pin(async move {
-            let (parts, bytes) = match timeout(times.body, whole_body(request)).await {
-                Ok(Ok(whole)) => whole,
-                Ok(Err(problem)) => return Ok(problem.into_response()),
-                Err(_) => return Ok(slow_body().into_response()),
-            };
-            let method = parts.method.clone();
-            let answered = inner.call(Request::from_parts(parts, Body::from(bytes)));
-            match timeout(times.handler, answered).await {
-                Ok(answer) => answer,
-                Err(_) => Ok(slow_handler(&method).into_response()),
-            }
-        })
+impl Wrap for Deadlines {
+    async fn answer<S>(self, request: Request, mut inner: S) -> Result<Response, S::Error>
+    where
+        S: Service<Request, Response = Response, Future: Send> + Send + 'static,
+    {
+        let (parts, bytes) = match timeout(self.body, whole_body(request)).await {
+            Ok(Ok(whole)) => whole,
+            Ok(Err(problem)) => return Ok(problem.into_response()),
+            Err(_) => return Ok(slow_body().into_response()),
+        };
+        let method = parts.method.clone();
+        let answered = inner.call(Request::from_parts(parts, Body::from(bytes)));
+        timeout(self.handler, answered).await.unwrap_or_else(|_| Ok(slow_handler(&method).into_response()))
     }
 }
 
@@ -171,19 +140,19 @@ fn slow_handler(method: &Method) -> Problem {
 }
 
 /// Fallback: 404, or 401 to callers that show no known key.
-pub async fn not_found(caller: Option<Extension<Caller>>) -> Problem {
-    refused(caller).unwrap_or_else(|| Problem::not_found("Nothing is served at this path."))
+pub fn not_found(caller: Option<Extension<Caller>>) -> Ready<Problem> {
+    ready(refused(caller).unwrap_or_else(|| Problem::not_found("Nothing is served at this path.")))
 }
 
 /// Fallback for methods: 405, or 401 to callers that show no known key. `OPTIONS` gets 204. axum adds `Allow`.
-pub async fn method_not_allowed(method: Method, caller: Option<Extension<Caller>>) -> Response {
+pub fn method_not_allowed(method: Method, caller: Option<Extension<Caller>>) -> Ready<Response> {
     if method == Method::OPTIONS {
         caller.iter().for_each(|Extension(caller)| caller.count_open());
-        return StatusCode::NO_CONTENT.into_response();
+        return ready(StatusCode::NO_CONTENT.into_response());
     }
     let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed")
         .detail("The Allow header names the methods that are served here.");
-    refused(caller).unwrap_or(problem).into_response()
+    ready(refused(caller).unwrap_or(problem).into_response())
 }
 
 fn refused(caller: Option<Extension<Caller>>) -> Option<Problem> {

@@ -26,7 +26,7 @@ mod watch;
 pub use auth::{Caller, Key, KeyName, Keys, Scope, Scopes, identify, require, require_key};
 pub use client::{Client, Network};
 pub use config::{AuthConfig, LimitsConfig, Origin, PerClient, ServerConfig};
-pub use gate::Gate;
+pub use gate::{Around, Decide, Gate, Wrap};
 pub use host::host_check;
 pub use idempotency::{Idempotent, RequestKey};
 pub use limits::Limits;

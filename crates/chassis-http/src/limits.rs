@@ -1,6 +1,8 @@
 //! The rate limit: tower_governor's GCRA, one bucket for each client, shared by HTTP and gRPC.
 
-use crate::{Caller, Client, Gate, LimitsConfig, PerClient, Problem, metrics as names};
+use crate::{
+    Caller, Client, Decide, Gate, LimitsConfig, PerClient, Problem, metrics as names, watch::blocking,
+};
 use axum::{body::Body, extract::Request, response::Response};
 use chassis_telemetry::names::{LABEL_DECISION, LABEL_SURFACE};
 use governor::middleware::StateInformationMiddleware;
@@ -62,16 +64,12 @@ impl Limits {
     }
 
     /// For an HTTP router. Goes right inside `identify`.
-    pub fn http_layer(
-        &self,
-    ) -> LimitLayer<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + use<>> {
+    pub fn http_layer(&self) -> LimitLayer<impl Decide + use<>> {
         self.layer("http")
     }
 
     /// For a gRPC router, of the same buckets.
-    pub fn grpc_layer(
-        &self,
-    ) -> LimitLayer<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + use<>> {
+    pub fn grpc_layer(&self) -> LimitLayer<impl Decide + use<>> {
         self.layer("grpc")
     }
 
@@ -87,19 +85,15 @@ impl Limits {
             tokio::time::sleep(self.cleanup_interval).await;
             let limiter = Arc::clone(&limiter);
             // A million clients take long enough to hold up a worker of the runtime.
-            let pass = tokio::task::spawn_blocking(move || {
+            blocking(move || {
                 limiter.retain_recent();
                 limiter.shrink_to_fit();
-            });
-            // A panic was logged by the panic hook, and the next pass tries again.
-            let _ = pass.await;
+            })
+            .await;
         }
     }
 
-    fn layer(
-        &self,
-        surface: &'static str,
-    ) -> LimitLayer<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + use<>> {
+    fn layer(&self, surface: &'static str) -> LimitLayer<impl Decide + use<>> {
         let decisions = |decision: &'static str| {
             let counter = metrics::counter!(names::RATE_LIMIT_DECISIONS, LABEL_DECISION => decision, LABEL_SURFACE => surface);
             counter.increment(0);

@@ -3,7 +3,7 @@
 
 use crate::{
     metrics as names,
-    watch::{Watch, Why},
+    watch::{Watch, Why, blocking},
 };
 use axum_server::tls_rustls::RustlsConfig;
 use chassis_telemetry::names::{LABEL_LISTENER, LABEL_OUTCOME};
@@ -222,8 +222,7 @@ impl Tls {
         loop {
             let why = watch.changed().await;
             let config = self.config.clone();
-            // A panic was logged by the panic hook; the old certificate stays.
-            let Ok(loaded) = tokio::task::spawn_blocking(move || config.load()).await else { continue };
+            let Some(loaded) = blocking(move || config.load()).await else { continue };
             self.reload(loaded, why);
         }
     }

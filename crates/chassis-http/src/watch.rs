@@ -11,6 +11,15 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{Interval, MissedTickBehavior, interval},
 };
+use tracing::Span;
+
+/// Runs what blocks on a thread of its own, in the current span; `None` if it panicked, which the panic hook has logged.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let span = Span::current();
+    #[expect(clippy::disallowed_methods, reason = "keeps the span")]
+    let done = tokio::task::spawn_blocking(move || span.in_scope(work));
+    done.await.ok()
+}
 
 /// Between two looks. A change is reported at the second look that finds the same, within a second.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -67,8 +76,8 @@ impl Watch {
     async fn look(&mut self) -> bool {
         let paths = Arc::clone(&self.paths);
         // Off the workers: a dead network mount blocks whoever asks for it.
-        let found = tokio::task::spawn_blocking(move || paths.iter().map(|path| Stamp::of(path)).collect());
-        let Ok(found) = found.await else { return false };
+        let found = blocking(move || paths.iter().map(|path| Stamp::of(path)).collect());
+        let Some(found) = found.await else { return false };
         let settled = self.seen.as_ref() == Some(&found);
         let news = self.reported.as_ref() != Some(&found);
         if settled && news {

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     metrics as names,
-    watch::{Watch, Why},
+    watch::{Watch, Why, blocking},
 };
 use chassis_telemetry::names::{LABEL_KEY, LABEL_OUTCOME};
 use http::{HeaderMap, header};
@@ -132,8 +132,7 @@ impl Keys {
             loop {
                 let why = watch.changed().await;
                 let path = path.clone();
-                // A panic was logged by the panic hook; the keys stay as they are.
-                let Ok(read) = tokio::task::spawn_blocking(move || read_keys(&path)).await else { continue };
+                let Some(read) = blocking(move || read_keys(&path)).await else { continue };
                 match read {
                     Ok(new) => {
                         let repaired = std::mem::take(&mut was_broken);

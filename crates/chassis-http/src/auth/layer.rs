@@ -2,7 +2,7 @@
 //! a key is limited by the guesser's address.
 
 use super::{KeyName, Keys, Scope, keys::Identity};
-use crate::{Client, Gate, LimitsConfig, Problem, forwarded::caller_address};
+use crate::{Client, Decide, Gate, LimitsConfig, Problem, forwarded::caller_address};
 use axum::{
     extract::{ConnectInfo, Request},
     response::Response,
@@ -66,10 +66,7 @@ impl Caller {
 /// Finds out who calls: the key in `Authorization`, and the address behind trusted proxies. Refuses nobody.
 ///
 /// Needs `ConnectInfo<SocketAddr>`, which [`serve`](crate::server::serve) provides.
-pub fn identify(
-    keys: &Keys,
-    limits: &LimitsConfig,
-) -> Gate<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + 'static> {
+pub fn identify(keys: &Keys, limits: &LimitsConfig) -> Gate<impl Decide> {
     let (keys, limits) = (keys.clone(), Arc::new(limits.clone()));
     Gate(move |request: &mut Request| {
         let identity = keys.identify(request.headers());
@@ -94,16 +91,12 @@ pub fn identify(
 }
 
 /// Lets only callers on whose key has this scope: 401 or 403 otherwise. For `route_layer`, behind [`identify`].
-pub fn require(
-    scope: Scope,
-) -> Gate<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + 'static> {
+pub fn require(scope: Scope) -> Gate<impl Decide> {
     Gate(move |request: &mut Request| permit(request, Some(scope)))
 }
 
 /// As [`require`], but where no keys are configured it lets nobody on: for what must not be open by accident.
-pub fn require_key(
-    scope: Scope,
-) -> Gate<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + 'static> {
+pub fn require_key(scope: Scope) -> Gate<impl Decide> {
     Gate(move |request: &mut Request| {
         let open = request.extensions().get::<Caller>().is_some_and(|caller| caller.keys.is_open());
         if open {
@@ -116,8 +109,7 @@ pub fn require_key(
 }
 
 /// Lets every known key on, whatever its scopes.
-pub(crate) fn any_key()
--> Gate<impl Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + 'static> {
+pub(crate) fn any_key() -> Gate<impl Decide> {
     Gate(|request: &mut Request| permit(request, None))
 }
 

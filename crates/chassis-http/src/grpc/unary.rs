@@ -1,18 +1,14 @@
 //! Unary calls: the whole request is read first, as one message, and its answer has a deadline.
 
-use crate::ServerConfig;
+use crate::{Around, ServerConfig, gate::Wrap};
 use axum::{body::Body, extract::Request, response::Response};
-use bytes::{Bytes, BytesMut};
-use futures_util::future::BoxFuture;
+use bytes::BytesMut;
 use http::HeaderMap;
 use http_body_util::BodyExt;
-use std::{
-    task::{Context, Poll},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use tokio::time::{timeout, timeout_at};
 use tonic::Status;
-use tower::{Layer, Service};
+use tower::Service;
 
 /// When a call has to be answered: an extension of every unary request, for what its handler calls in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,97 +22,70 @@ const PREFIX: usize = 5;
 /// For routes of services whose methods take one message and answer with one. Reads the message within `body_timeout`
 /// (CANCELLED) and 256 KiB (RESOURCE_EXHAUSTED), refuses a second one, and gives the answer the smaller of
 /// `grpc-timeout` and `handler_timeout` (DEADLINE_EXCEEDED), which handlers find as [`Deadline`].
-pub fn unary(config: &ServerConfig) -> UnaryLayer {
-    UnaryLayer { body: config.body_timeout, handler: config.handler_timeout }
+pub fn unary(config: &ServerConfig) -> Around<Unary> {
+    Around(Unary { body: config.body_timeout, handler: config.handler_timeout })
 }
 
 /// See [`unary`].
 #[derive(Clone, Copy, Debug)]
-pub struct UnaryLayer {
+pub struct Unary {
     body: Duration,
     handler: Duration,
 }
 
-/// The service of [`UnaryLayer`].
-#[derive(Clone, Debug)]
-pub struct Unary<S> {
-    inner: S,
-    times: UnaryLayer,
-}
-
-impl<S> Layer<S> for UnaryLayer {
-    type Service = Unary<S>;
-
-    fn layer(&self, inner: S) -> Unary<S> {
-        Unary { inner, times: *self }
-    }
-}
-
-impl<S> Service<Request> for Unary<S>
-where
-    S: Service<Request, Response = Response> + Clone + Send + 'static,
-    S::Future: Send,
-{
-    type Response = Response;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response, S::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
+impl Wrap for Unary {
+    async fn answer<S>(self, request: Request, mut inner: S) -> Result<Response, S::Error>
+    where
+        S: Service<Request, Response = Response, Future: Send> + Send + 'static,
+    {
         let begun = Instant::now();
-        let (clone, times) = (self.inner.clone(), self.times);
-        // The clone may not be ready.
-        let mut inner = std::mem::replace(&mut self.inner, clone);
-        Box::pin(async move {
-            let asked = match asked(request.headers()) {
-                Ok(asked) => asked.unwrap_or(times.handler),
-                Err(status) => return Ok(status.into_http()),
-            };
-            let deadline = begun + asked.min(times.handler);
-            let answered = async {
-                let (mut parts, body) = request.into_parts();
-                let read = timeout(times.body, message(body)).await;
-                let message = match read.unwrap_or_else(|_| Err(slow_request())) {
-                    Ok(message) => message,
-                    Err(status) => return Ok(status.into_http()),
-                };
-                parts.extensions.insert(Deadline(deadline));
-                inner.call(Request::from_parts(parts, Body::from(message))).await
-            };
-            if deadline <= begun {
-                return Ok(too_late().into_http());
+        let time = match asked(request.headers()) {
+            Ok(asked) => asked.map_or(self.handler, |asked| asked.min(self.handler)),
+            Err(status) => return Ok(status.into_http()),
+        };
+        let deadline = begun + time;
+        let answered = async {
+            let (mut parts, body) = request.into_parts();
+            let slow = Status::cancelled("the request took too long to arrive");
+            match timeout(self.body, message(body)).await.unwrap_or(Err(slow)) {
+                Ok(message) => {
+                    parts.extensions.insert(Deadline(deadline));
+                    inner.call(Request::from_parts(parts, Body::from(message.freeze()))).await
+                }
+                Err(status) => Ok(status.into_http()),
             }
-            // What was begun is dropped; a commit that is under way goes on without it.
-            timeout_at(deadline.into(), answered).await.unwrap_or_else(|_| Ok(too_late().into_http()))
-        })
+        };
+        // What was begun is dropped; a commit that is under way goes on without it.
+        let late =
+            || Ok(Status::deadline_exceeded("the deadline passed before the answer was there").into_http());
+        if time.is_zero() {
+            late()
+        } else {
+            timeout_at(deadline.into(), answered).await.unwrap_or_else(|_| late())
+        }
     }
 }
 
 /// The whole body, which is one message. One that says it will be too large is refused before it is waited for.
-async fn message(mut body: Body) -> Result<Bytes, Status> {
-    let (mut first, mut all) = (Bytes::new(), BytesMut::new());
+async fn message(mut body: Body) -> Result<BytesMut, Status> {
+    let mut read = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|_| broken())?.into_data() else { continue };
-        if first.is_empty() && all.is_empty() {
-            // Most messages are one frame, which is passed on without a copy.
-            first = data;
-        } else {
-            all.extend_from_slice(&std::mem::take(&mut first));
-            all.extend_from_slice(&data);
-        }
-        let have: &[u8] = if all.is_empty() { &first } else { &all };
-        let Some(announced) = announced(have) else { continue };
+        // As by a caller that leaves.
+        let frame = frame.map_err(|_| Status::cancelled("the request broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        read.extend_from_slice(&data);
+        let Some(announced) = announced(&read) else { continue };
         if announced > LARGEST_MESSAGE {
-            return Err(too_large());
+            // Without a RetryInfo: it will not pass later either.
+            return Err(Status::resource_exhausted(format!(
+                "a message may have {LARGEST_MESSAGE} bytes at most"
+            )));
         }
-        if have.len() > PREFIX + announced {
+        if read.len() > PREFIX + announced {
             return Err(Status::invalid_argument("the call takes one message"));
         }
     }
-    Ok(if all.is_empty() { first } else { all.freeze() })
+    Ok(read)
 }
 
 /// How long the message says that it is, in bytes.
@@ -151,27 +120,10 @@ fn parse(text: &[u8]) -> Option<Duration> {
     })
 }
 
-fn too_late() -> Status {
-    Status::deadline_exceeded("the deadline passed before the answer was there")
-}
-
-/// As by a caller that leaves.
-fn slow_request() -> Status {
-    Status::cancelled("the request took too long to arrive")
-}
-
-fn broken() -> Status {
-    Status::cancelled("the request broke off")
-}
-
-/// Without a `RetryInfo`: it will not pass later either.
-fn too_large() -> Status {
-    Status::resource_exhausted(format!("a message may have {LARGEST_MESSAGE} bytes at most"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use http_body::Frame;
     use http_body_util::StreamBody;
     use proptest::prelude::*;
@@ -190,7 +142,7 @@ mod tests {
     }
 
     async fn outcome(bytes: &[u8], size: usize) -> Result<Bytes, Code> {
-        message(chunks(bytes, size)).await.map_err(|status| status.code())
+        message(chunks(bytes, size)).await.map(BytesMut::freeze).map_err(|status| status.code())
     }
 
     #[tokio::test]
@@ -219,7 +171,8 @@ mod tests {
         fn a_message_is_the_same_however_it_is_cut(content: Vec<u8>, size in 1usize..20) {
             let bytes = [prefixed(content.len(), 0), content].concat();
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            prop_assert_eq!(runtime.block_on(outcome(&bytes, size)), Ok(Bytes::from(bytes.clone())));
+            let read = runtime.block_on(outcome(&bytes, size));
+            prop_assert_eq!(read, Ok(Bytes::from(bytes)));
         }
     }
 }

@@ -2,15 +2,14 @@
 //! time for the TLS handshake, the first bytes, headers and idling; connections open at once; and a graceful stop.
 
 mod connection;
-mod listener;
 
-use crate::{ServerConfig, TlsConfig, TlsFault, tls::Tls};
+use crate::{ServerConfig, TlsConfig, TlsFault, metrics as names, tls::Tls};
 use axum::Router;
 use axum_server::{Handle, Server, tls_rustls::RustlsAcceptor};
-use connection::Connection;
+use chassis_telemetry::names::LABEL_LISTENER;
+use connection::{Connection, Limited, Peer};
 use futures_util::future::Either;
 use hyper_util::{rt::TokioExecutor, server::conn::auto::Builder};
-use listener::{Limited, Peer};
 use parking_lot::Mutex;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::{
@@ -18,9 +17,10 @@ use std::{
     future::{pending, ready},
     io,
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// The most that a request's head may have, in bytes: what common servers take.
@@ -63,6 +63,8 @@ pub enum BindError {
 /// The address is taken, not ours, or not allowed, or the TLS files can't be served.
 pub async fn bind(name: &'static str, address: SocketAddr, tls: &TlsConfig) -> Result<Listener, BindError> {
     let tls = Tls::open(name, tls)?;
+    metrics::gauge!(names::CONNECTIONS, LABEL_LISTENER => name).increment(0.0);
+    metrics::counter!(names::CONNECTIONS_LIMIT_REACHED, LABEL_LISTENER => name).increment(0);
     let tcp = TcpListener::bind(address).await.map_err(|source| BindError::Address { address, source })?;
     Ok(Listener { name, tcp, tls })
 }
@@ -80,7 +82,8 @@ pub fn serve(
     let (header_timeout, max_connections) = (config.header_timeout, config.max_connections);
     async move {
         let handle = Handle::new();
-        let limited = Limited::new(name, tcp, max_connections, header_timeout);
+        let room = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
+        let limited = Limited { name, tcp, room, patience: header_timeout, full: Seldom::default() };
         let mut server = Server::<Peer>::from_listener(limited)
             .handle(handle.clone())
             .first_request_timeout(header_timeout)
@@ -147,48 +150,31 @@ fn bound(builder: &mut Builder<TokioExecutor>, header_timeout: Duration) {
         .keep_alive_timeout(header_timeout);
 }
 
-/// Counts failed handshakes, and warns of accepts that fail (out of files, of memory) once a second at most.
+/// Counts failed handshakes, and warns of accepts that fail (out of files, of memory).
 fn report(name: &'static str) -> impl Fn(Option<&Peer>, &io::Error) + Send + Sync + 'static {
-    let (failed, warned) = (crate::tls::failed(name), Mutex::new(None::<Instant>));
+    let (failed, seldom) = (crate::tls::failed(name), Seldom::default());
     move |peer, error| {
-        if peer.is_some() {
-            // A connection that just goes away, as a balancer's probe, has not failed; time-outs are counted elsewhere.
-            let cause = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
-            if let Some(cause) = cause {
-                failed.increment(1);
-                tracing::debug!(listener = name, error_kind = kind(cause), "TLS handshake failed");
-            }
-            return;
+        if peer.is_none() && seldom.is_due() {
+            let (error_kind, os_error) = (error.kind(), error.raw_os_error());
+            tracing::warn!(listener = name, ?error_kind, os_error, "cannot accept");
         }
-        if warned.lock().replace_if_older(Duration::from_secs(1)) {
-            tracing::warn!(listener = name, error_kind = ?error.kind(), os_error = error.raw_os_error(), "cannot accept");
+        // A connection that just goes away, as a balancer's probe, has not failed; time-outs are counted elsewhere.
+        if peer.is_some() && error.get_ref().is_some_and(|error| error.is::<rustls::Error>()) {
+            failed.increment(1);
         }
     }
 }
 
-/// The kind of a failure; its text may hold what the other end sent.
-fn kind(error: &rustls::Error) -> &'static str {
-    use rustls::Error;
-    match error {
-        Error::AlertReceived(_) => "alert_received",
-        Error::InvalidMessage(_) | Error::InappropriateMessage { .. } => "not_tls",
-        Error::NoApplicationProtocol => "no_application_protocol",
-        Error::PeerIncompatible(_) => "peer_incompatible",
-        Error::PeerMisbehaved(_) => "peer_misbehaved",
-        _ => "other",
-    }
-}
+/// Is due once a second at most.
+#[derive(Debug, Default)]
+struct Seldom(Mutex<Option<Instant>>);
 
-/// When something was last said, so that it is said now and then only.
-trait Now {
-    fn replace_if_older(&mut self, than: Duration) -> bool;
-}
-
-impl Now for Option<Instant> {
-    fn replace_if_older(&mut self, than: Duration) -> bool {
-        let due = self.is_none_or(|last| last.elapsed() >= than);
+impl Seldom {
+    fn is_due(&self) -> bool {
+        let mut last = self.0.lock();
+        let due = last.is_none_or(|last| last.elapsed() >= Duration::from_secs(1));
         if due {
-            *self = Some(Instant::now());
+            *last = Some(Instant::now());
         }
         due
     }
