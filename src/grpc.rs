@@ -1,1 +1,65 @@
-//! To be written.
+//! The gRPC API: every method with the scope that it needs, and the layers around them.
+
+use crate::{
+    config::Config,
+    error::ApiError,
+    proto::epro::{DESCRIPTOR, epro_service_server::EproServiceServer},
+    reports::{READS, Reports},
+};
+use axum::{Router, response::Response, routing::post_service};
+use chassis::{Failure, Health, Shutdown, Tasks};
+use chassis_http::{Keys, Limits, Scope, grpc, host_check, identify, require};
+use chassis_resilience::Shed;
+use chassis_telemetry::grpc::{Methods, MetricsLayer, trace_layer};
+use tonic::Status;
+use tower::ServiceBuilder;
+
+const SERVICE: &str = "epro.v1.EproService";
+
+/// The services under the layers that every call passes, the first of which is the outermost. Health is open to everybody.
+///
+/// # Errors
+/// The descriptors, made by the build, can't be read.
+pub fn router(
+    reports: &Reports,
+    config: &Config,
+    keys: &Keys,
+    limits: &Limits,
+    health: &Health,
+    shutdown: &Shutdown,
+    tasks: &Tasks,
+) -> Result<Router, Failure> {
+    let degradation = reports.degradation();
+    let service = EproServiceServer::new(reports.clone());
+    let latest = post_service(service.clone())
+        .route_layer(degradation.shed_layer(READS, degraded))
+        .route_layer(require(Scope::Read));
+    let submit =
+        post_service(service).route_layer(degradation.latency_layer()).route_layer(require(Scope::Send));
+    let services = Router::new()
+        .route("/epro.v1.EproService/GetLatestReport", latest)
+        .route("/epro.v1.EproService/SubmitReport", submit)
+        .route_layer(grpc::unary(&config.grpc_server()));
+
+    let (open, follow_health) = grpc::health(health.watch(), &[SERVICE], shutdown.stop());
+    tasks.spawn("grpc-health", follow_health);
+    let methods = Methods::from_descriptors([DESCRIPTOR].iter().chain(grpc::DESCRIPTORS).copied());
+    let proxies = config.limits.clone();
+    let around = ServiceBuilder::new()
+        .layer(trace_layer(methods.clone(), move |peer| proxies.trusts(peer)))
+        .layer(MetricsLayer::new(methods))
+        .layer(grpc::catch_panic())
+        .layer(grpc::only())
+        .layer(degradation.in_flight_layer());
+    let guarded = ServiceBuilder::new()
+        .layer(host_check(keys.is_open()))
+        .layer(identify(keys, &config.limits))
+        .layer(limits.grpc_layer());
+    let services =
+        grpc::router(services.into()).merge(grpc::reflection(&[DESCRIPTOR], shutdown.stop())?).layer(guarded);
+    Ok(services.merge(open).layer(around))
+}
+
+fn degraded(shed: Shed) -> Response {
+    Status::from(ApiError::from(shed)).into_http()
+}

@@ -1,5 +1,4 @@
-//! The protocols that services of this system speak with each other, generated from `proto/`. What they
-//! mean is said there.
+//! The protocol between the services, generated from `proto/`, which documents it.
 
 #![expect(
     unused_qualifications,

@@ -1,0 +1,116 @@
+//! The HTTP API of reports. Scopes and layers of these routes stand in `http.rs`.
+
+use super::{
+    Reports, Source, Submission, metrics,
+    model::{NewReport, Report, Submitted},
+};
+use crate::{error::ApiError, http::PathId, model::PatientId};
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{HeaderName, StatusCode, header},
+    response::{AppendHeaders, IntoResponse, Response},
+};
+use chassis_http::{Idempotent, Problem, ProblemBody, Valid};
+use chassis_queue::Key;
+
+/// Bytes of a submission's body: each of the content's 32 KiB may take six in JSON.
+pub const LARGEST_BODY: usize = 256 * 1024;
+
+type Body = Idempotent<Valid<Json<NewReport>>>;
+
+/// Submit a report
+///
+/// Answered once it is committed and synced.
+#[utoipa::path(
+    post, path = "/api/v1/reports", tag = "reports", operation_id = "submitReport", request_body = NewReport,
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, for 24 hours")),
+    responses(
+        (status = 201, body = Submitted, description = "The report is committed and synced.",
+            headers(("Location" = String, description = "Path of the report."))),
+        (status = 503, body = ProblemBody, content_type = "application/problem+json",
+            description = "Nothing was stored, unless the type is commit-unknown: then repeat it with the same key."),
+    )
+)]
+pub async fn submit(
+    State(reports): State<Reports>,
+    body: Result<Body, Problem>,
+) -> Result<Response, ApiError> {
+    let Idempotent { key, body: Valid(Json(report)) } =
+        body.inspect_err(|_| metrics::submission(Source::Http, false))?;
+    let key = key.map(|key| Key { scope: key.scope, digest: key.digest });
+    let (submitted, replayed) = match reports.submit(Source::Http, report, key).await? {
+        Submission::New(submitted) => (submitted, None),
+        Submission::Replayed(submitted) => (submitted, Some((REPLAYED, "true"))),
+    };
+    let location = (header::LOCATION, format!("/api/v1/reports/{}", submitted.report_id));
+    Ok((StatusCode::CREATED, [location], AppendHeaders(replayed), Json(submitted)).into_response())
+}
+
+const NO_REPORT: ApiError = ApiError::NotFound("There is no such report.");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// See a report
+#[utoipa::path(
+    get, path = "/api/v1/reports/{reportId}", tag = "reports", operation_id = "getReport",
+    params(("reportId" = String, Path, description = "The id of a report.")),
+    responses((status = 200, body = Report, description = "The report."), NoReport)
+)]
+pub async fn show(State(reports): State<Reports>, PathId(id): PathId) -> Result<Json<Report>, ApiError> {
+    reports.find(id).await?.map(Json).ok_or(NO_REPORT)
+}
+
+/// See a patient's latest report
+#[utoipa::path(
+    get, path = "/api/v1/patients/{patientId}/reports/latest", tag = "reports", operation_id = "getLatestReport",
+    params(("patientId" = PatientId, Path, description = "The caller's own identifier of the patient.")),
+    responses((status = 200, body = Report, description = "The latest report."), NoReport)
+)]
+pub async fn latest(
+    State(reports): State<Reports>,
+    Valid(Path(patient)): Valid<Path<PatientId>>,
+) -> Result<Json<Report>, ApiError> {
+    reports.latest(&patient).await?.map(Json).ok_or(NO_REPORT)
+}
+
+/// Answers of every call that looks for a report.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "describes answers, and is never made")]
+enum NoReport {
+    /// There is no such report.
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(ProblemBody),
+    /// The store cannot be read now.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Unavailable(ProblemBody),
+}
+
+/// See a report as PDF
+///
+/// Shed before anything else under overload.
+#[cfg(feature = "pdf")]
+#[utoipa::path(
+    get, path = "/api/v1/reports/{reportId}/preview.pdf", tag = "reports", operation_id = "previewReport",
+    params(("reportId" = String, Path, description = "The id of a report.")),
+    responses(
+        (status = 200, body = [u8], content_type = "application/pdf", description = "The report on A4 pages."),
+        (status = 501, body = ProblemBody, content_type = "application/problem+json",
+            description = "No font is configured."),
+        NoReport,
+    )
+)]
+pub async fn preview(State(reports): State<Reports>, PathId(id): PathId) -> Result<Response, ApiError> {
+    // Before the store is asked: every caller learns that no font is configured, whatever the id.
+    let preview = reports.0.preview.as_ref().ok_or_else(no_font)?;
+    let report = reports.find(id).await?.ok_or(NO_REPORT)?;
+    let name = format!("inline; filename=\"report-{}.pdf\"", report.report_id);
+    let pdf = preview.draw(report).await?;
+    let headers = [(header::CONTENT_TYPE, "application/pdf".to_owned()), (header::CONTENT_DISPOSITION, name)];
+    Ok((headers, pdf).into_response())
+}
+
+#[cfg(feature = "pdf")]
+fn no_font() -> Problem {
+    Problem::new(StatusCode::NOT_IMPLEMENTED, "preview-unavailable", "Previews are not available")
+        .detail("Previews need a font: set APP_REPORTS__PREVIEW__FONT_FILE.")
+}

@@ -1,0 +1,72 @@
+//! The reports' table and its SQL, the same on SQLite and PostgreSQL.
+
+use super::model::{Content, NewReport, Report};
+use crate::model::{Moment, PatientId};
+use chassis_queue::{Component, JobId, Migration, Statement, Store, StoreError, Value};
+
+/// Content is bytes, because PostgreSQL's TEXT refuses U+0000. Ids rise with time, so a patient's latest report is the
+/// last of its entries in the index.
+pub const SCHEMA: Component = Component {
+    name: "reports",
+    ids: &["reports"],
+    steps: &[Migration {
+        min_reader: 1,
+        sql: "
+            CREATE TABLE reports (
+                id BIGINT PRIMARY KEY NOT NULL,
+                patient_id TEXT NOT NULL,
+                content {bytes} NOT NULL,
+                submitted_at BIGINT NOT NULL -- Unix milliseconds
+            );
+            CREATE INDEX reports_by_patient ON reports (patient_id, id);
+        ",
+    }],
+};
+
+const INSERT: &str = "INSERT INTO reports (id, patient_id, content, submitted_at) VALUES ($1, $2, $3, $4)";
+const FIND: &str = "SELECT id, content, submitted_at FROM reports WHERE id = $1";
+const LATEST: &str =
+    "SELECT id, content, submitted_at FROM reports WHERE patient_id = $1 ORDER BY id DESC LIMIT 1";
+
+type Row = (i64, Vec<u8>, i64);
+
+/// Stores a report, in the transaction that it is made part of.
+pub fn insert(id: JobId, report: &NewReport, submitted_at: Moment) -> Statement {
+    let values = vec![
+        Value::Int(id.number()),
+        Value::Text(report.patient_id.as_str().to_owned()),
+        Value::Bytes(report.content.as_str().as_bytes().to_vec()),
+        Value::Int(submitted_at.unix_ms()),
+    ];
+    Statement { sql: INSERT, values }
+}
+
+/// A patient's latest report.
+///
+/// # Errors
+/// The store can't be read.
+pub async fn latest(store: &Store, patient: &PatientId) -> Result<Option<Report>, StoreError> {
+    let mut reader = store.read("find latest report").await?;
+    let row: Option<Row> = sqlx::query_as(LATEST).bind(patient.as_str()).fetch_optional(&mut *reader).await?;
+    row.map(report).transpose()
+}
+
+/// The report with this id.
+///
+/// # Errors
+/// The store can't be read.
+pub async fn find(store: &Store, id: JobId) -> Result<Option<Report>, StoreError> {
+    let mut reader = store.read("find report").await?;
+    let row: Option<Row> = sqlx::query_as(FIND).bind(id.number()).fetch_optional(&mut *reader).await?;
+    row.map(report).transpose()
+}
+
+fn report((id, content, submitted_at): Row) -> Result<Report, StoreError> {
+    let content = String::from_utf8(content)
+        .map_err(|_| StoreError::Statement("a stored report is not UTF-8".to_owned()))?;
+    Ok(Report {
+        report_id: JobId::from_number(id).to_string(),
+        content: Content::new(content),
+        submitted_at: Moment::from_unix_ms(submitted_at),
+    })
+}
