@@ -4,7 +4,7 @@
 
 use axum::{Router, routing::get};
 use chassis::{
-    Admin, AdminConfig, Failure, Health, Listening, Pages, Program, Shutdown, ShutdownConfig, Tasks, Version,
+    Admin, AdminConfig, Failure, Health, Listening, Pages, Program, Shutdown, ShutdownConfig, Tasks,
     check_listeners,
     config::{Checks, Settings},
 };
@@ -82,13 +82,14 @@ fn main() -> ExitCode {
     program.main()
 }
 
+const SERVICE: Service = Service::new("minimal", env!("CARGO_PKG_VERSION"));
+
 fn setup(config: &Config) -> Setup {
     Setup {
-        service: Service { name: "minimal", version: env!("CARGO_PKG_VERSION") },
         log: config.log.clone(),
-        safe_attributes: &[],
         line_targets: &["minimal"],
-        metrics: Vec::new(),
+        metrics: vec![chassis::METRICS],
+        ..Setup::new(SERVICE)
     }
 }
 
@@ -110,14 +111,14 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
     let address = listener.address()?;
     let latency = config.http.latency;
     let hello = async move || {
+        tracing::info!("a request is in hand");
         tokio::time::sleep(latency).await;
         "hello"
     };
     let router = Router::new().route("/", get(hello));
     let served = server::serve(listener, router, &config.http.server, shutdown.stop());
     let http = tasks.spawn_essential("http", served);
-    let version = Version { version: "1", platform_version: chassis::VERSION, commit: "-", rustc: "-" };
-    let pages = Pages { health: health.clone(), keys: Keys::open(), version, routes: Router::new() };
+    let pages = Pages { health: health.clone(), keys: Keys::open(), service: SERVICE, routes: Router::new() };
     let admin = Admin::start(&config.admin, pages, telemetry).await?;
     started.ok();
     tracing::info!(http = %address, admin = %admin.address(), "ready");

@@ -4,6 +4,7 @@
 use crate::{Failure, Health};
 use axum::{
     Json, Router,
+    body::Bytes,
     extract::{DefaultBodyLimit, Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     middleware::Next,
@@ -14,12 +15,12 @@ use chassis_http::{
     Caller, Keys, LimitsConfig, Problem, Scope, ServerConfig, TlsConfig, host_check, identify, layers,
     require_key, server,
 };
-use chassis_telemetry::{Exposition, LogFilter, Metrics, Telemetry};
+use chassis_telemetry::{Exposition, LogFilter, Metrics, Service, Telemetry};
 use conf::Conf;
-use serde::Serialize;
+use serde_json::{Value, json};
 use std::{convert::Infallible, net::SocketAddr, thread, time::Duration};
 use tokio::{runtime::Builder, sync::oneshot};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::compression::CompressionLayer;
 use tracing::Instrument as _;
@@ -42,21 +43,12 @@ pub struct AdminConfig {
     pub tls: TlsConfig,
 }
 
-/// What `/version` shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Version {
-    pub version: &'static str,
-    pub platform_version: &'static str,
-    pub commit: &'static str,
-    pub rustc: &'static str,
-}
-
 /// What the admin listener shows and changes.
 pub struct Pages {
     pub health: Health,
     pub keys: Keys,
-    pub version: Version,
+    /// What `/version` shows, with the version of the chassis.
+    pub service: Service,
     /// The service's own routes. All that is not GET needs the scope `operate` where other machines reach the
     /// listener.
     pub routes: Router,
@@ -65,7 +57,7 @@ pub struct Pages {
 /// The running admin listener. It stops with [`Self::stop`], or unawaited when this is dropped.
 pub struct Admin {
     address: SocketAddr,
-    stop: CancellationToken,
+    stop: DropGuard,
     ended: oneshot::Receiver<()>,
 }
 
@@ -88,7 +80,7 @@ impl Admin {
             runtime.shutdown_background();
             drop(running);
         })?;
-        Ok(Self { address: address.await??, stop, ended })
+        Ok(Self { address: address.await??, stop: stop.drop_guard(), ended })
     }
 
     /// Where it listens: the real port where 0 was configured.
@@ -97,16 +89,10 @@ impl Admin {
     }
 
     /// Stops listening and waits a fraction of a second for answers in hand: the last thing that a service does.
-    pub async fn stop(mut self) {
-        self.stop.cancel();
+    pub async fn stop(self) {
+        drop(self.stop);
         // Resolves with an error when the thread has ended.
-        let _ = (&mut self.ended).await;
-    }
-}
-
-impl Drop for Admin {
-    fn drop(&mut self) {
-        self.stop.cancel();
+        let _ = self.ended.await;
     }
 }
 
@@ -136,15 +122,16 @@ async fn serve(
 
 /// Probes and scrapes have no spans, lines or metrics of their own.
 fn router(pages: Pages, telemetry: &Telemetry, guarded: bool) -> Router {
-    let Pages { health, keys, version, routes } = pages;
+    let Pages { health, keys, service, routes } = pages;
     let metrics = get(render).layer(CompressionLayer::new()).with_state(telemetry.metrics().clone());
     let router = Router::new()
         .route("/livez", get("ok\n"))
         .route("/readyz", get(readyz).with_state(health))
-        .route("/version", get(async move || Json(version)))
+        .route("/version", get(version).with_state(service))
         .route("/metrics", metrics)
         .route("/log-filter", put(set_log_filter).with_state(telemetry.filter().clone()))
         .merge(routes)
+        .route_layer(layers::deadlines(&ServerConfig::default()))
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed);
     let router =
@@ -162,8 +149,14 @@ async fn readyz(State(health): State<Health>) -> Response {
     (status, Json(readiness)).into_response()
 }
 
+async fn version(State(service): State<Service>) -> Json<Value> {
+    let Service { version, commit, rustc, .. } = service;
+    Json(json!({ "version": version, "platformVersion": crate::VERSION, "commit": commit, "rustc": rustc }))
+}
+
 async fn render(State(metrics): State<Metrics>, headers: HeaderMap) -> Result<Response, Problem> {
     let form = Exposition::accepted(&headers);
+    #[expect(clippy::disallowed_methods, reason = "a scrape has no span")]
     let page =
         tokio::task::spawn_blocking(move || metrics.render(form)).await.map_err(|_| Problem::internal())?;
     let headers =
@@ -174,8 +167,9 @@ async fn render(State(metrics): State<Metrics>, headers: HeaderMap) -> Result<Re
 async fn set_log_filter(
     State(filter): State<LogFilter>,
     caller: Option<axum::Extension<Caller>>,
-    text: String,
+    text: Bytes,
 ) -> Result<StatusCode, Problem> {
+    let text = std::str::from_utf8(&text).map_err(|_| Problem::bad_request("A log filter is UTF-8 text."))?;
     filter.set(text.trim()).map_err(Problem::bad_request)?;
     let key = caller.and_then(|caller| caller.key.as_ref().map(ToString::to_string));
     tracing::info!(key, "log filter changed");

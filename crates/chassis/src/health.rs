@@ -86,35 +86,31 @@ pub struct Check {
 impl Check {
     /// The part works.
     pub fn ok(&self) {
-        self.pass(None);
+        self.set(true, None);
     }
 
     /// The part does less than it could, which is no reason not to be ready.
     pub fn degraded(&self, reason: &'static str) {
-        self.pass(Some(Cow::Borrowed(reason)));
+        self.set(true, Some(Cow::Borrowed(reason)));
     }
 
     /// The part does not work.
     pub fn fail(&self, reason: impl Into<Cow<'static, str>>) {
-        if self.set(false, Some(reason.into())) {
-            tracing::warn!(check = self.name, "check fails");
-        }
+        self.set(false, Some(reason.into()));
     }
 
-    fn pass(&self, reason: Option<Cow<'static, str>>) {
-        if self.set(true, reason) {
-            tracing::info!(check = self.name, "check passes");
-        }
-    }
-
-    /// Whether the verdict changed.
-    fn set(&self, ok: bool, reason: Option<Cow<'static, str>>) -> bool {
+    fn set(&self, ok: bool, reason: Option<Cow<'static, str>>) {
         let mut state = self.health.0.lock();
-        let Some(verdict) = state.checks.get_mut(self.at) else { return false };
+        let Some(verdict) = state.checks.get_mut(self.at) else { return };
         verdict.reason = reason;
         let changed = std::mem::replace(&mut verdict.ok, ok) != ok;
         state.publish();
-        changed
+        drop(state);
+        match (changed, ok) {
+            (true, true) => tracing::info!(check = self.name, "check passes"),
+            (true, false) => tracing::warn!(check = self.name, "check fails"),
+            (false, _) => {}
+        }
     }
 }
 

@@ -14,7 +14,7 @@ mod run;
 mod shutdown;
 mod tasks;
 
-pub use admin::{Admin, AdminConfig, Pages, Version};
+pub use admin::{Admin, AdminConfig, Pages};
 pub use health::{Check, Health, Readiness, Verdict};
 pub use listeners::{Listening, check_listeners, unencrypted};
 pub use program::{Program, ProgramCommand};

@@ -28,32 +28,27 @@ pub fn run(setup: Setup, serve: impl AsyncFnOnce(&Telemetry, Shutdown) -> Result
             return ExitCode::from(FAILURE);
         }
     };
-    let ended = run_to_end(&telemetry, serve);
+    let runtime = Builder::new_multi_thread().enable_all().build().map_err(Failure::from);
+    let ended = runtime.and_then(|runtime| {
+        let ended = runtime.block_on(async {
+            raise_open_files();
+            telemetry.metrics().watch_runtime(&Handle::current());
+            let shutdown = Shutdown::default();
+            let second_signal = shutdown.watch_signals()?;
+            tokio::select! {
+                biased;
+                () = second_signal => Err(ShutdownError::SecondSignal.into()),
+                ended = serve(&telemetry, shutdown) => ended,
+            }
+        });
+        // Tasks that outlive a shutdown that was cut short are not waited for.
+        runtime.shutdown_background();
+        ended
+    });
     match &ended {
         Ok(()) => tracing::info!("stopped"),
         Err(error) => tracing::error!(error = %error, "stopped"),
     }
     telemetry.shutdown(FLUSH);
     if ended.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) }
-}
-
-fn run_to_end(
-    telemetry: &Telemetry,
-    serve: impl AsyncFnOnce(&Telemetry, Shutdown) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let runtime = Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(async {
-        raise_open_files();
-        telemetry.metrics().watch_runtime(&Handle::current());
-        let shutdown = Shutdown::default();
-        let signals = shutdown.watch_signals()?;
-        tokio::select! {
-            biased;
-            () = signals => Err(ShutdownError::SecondSignal.into()),
-            ended = serve(telemetry, shutdown) => ended,
-        }
-    });
-    // Tasks that outlive a shutdown that was cut short are not waited for.
-    runtime.shutdown_background();
-    ended
 }

@@ -1,32 +1,29 @@
 //! Background tasks that never disappear silently: they are named, and their panics are logged and counted.
 
+#![expect(clippy::disallowed_methods, reason = "the place that keeps the span")]
+
 use crate::{Cause, Shutdown};
 use chassis_telemetry::names::LABEL_TASK;
 use futures_util::FutureExt as _;
 use std::panic::AssertUnwindSafe;
 use tokio::task::JoinHandle;
-use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 pub(crate) const PANICS: &str = "task_panics_total";
 
 /// The background tasks of a service. Cheap to clone.
 #[derive(Clone)]
-pub struct Tasks {
-    shutdown: Shutdown,
-    tracker: TaskTracker,
-}
+pub struct Tasks(Shutdown);
 
 impl Tasks {
     /// Tasks whose failure may begin `shutdown`.
     pub fn new(shutdown: &Shutdown) -> Self {
-        Self { shutdown: shutdown.clone(), tracker: TaskTracker::new() }
+        Self(shutdown.clone())
     }
 
     /// Spawns a task that the service can do without: its panic ends the task alone.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let supervised = supervise(name, task).map(drop);
-        self.tracker.spawn(supervised.in_current_span());
+        tokio::spawn(supervise(name, task).in_current_span());
     }
 
     /// Spawns a task that the service needs: if it panics, or ends before a shutdown has begun, a shutdown begins
@@ -36,20 +33,14 @@ impl Tasks {
         name: &'static str,
         task: impl Future<Output = ()> + Send + 'static,
     ) -> JoinHandle<()> {
-        let (shutdown, supervised) = (self.shutdown.clone(), supervise(name, task));
+        let (shutdown, supervised) = (self.0.clone(), supervise(name, task));
         let task = async move {
             let finished = supervised.await;
             if !finished || shutdown.cause().is_none() {
                 shutdown.begin(Cause::Failed { part: name });
             }
         };
-        self.tracker.spawn(task.in_current_span())
-    }
-
-    /// Resolves when every task has ended.
-    pub async fn ended(&self) {
-        self.tracker.close();
-        self.tracker.wait().await;
+        tokio::spawn(task.in_current_span())
     }
 }
 
@@ -74,11 +65,9 @@ mod tests {
     async fn a_panic_of_an_essential_task_begins_a_shutdown_and_that_of_another_does_not() {
         let shutdown = Shutdown::default();
         let tasks = Tasks::new(&shutdown);
-        tasks.spawn("helpful", async { panic!("as the test wants") });
-        tasks.ended().await;
+        assert!(!supervise("helpful", async { panic!("as the test wants") }).await);
         assert_eq!(shutdown.cause(), None);
-        drop(tasks.spawn_essential("essential", async { panic!("as the test wants") }));
-        tasks.ended().await;
+        tasks.spawn_essential("essential", async { panic!("as the test wants") }).await.unwrap();
         assert_eq!(shutdown.cause(), Some(Cause::Failed { part: "essential" }));
     }
 
@@ -89,9 +78,7 @@ mod tests {
         {
             let shutdown = Shutdown::default();
             cause.into_iter().for_each(|cause| shutdown.begin(cause));
-            let tasks = Tasks::new(&shutdown);
-            drop(tasks.spawn_essential("worker", async {}));
-            tasks.ended().await;
+            Tasks::new(&shutdown).spawn_essential("worker", async {}).await.unwrap();
             assert_eq!(shutdown.cause(), Some(expected));
         }
     }

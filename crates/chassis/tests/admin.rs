@@ -1,19 +1,16 @@
 //! The admin listener from outside.
 
 use axum::{Router, routing::put};
-use chassis::{Admin, AdminConfig, Health, Pages, Version};
+use chassis::{Admin, AdminConfig, Health, Pages};
 use chassis_http::{Key, Keys, TlsConfig};
-use chassis_telemetry::{LogConfig, Service, Setup, Telemetry};
-use conf::Conf as _;
+use chassis_telemetry::{Service, Setup, Telemetry};
 use reqwest::{Client, Response, StatusCode};
 use std::{net::SocketAddr, sync::LazyLock};
 
-static TELEMETRY: LazyLock<Telemetry> = LazyLock::new(|| {
-    let log = LogConfig::conf_builder().args(["test"]).env::<String, String>([]).try_parse().unwrap();
-    let service = Service { name: "test", version: "1.2.3" };
-    let setup = Setup { service, log, safe_attributes: &[], line_targets: &[], metrics: Vec::new() };
-    chassis_telemetry::init(setup).unwrap()
-});
+const SERVICE: Service = Service::new("test", "1.2.3");
+
+static TELEMETRY: LazyLock<Telemetry> =
+    LazyLock::new(|| chassis_telemetry::init(Setup::new(SERVICE)).unwrap());
 
 struct Started {
     admin: Admin,
@@ -23,9 +20,8 @@ struct Started {
 async fn start(listen: &str, keys: Keys) -> Started {
     let health = Health::default();
     let config = AdminConfig { listen: listen.parse().unwrap(), tls: TlsConfig::default() };
-    let version = Version { version: "1.2.3", platform_version: "0.1.0", commit: "abc", rustc: "1.95.0" };
     let routes = Router::new().route("/switch", put("switched").get("off"));
-    let pages = Pages { health: health.clone(), keys, version, routes };
+    let pages = Pages { health: health.clone(), keys, service: SERVICE, routes };
     Started { admin: Admin::start(&config, pages, &TELEMETRY).await.unwrap(), health }
 }
 
@@ -80,7 +76,10 @@ async fn metrics_and_version_are_served_and_everything_else_is_a_problem() {
         Client::new().get(started.url("/metrics")).header("accept-encoding", "gzip").send().await.unwrap();
     assert_eq!(gzip.headers()["content-encoding"], "gzip");
     let version: serde_json::Value = started.get("/version").await.json().await.unwrap();
-    assert_eq!(version["platformVersion"], "0.1.0");
+    assert_eq!(
+        (&version["version"], &version["platformVersion"]),
+        (&"1.2.3".into(), &chassis::VERSION.into())
+    );
     let nowhere = started.get("/").await;
     assert_eq!(nowhere.status(), StatusCode::NOT_FOUND);
     assert_eq!(nowhere.headers()["content-type"], "application/problem+json");
@@ -98,9 +97,13 @@ async fn the_log_filter_is_set_or_refused_with_the_reason() {
     assert_eq!(started.put("/log-filter", "debug\n").await.status(), StatusCode::NO_CONTENT);
     let refused = started.put("/log-filter", "infoo").await;
     assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
-    assert!(refused.text().await.unwrap().contains("infoo"));
+    let problem: serde_json::Value = refused.json().await.unwrap();
+    assert!(problem["detail"].as_str().is_some_and(|detail| !detail.contains("infoo")), "{problem}");
     let long = Client::new().put(started.url("/log-filter")).body("x".repeat(5000)).send().await.unwrap();
     assert_eq!(long.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(long.headers()["content-type"], "application/problem+json");
+    let binary = Client::new().put(started.url("/log-filter")).body(vec![0xff]).send().await.unwrap();
+    assert_eq!(binary.status(), StatusCode::BAD_REQUEST);
     assert_eq!(started.put("/switch", "").await.text().await.unwrap(), "switched");
 }
 
@@ -124,8 +127,8 @@ async fn a_taken_port_is_named() {
     let started = start("127.0.0.1:0", Keys::open()).await;
     let listen = started.admin.address();
     let config = AdminConfig { listen, tls: TlsConfig::default() };
-    let version = Version { version: "", platform_version: "", commit: "", rustc: "" };
-    let pages = Pages { health: Health::default(), keys: Keys::open(), version, routes: Router::new() };
+    let pages =
+        Pages { health: Health::default(), keys: Keys::open(), service: SERVICE, routes: Router::new() };
     let error = Admin::start(&config, pages, &TELEMETRY).await.err().unwrap().to_string();
     assert!(error.contains(&listen.to_string()), "{error}");
 }

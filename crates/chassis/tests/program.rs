@@ -36,14 +36,7 @@ impl Running {
             program(variables, &["--set", "http.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0"]);
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
-        let ready = loop {
-            let mut line = String::new();
-            assert!(stdout.read_line(&mut line).unwrap() > 0, "it ended before it was ready");
-            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-            if line["message"] == "ready" {
-                break line;
-            }
-        };
+        let ready = await_line(&mut stdout, "ready");
         let address = |name: &str| ready["fields"][name].as_str().unwrap().parse().unwrap();
         Self { process, stdout, http: address("http"), admin: address("admin") }
     }
@@ -64,6 +57,17 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+}
+
+fn await_line(stdout: &mut BufReader<ChildStdout>, message: &str) -> serde_json::Value {
+    loop {
+        let mut line = String::new();
+        assert!(stdout.read_line(&mut line).unwrap() > 0, "it ended before it wrote {message}");
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        if line["message"] == message {
+            return line;
+        }
     }
 }
 
@@ -106,10 +110,9 @@ fn both_signals_end_it_with_0_after_it_was_not_ready_for_a_while() {
 
 #[test]
 fn a_request_in_hand_is_answered_before_the_end() {
-    let service = Running::start(&[("APP_HTTP__LATENCY", "500ms")]);
+    let mut service = Running::start(&[("APP_HTTP__LATENCY", "500ms")]);
     let answer = send(service.http, "/");
-    // The listener accepts in order: this one is answered after the first was taken.
-    drop(send(service.http, "/nowhere").read(&mut [0]).unwrap());
+    await_line(&mut service.stdout, "a request is in hand");
     service.signal(Signal::TERM);
     assert!(read(answer).ends_with("hello"));
     assert_eq!(service.ended().0, Some(0));
@@ -222,4 +225,22 @@ fn the_health_check_passes_on_the_verdict_and_its_reasons() {
     let (code, _, stderr) = check();
     assert_eq!(code, Some(70));
     assert!(stderr.starts_with(&admin), "{stderr}");
+}
+
+#[test]
+fn the_health_check_speaks_tls_where_the_admin_listener_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["service.example".to_owned()]).unwrap();
+    std::fs::write(path("cert.pem"), cert.pem()).unwrap();
+    std::fs::write(path("key.pem"), signing_key.serialize_pem()).unwrap();
+    let (cert, key) = (path("cert.pem"), path("key.pem"));
+    let tls = [("APP_ADMIN__TLS__CERT_FILE", cert.as_str()), ("APP_ADMIN__TLS__KEY_FILE", key.as_str())];
+    let service = Running::start(&tls);
+    let admin = service.admin.to_string();
+    let (code, stdout, stderr) =
+        output(&[&tls[..], &[("APP_ADMIN__LISTEN", &admin)]].concat(), &["healthcheck"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains(r#""ready":true"#), "{stdout}");
 }

@@ -6,8 +6,8 @@ use std::{collections::BTreeMap, fmt};
 /// One fault, as one line.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
-    /// The key, or the section whose keys do not go together.
-    pub(super) key: Option<String>,
+    /// The key, or the section whose keys do not go together; empty if it is about no key.
+    pub(super) key: String,
     text: String,
 }
 
@@ -18,19 +18,19 @@ pub struct Faults(Vec<Fault>);
 impl Fault {
     /// A fault of no known key.
     pub(super) fn other(text: impl Into<String>) -> Self {
-        Self { key: None, text: text.into() }
+        Self { key: String::new(), text: text.into() }
     }
 
     /// A fault of `key` that has nothing to do with its value.
     pub(super) fn unread(key: &str, source: &impl fmt::Display, problem: &str) -> Self {
-        Self { key: Some(key.to_owned()), text: format!("{key} ({source}): {problem}") }
+        Self { key: key.to_owned(), text: format!("{key} ({source}): {problem}") }
     }
 
     /// A fault of the value of `key`, or of the values below it.
     pub(super) fn of(key: &str, given: &BTreeMap<String, Given>, problem: &str) -> Self {
         if let Some(given) = given.get(key) {
             let text = format!("{key} = {} ({}): {problem}", given.shown(), given.source);
-            return Self { key: Some(key.to_owned()), text };
+            return Self { key: key.to_owned(), text };
         }
         let below = given.iter().filter(|(given, _)| is_below(given, key));
         let sources: Vec<_> = below.map(|(_, given)| given.source.to_string()).collect();
@@ -40,7 +40,7 @@ impl Fault {
 
     /// Whether it is about the value of `key`.
     pub(super) fn concerns(&self, key: &str) -> bool {
-        self.key.as_deref().is_some_and(|faulty| is_below(key, faulty))
+        is_below(key, &self.key)
     }
 }
 

@@ -48,7 +48,7 @@ pub fn load_section<C: Conf>(sources: Sources, section: &str) -> Result<C, Fault
     let mut known = settings::<C>();
     known.retain(|setting| is_below(&setting.key, section));
     let mut checks = Checks::new(sources, &known);
-    checks.faults.retain(|fault| fault.key.as_deref().is_none_or(|key| is_below(key, section)));
+    checks.faults.retain(|fault| fault.key.is_empty() || is_below(&fault.key, section));
     let config = checks.parse();
     config.filter(|_| checks.faults.is_empty()).ok_or_else(|| Faults::from(checks.faults))
 }
@@ -93,7 +93,7 @@ impl Checks<'_> {
     }
 
     fn is_faulty(&self, key: &str) -> bool {
-        self.faults.iter().any(|fault| fault.key.as_deref() == Some(key))
+        self.faults.iter().any(|fault| fault.key == key)
     }
 
     /// Parses what is given. Values with faults are removed and the rest is parsed again, so that one fault does not
