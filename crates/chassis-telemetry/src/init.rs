@@ -107,6 +107,9 @@ pub struct Telemetry {
 /// # Errors
 /// A thread or the exporter cannot be started, or telemetry was set up before.
 pub fn init(setup: Setup) -> Result<Telemetry, InitError> {
+    if tracing::dispatcher::has_been_set() {
+        return Err(InitError::Installed);
+    }
     // Written to directly: Rust's own standard output would search each piece for line ends again.
     let output = std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let environment = Environment::read(&|name| std::env::var(name).ok(), setup.baggage);
@@ -234,11 +237,10 @@ impl Scoped {
             rejected,
             dispatch: OnceLock::new(),
         };
-        // The bridge is the outermost: below another layer its filter would have each refused event looked at again.
-        let subscriber = Registry::default()
-            .with(Gate::new(filter.clone(), sampling))
-            .with(lines_layer)
-            .with(bridge::layer(tracer));
+        // The bridge comes before the lines: a value that logs while its line is written would undo the bridge's filter.
+        // The gate is asked first, so that a refused event costs nothing.
+        let gate = Gate::new(filter.clone(), sampling);
+        let subscriber = Registry::default().with(bridge::layer(tracer)).with(lines_layer).with(gate);
         let telemetry =
             Telemetry { metrics, filter, warnings: Vec::new(), process, spans, lines, down: false };
         Ok((Self { telemetry, dispatch: Dispatch::new(subscriber), recorder }, provider))

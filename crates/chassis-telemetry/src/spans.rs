@@ -74,7 +74,8 @@ enum Call {
 
 impl Queue {
     fn account(&self) -> Account {
-        let mut account = *self.sent.lock();
+        let sent = self.sent.lock();
+        let mut account = *sent;
         for shard in self.shards.all() {
             let shard = shard.lock();
             account.ended += shard.ended;
