@@ -15,7 +15,9 @@ fn readiness_names_each_check_and_its_reason() {
     let (ready, check) = store(&service.readiness().1);
     assert_eq!((ready, &check["ok"], check.get("reason")), (json!(true), &json!(true), None));
     let locked = Locked::new(&site);
-    until_so("it is not ready", || service.ask("POST", ASYNC, MESSAGE).status == 503 && !service.readiness().0);
+    until_so("it is not ready", || {
+        service.ask("POST", ASYNC, MESSAGE).status == 503 && !service.readiness().0
+    });
     let (ready, check) = store(&service.readiness().1);
     assert_eq!((ready, &check["ok"]), (json!(false), &json!(false)));
     assert!(check["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{check}");

@@ -158,11 +158,13 @@ fn the_health_check_passes_on_the_verdict_and_its_reasons() {
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = [0; 1024];
             let length = stream.read(&mut request).unwrap();
-            write!(stream, "HTTP/1.1 {status}\r\nconnection: close\r\n\r\n{{\"store\":\"the reason\"}}").unwrap();
+            write!(stream, "HTTP/1.1 {status}\r\nconnection: close\r\n\r\n{{\"store\":\"the reason\"}}")
+                .unwrap();
             String::from_utf8_lossy(&request[..length]).into_owned()
         });
         // Whatever became of the files that only the service needs.
-        let site = Site::new().with("APP_ADMIN__LISTEN", &address).with("APP_AUTH__API_KEYS_FILE", "/no/such");
+        let site =
+            Site::new().with("APP_ADMIN__LISTEN", &address).with("APP_AUTH__API_KEYS_FILE", "/no/such");
         let output = site.run(&["healthcheck"]);
         assert_eq!(output.status.code(), Some(code), "{output:?}");
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "{\"store\":\"the reason\"}");

@@ -5,13 +5,12 @@ use crate::{
     degradation::pin,
     support::{
         keys::{line, text, with_keys},
-        locked::Locked,
         prelude::*,
     },
 };
 use chassis_test::{
     Certificate,
-    frames::{END_HEADERS, HEADERS, Http2, frame, header, request},
+    frames::{DATA, END_HEADERS, END_STREAM, HEADERS, Http2, RST_STREAM, frame, header, request},
     raw,
     spans::{self, SpanKind, StatusCode, hex},
 };
@@ -187,24 +186,43 @@ async fn the_callers_deadline_is_kept_and_one_that_cannot_be_read_is_refused() {
     }
 }
 
-#[tokio::test]
-async fn a_caller_that_leaves_is_told_of_once_as_cancelled() {
-    let site = Site::new();
-    let service = site.start();
-    let locked = Locked::new(&site);
-    let mut client = client(&service).await;
-    let begun = async {
-        while service.metrics().sum("grpc_requests_in_flight", &[]) == 0 && service.readiness().0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::select! {
-        outcome = client.submit_report(report("x".to_owned())) => panic!("it is not to answer: {outcome:?}"),
-        () = begun => {}
-    }
-    drop(client);
+/// A call as frames: its head, and its message if it is to be whole.
+fn frames(stream: u32, method: &str, message: Option<&[u8]>) -> Vec<u8> {
+    let path = format!("/{SERVICE}/{method}");
+    // The content type of JSON is left out.
+    let mut block = request("GET", &path);
+    block[0] = 0x83;
+    block.extend(header("content-type", "application/grpc"));
+    block.extend(header("te", "trailers"));
+    let head = frame(HEADERS, END_HEADERS, stream, &block);
+    let data = message.map(|message| frame(DATA, END_STREAM, stream, message));
+    [head, data.unwrap_or_default()].concat()
+}
+
+#[test]
+fn a_caller_that_leaves_is_told_of_once_as_cancelled() {
+    let service = Site::new().with("APP_HTTP__BODY_TIMEOUT", "10m").start();
+    let open = Http2::open(service.grpc);
+    open.send(&frames(1, "SubmitReport", None)).unwrap();
+    // When the second is answered, the first has begun.
+    open.send(&frames(3, "GetLatestReport", Some(b"\0\0\0\0\x03\x0a\x01p"))).unwrap();
+    until_so("it has begun", || counted(&service.metrics(), "NOT_FOUND", SERVICE, "GetLatestReport") == 1);
+    open.send(&frame(RST_STREAM, 0, 1, &8_u32.to_be_bytes())).unwrap();
     until_so("it is counted", || counted(&service.metrics(), "CANCELLED", SERVICE, "SubmitReport") == 1);
-    drop(locked);
+    let lines = service.told("call", 2);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    service.stop();
+}
+
+#[test]
+fn a_message_that_never_comes_is_given_up() {
+    let service = Site::new().with("APP_HTTP__BODY_TIMEOUT", "300ms").start();
+    let open = Http2::open(service.grpc);
+    open.send(&frames(1, "SubmitReport", None)).unwrap();
+    let labels = [("grpc_method", "SubmitReport"), ("side", "server")];
+    until_so("it is given up", || service.metrics().sum(DURATION, &labels) == 1);
+    assert_eq!(counted(&service.metrics(), "OK", SERVICE, "SubmitReport"), 0);
+    service.stop();
 }
 
 #[tokio::test]
@@ -240,7 +258,7 @@ async fn another_protocol_is_refused_in_its_own_terms() {
 
 #[tokio::test]
 async fn a_request_that_does_not_arrive_whole_or_twice_is_refused_and_does_no_harm() {
-    let service = Site::new().with("APP_HTTP__BODY_TIMEOUT", "300ms").start();
+    let service = Site::new().start();
     let whole = b"\0\0\0\0\x03\x0a\x01p";
     let cases: [(&str, &[u8]); 5] = [
         ("nothing at all", b""),
@@ -256,15 +274,6 @@ async fn a_request_that_does_not_arrive_whole_or_twice_is_refused_and_does_no_ha
         let status = answer.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
         assert!(!matches!(status, None | Some(Code::Ok | Code::NotFound)), "{what}: {answer:?}");
     }
-    // One that never ends is not waited for.
-    let open = Http2::open(service.grpc);
-    let block = [request("POST", "/epro.v1.EproService/SubmitReport"), header("te", "trailers")].concat();
-    let block = [&block[..block.len()], &header("content-type", "application/grpc")].concat();
-    open.send(&frame(HEADERS, END_HEADERS, 1, &block)).unwrap();
-    until_so("it is given up", || {
-        service.metrics().sum(DURATION, &[("side", "server"), ("grpc_code", "OK")]) == 0
-            && service.metrics().sum(DURATION, &[("side", "server")]) == 6
-    });
     assert_eq!(code(&client(&service).await.get_latest_report(of("p-1")).await), Code::NotFound);
 }
 

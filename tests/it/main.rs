@@ -14,6 +14,7 @@ mod docs;
 mod grpc;
 mod hostile;
 mod http;
+mod idempotency;
 mod limits;
 mod notifications;
 mod openapi;

@@ -32,7 +32,10 @@ fn operations_have_names_of_their_own_a_group_words_and_what_callers_must_expect
         let words = [&operation["summary"], &operation["description"]];
         assert!(words.iter().any(|words| words.as_str().is_some_and(|words| !words.is_empty())), "{place}");
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
-            assert!(parameter["description"].as_str().is_some_and(|words| !words.is_empty()), "{place}: {parameter}");
+            assert!(
+                parameter["description"].as_str().is_some_and(|words| !words.is_empty()),
+                "{place}: {parameter}"
+            );
         }
         let responses = operation["responses"].as_object().unwrap();
         for status in ["401", "403", "429"] {
@@ -80,12 +83,20 @@ impl Scene {
         let unknown = service.ask("POST", SYNC, MESSAGE).text("id");
         gateway.behave("{}");
         let at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24);
-        let planned = service.accept_body(&json!({ "patientId": "p-1", "message": "later", "sendAt": at }).to_string());
+        let planned =
+            service.accept_body(&json!({ "patientId": "p-1", "message": "later", "sendAt": at }).to_string());
         assert_eq!(service.ask("PUT", "/api/v1/studies/s-1/patients/p-1", "").status, 201);
         let to_all = r#"{"channel":"sms","message":"to all"}"#;
         let batch = service.ask("POST", "/api/v1/studies/s-1/notifications", to_all).text("batchId");
-        let report = service.ask("POST", REPORTS, r#"{"patientId":"p-1","content":"slept well"}"#).text("reportId");
-        let ids = [("dead", dead), ("unknown", unknown), ("planned", planned), ("batch", batch), ("report", report)];
+        let report =
+            service.ask("POST", REPORTS, r#"{"patientId":"p-1","content":"slept well"}"#).text("reportId");
+        let ids = [
+            ("dead", dead),
+            ("unknown", unknown),
+            ("planned", planned),
+            ("batch", batch),
+            ("report", report),
+        ];
         Self { service, ids, _gateway: gateway }
     }
 
@@ -97,7 +108,8 @@ impl Scene {
             (_, path) if path.ends_with("/resolve") => of("unknown"),
             _ => of("planned"),
         };
-        let path = path.replace("{id}", id).replace("{batchId}", of("batch")).replace("{reportId}", of("report"));
+        let path =
+            path.replace("{id}", id).replace("{batchId}", of("batch")).replace("{reportId}", of("report"));
         path.replace("{patientId}", "p-1").replace("{studyId}", "s-1")
     }
 }
@@ -133,7 +145,8 @@ fn every_operation_answers_as_documented() {
         let kind = answer.header("content-type").unwrap().split(';').next().unwrap();
         assert!(contents.contains_key(kind), "{method} {path}: {kind} is not documented");
         let members = |schema: &Value| {
-            let target = schema["$ref"].as_str().and_then(|target| document.pointer(target.strip_prefix('#')?));
+            let target =
+                schema["$ref"].as_str().and_then(|target| document.pointer(target.strip_prefix('#')?));
             target.unwrap_or(schema)["properties"].as_object().cloned()
         };
         // Where the schema is of one object, each member of the answer is one of its properties.

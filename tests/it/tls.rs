@@ -90,7 +90,10 @@ fn a_missing_half_of_a_listener_is_told() {
         .with("APP_ADMIN__TLS__KEY_FILE", files.key.to_str().unwrap());
     let said = site.faults(&["check-config"]).join("\n").to_lowercase();
     for key in ["http", "admin"] {
-        assert!(said.contains(&format!("app_{key}__tls")) || said.contains(&format!("{key}.tls")), "{key}: {said}");
+        assert!(
+            said.contains(&format!("app_{key}__tls")) || said.contains(&format!("{key}.tls")),
+            "{key}: {said}"
+        );
     }
 }
 
@@ -109,7 +112,8 @@ fn a_new_certificate_is_served_without_a_connection_lost_and_a_broken_one_is_not
     assert!(ask(&old).is_err());
     assert_eq!(kept.send("GET", "/nowhere", "").unwrap().status, 404);
     let end = "4001-12-31T00:00:00Z".parse::<jiff::Timestamp>().unwrap().as_second();
-    let expires = || service.metrics().sum("tls_certificate_expires_timestamp_seconds", &[("listener", "http")]);
+    let expires =
+        || service.metrics().sum("tls_certificate_expires_timestamp_seconds", &[("listener", "http")]);
     until_so("its end is told", || expires() == end as u64);
     let taken = reloads("ok");
 
@@ -134,7 +138,8 @@ fn http_1_and_http_2_are_spoken_over_tls_1_3_and_told_as_https() {
     let service = site.exporting_to(&collector.endpoint()).start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     for (protocol, version) in [("http/1.1", http::Version::HTTP_11), ("h2", http::Version::HTTP_2)] {
-        let client = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(certificate.client(protocol));
+        let client =
+            reqwest::Client::builder().no_proxy().tls_backend_preconfigured(certificate.client(protocol));
         let call = client.build().unwrap().get(format!("https://localhost:{}/nowhere", service.http.port()));
         let answer = runtime.block_on(call.send()).unwrap();
         assert_eq!((answer.status().as_u16(), answer.version()), (404, version));
@@ -147,9 +152,16 @@ fn http_1_and_http_2_are_spoken_over_tls_1_3_and_told_as_https() {
     let mut other = certificate.stream(service.http, "smtp");
     assert!(other.write_all(b"x").and_then(|()| other.read(&mut [0])).is_err());
     drop((stream, other));
-    until_so("it is counted", || service.metrics().sum("tls_handshakes_failed_total", &[("listener", "http")]) == 1);
+    until_so("it is counted", || {
+        service.metrics().sum("tls_handshakes_failed_total", &[("listener", "http")]) == 1
+    });
     service.stop();
-    let schemes: Vec<_> = collector.spans().iter().filter(|span| span.name.starts_with("GET ")).map(|span| chassis_test::spans::text(span, "url.scheme").to_owned()).collect();
+    let schemes: Vec<_> = collector
+        .spans()
+        .iter()
+        .filter(|span| span.name.starts_with("GET "))
+        .map(|span| chassis_test::spans::text(span, "url.scheme").to_owned())
+        .collect();
     assert_eq!(schemes, ["https", "https"]);
 }
 
@@ -198,7 +210,8 @@ fn the_health_check_takes_the_configured_certificate_and_no_other() {
     let mut site = encrypted(site, "ADMIN", &files);
     let service = {
         let service = site.spawn();
-        let ready = until("it is ready", || service.lines().into_iter().find(|line| line["message"] == "ready"));
+        let ready =
+            until("it is ready", || service.lines().into_iter().find(|line| line["message"] == "ready"));
         site.set("APP_ADMIN__LISTEN", ready["fields"]["admin"].as_str().unwrap());
         service
     };

@@ -75,7 +75,8 @@ impl<S: Read + Write> Connection<S> {
         self.read_answer(false)
     }
 
-    fn read_answer(&mut self, to_head: bool) -> Result<Answer> {
+    /// Reads the answer to a request that may be a HEAD, whose answer has no body.
+    pub fn read_answer(&mut self, to_head: bool) -> Result<Answer> {
         let status = self.line()?;
         let code = status.split(' ').nth(1).and_then(|code| code.parse().ok());
         let status = code.ok_or_else(|| Error::new(ErrorKind::InvalidData, format!("{status:?}")))?;

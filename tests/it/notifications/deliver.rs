@@ -103,7 +103,8 @@ fn what_is_due_too_late_expires_unsent() {
     let (service, gateway, _site) = reachable();
     gateway.always(Act::Status(503));
     let until = jiff::Timestamp::now() + jiff::SignedDuration::from_millis(1500);
-    let id = service.accept_body(&json!({ "patientId": "p-1", "message": "x", "notAfter": until }).to_string());
+    let id =
+        service.accept_body(&json!({ "patientId": "p-1", "message": "x", "notAfter": until }).to_string());
     service.until_status(&id, "expired");
     let sent = gateway.sent_of(&id);
     gateway.always(Act::Status(200));

@@ -12,13 +12,27 @@ fn put(service: &Service, member: &str, value: &Value) -> u16 {
 fn a_phone_is_one_that_takes_an_sms() {
     let service = Site::new().start();
     // Landlines and mobiles of many regions.
-    for phone in ["+4930901820", "+447911123456", "+12125551234", "+8613800138000", "+33612345678", "+61412345678"] {
+    for phone in
+        ["+4930901820", "+447911123456", "+12125551234", "+8613800138000", "+33612345678", "+61412345678"]
+    {
         assert!(matches!(put(&service, "phone", &json!(phone)), 200 | 201), "{phone}");
     }
     // Premium rate, shared cost, toll-free, too short, too long, not E.164, and what only looks like digits.
     for phone in [
-        "+19005551234", "+18005551234", "+448001111111", "+498001234567", "+49123", "+4930901820123456789",
-        "004930901820", "4930901820", "+49 30 901820", "+4930901820;ext=1", "tel:+4930901820", "", "+", "+٤٩٣٠٩٠١٨٢٠",
+        "+19005551234",
+        "+18005551234",
+        "+448001111111",
+        "+498001234567",
+        "+49123",
+        "+4930901820123456789",
+        "004930901820",
+        "4930901820",
+        "+49 30 901820",
+        "+4930901820;ext=1",
+        "tel:+4930901820",
+        "",
+        "+",
+        "+٤٩٣٠٩٠١٨٢٠",
     ] {
         assert_eq!(put(&service, "phone", &json!(phone)), 422, "{phone:?}");
     }
@@ -30,7 +44,9 @@ fn a_time_zone_is_one_of_the_iana_database() {
     for zone in ["Europe/Berlin", "America/Argentina/Ushuaia", "UTC", "Asia/Kolkata"] {
         assert!(matches!(put(&service, "timeZone", &json!(zone)), 200 | 201), "{zone}");
     }
-    for zone in ["Mars/Olympus", "", "Europe/", "Europe/berlin\u{0}", "../../etc/passwd", "/etc/localtime", "+01:00"] {
+    for zone in
+        ["Mars/Olympus", "", "Europe/", "Europe/berlin\u{0}", "../../etc/passwd", "/etc/localtime", "+01:00"]
+    {
         assert_eq!(put(&service, "timeZone", &json!(zone)), 422, "{zone:?}");
     }
 }
@@ -55,11 +71,25 @@ fn an_id_can_be_written_in_every_path() {
 #[test]
 fn a_text_has_something_visible_in_it_and_no_control_characters() {
     let service = Site::new().start();
-    let sms = |text: &str| service.ask("POST", ASYNC, &json!({ "patientId": "p-1", "message": text }).to_string());
-    for text in ["x", " x ", "line\nline\ttab", "头痛", "😀", "e\u{301}", &"ä".repeat(1600), "\u{200b}x"] {
+    let sms =
+        |text: &str| service.ask("POST", ASYNC, &json!({ "patientId": "p-1", "message": text }).to_string());
+    for text in ["x", " x ", "line\nline\ttab", "头痛", "😀", "e\u{301}", &"ä".repeat(1600), "\u{200b}x"]
+    {
         assert_eq!(sms(text).status, 202, "{text:?}");
     }
-    for text in ["", " ", "\n\t ", "\u{200b}", "\u{feff}\u{2060}", "\u{ad}", "5\u{0} mg", "\u{1b}[2J", "a\rb", "\u{7f}", "\u{85}x"] {
+    for text in [
+        "",
+        " ",
+        "\n\t ",
+        "\u{200b}",
+        "\u{feff}\u{2060}",
+        "\u{ad}",
+        "5\u{0} mg",
+        "\u{1b}[2J",
+        "a\rb",
+        "\u{7f}",
+        "\u{85}x",
+    ] {
         let refused = sms(text);
         refused.problem(422, "invalid");
         assert_eq!(refused.pointers(), ["/message"], "{text:?}");
@@ -69,7 +99,10 @@ fn a_text_has_something_visible_in_it_and_no_control_characters() {
         let body = json!({ "patientId": "p-1", "title": title, "message": "x" });
         service.ask("POST", PUSH, &body.to_string()).status
     };
-    assert_eq!([titled("x"), titled(&"x".repeat(120)), titled(" "), titled(&"x".repeat(121))], [200, 200, 422, 422]);
+    assert_eq!(
+        [titled("x"), titled(&"x".repeat(120)), titled(" "), titled(&"x".repeat(121))],
+        [200, 200, 422, 422]
+    );
 }
 
 #[test]
@@ -79,10 +112,14 @@ fn a_time_is_told_to_be_wrong_or_too_far_as_it_is() {
         service.ask("POST", ASYNC, &json!({ "patientId": "p-1", "message": "x", "sendAt": text }).to_string())
     };
     let year = Timestamp::now() + SignedDuration::from_hours(24 * 360);
-    for text in [&*year.to_string(), "2020-01-01T00:00:00Z", "2020-01-01T00:00:00+23:59", "2020-01-01t00:00:00.5z"] {
+    for text in
+        [&*year.to_string(), "2020-01-01T00:00:00Z", "2020-01-01T00:00:00+23:59", "2020-01-01t00:00:00.5z"]
+    {
         assert_eq!(at(text).status, 202, "{text}");
     }
-    for text in ["2020-01-01", "2020-01-01 00:00", "2020-01-01T00:00:00", "2020-13-01T00:00:00Z", "tomorrow", "", "0"] {
+    for text in
+        ["2020-01-01", "2020-01-01 00:00", "2020-01-01T00:00:00", "2020-13-01T00:00:00Z", "tomorrow", "", "0"]
+    {
         at(text).problem(422, "invalid");
     }
     for text in ["2020-01-01T00:00:00+24:00", "2020-01-01T00:00:00+25:00", "2020-01-01T00:00:00-99:99"] {

@@ -8,5 +8,4 @@ mod people;
 
 const PUSH_BODY: &str = r#"{"patientId":"p-1","title":"Visit","message":"Tomorrow"}"#;
 /// A phone and two devices.
-const REACHABLE: &str =
-    r#"{"phone":"+4930901820","pushTokens":[{"platform":"fcm","token":"one"},{"platform":"apns","token":"two"}]}"#;
+const REACHABLE: &str = r#"{"phone":"+4930901820","pushTokens":[{"platform":"fcm","token":"one"},{"platform":"apns","token":"two"}]}"#;

@@ -39,7 +39,11 @@ fn what_has_not_begun_can_be_cancelled_once() {
 #[test]
 fn what_is_not_there_is_not_found() {
     let service = Site::new().start();
-    for path in ["/api/v1/notifications/0000000000001", "/api/v1/notifications/no-such-id", "/api/v1/notifications/%ff"] {
+    for path in [
+        "/api/v1/notifications/0000000000001",
+        "/api/v1/notifications/no-such-id",
+        "/api/v1/notifications/%ff",
+    ] {
         let status = service.get(path).status;
         assert!(matches!(status, 404 | 400), "{path}: {status}");
     }
@@ -82,7 +86,13 @@ fn a_whole_outage_of_dead_letters_is_replayed_by_one_call() {
     service.until_status(&other, "dead");
     gateway.always(Act::Status(200));
     let bulk = |body: &str| service.ask("POST", "/api/v1/dead-letters/replay", body);
-    for wrong in [r#"{"reason":5}"#, r#"{"channel":"fax"}"#, r#"{"since":"yesterday"}"#, r#"{"limit":0}"#, r#"{"all":true}"#] {
+    for wrong in [
+        r#"{"reason":5}"#,
+        r#"{"channel":"fax"}"#,
+        r#"{"since":"yesterday"}"#,
+        r#"{"limit":0}"#,
+        r#"{"all":true}"#,
+    ] {
         bulk(wrong).problem(422, "invalid");
     }
     let some = bulk(r#"{"reason":"status_422","channel":"sms","since":"2020-01-01T00:00:00Z","limit":2}"#);

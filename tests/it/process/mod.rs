@@ -5,7 +5,6 @@ mod backlog;
 mod gateway_answers;
 mod gateways;
 mod hold;
-mod idempotency;
 mod shutdown;
 mod start;
 mod store_trouble;

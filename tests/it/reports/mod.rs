@@ -3,7 +3,6 @@
 mod durable;
 mod grpc;
 mod http;
-mod keys;
 mod preview;
 mod receipts;
 mod trouble;

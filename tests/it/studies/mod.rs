@@ -4,7 +4,6 @@
 mod crash;
 mod enrolment;
 mod fan_out;
-mod keys;
 mod telling;
 
 use crate::support::prelude::*;
