@@ -10,7 +10,7 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 #[conf(validation_predicate = StoreConfig::check)]
 pub struct StoreConfig {
     /// `sqlite://data/x.db` (relative to the working directory), `sqlite:///data/x.db` (absolute), or `postgres://user@host/database`.
-    #[arg(env, default_value = "sqlite://data/service.db", value_parser = store_url)]
+    #[arg(env, default_value = "sqlite://data/service.db", value_parser = StoreUrl::from_str)]
     pub url: StoreUrl,
     /// File with the password for PostgreSQL, read at each start.
     #[arg(env)]
@@ -89,10 +89,6 @@ impl FromStr for OnUnknown {
             _ => Err("must be retry or hold"),
         }
     }
-}
-
-fn store_url(text: &str) -> Result<StoreUrl, &'static str> {
-    text.parse()
 }
 
 impl FromStr for StoreUrl {

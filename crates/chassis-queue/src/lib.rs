@@ -3,19 +3,31 @@
 //! [`Store`] opens the database, [`Queue`] keeps jobs in it. A job is accepted once its commit is synced; the start
 //! of an attempt is committed before the attempt; its outcome is committed before it is counted.
 
+mod attempt;
+mod backlog;
 mod batch;
+mod commit;
 mod config;
+mod dispatch;
 mod enqueue;
 mod id;
+mod lease;
+mod metrics;
 mod model;
+mod now;
 mod people;
 mod queue;
+mod retry;
+mod schema;
+mod sql;
 mod store;
+mod upkeep;
 
 pub use batch::{Batch, BatchRecord, Members};
 pub use config::{OnUnknown, QueueConfig, RetryConfig, StoreConfig, StoreUrl};
 pub use enqueue::{Answer, Enqueue, Enqueued, Finished, Guard, Key, Refused, Statement, Value};
 pub use id::{JobId, NotAnId};
+pub use metrics::{Ledger, METRICS, ledger_metric};
 pub use model::{
     Attempt, AttemptOutcome, AttemptRecord, Fact, JobRecord, JobState, Outcome, Priority, Report, Worker,
 };

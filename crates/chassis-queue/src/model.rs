@@ -1,8 +1,8 @@
 //! Jobs, workers, attempts and their outcomes.
 
-use crate::JobId;
+use crate::{JobId, StoreError};
 use chassis_telemetry::TraceContext;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{future::Future, time::Duration};
 
 /// Runs jobs. What a job means is the implementor's.
@@ -20,11 +20,31 @@ pub trait Worker: Send + Sync + 'static {
 }
 
 /// How soon a job is taken when others wait: weighted 16:4:1, so that none starves another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Priority {
     Urgent,
     Normal,
     Bulk,
+}
+
+impl Priority {
+    pub const ALL: [Self; 3] = [Self::Urgent, Self::Normal, Self::Bulk];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Urgent => "urgent",
+            Self::Normal => "normal",
+            Self::Bulk => "bulk",
+        }
+    }
+
+    pub(crate) fn from_stored(number: i64) -> Result<Self, StoreError> {
+        let found = usize::try_from(number).ok().and_then(|number| Self::ALL.get(number).copied());
+        found.ok_or_else(|| StoreError::Statement(format!("priority {number} is not one of this release")))
+    }
 }
 
 /// Where a job is in its life.
@@ -61,6 +81,13 @@ pub struct Attempt {
     pub now: bool,
 }
 
+/// Whether jobs are committed as waiting, or as running already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    Now,
+    Later,
+}
+
 /// What one attempt came to.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -73,25 +100,16 @@ pub struct Report {
 /// An attempt's outcome. Reasons are words from a closed set, such as `timeout` or `status_503`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    Completed,
+    /// `receipt` is kept in the job's history.
+    Completed { receipt: Option<String> },
     /// It took no effect; repeat it. `after` (at most an hour) replaces the backoff.
-    Retry {
-        reason: &'static str,
-        after: Option<Duration>,
-    },
+    Retry { reason: &'static str, after: Option<Duration> },
     /// As `Retry`, but not the job's fault: costs no attempt.
-    Snooze {
-        reason: &'static str,
-        after: Option<Duration>,
-    },
+    Snooze { reason: &'static str, after: Option<Duration> },
     /// Permanent.
-    Failed {
-        reason: &'static str,
-    },
+    Failed { reason: &'static str },
     /// It may or may not have taken effect.
-    Unknown {
-        reason: &'static str,
-    },
+    Unknown { reason: &'static str },
 }
 
 /// How an attempt, or a person's decision, stands in a job's history and in metrics.
@@ -105,6 +123,27 @@ pub enum AttemptOutcome {
     Replayed,
     ResolvedCompleted,
     ResolvedFailed,
+}
+
+impl AttemptOutcome {
+    const STORED: [(Self, &str); 8] = [
+        (Self::Completed, "completed"),
+        (Self::Retry, "retry"),
+        (Self::Snoozed, "snoozed"),
+        (Self::Failed, "failed"),
+        (Self::Unknown, "unknown"),
+        (Self::Replayed, "replayed"),
+        (Self::ResolvedCompleted, "resolved_completed"),
+        (Self::ResolvedFailed, "resolved_failed"),
+    ];
+
+    fn stored(self) -> &'static str {
+        Self::STORED.iter().find(|(outcome, _)| *outcome == self).map_or("unknown", |(_, word)| word)
+    }
+
+    fn from_stored(word: &str) -> Option<Self> {
+        Self::STORED.iter().find(|(_, stored)| *stored == word).map(|(outcome, _)| *outcome)
+    }
 }
 
 /// Something that is true because it has been committed.
@@ -161,4 +200,62 @@ pub struct AttemptRecord {
     pub outcome: AttemptOutcome,
     pub provider: String,
     pub duration_ms: i64,
+    /// What the provider gave for a completed attempt.
+    pub receipt: Option<String>,
+}
+
+/// Entries that a job's history keeps; older ones make room.
+const HISTORY: usize = 64;
+
+impl AttemptRecord {
+    /// Reads a stored history; entries that this release does not know are left out.
+    pub(crate) fn history(stored: &str) -> Vec<Self> {
+        type Entry = (i64, String, String, i64, Option<String>);
+        let entries = serde_json::Deserializer::from_str(stored).into_iter::<Entry>().map_while(Result::ok);
+        let record = |(at, outcome, provider, duration_ms, receipt): Entry| {
+            let outcome = AttemptOutcome::from_stored(&outcome)?;
+            Some(Self { at, outcome, provider, duration_ms, receipt })
+        };
+        entries.filter_map(record).collect()
+    }
+
+    /// The stored form of a history with this entry at its end. A run of snoozes keeps its last one.
+    pub(crate) fn append_to(&self, stored: &str) -> String {
+        self.append(Self::history(stored))
+    }
+
+    pub(crate) fn append(&self, mut all: Vec<Self>) -> String {
+        if self.outcome == AttemptOutcome::Snoozed {
+            all.pop_if(|last| last.outcome == AttemptOutcome::Snoozed);
+        }
+        all.push(self.clone());
+        all.iter().skip(all.len().saturating_sub(HISTORY)).map(Self::stored).collect()
+    }
+
+    fn stored(&self) -> String {
+        serde_json::json!([self.at, self.outcome.stored(), self.provider, self.duration_ms, self.receipt])
+            .to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(at: i64, outcome: AttemptOutcome) -> AttemptRecord {
+        AttemptRecord { at, outcome, provider: "p".to_owned(), duration_ms: 1, receipt: None }
+    }
+
+    #[test]
+    fn a_history_is_read_back_and_stays_short() {
+        let mut stored = String::new();
+        for at in 0..200 {
+            let outcome = if at % 3 == 0 { AttemptOutcome::Retry } else { AttemptOutcome::Snoozed };
+            stored = entry(at, outcome).append_to(&stored);
+        }
+        let history = AttemptRecord::history(&stored);
+        assert_eq!(history.len(), HISTORY);
+        assert_eq!(history.last(), Some(&entry(199, AttemptOutcome::Snoozed)));
+        assert!(history.windows(2).all(|pair| pair[0].outcome != pair[1].outcome));
+    }
 }

@@ -1,6 +1,11 @@
 //! What callers and operators ask and decide: find, cancel, dead letters, replay, resolve.
 
-use crate::{JobId, JobRecord, JobState, Queue, StoreError, Worker};
+use crate::{
+    AttemptOutcome, AttemptRecord, Fact, JobId, JobRecord, JobState, Priority, Queue, StoreError, Tx, Worker,
+    metrics::Ledger, queue::Core, schema::code,
+};
+use chassis_telemetry::TraceContext;
+use sqlx::{Any, AnyConnection, Row as _, any::AnyArguments, any::AnyRow, query::Query};
 
 /// Which jobs wait for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +33,27 @@ pub enum Verdict {
     Failed,
 }
 
+/// Jobs that are replayed in one transaction.
+const PIECE: usize = 200;
+
+macro_rules! jobs {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, part, batch, channel, priority, state, accepted_at, first_due, at, not_after, trace, reason, history, payload FROM job ",
+            $rest
+        )
+    };
+}
+
 impl<W: Worker> Queue<W> {
     /// All jobs of a group in order; `None` if there is no such group.
     ///
     /// # Errors
     /// The store cannot be read.
     pub async fn find(&self, group: JobId) -> Result<Option<Vec<JobRecord>>, StoreError> {
-        let _ = group;
-        todo!()
+        let mut reader = self.core.store.read("find jobs").await?;
+        let jobs = self.core.group(&mut reader, group).await?;
+        Ok((!jobs.is_empty()).then_some(jobs))
     }
 
     /// Cancels the group's jobs that are accepted or retrying. Gives how many it cancelled and the jobs afterwards;
@@ -44,8 +62,27 @@ impl<W: Worker> Queue<W> {
     /// # Errors
     /// See [`StoreError`].
     pub async fn cancel(&self, group: JobId) -> Result<Option<(usize, Vec<JobRecord>)>, StoreError> {
-        let _ = group;
-        todo!()
+        const CANCEL: &str =
+            "UPDATE job SET state = 9, at = $1 WHERE id >= $2 AND id < $3 AND state <= 4 RETURNING id";
+        let core = &self.core;
+        let mut tx = core.store.begin().await?;
+        let Some(end) = end_of(&mut tx, group).await? else {
+            tx.rollback().await;
+            return Ok(None);
+        };
+        let cancel = sqlx::query(CANCEL).bind(core.store.now_ms()).bind(group.0).bind(end);
+        let cancelled = cancel.fetch_all(&mut *tx).await?.len();
+        let more = Ledger { cancelled: cancelled as i64, ..Ledger::default() };
+        core.write_ledger(&mut tx, core.shared_slot(), &more).await?;
+        let jobs = core.group(&mut tx, group).await?;
+        tx.commit().await?;
+        core.backlog.finished(cancelled);
+        if let Some(job) = jobs.first() {
+            let (channel, priority) = (job.channel, job.priority);
+            let fact = Fact::Finished { channel, priority, state: JobState::Cancelled, end_to_end: None };
+            (0..cancelled).for_each(|_| core.worker.observe(&fact));
+        }
+        Ok(Some((cancelled, jobs)))
     }
 
     /// A page of jobs that wait for a person, newest first, with ids below `before`.
@@ -58,8 +95,13 @@ impl<W: Worker> Queue<W> {
         before: Option<JobId>,
         limit: usize,
     ) -> Result<Vec<JobRecord>, StoreError> {
-        let _ = (which, before, limit);
-        todo!()
+        // The first condition is the index's own, so that SQLite uses it.
+        const SQL: &str =
+            jobs!("WHERE state IN (7, 10) AND state = $1 AND id < $2 ORDER BY id DESC LIMIT $3");
+        let before = before.map_or(i64::MAX, |id| id.0);
+        let mut reader = self.core.store.read("list dead letters").await?;
+        let query = sqlx::query(SQL).bind(which.code()).bind(before).bind(limit as i64);
+        self.core.records(&mut reader, query).await
     }
 
     /// Queues a failed or unknown job again, with its history; `None` if there is no such job, `Err(state)` inside
@@ -68,8 +110,22 @@ impl<W: Worker> Queue<W> {
     /// # Errors
     /// See [`StoreError`].
     pub async fn replay(&self, job: JobId) -> Result<Option<Result<(), JobState>>, StoreError> {
-        let _ = job;
-        todo!()
+        let core = &self.core;
+        let mut tx = core.store.begin().await?;
+        let found = core.job(&mut tx, job).await?;
+        match found {
+            Some(found) if [JobState::Failed, JobState::Unknown].contains(&found.state) => {
+                core.replay(&mut tx, &[found]).await?;
+                tx.wakes = true;
+                tx.commit().await?;
+                core.backlog.replayed(1);
+                Ok(Some(Ok(())))
+            }
+            other => {
+                tx.rollback().await;
+                Ok(other.map(|job| Err(job.state)))
+            }
+        }
     }
 
     /// Replays the failed jobs that match, and gives how many they were.
@@ -77,8 +133,32 @@ impl<W: Worker> Queue<W> {
     /// # Errors
     /// See [`StoreError`].
     pub async fn replay_where(&self, filter: &Filter) -> Result<usize, StoreError> {
-        let _ = filter;
-        todo!()
+        const SQL: &str = jobs!(
+            "WHERE state IN (7, 10) AND state = 7 AND id < $1 AND ($2 IS NULL OR reason = $2)
+            AND ($3 IS NULL OR channel = $3) AND at >= $4 AND at < $5 ORDER BY id DESC LIMIT $6"
+        );
+        let core = &self.core;
+        let (mut before, mut left) = (i64::MAX, filter.limit.unwrap_or(usize::MAX));
+        let (since, until) = (filter.since.unwrap_or(i64::MIN), filter.until.unwrap_or(i64::MAX));
+        let mut replayed = 0;
+        while left > 0 {
+            let mut tx = core.store.begin().await?;
+            let query =
+                sqlx::query(SQL).bind(before).bind(filter.reason.as_deref()).bind(filter.channel.as_deref());
+            let query = query.bind(since).bind(until).bind(left.min(PIECE) as i64);
+            let found = core.records(&mut tx, query).await?;
+            core.replay(&mut tx, &found).await?;
+            tx.wakes = true;
+            tx.commit().await?;
+            core.backlog.replayed(found.len());
+            replayed += found.len();
+            left -= found.len();
+            match found.last() {
+                Some(last) if found.len() == PIECE => before = last.id.0,
+                _ => break,
+            }
+        }
+        Ok(replayed)
     }
 
     /// Records a person's verdict on the unknown jobs of a group, or on one unknown job; answers as [`Self::replay`].
@@ -90,7 +170,127 @@ impl<W: Worker> Queue<W> {
         id: JobId,
         verdict: Verdict,
     ) -> Result<Option<Result<(), JobState>>, StoreError> {
-        let _ = (id, verdict);
-        todo!()
+        const SQL: &str = "UPDATE job SET state = $1, at = $2, history = $3 WHERE id = $4";
+        let core = &self.core;
+        let (state, outcome) = match verdict {
+            Verdict::Completed => (JobState::Completed, AttemptOutcome::ResolvedCompleted),
+            Verdict::Failed => (JobState::Failed, AttemptOutcome::ResolvedFailed),
+        };
+        let mut tx = core.store.begin().await?;
+        let mut jobs = core.group(&mut tx, id).await?;
+        if jobs.is_empty() {
+            jobs.extend(core.job(&mut tx, id).await?);
+        }
+        let unknown: Vec<_> = jobs.iter().filter(|job| job.state == JobState::Unknown).collect();
+        if unknown.is_empty() {
+            tx.rollback().await;
+            return Ok(jobs.first().map(|job| Err(job.state)));
+        }
+        let now = core.store.now_ms();
+        let mut more = Ledger::default();
+        for job in &unknown {
+            let query =
+                sqlx::query(SQL).bind(state.code()).bind(now).bind(job.with(outcome, now)).bind(job.id.0);
+            query.execute(&mut *tx).await?;
+            more.add(JobState::Unknown, -1);
+            more.add(state, 1);
+        }
+        core.write_ledger(&mut tx, core.shared_slot(), &more).await?;
+        tx.commit().await?;
+        for job in &unknown {
+            let (channel, priority) = (job.channel, job.priority);
+            core.worker.observe(&Fact::Finished { channel, priority, state, end_to_end: None });
+        }
+        Ok(Some(Ok(())))
     }
+}
+
+impl<W: Worker> Core<W> {
+    /// All jobs of a group in order.
+    pub(crate) async fn group(
+        &self,
+        connection: &mut AnyConnection,
+        group: JobId,
+    ) -> Result<Vec<JobRecord>, StoreError> {
+        const SQL: &str = jobs!("WHERE id >= $1 AND id < $2 ORDER BY id");
+        let Some(end) = end_of(connection, group).await? else { return Ok(Vec::new()) };
+        self.records(connection, sqlx::query(SQL).bind(group.0).bind(end)).await
+    }
+
+    async fn job(&self, connection: &mut AnyConnection, id: JobId) -> Result<Option<JobRecord>, StoreError> {
+        Ok(self.records(connection, sqlx::query(jobs!("WHERE id = $1")).bind(id.0)).await?.pop())
+    }
+
+    async fn records(
+        &self,
+        connection: &mut AnyConnection,
+        query: Query<'_, Any, AnyArguments>,
+    ) -> Result<Vec<JobRecord>, StoreError> {
+        let rows = query.fetch_all(connection).await?;
+        rows.iter().map(|row| self.record(row)).collect()
+    }
+
+    fn record(&self, row: &AnyRow) -> Result<JobRecord, StoreError> {
+        let id: i64 = row.try_get(0)?;
+        let (batch, state): (i64, i64) = (row.try_get(2)?, row.try_get(5)?);
+        let trace: Vec<u8> = row.try_get(10)?;
+        Ok(JobRecord {
+            id: JobId(id),
+            group: JobId(id - row.try_get::<i64, _>(1)?),
+            batch: (batch != 0).then_some(JobId(batch)),
+            channel: self.channel(row.try_get(3)?)?,
+            priority: Priority::from_stored(row.try_get(4)?)?,
+            state: JobState::from_code(state)
+                .ok_or_else(|| StoreError::Statement(format!("state {state} is not one of this release")))?,
+            accepted_at: row.try_get(6)?,
+            first_due: row.try_get(7)?,
+            at: row.try_get(8)?,
+            not_after: row.try_get(9)?,
+            trace: TraceContext::from_bytes(&trace).unwrap_or_else(TraceContext::new_root),
+            reason: row.try_get(11)?,
+            attempts: AttemptRecord::history(row.try_get(12)?),
+            payload: row.try_get(13)?,
+        })
+    }
+
+    /// Queues finished jobs again: due now, with all attempts before them. A deadline that has passed is moved: a
+    /// person has decided that they shall run.
+    async fn replay(&self, tx: &mut Tx, jobs: &[JobRecord]) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE job SET state = 2, sync = 0, spent = 0, unknowns = 0, first_due = $1, at = $1, reason = NULL,
+            not_after = $2, history = $3 WHERE id = $4";
+        let (steady, wall) = (self.store.steady_ms(), self.store.now_ms());
+        let mut more = Ledger::default();
+        for job in jobs {
+            let not_after = job.not_after.max(wall.saturating_add(job.not_after - job.first_due));
+            let history = job.with(AttemptOutcome::Replayed, wall);
+            let query = sqlx::query(SQL).bind(steady).bind(not_after).bind(history).bind(job.id.0);
+            query.execute(&mut **tx).await?;
+            more.add(job.state, -1);
+        }
+        Ok(self.write_ledger(tx, self.shared_slot(), &more).await?)
+    }
+}
+
+impl Waiting {
+    fn code(self) -> i64 {
+        match self {
+            Self::Failed => code::FAILED,
+            Self::Unknown => code::UNKNOWN,
+        }
+    }
+}
+
+impl JobRecord {
+    /// Its history with a person's decision, as it is stored.
+    fn with(&self, outcome: AttemptOutcome, at: i64) -> String {
+        let record =
+            AttemptRecord { at, outcome, provider: "operator".to_owned(), duration_ms: 0, receipt: None };
+        record.append(self.attempts.clone())
+    }
+}
+
+/// The id after the last of a group's; `None` if there is no such group.
+async fn end_of(connection: &mut AnyConnection, group: JobId) -> Result<Option<i64>, sqlx::Error> {
+    let query = sqlx::query("SELECT id + parts FROM job WHERE id = $1 AND part = 0").bind(group.0);
+    query.fetch_optional(connection).await?.map(|row| row.try_get(0)).transpose()
 }

@@ -1,0 +1,260 @@
+//! The dispatcher: one transaction after another ends attempts and starts due jobs for the workers that are free.
+
+use crate::{
+    Health, Priority, Queue, StoreError, Worker,
+    attempt::{Ended, Started},
+    metrics::{Ledger, Operation},
+    queue::{LINKS, commit_span},
+    schema::code,
+};
+use chassis_telemetry::{SpanExt as _, names};
+use rand::Rng as _;
+use sqlx::Row as _;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::mpsc,
+    task::yield_now,
+    time::{sleep, sleep_until, timeout},
+};
+use tracing::Instrument as _;
+
+/// Between two looks for due jobs if nothing wakes the dispatcher; with jitter, for replicas.
+const POLL: Duration = Duration::from_secs(1);
+/// Between two looks for a due time that has come, if it is not taken.
+const PAUSE: Duration = Duration::from_millis(100);
+/// After a transaction that failed.
+const AGAIN: Duration = Duration::from_millis(250);
+/// A transaction of the dispatcher takes no longer, or its connection is closed.
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// The workers of one channel.
+struct Lane {
+    channel: &'static str,
+    free: usize,
+    /// Bulk jobs that run: never on all workers, so that an urgent job need not wait for one.
+    bulk: usize,
+    /// There may be due jobs.
+    look: bool,
+    /// Bulk jobs may wait for another to end.
+    more_bulk: bool,
+}
+
+struct Dispatcher<W: Worker> {
+    queue: Queue<W>,
+    lanes: Vec<Lane>,
+    /// Ended, not committed.
+    ended: Vec<Ended>,
+    ends: mpsc::Sender<Ended>,
+    next_look: Instant,
+}
+
+impl<W: Worker> Queue<W> {
+    /// Runs until the queue is stopped and the attempts in hand are committed.
+    pub(crate) async fn dispatch(&self) {
+        let core = &self.core;
+        let lane = |channel: &&'static str| Lane {
+            channel,
+            free: core.config.workers,
+            bulk: 0,
+            look: true,
+            more_bulk: false,
+        };
+        let (ends, mut ended) = mpsc::channel(core.config.workers * core.channels.len().max(1));
+        let lanes: Vec<Lane> = core.channels.iter().map(lane).collect();
+        let mut dispatcher =
+            Dispatcher { queue: self.clone(), lanes, ended: Vec::new(), ends, next_look: Instant::now() };
+        loop {
+            let stopping = core.stop.is_cancelled();
+            if stopping && dispatcher.is_idle() {
+                return;
+            }
+            tokio::select! {
+                _ = ended.recv_many(&mut dispatcher.ended, 1024) => {}
+                () = core.store.wake().notified() => dispatcher.look(),
+                () = sleep_until(dispatcher.next_look.into()), if !stopping => dispatcher.look(),
+                () = core.stop.cancelled(), if !stopping => {}
+            }
+            // Attempts that end at once share this transaction.
+            yield_now().await;
+            while let Ok(more) = ended.try_recv() {
+                dispatcher.ended.push(more);
+            }
+            while dispatcher.has_work() && !dispatcher.turn().await {
+                sleep(AGAIN).await;
+                let _ = core.store.health().wait_for(|health| *health == Health::Up).await;
+            }
+        }
+    }
+}
+
+impl Lane {
+    /// Free workers, and running bulk jobs, once these attempts have ended.
+    fn after(&self, ended: &[Ended]) -> (usize, usize) {
+        let mine = || ended.iter().filter(|ended| ended.job.channel == self.channel);
+        let bulk = mine().filter(|ended| ended.job.priority == Priority::Bulk).count();
+        (self.free + mine().count(), self.bulk.saturating_sub(bulk))
+    }
+}
+
+impl<W: Worker> Dispatcher<W> {
+    fn look(&mut self) {
+        self.lanes.iter_mut().for_each(|lane| lane.look = true);
+    }
+
+    fn is_idle(&self) -> bool {
+        self.ended.is_empty() && self.lanes.iter().all(|lane| lane.free == self.queue.core.config.workers)
+    }
+
+    fn takes(&self) -> bool {
+        !self.queue.core.stop.is_cancelled() && self.lanes.iter().any(|lane| lane.look && lane.free > 0)
+    }
+
+    fn has_work(&self) -> bool {
+        !self.ended.is_empty() || self.takes()
+    }
+
+    /// One transaction. `false` if it failed: what has ended is kept.
+    async fn turn(&mut self) -> bool {
+        let core = Arc::clone(&self.queue.core);
+        // Their places are free for what starts in the same transaction.
+        let span = commit_span(&core.store, self.ended.len());
+        self.ended
+            .iter()
+            .filter_map(|ended| ended.span.trace_context())
+            .take(LINKS)
+            .for_each(|of| span.link_to(of));
+        let transaction = timeout(LONGEST, self.commit()).instrument(span.clone());
+        let result =
+            transaction.await.unwrap_or(Err(StoreError::CommitUnknown("a transaction took too long")));
+        match result {
+            Ok(started) => {
+                started.iter().take(LINKS).for_each(|job| span.link_to(job.trace));
+                drop(span);
+                self.start(started);
+                self.plan().await;
+                true
+            }
+            Err(error) => {
+                self.look();
+                span.record(names::OTEL_STATUS_CODE, "ERROR");
+                span.in_scope(|| tracing::warn!(%error, ended = self.ended.len(), "attempts could not be committed; trying again"));
+                if matches!(error, StoreError::CommitUnknown(_)) {
+                    core.doubt.store(true, Ordering::Relaxed);
+                    self.ended.iter_mut().for_each(|ended| ended.doubtful = true);
+                }
+                false
+            }
+        }
+    }
+
+    /// Ends attempts, and starts as many jobs as there are free workers. Gives those that started.
+    async fn commit(&mut self) -> Result<Vec<Started>, StoreError> {
+        let core = Arc::clone(&self.queue.core);
+        let begun = Instant::now();
+        let ended = &self.ended;
+        let mut tx = core.store.begin().await?;
+        let found = core.complete(&mut tx, core.shared_slot(), ended).await?;
+        let (mut started, mut interrupted) = (Vec::new(), Vec::new());
+        if core.doubt.load(Ordering::Relaxed) {
+            (started, interrupted) = core.unaccounted(&mut tx).await?;
+        }
+        let mut expired = Ledger::default();
+        for lane in self.lanes.iter_mut().filter(|_| !core.stop.is_cancelled()) {
+            let (free, bulk) = lane.after(ended);
+            let asks = lane.look || lane.more_bulk && bulk < lane.bulk;
+            if free > 0 && asks {
+                let most_bulk = core.config.workers.saturating_sub(1).max(1).saturating_sub(bulk).min(free);
+                let claimed = core.claim(&mut tx, lane.channel, free, most_bulk).await?;
+                lane.look = claimed.len() == free;
+                let bulk = claimed.iter().filter(|job| job.priority == Priority::Bulk).count();
+                lane.more_bulk = bulk == most_bulk;
+                expired.expired += claimed.iter().filter(|job| job.state == code::EXPIRED).count() as i64;
+                started.extend(claimed);
+            }
+        }
+        core.write_ledger(&mut tx, core.shared_slot(), &expired).await?;
+        tx.commit().await?;
+        core.doubt.store(false, Ordering::Relaxed);
+        let took = begun.elapsed();
+        core.metrics.committed(Operation::Complete, found.len(), took);
+        core.metrics.committed(Operation::Begin, started.len(), took);
+        let ended = std::mem::take(&mut self.ended);
+        for lane in &mut self.lanes {
+            (lane.free, lane.bulk) = lane.after(&ended);
+        }
+        core.completed(ended, &found);
+        let found = interrupted.iter().map(|ended| ended.job.id.0).collect();
+        core.completed(interrupted, &found);
+        Ok(started)
+    }
+
+    /// Hands jobs to workers.
+    fn start(&mut self, started: Vec<Started>) {
+        for job in started {
+            let core = Arc::clone(&self.queue.core);
+            if job.state == code::EXPIRED {
+                core.expired(&job);
+                continue;
+            }
+            core.in_hand.lock().insert(job.id.0);
+            if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.channel == job.channel) {
+                lane.free = lane.free.saturating_sub(1);
+                lane.bulk += usize::from(job.priority == Priority::Bulk);
+            }
+            let ends = self.ends.clone();
+            #[expect(clippy::disallowed_methods, reason = "each attempt has a span of its own")]
+            tokio::spawn(async move {
+                let ended = job.attempt(&core).await;
+                // The dispatcher waits for every attempt: it takes this one.
+                let _ = ends.send(ended).await;
+            });
+        }
+    }
+
+    /// Decides when to look again: when the next job is due, or after a while.
+    async fn plan(&mut self) {
+        let poll = POLL.mul_f64(rand::rng().random_range(0.75..1.25));
+        let wait = if self.lanes.iter().all(|lane| lane.look) {
+            poll
+        } else {
+            self.next_due().await.map_or(poll, |due| due.clamp(Duration::from_millis(1), poll))
+        };
+        self.next_look = Instant::now() + wait;
+    }
+
+    /// In how long a job is due in a channel that has been looked through.
+    async fn next_due(&self) -> Option<Duration> {
+        let store = &self.queue.core.store;
+        let mut connection = store.reader().await.ok()?;
+        let rows = self.queue.core.sql.next_due.query().fetch_all(&mut *connection).await.ok()?;
+        let now = store.steady_ms().min(store.now_ms());
+        let waits = rows.iter().filter_map(|row| {
+            let (channel, at): (&str, Option<i64>) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
+            self.lanes.iter().any(|lane| lane.channel == channel && !lane.look).then_some(at? - now)
+        });
+        let wait = waits.min()?;
+        // Due, and not taken a moment ago: locked by another replica, or its clock is another one.
+        Some(if wait <= 0 { PAUSE } else { Duration::from_millis(wait as u64) })
+    }
+}
+
+impl<W: Worker> crate::queue::Core<W> {
+    async fn claim(
+        &self,
+        tx: &mut crate::Tx,
+        channel: &'static str,
+        free: usize,
+        most_bulk: usize,
+    ) -> Result<Vec<Started>, StoreError> {
+        let (steady, wall) = (self.store.steady_ms(), self.store.now_ms());
+        let shares: [f64; 3] = rand::rng().random();
+        let query = self.sql.claim.query().bind(channel).bind(steady).bind(wall).bind(steady.max(wall));
+        let query = query.bind(free as i64).bind(self.identity.load(Ordering::Relaxed));
+        let query = query.bind(shares[0]).bind(shares[1]).bind(shares[2]).bind(most_bulk as i64);
+        let rows = query.fetch_all(&mut **tx).await?;
+        rows.iter().map(|row| Started::read(self, row)).collect()
+    }
+}

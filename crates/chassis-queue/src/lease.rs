@@ -1,0 +1,160 @@
+//! Which process runs what: identities with a lease, and what happens to the attempts of one that has gone.
+//!
+//! On SQLite the process that holds the file is the only one: its lease never ends. On PostgreSQL a heartbeat renews
+//! it, and another process takes over what a process without a lease had in hand.
+
+use crate::{
+    StoreError, Worker,
+    attempt::{Ended, Started},
+    queue::Core,
+    store::{Dialect, Tx},
+};
+use sqlx::Row as _;
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+use tokio::time::sleep;
+
+/// Between two heartbeats.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How long a lease outlives its last heartbeat: an attempt is taken over within 5 s of its process's end.
+const LEASE: Duration = Duration::from_secs(4);
+/// For this long after the store came back leases are left alone, so that their holders can renew them.
+const GRACE: Duration = Duration::from_secs(3);
+/// Interrupted jobs that are decided on in one transaction (the statement's own bound).
+const PIECE: usize = 500;
+
+impl<W: Worker> Core<W> {
+    /// Takes an identity that nobody had before.
+    pub(crate) async fn register(&self) -> Result<(), StoreError> {
+        let identity = rand::random_range(1..i64::MAX);
+        let mut tx = self.store.begin().await?;
+        self.make_slots(&mut tx).await?;
+        if self.store.dialect() == Dialect::Sqlite {
+            sqlx::query("DELETE FROM worker").execute(&mut *tx).await?;
+        }
+        let insert = sqlx::query("INSERT INTO worker (id, lease_until) VALUES ($1, $2)");
+        insert.bind(identity).bind(self.lease_until()).execute(&mut *tx).await?;
+        tx.commit().await?;
+        self.identity.store(identity, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn lease_until(&self) -> i64 {
+        match self.store.dialect() {
+            Dialect::Sqlite => i64::MAX,
+            Dialect::Postgres => self.store.steady_ms() + LEASE.as_millis() as i64,
+        }
+    }
+
+    /// At start: decides on everything that a crash interrupted, and undoes what a wrong clock did.
+    pub(crate) async fn recover_all(&self) -> Result<(), StoreError> {
+        if self.store.dialect() == Dialect::Sqlite {
+            // No delay is longer: these were stored while the clock was ahead.
+            const SQL: &str = "UPDATE job SET at = $1 WHERE state IN (2, 4) AND state <= 4 AND at > $2";
+            let now = self.store.steady_ms();
+            let longest = self.retry.max_delay.max(Duration::from_secs(3600)).as_millis() as i64;
+            let mut tx = self.store.begin().await?;
+            sqlx::query(SQL).bind(now).bind(now + longest).execute(&mut *tx).await?;
+            tx.commit().await?;
+        }
+        while self.recover().await? == PIECE {}
+        Ok(())
+    }
+
+    /// Decides on attempts whose process has gone; gives how many there were.
+    async fn recover(&self) -> Result<usize, StoreError> {
+        let mut tx = self.store.begin().await?;
+        let now = self.store.steady_ms();
+        let rows = self.sql.orphans.query().bind(now).fetch_all(&mut *tx).await?;
+        let interrupted = rows.iter().map(|row| self.interrupted(row)).collect::<Result<Vec<_>, _>>()?;
+        let found = self.complete(&mut tx, self.shared_slot(), &interrupted).await?;
+        if rows.len() < PIECE {
+            // Whoever comes back after this takes a new identity.
+            sqlx::query("DELETE FROM worker WHERE lease_until <= $1").bind(now).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        if !found.is_empty() {
+            self.metrics.recovered.increment(found.len() as u64);
+            tracing::warn!(
+                jobs = found.len(),
+                "recovered jobs whose attempt the end of a process interrupted"
+            );
+            self.completed(interrupted, &found);
+            self.store.wake().notify_one();
+        }
+        Ok(rows.len())
+    }
+
+    fn interrupted(&self, row: &sqlx::any::AnyRow) -> Result<Ended, StoreError> {
+        let (sync, began): (i64, i64) = (row.try_get(15)?, row.try_get(16)?);
+        Ok(Started::read(self, row)?.interrupted(self, sync == 1, began))
+    }
+
+    /// After an uncertain commit: jobs that run under our identity and that nobody here runs. Their attempts have
+    /// not begun: they do now, but for those whose caller has gone.
+    pub(crate) async fn unaccounted(&self, tx: &mut Tx) -> Result<(Vec<Started>, Vec<Ended>), StoreError> {
+        let identity = self.identity.load(Ordering::Relaxed);
+        let rows = self.sql.own.query().bind(identity).fetch_all(&mut **tx).await?;
+        let (mut started, mut interrupted) = (Vec::new(), Vec::new());
+        for row in &rows {
+            let job = Started::read(self, row)?;
+            if self.in_hand.lock().contains(&job.id.0) {
+                continue;
+            }
+            if row.try_get::<i64, _>(15)? == 1 {
+                interrupted.push(self.interrupted(row)?);
+            } else {
+                started.push(job);
+            }
+        }
+        self.complete(tx, self.shared_slot(), &interrupted).await?;
+        Ok((started, interrupted))
+    }
+
+    /// Renews the lease and takes over what others left. Never ends.
+    pub(crate) async fn keep_lease(&self) {
+        if self.store.dialect() == Dialect::Sqlite {
+            return;
+        }
+        let mut well_since: Option<Instant> = None;
+        loop {
+            match self.heartbeat().await {
+                Ok(server_up) => {
+                    let since = *well_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= GRACE && server_up >= GRACE {
+                        let _ = self
+                            .recover()
+                            .await
+                            .inspect_err(|error| tracing::warn!(%error, "could not take over jobs"));
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "no heartbeat");
+                    well_since = None;
+                }
+            }
+            sleep(HEARTBEAT).await;
+        }
+    }
+
+    /// Gives for how long the server has been up.
+    async fn heartbeat(&self) -> Result<Duration, StoreError> {
+        const SQL: &str = "UPDATE worker SET lease_until = $1 WHERE id = $2";
+        let mut connection = self.store.writer().await?;
+        let up = self.store.synchronise(&mut connection).await.map_err(|error| self.store.failed(error))?;
+        let identity = self.identity.load(Ordering::Relaxed);
+        let renewed =
+            sqlx::query(SQL).bind(self.lease_until()).bind(identity).execute(&mut *connection).await;
+        let renewed = renewed.map_err(|error| self.store.failed(error.into()))?;
+        drop(connection);
+        if renewed.rows_affected() == 0 {
+            tracing::warn!(
+                "this process's lease ended while it could not renew it; its attempts were taken over"
+            );
+            self.register().await?;
+        }
+        Ok(up)
+    }
+}

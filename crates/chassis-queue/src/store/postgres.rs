@@ -1,0 +1,66 @@
+//! PostgreSQL: the address with its password, what every connection is checked for, and the server's clock.
+
+use super::{OpenError, StoreError};
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::{
+    AnyConnection, AnyPool, ConnectOptions as _, Row as _,
+    any::{AnyConnectOptions, AnyPoolOptions},
+};
+use std::{fs, path::Path};
+
+/// Bounds what a slow or vanished server can hold up; the first statement of every connection.
+const SETTINGS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
+    SET idle_in_transaction_session_timeout = '10s'; SET default_transaction_isolation = 'read committed'";
+
+/// sqlx's options for the URL, with the password from a file if there is one.
+pub(super) fn address(url: &SecretString, password: Option<&Path>) -> Result<AnyConnectOptions, OpenError> {
+    let unusable = |reason: String| OpenError::Unusable { store: "PostgreSQL".to_owned(), reason };
+    let parsed = url.expose_secret().parse::<AnyConnectOptions>();
+    let mut options = parsed.map_err(|_| unusable("store.url is no valid address".to_owned()))?;
+    if let Some(file) = password {
+        let text = fs::read_to_string(file)
+            .map_err(|error| unusable(format!("store.password_file {}: {error}", file.display())))?;
+        let set = options.database_url.set_password(Some(text.trim_end_matches(['\r', '\n'])));
+        set.map_err(|()| unusable("store.url has no host that a password could be for".to_owned()))?;
+    }
+    Ok(options.disable_statement_logging())
+}
+
+/// A pool whose connections are checked when they are made, and again before each use.
+pub(super) fn pool(options: &AnyConnectOptions, connections: u32) -> AnyPool {
+    let pool = AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(super::PATIENCE)
+        .after_connect(|connection, _| Box::pin(check(connection)));
+    pool.connect_lazy_with(options.clone())
+}
+
+/// A server in recovery (a standby, or the old primary after a fail-over) is refused: it is not the one that writes.
+async fn check(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(SETTINGS).execute(&mut *connection).await?;
+    let recovering: bool =
+        sqlx::query("SELECT pg_is_in_recovery()").fetch_one(connection).await?.try_get(0)?;
+    if recovering { Err(sqlx::Error::Protocol("the server is in recovery".to_owned())) } else { Ok(()) }
+}
+
+/// Refuses a server that acknowledges commits before they are durable.
+pub(super) async fn check_durable(pool: &AnyPool) -> Result<(), String> {
+    const SQL: &str = "SELECT current_setting('fsync'), current_setting('synchronous_commit')";
+    let told = |error: sqlx::Error| StoreError::from(error).to_string();
+    let row = sqlx::query(SQL).fetch_one(pool).await.map_err(told)?;
+    let (fsync, commit): (String, String) = (row.try_get(0).map_err(told)?, row.try_get(1).map_err(told)?);
+    if fsync == "off" || commit == "off" {
+        return Err(format!(
+            "fsync is {fsync} and synchronous_commit is {commit}: both must be on, or acknowledged jobs can be lost"
+        ));
+    }
+    Ok(())
+}
+
+/// The server's time in Unix ms, how long the server has been up in ms, and a number for this process.
+pub(super) async fn server_time(connection: &mut AnyConnection) -> Result<(i64, i64), sqlx::Error> {
+    const SQL: &str = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT), \
+        CAST(extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()) * 1000 AS BIGINT)";
+    let row = sqlx::query(SQL).fetch_one(connection).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}

@@ -1,0 +1,208 @@
+//! The SQLite file: its folder, lock, modes and pragmas, whose file it is, checkpoints and backups.
+
+use super::{OpenError, StoreError};
+use sqlx::{
+    AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _,
+    any::{AnyConnectOptions, AnyPoolOptions},
+};
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Marks a file as ours (`PRAGMA application_id`): "chsq".
+const APPLICATION_ID: i64 = 0x6368_7371;
+/// Older ones can damage a file whose log starts again beside a checkpoint (fixed in 3.51.3).
+const OLDEST: (u32, u32, u32) = (3, 51, 3);
+/// Bytes in the log from which on it is copied into the file.
+const COPY_AT: u64 = 32 * 1024 * 1024;
+/// Bytes in the log from which on the log file is also cut back.
+const CUT_AT: u64 = 128 * 1024 * 1024;
+
+/// The file and the lock that keeps a second process out; the kernel releases it when the process ends.
+/// (`locking_mode=EXCLUSIVE` would shut out our own readers.)
+#[derive(Debug)]
+pub(crate) struct DatabaseFile {
+    path: PathBuf,
+    /// A connection for checkpoints: in the writing one they would stall every caller.
+    checkpoints: AnyPool,
+    lock: parking_lot::Mutex<Option<File>>,
+}
+
+/// The pools of an opened file.
+pub(super) struct Opened {
+    pub(super) file: DatabaseFile,
+    pub(super) write: AnyPool,
+    pub(super) read: AnyPool,
+}
+
+/// Makes folder and file, takes the lock and opens the connections.
+pub(super) async fn open(path: &Path, synchronous: bool, readers: u32) -> Result<Opened, OpenError> {
+    let path = std::path::absolute(path).map_err(|error| unusable(path, error))?;
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
+            unusable(&path, format!("its folder {} can't be made: {error}", folder.display()))
+        })?;
+    }
+    let lock = lock(&path)?;
+    let made = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+    let empty = match made.and_then(|file| file.metadata()) {
+        Ok(metadata) => metadata.len() == 0,
+        Err(error) => return Err(unusable(&path, error)),
+    };
+    let foreign = whose(&path, empty).await.map_err(|error| unusable(&path, StoreError::from(error)))?;
+    if let Some(reason) = foreign {
+        return Err(unusable(&path, reason));
+    }
+    let sync = if synchronous { "FULL" } else { "OFF" };
+    let writing = format!(
+        "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {sync}; PRAGMA wal_autocheckpoint = 0; \
+         PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = {COPY_AT};"
+    );
+    let reading = "PRAGMA busy_timeout = 2000; PRAGMA query_only = 1; PRAGMA cache_size = -2048; PRAGMA temp_store = MEMORY;";
+    let write = pool(&path, 1, writing.clone()).map_err(|error| unusable(&path, error))?;
+    let read = pool(&path, readers, reading.to_owned()).map_err(|error| unusable(&path, error))?;
+    let checkpoints = pool(&path, 1, writing).map_err(|error| unusable(&path, error))?;
+    claim(&write).await.map_err(|reason| unusable(&path, reason))?;
+    Ok(Opened { file: DatabaseFile { path, checkpoints, lock: Some(lock).into() }, write, read })
+}
+
+fn unusable(path: &Path, reason: impl ToString) -> OpenError {
+    OpenError::Unusable { store: path.display().to_string(), reason: reason.to_string() }
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&name);
+    let file = file.map_err(|error| unusable(path, format!("its lock file: {error}")))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.display().to_string() }),
+        Err(fs::TryLockError::Error(error)) => Err(unusable(path, format!("its lock file: {error}"))),
+    }
+}
+
+/// sqlx's address of the file; `%`-encoded, since a path may hold anything.
+fn address(path: &Path, mode: &str) -> Result<AnyConnectOptions, sqlx::Error> {
+    let encode = |byte: &u8| match byte {
+        b'/' | b'.' | b'-' | b'_' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(*byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    let path: String = path.as_os_str().as_encoded_bytes().iter().map(encode).collect();
+    Ok(format!("sqlite://{path}?mode={mode}").parse::<AnyConnectOptions>()?.disable_statement_logging())
+}
+
+/// Never makes a file, so that one which has vanished stays noticed.
+fn pool(path: &Path, connections: u32, pragmas: String) -> Result<AnyPool, sqlx::Error> {
+    let options = AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(super::PATIENCE)
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_connect(move |connection, _| {
+            let pragmas = pragmas.clone();
+            Box::pin(async move { sqlx::raw_sql(AssertSqlSafe(pragmas)).execute(connection).await.map(drop) })
+        });
+    Ok(options.connect_lazy_with(address(path, "rw")?))
+}
+
+/// Says whose file it is, if it is not ours.
+async fn whose(path: &Path, empty: bool) -> Result<Option<String>, sqlx::Error> {
+    if empty {
+        return Ok(None);
+    }
+    let mut connection = AnyConnection::connect_with(&address(path, "ro")?).await?;
+    let id = match number(&mut connection, "PRAGMA application_id").await {
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("26") => {
+            return Ok(Some("it is not an SQLite database: set store.url to another file".to_owned()));
+        }
+        other => other?,
+    };
+    let tables = sqlx::query("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name LIMIT 5");
+    let tables = tables.fetch_all(&mut connection).await?;
+    let names: Vec<String> = tables.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    connection.close().await?;
+    Ok((id != APPLICATION_ID && !names.is_empty()).then(|| {
+        let names = names.join(", ");
+        format!("it is another program's database (application id {id}, tables {names}): set store.url to another file")
+    }))
+}
+
+async fn number(connection: &mut AnyConnection, sql: &'static str) -> Result<i64, sqlx::Error> {
+    sqlx::query(sql).fetch_one(connection).await?.try_get(0)
+}
+
+/// Checks the library and marks the file as ours.
+async fn claim(write: &AnyPool) -> Result<(), String> {
+    let told = |error: sqlx::Error| StoreError::from(error).to_string();
+    let version = sqlx::query("SELECT sqlite_version()").fetch_one(write).await.map_err(told)?;
+    let version: String = version.try_get(0).map_err(told)?;
+    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
+    let mut part = || parts.next().unwrap_or(0);
+    if (part(), part(), part()) < OLDEST {
+        let (major, minor, patch) = OLDEST;
+        return Err(format!("the program was built with SQLite {version}; it needs {major}.{minor}.{patch}"));
+    }
+    let mark = format!("PRAGMA application_id = {APPLICATION_ID}");
+    sqlx::raw_sql(AssertSqlSafe(mark)).execute(write).await.map(drop).map_err(told)
+}
+
+impl DatabaseFile {
+    /// Bytes free for the file on its disk.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        let stat = rustix::fs::statvfs(self.path.parent()?).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// Copies the log into the file once it is long. The bulk is copied beside running commits, the rest while
+    /// `write`'s one connection is held for a moment, so that the next commit starts the log from its beginning.
+    pub(super) async fn checkpoint(&self, write: &AnyPool) -> Result<(), StoreError> {
+        let log = PathBuf::from(format!("{}-wal", self.path.display()));
+        let bytes = fs::metadata(&log).map_or(0, |metadata| metadata.len());
+        if bytes < COPY_AT {
+            return Ok(());
+        }
+        let mut connection = self.checkpoints.acquire().await?;
+        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_all(&mut *connection).await?;
+        let _held = write.acquire().await?;
+        // Cutting waits for readers; those that are long are waited for by trying again.
+        let rest = if bytes < CUT_AT {
+            "PRAGMA wal_checkpoint(PASSIVE)"
+        } else {
+            "PRAGMA busy_timeout = 20; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = 2000"
+        };
+        sqlx::raw_sql(rest).fetch_all(&mut *connection).await.map(drop).map_err(StoreError::from)
+    }
+
+    pub(super) async fn close(&self) {
+        self.checkpoints.close().await;
+    }
+
+    /// Lets another process open the file.
+    pub(super) fn unlock(&self) {
+        *self.lock.lock() = None;
+    }
+}
+
+/// Copies a live file into a new one of mode 0600.
+pub(super) async fn backup(path: &Path, to: &Path) -> Result<(), OpenError> {
+    let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(to);
+    made.map_err(|error| unusable(to, error))?;
+    let copy = async {
+        let mut connection = AnyConnection::connect_with(&address(path, "ro")?).await?;
+        sqlx::query("VACUUM INTO $1").bind(to.display().to_string()).execute(&mut connection).await?;
+        File::open(to)?.sync_all()?;
+        connection.close().await
+    };
+    copy.await.map_err(|error: sqlx::Error| {
+        let _ = fs::remove_file(to);
+        unusable(path, StoreError::from(error))
+    })
+}
+
+/// How often the log's length is looked at.
+pub(super) const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);

@@ -1,0 +1,69 @@
+//! The end of a process in the middle of its work.
+
+use super::*;
+
+/// Leaves attempts in hand behind.
+async fn killed(database: &Database, config: Config, jobs: usize) -> Vec<JobId> {
+    let (script, _gate) = gated();
+    let running = Running::started(database, config, script).await;
+    let mut ids = Vec::new();
+    for _ in 0..jobs {
+        let enqueue = running.job();
+        ids.push(enqueue.id);
+        running.queue.enqueue(enqueue).await.unwrap();
+    }
+    running.attempted(jobs).await;
+    running.kill().await;
+    ids
+}
+
+#[tokio::test]
+async fn interrupted_attempts_are_repeated_and_counted_as_spent() {
+    let database = Database::new().await;
+    let ids = killed(&database, config(), 3).await;
+    let running = Running::started(&database, config(), Script::default()).await;
+    for id in ids {
+        let job = running.until(id, JobState::Completed).await;
+        let outcomes: Vec<_> = job.attempts.iter().map(|attempt| attempt.outcome).collect();
+        assert_eq!(outcomes, [AttemptOutcome::Unknown, AttemptOutcome::Completed]);
+    }
+    assert!(running.script.attempts.lock().iter().all(|(_, attempt)| attempt.number == 2));
+    assert_eq!(running.ledger().await.completed, 3);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn interrupted_attempts_wait_for_a_person_under_hold() {
+    let database = Database::new().await;
+    let mut hold = config();
+    hold.retry.on_unknown = OnUnknown::Hold;
+    let ids = killed(&database, hold.clone(), 3).await;
+    let running = Running::started(&database, hold, Script::default()).await;
+    for id in ids {
+        assert_eq!(running.until(id, JobState::Unknown).await.reason.as_deref(), Some("interrupted"));
+    }
+    assert_eq!((running.attempts(), running.ledger().await.unknown), (0, 3));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_interrupted_synchronous_call_is_unknown_and_its_repeat_is_told() {
+    let database = Database::new().await;
+    let (script, _gate) = gated();
+    let running = Running::started(&database, config(), script).await;
+    let enqueue = running.keyed(1, 1);
+    let (id, queue) = (enqueue.id, running.queue.clone());
+    let caller = tokio::spawn(async move { queue.run_now(enqueue, move |states| answer(id, states)).await });
+    running.attempted(1).await;
+    caller.abort();
+    running.kill().await;
+    let running = Running::started(&database, config(), Script::default()).await;
+    running.until(id, JobState::Unknown).await;
+    let states = |finished| match finished {
+        Ok(Finished::Replayed(answer)) => String::from_utf8(answer.body).unwrap(),
+        other => format!("{other:?}"),
+    };
+    assert!(states(running.run_now(running.keyed(1, 1)).await).ends_with("[Unknown]"));
+    assert_eq!(running.attempts(), 0);
+    running.stop().await;
+}
