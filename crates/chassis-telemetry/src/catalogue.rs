@@ -41,33 +41,23 @@ pub struct Metric {
     pub store_wide: bool,
     /// Every combination of the label values, all closed, is there from the start with 0.
     pub from_zero: bool,
-    /// The heading of the documents that says more.
-    pub see: Option<&'static str>,
 }
 
 /// A counter; its name ends in `_total`.
 pub const fn counter(name: &'static str, help: &'static str) -> Metric {
-    Metric::new(Kind::Counter, Unit::Count, name, help)
+    let (kind, unit) = (Kind::Counter, Unit::Count);
+    Metric { name, kind, unit, labels: &[], buckets: &[], help, store_wide: false, from_zero: false }
 }
 
 /// A gauge without a unit: see [`Metric::bytes`] and [`Metric::seconds`].
 pub const fn gauge(name: &'static str, help: &'static str) -> Metric {
-    Metric::new(Kind::Gauge, Unit::Count, name, help)
+    Metric { kind: Kind::Gauge, ..counter(name, help) }
 }
 
 /// A histogram of seconds in [`REQUEST_BUCKETS`].
 pub const fn histogram(name: &'static str, help: &'static str) -> Metric {
-    Metric::new(Kind::Histogram, Unit::Seconds, name, help).buckets(REQUEST_BUCKETS)
-}
-
-impl Kind {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-        }
-    }
+    let (kind, unit) = (Kind::Histogram, Unit::Seconds);
+    Metric { kind, unit, buckets: REQUEST_BUCKETS, ..counter(name, help) }
 }
 
 /// Constant functions that set one field each.
@@ -82,11 +72,6 @@ macro_rules! setters {
 }
 
 impl Metric {
-    const fn new(kind: Kind, unit: Unit, name: &'static str, help: &'static str) -> Self {
-        let (labels, buckets): (&[Label], &[f64]) = (&[], &[]);
-        Self { name, kind, unit, labels, buckets, help, store_wide: false, from_zero: false, see: None }
-    }
-
     setters! {
         labels(labels: &'static [Label]) { labels = labels }
         buckets(buckets: &'static [f64]) { buckets = buckets }
@@ -95,13 +80,6 @@ impl Metric {
         seconds() { unit = Unit::Seconds }
         store_wide() { store_wide = true }
         from_zero() { from_zero = true }
-        see(heading: &'static str) { see = Some(heading) }
-    }
-
-    /// The help text, with the rule for adding it up.
-    pub fn told(&self) -> String {
-        let rule = if self.store_wide { " Store-wide: take max, never sum." } else { "" };
-        format!("{}{rule}", self.help)
     }
 }
 
@@ -111,54 +89,32 @@ pub const REQUEST_BUCKETS: &[f64] = &[
     30.0,
 ];
 
-const METHOD: Label = (
-    names::LABEL_METHOD,
-    Values::Closed(&[
-        "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "OTHER",
-    ]),
-);
-const ROUTE: Label = (names::LABEL_ROUTE, Values::Open("the whole template, or unmatched"));
-const GRPC_SERVICE: Label = (
-    names::LABEL_GRPC_SERVICE,
-    Values::Open("its full name, or unmatched, as the method of what is not served"),
-);
-const SPANS: Label = (names::LABEL_OUTCOME, Values::Closed(&["exported", "failed", "dropped"]));
-const LINES: Label = (names::LABEL_OUTCOME, Values::Closed(&["written", "dropped"]));
-
 /// The metrics of this crate: HTTP, gRPC, telemetry itself.
+#[rustfmt::skip]
 pub const METRICS: &[Metric] = &[
     histogram(names::HTTP_REQUEST_DURATION, "Latency of HTTP requests, until the head of the response.").labels(&[
-        METHOD,
-        ROUTE,
-        (names::LABEL_STATUS, Values::Open("")),
+        ("method", Values::Closed(&["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "OTHER"])),
+        ("route", Values::Open("the whole template, or unmatched")),
+        ("status", Values::Open("")),
     ]),
     gauge(names::HTTP_REQUESTS_IN_FLIGHT, "HTTP requests being handled."),
-    histogram(names::GRPC_REQUEST_DURATION, "Latency of gRPC calls, until their status is known (in the trailers).")
-        .labels(&[
-            GRPC_SERVICE,
-            (names::LABEL_GRPC_METHOD, Values::Open("")),
-            (names::LABEL_GRPC_CODE, Values::Closed(&names::GRPC_CODES)),
-            (names::LABEL_SIDE, Values::Closed(&["server", "client"])),
-        ]),
+    histogram(names::GRPC_REQUEST_DURATION, "Latency of gRPC calls, until their status is known (in the trailers).").labels(&[
+        (names::LABEL_GRPC_SERVICE, Values::Open("its full name, or unmatched, as the method of what is not served")),
+        (names::LABEL_GRPC_METHOD, Values::Open("")),
+        (names::LABEL_GRPC_CODE, Values::Closed(&names::GRPC_CODES)),
+        (names::LABEL_SIDE, Values::Closed(&["server", "client"])),
+    ]),
     counter(names::SPANS_ENDED, "Recorded spans that ended.").from_zero(),
-    counter(names::SPANS, "Ended spans by outcome; with the queued ones, all that ended.").labels(&[SPANS]).from_zero(),
-    gauge(
-        names::SPANS_QUEUED,
-        "Ended spans on their way to the collector; ended = exported + failed + dropped + queued.",
-    ),
+    counter(names::SPANS, "Ended spans by outcome; with the queued ones, all that ended.")
+        .labels(&[(names::LABEL_OUTCOME, Values::Closed(&["exported", "failed", "dropped"]))]).from_zero(),
+    gauge(names::SPANS_QUEUED, "Ended spans on their way to the collector; ended = exported + failed + dropped + queued."),
     counter(names::LOG_LINES, "Log lines written to stdout, and log lines dropped because stdout did not take them.")
-        .labels(&[LINES])
+        .labels(&[(names::LABEL_OUTCOME, Values::Closed(&["written", "dropped"]))]).from_zero(),
+    counter(names::LATE_PARENTS, "Spans that had started before their parent was set, and so lost their trace: always 0, else a defect.")
         .from_zero(),
-    counter(
-        names::LATE_PARENTS,
-        "Spans that had started before their parent was set, and so lost their trace: always 0, else a defect.",
-    )
-    .from_zero(),
     gauge(names::BUILD_INFO, "1, labelled with what was built.").labels(&[
-        ("version", Values::Open("")),
-        ("platform_version", Values::Open("that of the chassis")),
-        ("commit", Values::Open("")),
-        ("rustc", Values::Open("")),
+        ("version", Values::Open("")), ("platform_version", Values::Open("that of the chassis")),
+        ("commit", Values::Open("")), ("rustc", Values::Open("")),
     ]),
 ];
 

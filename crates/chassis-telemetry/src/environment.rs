@@ -6,7 +6,7 @@ use std::{hash::RandomState, time::Duration};
 use opentelemetry::{Key, KeyValue};
 use opentelemetry_sdk::Resource;
 
-use crate::{Service, TraceContext, bridge::Sampling, names, propagation::Propagators};
+use crate::{Service, TraceContext, bridge::Sampling, propagation::Propagators};
 
 /// Everything that is read before the parts are built.
 pub(crate) struct Environment {
@@ -132,11 +132,11 @@ pub(crate) fn resource(service: Service) -> (Resource, String) {
         let value = detected.get(&Key::new(key)).map(|value| value.to_string());
         value.filter(|value| !value.is_empty() && !value.starts_with("unknown_service"))
     };
-    let name = given(names::SERVICE_NAME).unwrap_or_else(|| service.name.to_owned());
+    let name = given("service.name").unwrap_or_else(|| service.name.to_owned());
     let own = [
-        (names::SERVICE_NAME, name.clone()),
-        (names::SERVICE_VERSION, service.version.to_owned()),
-        (names::SERVICE_INSTANCE_ID, TraceContext::new_root().trace_id()),
+        ("service.name", name.clone()),
+        ("service.version", service.version.to_owned()),
+        ("service.instance.id", TraceContext::new_root().trace_id()),
     ];
     let own =
         own.into_iter().filter(|(key, _)| given(key).is_none()).map(|(key, value)| KeyValue::new(key, value));

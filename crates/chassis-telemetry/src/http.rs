@@ -128,8 +128,8 @@ impl Exchange {
             of.span.record(names::ERROR_TYPE, status.to_string());
         }
         layer.durations.record((route.clone(), method, status), seconds, |(route, method, status)| {
-            metrics::histogram!(names::HTTP_REQUEST_DURATION, names::LABEL_METHOD => *method,
-                names::LABEL_ROUTE => route.clone(), names::LABEL_STATUS => status.to_string())
+            metrics::histogram!(names::HTTP_REQUEST_DURATION, "method" => *method,
+                "route" => route.clone(), "status" => status.to_string())
         });
         layer.in_flight.decrement(1.0);
         info!(method, route, status, duration_ms = seconds * 1000.0, id = of.id(), key = of.key(), "request");

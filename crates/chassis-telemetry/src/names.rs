@@ -19,72 +19,33 @@ pub const LATE_PARENTS: &str = "telemetry_late_parents_total";
 pub const BUILD_INFO: &str = "build_info";
 
 // Metric labels.
-pub const LABEL_CHANNEL: &str = "channel";
-pub const LABEL_DECISION: &str = "decision";
-pub const LABEL_FEATURE: &str = "feature";
 pub const LABEL_GRPC_CODE: &str = "grpc_code";
 pub const LABEL_GRPC_METHOD: &str = "grpc_method";
 pub const LABEL_GRPC_SERVICE: &str = "grpc_service";
-pub const LABEL_KEY: &str = "key";
 pub const LABEL_LISTENER: &str = "listener";
-pub const LABEL_METHOD: &str = "method";
-pub const LABEL_OPERATION: &str = "operation";
 pub const LABEL_OUTCOME: &str = "outcome";
-pub const LABEL_PRIORITY: &str = "priority";
-pub const LABEL_PROVIDER: &str = "provider";
 pub const LABEL_REASON: &str = "reason";
-pub const LABEL_ROUTE: &str = "route";
 pub const LABEL_SIDE: &str = "side";
-pub const LABEL_SIGNAL: &str = "signal";
-pub const LABEL_SOURCE: &str = "source";
-pub const LABEL_STATE: &str = "state";
-pub const LABEL_STATUS: &str = "status";
-pub const LABEL_STORE: &str = "store";
-pub const LABEL_SURFACE: &str = "surface";
-pub const LABEL_TARGET: &str = "target";
 pub const LABEL_TASK: &str = "task";
-pub const LABEL_TO: &str = "to";
 
-// Span attributes of OpenTelemetry's semantic conventions.
+// Span attributes, by OpenTelemetry's conventions and our own.
+pub const COMMITTED_MS: &str = "committed_ms";
 pub const ERROR_TYPE: &str = "error.type";
 pub const HTTP_RESPONSE_STATUS_CODE: &str = "http.response.status_code";
+pub const OTEL_STATUS_CODE: &str = "otel.status_code";
+pub const OUTCOME: &str = "outcome";
+pub const REASON: &str = "reason";
 pub const RPC_RESPONSE_STATUS_CODE: &str = "rpc.response.status_code";
 pub const SERVER_ADDRESS: &str = "server.address";
 pub const SERVER_PORT: &str = "server.port";
-pub const SERVICE_INSTANCE_ID: &str = "service.instance.id";
-pub const SERVICE_NAME: &str = "service.name";
-pub const SERVICE_VERSION: &str = "service.version";
 /// The name of the key that a caller presented.
 pub const USER_NAME: &str = "user.name";
-
-// Fields of a span that tracing-opentelemetry takes for itself.
-pub const OTEL_STATUS_CODE: &str = "otel.status_code";
-
-// Attributes and log fields of our own.
-/// Milliseconds from a commit's start until it was synced.
-pub const COMMITTED_MS: &str = "committed_ms";
-pub const OUTCOME: &str = "outcome";
-pub const REASON: &str = "reason";
-/// Milliseconds that a call waited for its commit to start.
 pub const WAITED_MS: &str = "waited_ms";
 
 /// Every gRPC code, in the order of their numbers (<https://grpc.github.io/grpc/core/md_doc_statuscodes.html>).
+#[rustfmt::skip]
 pub const GRPC_CODES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
+    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+    "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
+    "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 ];

@@ -1,11 +1,9 @@
 //! Exemplars: for each bucket of each histogram the last recorded value of a sampled trace, with that trace's ids.
 //! How they are written lives in `open_metrics.rs`, the counts in the exporter.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::metrics::{Histogram, HistogramFn, Key};
 use metrics_exporter_prometheus::formatting::{
@@ -24,9 +22,6 @@ pub(super) struct Exemplar {
     /// Since 1970.
     pub at: Duration,
 }
-
-/// A series' exemplars at one moment: one slot a bucket, `+Inf` last.
-pub(super) type Buckets = Vec<Option<Exemplar>>;
 
 /// A bucket's exemplar, on a cache line of its own so that threads with other buckets are not slowed.
 #[derive(Default)]
@@ -59,45 +54,45 @@ impl HistogramFn for Series {
 #[derive(Clone)]
 pub(super) struct Exemplars {
     edges: Arc<HashMap<&'static str, &'static [f64]>>,
-    registered: Arc<Mutex<HashMap<Key, Registered>>>,
-}
-
-struct Registered {
-    /// How the exporter begins each of its bucket lines, up to the label `le`.
-    line: Arc<str>,
-    series: Arc<Series>,
+    series: Arc<Mutex<HashMap<Key, Arc<Series>>>>,
 }
 
 impl Exemplars {
-    pub fn new(edges: HashMap<&'static str, &'static [f64]>) -> Self {
-        Self { edges: Arc::new(edges), registered: Arc::default() }
+    pub fn new(edges: Vec<(&'static str, &'static [f64])>) -> Self {
+        Self { edges: Arc::new(edges.into_iter().collect()), series: Arc::default() }
     }
 
     /// The histogram of `key` with exemplars beside it; a histogram that is in no catalogue stays as it is.
     pub fn beside(&self, key: &Key, counts: Histogram) -> Histogram {
         let Some(&edges) = self.edges.get(key.name()) else { return counts };
-        let mut all = self.registered.lock();
-        let registered = all.entry(key.clone()).or_insert_with(|| {
-            let slots = (0..=edges.len()).map(|_| Slot::default()).collect();
-            Registered { line: line_of(key), series: Arc::new(Series { counts, edges, slots }) }
-        });
-        Histogram::from_arc(Arc::clone(&registered.series))
+        let slots = || (0..=edges.len()).map(|_| Slot::default()).collect();
+        let mut all = self.series.lock();
+        let series =
+            all.entry(key.clone()).or_insert_with(|| Arc::new(Series { counts, edges, slots: slots() }));
+        Histogram::from_arc(Arc::clone(series))
     }
 
-    /// The exemplars of now, by how the exporter begins the series' bucket lines.
-    pub fn snapshot(&self) -> HashMap<Arc<str>, Buckets> {
-        let all = self.registered.lock();
-        let taken = |series: &Series| -> Buckets { series.slots.iter().map(|slot| *slot.0.lock()).collect() };
-        all.values().map(|registered| (Arc::clone(&registered.line), taken(&registered.series))).collect()
+    /// The exemplars of now, by the bucket's series as the exporter writes it.
+    pub fn snapshot(&self) -> HashMap<String, Exemplar> {
+        let mut taken = HashMap::new();
+        for (key, series) in &*self.series.lock() {
+            let edges = series.edges.iter().map(ToString::to_string).chain(["+Inf".to_owned()]);
+            for (edge, slot) in edges.zip(&series.slots) {
+                if let Some(exemplar) = *slot.0.lock() {
+                    taken.insert(bucket_of(key, &edge), exemplar);
+                }
+            }
+        }
+        taken
     }
 }
 
-/// `name_bucket{label="value",`, by the exporter's own rules.
-fn line_of(key: &Key) -> Arc<str> {
-    let mut line = sanitize_metric_name(key.name()) + "_bucket{";
+/// `name_bucket{label="value",le="1"}`, by the exporter's own rules.
+fn bucket_of(key: &Key, edge: &str) -> String {
+    let mut bucket = sanitize_metric_name(key.name()) + "_bucket{";
     for label in key.labels() {
         let (name, value) = (sanitize_label_key(label.key()), sanitize_label_value(label.value()));
-        line.extend([&*name, "=\"", &value, "\","]);
+        bucket.extend([&*name, "=\"", &value, "\","]);
     }
-    line.into()
+    bucket + "le=\"" + edge + "\"}"
 }

@@ -15,11 +15,8 @@ use metrics_exporter_prometheus::{
 use parking_lot::Mutex;
 use tokio_metrics::{RuntimeMetricsReporterBuilder, RuntimeMonitor};
 
-use crate::{
-    Service,
-    catalogue::{Kind, Metric, Values},
-    names,
-};
+use crate::catalogue::{Kind, Metric, Values};
+use crate::{Service, names};
 use exemplars::Exemplars;
 
 pub use exposition::Exposition;
@@ -49,13 +46,11 @@ impl Metrics {
     /// The metrics, and the recorder that feeds them, which is still to be installed.
     pub(crate) fn new(catalogues: &[&'static [Metric]]) -> Result<(Self, MetricsRecorder), BuildError> {
         let mut builder = PrometheusBuilder::new();
-        let histograms =
-            || catalogues.iter().copied().flatten().filter(|metric| metric.kind == Kind::Histogram);
-        for metric in histograms() {
-            builder =
-                builder.set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), metric.buckets)?;
+        let all = catalogues.iter().copied().flatten().filter(|metric| metric.kind == Kind::Histogram);
+        let edges: Vec<_> = all.map(|metric| (metric.name, metric.buckets)).collect();
+        for (name, buckets) in &edges {
+            builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), buckets)?;
         }
-        let edges = histograms().map(|metric| (metric.name, metric.buckets)).collect();
         let (counts, exemplars) = (builder.build_recorder(), Exemplars::new(edges));
         let metrics = Self { hooks: Arc::default(), handle: counts.handle(), exemplars: exemplars.clone() };
         Ok((metrics, MetricsRecorder { counts, exemplars }))
@@ -64,13 +59,8 @@ impl Metrics {
     /// Describes every metric and sets those that exist from the start; the recorder must be in place.
     pub(crate) fn begin(&self, catalogues: &[&'static [Metric]], service: Service) {
         catalogues.iter().copied().flatten().for_each(describe);
-        ::metrics::gauge!(
-            names::BUILD_INFO,
-            "version" => service.version,
-            "platform_version" => PLATFORM_VERSION,
-            "commit" => service.commit,
-            "rustc" => service.rustc,
-        )
+        ::metrics::gauge!(names::BUILD_INFO, "version" => service.version, "platform_version" => PLATFORM_VERSION,
+            "commit" => service.commit, "rustc" => service.rustc)
         .set(1.0);
         let process = metrics_process::Collector::default();
         process.describe();
@@ -94,14 +84,10 @@ impl Metrics {
     pub fn render(&self, exposition: Exposition) -> String {
         let hooks = self.hooks.lock();
         hooks.iter().for_each(|hook| hook());
-        match exposition {
-            Exposition::Text => self.handle.render(),
-            Exposition::OpenMetrics => {
-                // Taken before the counts are, the exemplars hold no value that those do not.
-                let exemplars = self.exemplars.snapshot();
-                open_metrics::from_text(&self.handle.render(), &exemplars)
-            }
-        }
+        // Taken before the counts are, the exemplars hold no value that those do not.
+        let exemplars = self.exemplars.snapshot();
+        let text = self.handle.render();
+        if exposition == Exposition::Text { text } else { open_metrics::from_text(&text, &exemplars) }
     }
 
     /// Moves recorded values into their buckets. Rendering does it as well; this bounds memory while nobody scrapes.
@@ -111,17 +97,19 @@ impl Metrics {
 }
 
 fn describe(metric: &'static Metric) {
+    let (name, unit) = (metric.name, metric.unit);
+    let rule = if metric.store_wide { " Store-wide: take max, never sum." } else { "" };
+    let help = [metric.help, rule].concat();
     match metric.kind {
-        Kind::Counter => ::metrics::describe_counter!(metric.name, metric.unit, metric.told()),
-        Kind::Gauge => ::metrics::describe_gauge!(metric.name, metric.unit, metric.told()),
-        Kind::Histogram => ::metrics::describe_histogram!(metric.name, metric.unit, metric.told()),
+        Kind::Counter => ::metrics::describe_counter!(name, unit, help),
+        Kind::Gauge => ::metrics::describe_gauge!(name, unit, help),
+        Kind::Histogram => ::metrics::describe_histogram!(name, unit, help),
     }
     if metric.from_zero {
         for labels in combinations(metric) {
             match metric.kind {
-                Kind::Counter => ::metrics::counter!(metric.name, &labels).increment(0),
-                Kind::Gauge => ::metrics::gauge!(metric.name, &labels).set(0.0),
-                Kind::Histogram => {}
+                Kind::Gauge => ::metrics::gauge!(name, &labels).set(0.0),
+                _ => ::metrics::counter!(name, &labels).increment(0),
             }
         }
     }
@@ -139,16 +127,16 @@ fn combinations(metric: &Metric) -> Vec<Vec<(&'static str, &'static str)>> {
 }
 
 impl Recorder for MetricsRecorder {
-    fn describe_counter(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.counts.describe_counter(key, unit, description);
+    fn describe_counter(&self, key: KeyName, unit: Option<Unit>, help: SharedString) {
+        self.counts.describe_counter(key, unit, help);
     }
 
-    fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.counts.describe_gauge(key, unit, description);
+    fn describe_gauge(&self, key: KeyName, unit: Option<Unit>, help: SharedString) {
+        self.counts.describe_gauge(key, unit, help);
     }
 
-    fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, description: SharedString) {
-        self.counts.describe_histogram(key, unit, description);
+    fn describe_histogram(&self, key: KeyName, unit: Option<Unit>, help: SharedString) {
+        self.counts.describe_histogram(key, unit, help);
     }
 
     fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> ::metrics::Counter {

@@ -4,93 +4,61 @@
 //! The exporter's families are whole and follow one another already. What differs: a counter's family is named without
 //! `_total`, HELP escapes quotes, edges are written as `1.0`, empty lines are not allowed, and `# EOF` is last.
 
-use std::{collections::HashMap, fmt::Write, sync::Arc};
+use std::collections::HashMap;
+use std::fmt::Write as _;
 
-use super::exemplars::{Buckets, Exemplar};
+use super::exemplars::Exemplar;
 
-const TOTAL: &str = "_total";
-const EDGE: &str = "le=\"";
-
-/// Writes the exporter's text as OpenMetrics.
-pub(super) fn from_text(text: &str, exemplars: &HashMap<Arc<str>, Buckets>) -> String {
+/// Writes the exporter's text as OpenMetrics, with these exemplars by their bucket's series.
+pub(super) fn from_text(text: &str, exemplars: &HashMap<String, Exemplar>) -> String {
     // Exemplars are the most that is added, and few lines have one.
     let mut page = String::with_capacity(text.len() + text.len() / 4);
     // HELP comes before TYPE, and only TYPE says what its family is called.
     let mut help = None;
-    let mut buckets = None;
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {
             help = rest.split_once(' ');
         } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
         {
             family(&mut page, name, kind, help.take());
-        } else if let Some((before, edge, count)) = bucket(line) {
-            bucket_line(&mut page, &mut buckets, exemplars, before, edge, count);
-        } else if !line.is_empty() {
-            page.push_str(line);
-            page.push('\n');
+        } else if let Some((series, value)) = line.rsplit_once(' ') {
+            sample(&mut page, series, value, exemplars.get(series));
         }
     }
-    page.push_str("# EOF\n");
-    page
+    page + "# EOF\n"
 }
 
 /// A family's first lines. A counter without `_total` has no form in OpenMetrics: it keeps its name, and is
 /// `unknown`.
 fn family(page: &mut String, name: &str, kind: &str, help: Option<(&str, &str)>) {
-    let (family, kind) = match (kind, name.strip_suffix(TOTAL)) {
+    let (family, kind) = match (kind, name.strip_suffix("_total")) {
         ("counter", Some(family)) => (family, kind),
         ("counter", None) => (name, "unknown"),
         _ => (name, kind),
     };
     page.extend(["# TYPE ", family, " ", kind, "\n"]);
     if let Some((_, text)) = help.filter(|(helped, _)| *helped == name) {
-        page.extend(["# HELP ", family, " "]);
         // The exporter has escaped all else.
-        text.split_inclusive('"').for_each(|piece| match piece.strip_suffix('"') {
-            Some(before) => page.extend([before, "\\\""]),
-            None => page.push_str(piece),
-        });
-        page.push('\n');
+        page.extend(["# HELP ", family, " ", &text.replace('"', "\\\""), "\n"]);
     }
 }
 
-/// What stands before a bucket's edge, the edge, and what stands after its quote: ` count` behind the brace.
-fn bucket(line: &str) -> Option<(&str, &str, &str)> {
-    // The exporter writes the edge last, and quotes inside of other labels are escaped.
-    let (head, count) = line.rsplit_once("\"}")?;
-    let (before, edge) = head.rsplit_once(EDGE)?;
-    let of_a_bucket = before.split_once('{').is_some_and(|(name, _)| name.ends_with("_bucket"));
-    of_a_bucket.then_some((before, edge, count))
-}
-
-/// The series whose buckets are being written, and those that are left of it.
-type Left<'a> = (&'a str, std::slice::Iter<'a, Option<Exemplar>>);
-
-fn bucket_line<'a>(
-    page: &mut String,
-    left: &mut Option<Left<'a>>,
-    exemplars: &'a HashMap<Arc<str>, Buckets>,
-    before: &'a str,
-    edge: &str,
-    count: &str,
-) {
-    if left.as_ref().is_none_or(|(series, _)| *series != before) {
-        *left = exemplars.get(before).map(|buckets| (before, buckets.iter()));
-    }
+fn sample(page: &mut String, series: &str, value: &str, exemplar: Option<&Exemplar>) {
+    let edge =
+        series.strip_suffix("\"}").and_then(|series| series.rsplit_once(['{', ','])?.1.strip_prefix("le=\""));
     // Whole numbers as Go writes them: Prometheus from 3.0 on has this form from either format.
-    let whole = if edge.bytes().all(|byte| byte.is_ascii_digit()) { ".0" } else { "" };
-    page.extend([before, EDGE, edge, whole, "\"}", count]);
-    let exemplar = left.as_mut().and_then(|(_, buckets)| buckets.next()).and_then(Option::as_ref);
+    if edge.is_some_and(|edge| edge.bytes().all(|byte| byte.is_ascii_digit())) {
+        page.extend([series.trim_end_matches("\"}"), ".0\"} ", value]);
+    } else {
+        page.extend([series, " ", value]);
+    }
     if let Some(Exemplar { trace, value, at }) = exemplar {
+        let (trace_id, span_id, _) = trace.parts();
+        let (seconds, millis) = (at.as_secs(), at.subsec_millis());
         // Writing to a string does not fail.
         let _ = write!(
             page,
-            " # {{trace_id=\"{}\",span_id=\"{}\"}} {value} {}.{:03}",
-            trace.trace_id(),
-            trace.span_id(),
-            at.as_secs(),
-            at.subsec_millis(),
+            " # {{trace_id=\"{trace_id}\",span_id=\"{span_id}\"}} {value} {seconds}.{millis:03}"
         );
     }
     page.push('\n');
@@ -104,8 +72,8 @@ mod tests {
 
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-    fn exemplar(value: f64, at: u64) -> Option<Exemplar> {
-        TraceContext::parse(TRACE).map(|trace| Exemplar { trace, value, at: Duration::from_millis(at) })
+    fn exemplar(value: f64, at: u64) -> Exemplar {
+        Exemplar { trace: TraceContext::parse(TRACE).unwrap(), value, at: Duration::from_millis(at) }
     }
 
     #[test]
@@ -134,11 +102,9 @@ mod tests {
             "took_bucket{of=\"b,le=\\\"1\\\"}\",le=\"0.5\"} 1\ntook_bucket{of=\"b,le=\\\"1\\\"}\",le=\"1\"} 1\n",
         );
         let exemplars = HashMap::from([
-            (
-                "took_bucket{of=\"a\",".into(),
-                vec![None, exemplar(0.75, 1_700_000_000_042), exemplar(3.0, 2_000)],
-            ),
-            ("took_bucket{of=\"b,le=\\\"1\\\"}\",".into(), vec![exemplar(0.25, 1), None]),
+            ("took_bucket{of=\"a\",le=\"1\"}".into(), exemplar(0.75, 1_700_000_000_042)),
+            ("took_bucket{of=\"a\",le=\"+Inf\"}".into(), exemplar(3.0, 2_000)),
+            ("took_bucket{of=\"b,le=\\\"1\\\"}\",le=\"0.5\"}".into(), exemplar(0.25, 1)),
         ]);
         let ids = "# {trace_id=\"0af7651916cd43dd8448eb211c80319c\",span_id=\"b7ad6b7169203331\"}";
         let expected = [
