@@ -88,7 +88,8 @@ fn the_protocol_keeps_everything_that_was_published() {
     let published: BTreeSet<String> =
         text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
     let now = lines(&compiled());
-    let (gone, new): (Vec<_>, Vec<_>) = (published.difference(&now).collect(), now.difference(&published).collect());
+    let (gone, new): (Vec<_>, Vec<_>) =
+        (published.difference(&now).collect(), now.difference(&published).collect());
     assert!(gone.is_empty(), "callers rely on what is no more: {gone:#?}\nnew is: {new:#?}");
     if std::env::var_os("WRITE_CONTRACT").is_some() {
         let all: Vec<&str> = now.iter().map(String::as_str).collect();
