@@ -97,6 +97,69 @@ fn what_running_services_show_is_what_the_reference_tells() {
 }
 
 #[test]
+fn the_reference_tells_every_key_with_its_default() {
+    let (example, reference) = (read("config.example.toml"), read("docs/reference.md"));
+    let lines: Vec<&str> = example.lines().collect();
+    let mut keys = 0;
+    for pair in lines.windows(2) {
+        let Some(variable) = pair[0].strip_prefix("# ").filter(|text| text.starts_with("APP_")) else {
+            continue;
+        };
+        let row = reference.lines().find(|line| line.starts_with(&format!("| `{variable}` |")));
+        let row = row.unwrap_or_else(|| panic!("{variable} is not in docs/reference.md"));
+        let default = pair[1].split_once(" = ").map_or("", |(_, value)| value.trim_matches('"'));
+        let told = default.is_empty() || default == "[]" || row.contains(&format!("`{default}`"));
+        assert!(told, "{variable}: {default} is not its default in {row}");
+        keys += 1;
+    }
+    assert!(keys > 30, "{keys}");
+    for variable in between(&reference, "\n| `APP_", "`").into_iter().filter(|name| !name.contains("EPRO__"))
+    {
+        assert!(example.contains(&format!("# APP_{variable}\n")), "APP_{variable} is no key");
+    }
+}
+
+/// The literals of problem types in the sources, which stand right behind one of these.
+fn slugs() -> BTreeSet<String> {
+    let mut slugs: BTreeSet<String> = BTreeSet::new();
+    let mut folders = vec![root().join("src"), root().join("crates/chassis-http/src")];
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let text = text.split("#[cfg(test)]").next().unwrap();
+            for call in ["Problem::new(", "conflict(", "unavailable(", "slug: ", "/problems/"] {
+                for rest in text.split(call).skip(1) {
+                    let head = if call == "/problems/" { "" } else { rest.split('"').next().unwrap() };
+                    let word = if call == "/problems/" {
+                        rest
+                    } else {
+                        rest.get(head.len() + 1..).unwrap_or_default()
+                    };
+                    let word = word.split(|c: char| !(c.is_ascii_lowercase() || c == '-')).next().unwrap();
+                    if head.len() < 60 && !head.contains([';', ')', '{']) && !word.is_empty() {
+                        slugs.insert(word.to_owned());
+                    }
+                }
+            }
+        }
+    }
+    // Nobody is there to read it.
+    slugs.remove("caller-gone");
+    slugs
+}
+
+#[test]
+fn the_api_page_tells_every_problem_type() {
+    let told = table(&read("docs/api.md"), "| `type` | status | meaning |");
+    let told: BTreeSet<_> = told.keys().map(|name| name.replace("/problems/", "")).collect();
+    assert_eq!(slugs(), told, "in the code, in docs/api.md");
+}
+
+#[test]
 fn every_link_leads_somewhere() {
     let mut pages: Vec<PathBuf> = vec!["README.md".into(), "CONTRIBUTING.md".into()];
     for folder in ["docs", "docs/decisions"] {

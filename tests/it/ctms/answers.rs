@@ -29,7 +29,7 @@ fn without_the_epro_service_it_starts_is_ready_and_says_when_to_come_again() {
     let answer = ctms.ask("GET", &path(0), "");
     assert_eq!(answer.problem(503, "epro-unavailable"), Some(1), "{answer:?}");
     let (ready, told) = ctms.readiness();
-    assert!(ready && told.contains("reports come from memory"), "{told}");
+    assert!(ready && told.contains("reports come from the cache"), "{told}");
     ctms.stop();
 }
 
@@ -71,7 +71,7 @@ fn callers_need_a_key_here_and_we_need_one_there() {
     ctms.ask("GET", &path(0), "").problem(401, "unauthenticated");
     asked_by(&theirs).problem(502, "epro-refused");
     asked_by(&theirs).problem(502, "epro-refused");
-    let warned = "the ePRO service does not let us in";
+    let warned = "the ePRO service refuses our API key";
     until_so("a warning", || ctms.output().contains(warned));
     assert_eq!(ctms.lines().iter().filter(|line| line["message"].to_string().contains(warned)).count(), 1);
     assert!(ctms.readiness().0);

@@ -25,9 +25,6 @@ fn a_message_reaches_everybody_once_and_is_counted() {
     assert_eq!(metrics.sum("notification_accepted_total", &labels), 200);
     assert_eq!(metrics.sum("queue_batch_jobs_pending", &[]), 0);
     assert_eq!(service.until_drained().of("delivered"), 200);
-    let [line] = &service.told("batch expanded", 1)[..] else { panic!("told more than once") };
-    assert_eq!((&line["fields"]["batch_id"], &line["fields"]["jobs"]), (&id.into(), &200.into()), "{line}");
-    assert_eq!(line["trace_id"], shown["traceId"]);
 }
 
 #[test]

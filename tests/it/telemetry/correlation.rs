@@ -122,7 +122,7 @@ impl Played {
         let made = |line: &&Value| line["fields"]["reason"] != "breaker_open";
         let attempts = self.lines.iter().filter(|line| line["message"] == "attempt finished").filter(made);
         let told = attempts.inspect(|line| {
-            let id = line["fields"]["notification_id"].as_str().unwrap();
+            let id = line["fields"]["job_id"].as_str().unwrap();
             let asked = accepted.get(id).unwrap_or_else(|| panic!("{}: {line}", self.setting));
             assert_eq!(line["trace_id"], *asked.trace_id, "{}", self.setting);
         });

@@ -33,15 +33,14 @@ fn name_is_allowed(span: &Span) -> bool {
 
 /// Reads of the store.
 const READS: &[&str] = &[
+    "find batch",
     "find contact",
-    "find expired jobs",
-    "find highest report",
     "find idempotency key",
+    "find jobs",
     "find latest report",
-    "find notification",
     "find report",
     "list dead letters",
-    "read due jobs",
+    "read enrolment",
 ];
 
 /// The templates of all routes.
@@ -74,7 +73,8 @@ fn may(span: &Span, attribute: &str) -> Option<May> {
         (SpanKind::Client, "server.port" | "db.operation.batch.size") => May::Integer,
         (SpanKind::Client, "db.system.name") => May::Be(&["sqlite"]),
         (SpanKind::Client, "db.operation.name") if span.name == "commit" => May::Be(&["COMMIT"]),
-        (SpanKind::Client, "db.operation.name") => May::Be(READS),
+        (SpanKind::Client, "db.operation.name") => May::Be(&["SELECT"]),
+        (SpanKind::Client, "store") => May::Id,
         (SpanKind::Producer, "waited_ms" | "committed_ms") => May::Float,
         (_, "messaging.system") if messaging => May::Be(&["epro-notify"]),
         (_, "messaging.destination.name") if messaging => May::Be(&["notifications"]),
@@ -84,8 +84,8 @@ fn may(span: &Span, attribute: &str) -> Option<May> {
         (_, "messaging.message.id") if messaging => May::Id,
         (SpanKind::Consumer, "job_id") => May::Id,
         (SpanKind::Consumer, "attempt") => May::Integer,
-        (SpanKind::Consumer, "priority") => May::Be(&["urgent", "normal", "bulk"]),
-        (SpanKind::Consumer, "channel") => May::Be(&["sms", "push"]),
+        (_, "priority") if messaging => May::Be(&["urgent", "normal", "bulk"]),
+        (_, "channel") if messaging => May::Be(&["sms", "push"]),
         (SpanKind::Consumer, "outcome") => May::Be(OUTCOMES),
         _ => return None,
     })

@@ -208,7 +208,7 @@ fn the_same_trace_goes_on_after_a_kill_and_links_to_the_last_attempt_that_is_kno
             vec![]
         };
         assert_eq!(trace.links()[last], before, "{id}");
-        let told = lines.iter().filter(|line| line["fields"]["notification_id"] == **id);
+        let told = lines.iter().filter(|line| line["fields"]["job_id"] == **id);
         assert!(told.inspect(|line| assert_eq!(line["trace_id"], **trace_id)).count() == 1);
         let call = trace.attempts[last].1.as_ref().unwrap();
         let sent: Vec<_> = sent(&tap).into_iter().filter(|sent| sent.id == **id).collect();
