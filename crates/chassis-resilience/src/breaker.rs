@@ -3,14 +3,12 @@
 //! Closed, it lets every call through and counts. Open, it refuses all. After `open_for` it is half-open: one
 //! call at a time, the probe, is let through, and its outcome closes the breaker or opens it again.
 
-mod machine;
-
+use crate::rolling::Rolling;
 use chassis_telemetry::{
     SpanExt,
     catalogue::{Label, Metric, Values, counter, gauge},
 };
-use machine::{Machine, Ticket};
-use metrics::{Counter, Gauge};
+use metrics::Gauge;
 use parking_lot::Mutex;
 use std::{
     sync::Arc,
@@ -103,7 +101,6 @@ struct Inner {
     slow_after: Duration,
     machine: Mutex<Machine>,
     state: Gauge,
-    transitions: [Counter; 3],
 }
 
 impl Breaker {
@@ -111,16 +108,17 @@ impl Breaker {
     pub fn new(target: &'static str, config: BreakerConfig) -> Self {
         let state = metrics::gauge!(STATE.name, "target" => target);
         state.set(State::Closed as u8);
-        let transitions = [State::Closed, State::HalfOpen, State::Open]
-            .map(|to| metrics::counter!(TRANSITIONS.name, "target" => target, "to" => to.as_str()));
+        for to in [State::Closed, State::HalfOpen, State::Open] {
+            metrics::counter!(TRANSITIONS.name, "target" => target, "to" => to.as_str()).increment(0);
+        }
         let slow_after = config.slow_after;
         let machine = Mutex::new(Machine::new(config, Instant::now()));
-        Self(Arc::new(Inner { target, slow_after, machine, state, transitions }))
+        Self(Arc::new(Inner { target, slow_after, machine, state }))
     }
 
     /// The state now. An open breaker becomes half-open when it lets a probe through.
     pub fn state(&self) -> State {
-        self.0.machine.lock().state()
+        self.0.machine.lock().state
     }
 
     /// Makes a call unless the breaker is open, and learns from `verdict`. A slow call fails as soon as it is
@@ -152,9 +150,9 @@ impl Breaker {
     /// Updates the machine, and reports a transition after its lock is released.
     fn update<T>(&self, update: impl FnOnce(&mut Machine) -> T) -> T {
         let mut machine = self.0.machine.lock();
-        let from = machine.state();
+        let from = machine.state;
         let result = update(&mut machine);
-        let to = machine.state();
+        let to = machine.state;
         if from != to {
             // Under the lock, so that the gauge ends with the latest state.
             self.0.state.set(to as u8);
@@ -167,11 +165,9 @@ impl Breaker {
 
 impl Inner {
     fn report(&self, from: State, to: State) {
-        let target = self.target;
-        if let Some(counter) = self.transitions.get(to as usize) {
-            counter.increment(1);
-        }
-        let attributes = [("target", target.to_owned()), ("to", to.as_str().to_owned())];
+        let (target, name) = (self.target, to.as_str());
+        metrics::counter!(TRANSITIONS.name, "target" => target, "to" => name).increment(1);
+        let attributes = [("target", target.to_owned()), ("to", name.to_owned())];
         Span::current().add_event("circuit breaker", &attributes);
         match (from, to) {
             (State::Closed, _) => {
@@ -179,7 +175,7 @@ impl Inner {
             }
             (_, State::Closed) => tracing::info!(target, "circuit breaker closes"),
             // One line when an outage begins and one when it ends; probes are counted.
-            _ => tracing::debug!(target, to = to.as_str(), "circuit breaker probes"),
+            _ => tracing::debug!(target, to = name, "circuit breaker probes"),
         }
     }
 }
@@ -228,3 +224,128 @@ impl Drop for Permit {
         self.breaker.update(|machine| machine.leave(self.ticket));
     }
 }
+
+const BUCKETS: usize = 10;
+
+/// A call that was let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ticket {
+    /// A verdict counts only in the generation that let the call through: what began before the breaker opened
+    /// neither closes nor opens it later.
+    generation: u64,
+    started: Instant,
+    probe: bool,
+}
+
+#[derive(Debug)]
+struct Machine {
+    config: BreakerConfig,
+    state: State,
+    generation: u64,
+    /// Calls that began since the breaker closed, and those of them that failed.
+    calls: Rolling<BUCKETS>,
+    /// Failures since the last success, and when the first of them began.
+    row: u32,
+    row_started: Instant,
+    /// When the latest successful call began. A failure that began before it says nothing about a row: of a
+    /// burst to three endpoints, the calls to the one that hangs fail together, long after the others answered.
+    success_started: Option<Instant>,
+    opened: Instant,
+    /// Whether a probe is in flight, including one that has already failed by being slow.
+    probing: bool,
+}
+
+impl Machine {
+    fn new(config: BreakerConfig, now: Instant) -> Self {
+        Self {
+            calls: Rolling::new(config.window, now),
+            config,
+            state: State::Closed,
+            generation: 0,
+            row: 0,
+            row_started: now,
+            success_started: None,
+            opened: now,
+            probing: false,
+        }
+    }
+
+    /// Lets a call through; while not closed, one at a time and none before `open_for` has passed.
+    ///
+    /// # Errors
+    /// How long to wait before it is worth trying again.
+    fn admit(&mut self, now: Instant) -> Result<Ticket, Duration> {
+        let probe = self.state != State::Closed;
+        if probe {
+            let wait = match self.state {
+                State::Open => {
+                    self.config.open_for.saturating_sub(now.saturating_duration_since(self.opened))
+                }
+                State::Closed | State::HalfOpen => Duration::ZERO,
+            };
+            if self.probing || !wait.is_zero() {
+                return Err(wait);
+            }
+            self.state = State::HalfOpen;
+            self.probing = true;
+        } else {
+            self.calls.add(now, 1, 0);
+        }
+        Ok(Ticket { generation: self.generation, started: now, probe })
+    }
+
+    /// Records a call's verdict; once for each call.
+    fn record(&mut self, ticket: Ticket, verdict: Verdict, now: Instant) {
+        if ticket.generation != self.generation {
+            return;
+        }
+        match (self.state, verdict) {
+            (State::Closed, Verdict::Success) => {
+                self.row = 0;
+                self.success_started = self.success_started.max(Some(ticket.started));
+            }
+            (State::Closed, Verdict::Failure) => self.fail(ticket.started, now),
+            (State::HalfOpen, Verdict::Success) => self.close(now),
+            (State::HalfOpen, Verdict::Failure) => self.open(now),
+            // No call has the generation of an open breaker.
+            (State::Open, _) | (_, Verdict::Ignored) => {}
+        }
+    }
+
+    /// Notes that a call has ended, recorded or not; a probe makes room for the next.
+    fn leave(&mut self, ticket: Ticket) {
+        if ticket.probe {
+            self.probing = false;
+        }
+    }
+
+    fn fail(&mut self, started: Instant, now: Instant) {
+        if self.success_started < Some(started) {
+            if self.row == 0 {
+                self.row_started = started;
+            }
+            self.row = self.row.saturating_add(1);
+        }
+        self.calls.add(now, 0, 1);
+        let counts = self.calls.sum(now);
+        let many = counts.total >= self.config.calls_min && counts.matched * 2 >= counts.total;
+        let lasting = now.saturating_duration_since(self.row_started) >= self.config.window / 4;
+        if many || (self.row >= self.config.failures_in_a_row && lasting) {
+            self.open(now);
+        }
+    }
+
+    fn open(&mut self, now: Instant) {
+        self.state = State::Open;
+        self.opened = now;
+        self.generation += 1;
+    }
+
+    fn close(&mut self, now: Instant) {
+        let (probing, generation) = (self.probing, self.generation + 1);
+        *self = Self { generation, probing, ..Self::new(self.config.clone(), now) };
+    }
+}
+
+#[cfg(test)]
+mod tests;

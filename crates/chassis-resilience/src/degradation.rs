@@ -12,20 +12,17 @@ mod ladder;
 mod layers;
 mod load;
 
-pub use admin::View;
 pub use config::DegradationConfig;
 pub use controller::{Pressure, Signal};
-pub use layers::{GuardLayer, ShedLayer};
-pub use load::{InFlight, Watched};
+pub use layers::EnterLayer;
 
 use chassis_telemetry::{
     SpanExt,
     catalogue::{Metric, Values, counter, gauge},
 };
-use controller::SignalState;
+use controller::Reading;
 use ladder::Ladder;
 use load::Load;
-use metrics::{Counter, Gauge};
 use parking_lot::Mutex;
 use rand::Rng;
 use std::{
@@ -85,38 +82,41 @@ pub struct Degradation(Arc<Inner>);
 
 struct Inner {
     config: DegradationConfig,
-    features: Vec<(Feature, Counter)>,
+    features: Vec<Feature>,
+    highest: u8,
     /// A copy of the ladder's level for the hot path.
     level: AtomicU8,
     load: Arc<Load>,
     state: Mutex<State>,
-    level_gauge: Gauge,
-    pinned_gauge: Gauge,
 }
 
 struct State {
     ladder: Ladder,
     pinned: bool,
-    signals: Vec<SignalState>,
+    readings: Vec<Reading>,
 }
 
 impl Degradation {
     /// Nothing is shed at first. Spawn [`Self::run`], or the level changes only by hand.
     pub fn new(features: &[Feature], config: DegradationConfig) -> Self {
-        let mut features: Vec<_> = features
-            .iter()
-            .map(|feature| (*feature, metrics::counter!(SHED.name, "feature" => feature.name)))
-            .collect();
-        features.sort_by_key(|(feature, _)| feature.level);
-        let highest = features.last().map_or(0, |(feature, _)| feature.level);
-        let (level_gauge, pinned_gauge) = (metrics::gauge!(LEVEL.name), metrics::gauge!(PINNED.name));
-        level_gauge.set(0.0);
-        pinned_gauge.set(0.0);
-        let ladder = Ladder::new(highest, config.hold);
-        let state = Mutex::new(State { ladder, pinned: false, signals: Vec::new() });
-        let load = Arc::new(Load::new(config.latency));
-        let level = AtomicU8::new(0);
-        Self(Arc::new(Inner { config, features, level, load, state, level_gauge, pinned_gauge }))
+        for feature in features {
+            metrics::counter!(SHED.name, "feature" => feature.name).increment(0);
+        }
+        let mut features = features.to_vec();
+        features.sort_by_key(|feature| feature.level);
+        let highest = features.last().map_or(0, |feature| feature.level);
+        let state = State { ladder: Ladder::new(highest, config.hold), pinned: false, readings: Vec::new() };
+        let degradation = Self(Arc::new(Inner {
+            load: Arc::new(Load::new(config.latency)),
+            config,
+            features,
+            highest,
+            level: AtomicU8::new(0),
+            state: Mutex::new(state),
+        }));
+        metrics::gauge!(PINNED.name).set(0);
+        degradation.apply(0);
+        degradation
     }
 
     pub fn level(&self) -> u8 {
@@ -138,23 +138,10 @@ impl Degradation {
 
     /// Sheds a request for a limit of the feature's own, whatever the level is; counted in the same way.
     pub fn shed(&self, feature: Feature, retry_after: Duration) -> Shed {
-        if let Some((_, counter)) = self.0.features.iter().find(|(known, _)| *known == feature) {
-            counter.increment(1);
-        }
+        metrics::counter!(SHED.name, "feature" => feature.name).increment(1);
         let attributes = [("feature", feature.name.to_owned()), ("level", self.level().to_string())];
         Span::current().add_event("shed", &attributes);
         Shed { feature, retry_after }
-    }
-
-    /// Counts a request as in flight until the guard is dropped; [`Self::in_flight_layer`] does this for a router.
-    pub fn enter(&self) -> InFlight {
-        InFlight::new(&self.0.load)
-    }
-
-    /// Measures work that waits for nobody outside, until the guard is dropped; [`Self::latency_layer`] does
-    /// this for a route.
-    pub fn watch(&self) -> Watched {
-        Watched::new(&self.0.load)
     }
 
     /// Pins the level, or (`None`) returns it to the signals. It then falls from where it stands, step by step.
@@ -162,15 +149,15 @@ impl Degradation {
     /// # Errors
     /// No feature has a level this high.
     pub fn pin(&self, level: Option<u8>) -> Result<(), NoSuchLevel> {
-        let mut state = self.0.state.lock();
-        let highest = state.ladder.highest();
+        let highest = self.0.highest;
         if level.is_some_and(|level| level > highest) {
             return Err(NoSuchLevel { highest });
         }
+        let mut state = self.0.state.lock();
         state.pinned = level.is_some();
         let level = level.unwrap_or(state.ladder.level());
         state.ladder.set(level);
-        self.0.pinned_gauge.set(u8::from(state.pinned));
+        metrics::gauge!(PINNED.name).set(u8::from(state.pinned));
         self.apply(level);
         Ok(())
     }
@@ -178,7 +165,7 @@ impl Degradation {
     /// Puts the ladder's level into effect.
     fn apply(&self, level: u8) {
         self.0.level.store(level, Ordering::Relaxed);
-        self.0.level_gauge.set(level);
+        metrics::gauge!(LEVEL.name).set(level);
         // Requests that began before say nothing about the new level.
         self.0.load.reset();
     }
@@ -192,7 +179,8 @@ impl State {
             return RETRY_PINNED;
         }
         let falls = self.ladder.until_below(feature.level, now);
-        let clears = self.signals.iter().filter_map(|signal| signal.clears_in).max().unwrap_or_default();
+        let overloaded = self.readings.iter().filter(|reading| reading.pressure.value >= 1.0);
+        let clears = overloaded.filter_map(|reading| reading.pressure.clears_in).max().unwrap_or_default();
         falls.max(clears).clamp(RETRY_MIN, RETRY_MAX).mul_f64(rand::rng().random_range(1.0..1.5))
     }
 }
@@ -246,9 +234,8 @@ mod tests {
             let (hold, clears) = (Duration::from_millis(hold), Duration::from_millis(clears));
             let mut ladder = Ladder::new(3, hold);
             ladder.set(level);
-            let mut signal = SignalState::new("queue_age", 3);
-            signal.set(Pressure { value: 1.0, clears_in: Some(clears) });
-            let state = State { ladder, pinned: false, signals: vec![signal] };
+            let reading = Reading::new("queue_age", 3, Pressure { value: 1.0, clears_in: Some(clears) });
+            let state = State { ladder, pinned: false, readings: vec![reading] };
             let after = state.retry_after(FIRST, Instant::now());
             let least = (hold * u32::from(level)).max(clears).clamp(RETRY_MIN, RETRY_MAX);
             prop_assert!(after >= least && after <= least.mul_f64(1.5), "{after:?}, least {least:?}");

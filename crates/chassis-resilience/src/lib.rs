@@ -16,8 +16,7 @@ mod throttle;
 pub use breaker::{Breaker, BreakerConfig, BreakerOpen, Permit, State, Verdict};
 pub use budget::RetryBudget;
 pub use degradation::{
-    Degradation, DegradationConfig, Feature, GuardLayer, InFlight, NoSuchLevel, Pressure, Shed, ShedLayer,
-    Signal, View, Watched,
+    Degradation, DegradationConfig, EnterLayer, Feature, NoSuchLevel, Pressure, Shed, Signal,
 };
 pub use throttle::Throttle;
 

@@ -24,6 +24,10 @@ impl<const N: usize> Rolling<N> {
         Self { started: now, bucket, last: 0, buckets: [Counts::default(); N] }
     }
 
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
     pub fn add(&mut self, now: Instant, total: u64, matched: u64) {
         if let Some(counts) = self.current(now) {
             counts.total += total;

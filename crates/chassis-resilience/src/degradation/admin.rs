@@ -1,6 +1,6 @@
 //! `GET` and `PUT /degradation`, to be merged into the admin listener's router.
 
-use super::Degradation;
+use super::{Degradation, Feature};
 use axum::{
     Json, Router,
     body::Bytes,
@@ -9,67 +9,34 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// A body holds a number or a word.
 const BODY_MAX: usize = 1024;
 
-/// What decides about the level, at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct View {
-    pub level: u8,
-    /// The level at which everything is shed that can be.
-    pub highest: u8,
-    /// Whether an operator has pinned the level; the signals are shown all the same.
-    pub pinned: bool,
-    pub signals: Vec<SignalView>,
-    pub features: Vec<FeatureView>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SignalView {
-    pub name: &'static str,
-    /// The level rises from 1 on and falls below 0.7; three decimal places.
-    pub pressure: f64,
-    /// The highest level that this signal raises to.
-    pub raises_to: u8,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct FeatureView {
-    pub name: &'static str,
-    /// The level from which on it is shed.
-    pub level: u8,
-    pub shed: bool,
-}
-
 impl Degradation {
-    /// The state now.
-    pub fn view(&self) -> View {
+    /// What decides about the level, at one moment. Signals are shown also while the level is pinned.
+    fn view(&self) -> Value {
         let state = self.0.state.lock();
         let level = state.ladder.level();
-        let signals = state.signals.iter().map(|signal| SignalView {
-            name: signal.name,
-            pressure: (signal.reading.pressure * 1000.0).round() / 1000.0,
-            raises_to: signal.reading.raises_to,
+        let signals = state.readings.iter().map(|reading| {
+            let pressure = (reading.pressure.value * 1000.0).round() / 1000.0;
+            json!({ "name": reading.name, "pressure": pressure, "raisesTo": reading.raises_to })
         });
-        let features = self.0.features.iter().map(|(feature, _)| FeatureView {
-            name: feature.name,
-            level: feature.level,
-            shed: level >= feature.level,
-        });
-        View {
-            level,
-            highest: state.ladder.highest(),
-            pinned: state.pinned,
-            signals: signals.collect(),
-            features: features.collect(),
-        }
+        let features = self.0.features.iter().map(
+            |Feature { name, level: from }| json!({ "name": name, "level": from, "shed": level >= *from }),
+        );
+        json!({
+            "level": level,
+            "highest": self.0.highest,
+            "pinned": state.pinned,
+            "signals": signals.collect::<Vec<_>>(),
+            "features": features.collect::<Vec<_>>(),
+        })
     }
 
-    /// `GET /degradation` shows the [`View`]; `PUT /degradation` with `{"level": 2}` pins the level and with
+    /// `GET /degradation` shows level, signals and features; `PUT /degradation` with `{"level": 2}` pins the level and with
     /// `{"level": "auto"}` returns it to the signals. Who may do that is the admin listener's decision.
     pub fn admin_routes(&self) -> Router {
         Router::new()
@@ -85,33 +52,31 @@ struct Pin {
     level: Value,
 }
 
-async fn show(State(degradation): State<Degradation>) -> Json<View> {
+async fn show(State(degradation): State<Degradation>) -> Json<Value> {
     Json(degradation.view())
 }
 
 async fn pin(State(degradation): State<Degradation>, body: Bytes) -> Response {
-    let body = match serde_json::from_slice::<Pin>(&body) {
-        Ok(body) => body,
-        Err(error) if error.is_data() => {
-            return problem(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string());
-        }
-        Err(error) => return problem(StatusCode::BAD_REQUEST, &error.to_string()),
+    let level = match serde_json::from_slice(&body) {
+        Ok(Pin { level }) => level,
+        Err(error) if error.is_data() => return refuse(StatusCode::UNPROCESSABLE_ENTITY, &error),
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error),
     };
-    let level = match (body.level.as_u64(), body.level.as_str()) {
-        (Some(level), _) => Some(u8::try_from(level).unwrap_or(u8::MAX)),
+    let level = match (level.as_u64(), level.as_str()) {
         (None, Some("auto")) => None,
-        _ => return problem(StatusCode::UNPROCESSABLE_ENTITY, "level must be a number or \"auto\""),
+        // Whatever else it is, no feature has such a level.
+        (level, _) => Some(level.and_then(|level| level.try_into().ok()).unwrap_or(u8::MAX)),
     };
     if let Err(error) = degradation.pin(level) {
-        return problem(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string());
+        return refuse(StatusCode::UNPROCESSABLE_ENTITY, &error);
     }
-    let view = degradation.view();
-    tracing::info!(level = view.level, pinned = view.pinned, "degradation set by hand");
-    Json(view).into_response()
+    tracing::info!(level = degradation.level(), pinned = level.is_some(), "degradation set by hand");
+    show(State(degradation)).await.into_response()
 }
 
-fn problem(status: StatusCode, detail: &str) -> Response {
-    let title = status.canonical_reason();
-    let body = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+fn refuse(status: StatusCode, error: &dyn std::error::Error) -> Response {
+    let (title, detail) = (status.canonical_reason(), error.to_string());
+    let problem =
+        json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], problem.to_string()).into_response()
 }

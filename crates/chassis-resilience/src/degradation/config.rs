@@ -5,22 +5,21 @@ use conf::Conf;
 use std::time::Duration;
 
 #[derive(Clone, Debug, Conf)]
-#[conf(serde)]
 pub struct DegradationConfig {
     /// Wait for a first attempt (bulk aside) above which features are shed.
-    #[arg(env, default_value = "30s", value_parser = between("1s", "24h", duration), serde(use_value_parser))]
+    #[arg(env, default_value = "30s", value_parser = between("1s", "24h", duration))]
     pub queue_age: Duration,
     /// A request of a watched route that takes longer is slow.
-    #[arg(env, default_value = "100ms", value_parser = between("1ms", "1m", duration), serde(use_value_parser))]
+    #[arg(env, default_value = "100ms", value_parser = between("1ms", "1m", duration))]
     pub latency: Duration,
     /// Slow ones of a hundred watched requests within two seconds from which on features are shed.
-    #[arg(env, default_value = "5", value_parser = between("1", "100", number::<u32>), serde(use_value_parser))]
+    #[arg(env, default_value = "5", value_parser = between("1", "100", number::<u32>))]
     pub slow_percent: u32,
     /// Requests in flight (HTTP and gRPC) from which on features are shed.
-    #[arg(env, default_value = "2000", value_parser = between("1", "1000000", number::<usize>), serde(use_value_parser))]
+    #[arg(env, default_value = "2000", value_parser = between("1", "1000000", number::<usize>))]
     pub in_flight: usize,
     /// How long it has to be calm before a feature comes back; up to four times that if it was too soon.
-    #[arg(env, default_value = "5s", value_parser = between("100ms", "10m", duration), serde(use_value_parser))]
+    #[arg(env, default_value = "5s", value_parser = between("100ms", "10m", duration))]
     pub hold: Duration,
 }
 
@@ -42,9 +41,7 @@ mod tests {
 
     #[test]
     fn the_default_is_that_of_the_settings() {
-        let none: [&str; 1] = ["test"];
-        let env: [(&str, &str); 0] = [];
-        let read = DegradationConfig::try_parse_from(none, env).unwrap();
+        let read = DegradationConfig::try_parse_from(["test"], [("", "")]).unwrap();
         assert_eq!(format!("{read:?}"), format!("{:?}", DegradationConfig::default()));
     }
 

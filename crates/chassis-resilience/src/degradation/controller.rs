@@ -1,7 +1,6 @@
 //! Reads the signals at a steady pace and moves the level by them; every change is one log line.
 
 use super::{Degradation, PRESSURE, ladder::Step};
-use metrics::Gauge;
 use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 
@@ -44,32 +43,18 @@ impl Signal {
     }
 }
 
-/// What the ladder sees of a signal.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Reading {
-    pub pressure: f64,
-    pub raises_to: u8,
-}
-
 /// A signal as it was read last.
-pub(super) struct SignalState {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
     pub name: &'static str,
-    pub reading: Reading,
-    pub clears_in: Option<Duration>,
-    gauge: Gauge,
+    pub raises_to: u8,
+    pub pressure: Pressure,
 }
 
-impl SignalState {
-    pub fn new(name: &'static str, raises_to: u8) -> Self {
-        let gauge = metrics::gauge!(PRESSURE.name, "signal" => name);
-        gauge.set(0.0);
-        Self { name, reading: Reading { pressure: 0.0, raises_to }, clears_in: None, gauge }
-    }
-
-    pub fn set(&mut self, pressure: Pressure) {
-        self.gauge.set(pressure.value);
-        self.reading.pressure = pressure.value;
-        self.clears_in = pressure.clears_in.filter(|_| pressure.value >= 1.0);
+impl Reading {
+    pub fn new(name: &'static str, raises_to: u8, pressure: Pressure) -> Self {
+        metrics::gauge!(PRESSURE.name, "signal" => name).set(pressure.value);
+        Self { name, raises_to, pressure }
     }
 }
 
@@ -77,8 +62,9 @@ impl Degradation {
     /// The controller: moves the level by latency, requests in flight and `signals`. Never ends; spawn it as an
     /// essential task.
     pub fn run(&self, signals: Vec<Signal>) -> impl Future<Output = ()> + Send + use<> {
-        self.register(&signals);
         let degradation = self.clone();
+        // Shows every signal from the start.
+        degradation.tick(&signals, Instant::now());
         async move {
             let mut ticks = tokio::time::interval(TICK);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -89,47 +75,37 @@ impl Degradation {
         }
     }
 
-    /// Shows every signal before it is read.
-    fn register(&self, signals: &[Signal]) {
-        let mut state = self.0.state.lock();
-        let highest = state.ladder.highest();
-        let own = [("latency", highest), ("in_flight", highest)].into_iter();
-        let all = own.chain(signals.iter().map(|signal| (signal.name, signal.raises_to)));
-        state.signals = all.map(|(name, raises_to)| SignalState::new(name, raises_to)).collect();
-    }
-
     fn tick(&self, signals: &[Signal], now: Instant) {
         let (config, load) = (&self.0.config, &self.0.load);
-        // Read before the lock is taken: a signal may take one of its own.
         let latency = Pressure::of(load.slow_share(now), f64::from(config.slow_percent) / 100.0);
         let in_flight = Pressure::of(load.in_flight() as f64, config.in_flight as f64);
-        let others = signals.iter().map(|signal| (signal.read)());
-        let pressures: Vec<Pressure> = [latency, in_flight].into_iter().chain(others).collect();
+        let own = [("latency", latency), ("in_flight", in_flight)];
+        let own = own.map(|(name, pressure)| Reading::new(name, self.0.highest, pressure));
+        let others =
+            signals.iter().map(|signal| Reading::new(signal.name, signal.raises_to, (signal.read)()));
+        // Read before the lock is taken: a signal may take one of its own.
+        let readings: Vec<Reading> = own.into_iter().chain(others).collect();
 
         let mut state = self.0.state.lock();
-        state.signals.iter_mut().zip(pressures).for_each(|(signal, pressure)| signal.set(pressure));
-        if state.pinned {
-            return;
+        let step = if state.pinned { None } else { state.ladder.step(now, &readings) };
+        if let Some(Step { from, to }) = step {
+            self.apply(to);
+            let (signal, pressure) = strongest(&readings, from);
+            if to > from {
+                tracing::warn!(level = to, from, signal, pressure, "overloaded: level of degradation rises");
+            } else {
+                tracing::info!(level = to, from, signal, pressure, "calm: level of degradation falls");
+            }
         }
-        let readings: Vec<Reading> = state.signals.iter().map(|signal| signal.reading).collect();
-        let Some(step) = state.ladder.step(now, &readings) else { return };
-        self.apply(step.to);
-        let (signal, pressure) = strongest(&state.signals, step.from);
-        drop(state);
-        let Step { from, to } = step;
-        if to > from {
-            tracing::warn!(level = to, from, signal, pressure, "overloaded: level of degradation rises");
-        } else {
-            tracing::info!(level = to, from, signal, pressure, "calm: level of degradation falls");
-        }
+        state.readings = readings;
     }
 }
 
 /// The signal that says most about leaving this level.
-fn strongest(signals: &[SignalState], from: u8) -> (&'static str, f64) {
-    let relevant = signals.iter().filter(|signal| signal.reading.raises_to >= from);
-    let most = relevant.max_by(|a, b| a.reading.pressure.total_cmp(&b.reading.pressure));
-    most.map_or(("none", 0.0), |signal| (signal.name, signal.reading.pressure))
+fn strongest(readings: &[Reading], from: u8) -> (&'static str, f64) {
+    let relevant = readings.iter().filter(|reading| reading.raises_to >= from);
+    let most = relevant.max_by(|a, b| a.pressure.value.total_cmp(&b.pressure.value));
+    most.map_or(("none", 0.0), |reading| (reading.name, reading.pressure.value))
 }
 
 #[cfg(test)]
@@ -155,9 +131,8 @@ mod tests {
     #[test]
     fn requests_in_flight_raise_the_level_and_it_falls_when_they_end() {
         let degradation = Degradation::new(&FEATURES, DegradationConfig::default());
-        degradation.register(&[]);
         let mut now = Instant::now();
-        let many: Vec<_> = (0..2000).map(|_| degradation.enter()).collect();
+        let many: Vec<_> = (0..2000).map(|_| degradation.0.load.enter()).collect();
         pass(&degradation, &[], &mut now, Duration::from_millis(500));
         assert_eq!(degradation.level(), 1);
         pass(&degradation, &[], &mut now, Duration::from_secs(9));
@@ -174,7 +149,6 @@ mod tests {
         let read = Arc::clone(&pressure);
         let signals =
             [Signal::new("outside", 1, move || Pressure::of(read.load(Ordering::Relaxed) as f64, 1.0))];
-        degradation.register(&signals);
         let mut now = Instant::now();
         degradation.pin(Some(0)).unwrap();
         pass(&degradation, &signals, &mut now, Duration::from_secs(5));

@@ -27,24 +27,19 @@ pub(super) struct Ladder {
     hold: Duration,
     /// How many holds a step down waits.
     patience: u32,
-    /// Since when the service has been overloaded, or calm, without a break.
-    overloaded_since: Option<Instant>,
-    calm_since: Option<Instant>,
+    /// Whether the service is overloaded (or else calm), and since when without a break.
+    trend: Option<(bool, Instant)>,
     /// When the last step was taken, if it was a step down.
     fell: Option<Instant>,
 }
 
 impl Ladder {
     pub fn new(highest: u8, hold: Duration) -> Self {
-        Self { highest, level: 0, hold, patience: 1, overloaded_since: None, calm_since: None, fell: None }
+        Self { highest, level: 0, hold, patience: 1, trend: None, fell: None }
     }
 
     pub fn level(&self) -> u8 {
         self.level
-    }
-
-    pub fn highest(&self) -> u8 {
-        self.highest
     }
 
     /// Sets the level by hand, and forgets what led to the one before.
@@ -56,30 +51,38 @@ impl Ladder {
     /// raises nor holds a level that would not relieve it.
     pub fn step(&mut self, now: Instant, readings: &[Reading]) -> Option<Step> {
         let from = self.level;
-        let raises = |reading: &Reading| reading.raises_to > from && reading.pressure >= OVERLOADED;
-        let holds = |reading: &Reading| reading.raises_to >= from && reading.pressure >= CALM;
-        let overloaded = from < self.highest && readings.iter().any(raises);
-        let calm = from > 0 && !readings.iter().any(holds);
-        self.overloaded_since = overloaded.then(|| self.overloaded_since.unwrap_or(now));
-        self.calm_since = calm.then(|| self.calm_since.unwrap_or(now));
-
-        let lasted =
-            |since: Option<Instant>, time| since.is_some_and(|since| now.duration_since(since) >= time);
-        if lasted(self.overloaded_since, if from == 0 { FIRST_STEP } else { NEXT_STEP }) {
-            self.rise(now);
-        } else if lasted(self.calm_since, self.wait()) {
-            self.fall(now);
-        } else {
+        let raises = |reading: &Reading| reading.raises_to > from && reading.pressure.value >= OVERLOADED;
+        let holds = |reading: &Reading| reading.raises_to >= from && reading.pressure.value >= CALM;
+        let trend = match from {
+            _ if from < self.highest && readings.iter().any(raises) => Some(true),
+            1.. if !readings.iter().any(holds) => Some(false),
+            _ => None,
+        };
+        let lasting = self.trend.filter(|(rising, _)| Some(*rising) == trend);
+        self.trend = lasting.or(trend.map(|rising| (rising, now)));
+        let (rising, since) = self.trend?;
+        let wait = match (rising, from) {
+            (true, 0) => FIRST_STEP,
+            (true, _) => NEXT_STEP,
+            (false, _) => self.wait(),
+        };
+        if now.duration_since(since) < wait {
             return None;
         }
-        (self.overloaded_since, self.calm_since) = (None, None);
+        if rising {
+            self.rise(now)
+        } else {
+            self.fall(now)
+        }
+        self.trend = None;
         Some(Step { from, to: self.level })
     }
 
     /// How long it takes until the level is below `level`, if the service is calm from now on.
     pub fn until_below(&self, level: u8, now: Instant) -> Duration {
         let further = u32::from(self.level.saturating_sub(level));
-        let passed = self.calm_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let calm = self.trend.filter(|(rising, _)| !rising);
+        let passed = calm.map_or(Duration::ZERO, |(_, since)| now.saturating_duration_since(since));
         self.wait().saturating_sub(passed) + self.wait() * further
     }
 

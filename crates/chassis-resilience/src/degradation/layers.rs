@@ -1,15 +1,11 @@
-//! Tower layers: one sheds a route, two feed the controller.
+//! Tower layers: one sheds a route, two measure requests for the controller.
 
-use super::{
-    Degradation, Feature, Shed,
-    load::{InFlight, Load, Watched},
-};
+use super::{Degradation, Feature, Shed, load::Guard};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::{Either, Ready, ready};
 use pin_project_lite::pin_project;
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 use tower::{Layer, Service};
@@ -17,104 +13,63 @@ use tower::{Layer, Service};
 impl Degradation {
     /// Sheds everything below this layer while `feature` is shed. `answer` makes the response, such as a 503
     /// problem with `Retry-After`.
-    pub fn shed_layer<R>(&self, feature: Feature, answer: fn(Shed) -> R) -> ShedLayer<R> {
-        ShedLayer { degradation: self.clone(), feature, answer }
+    pub fn shed_layer<R: IntoResponse>(
+        &self,
+        feature: Feature,
+        answer: fn(Shed) -> R,
+    ) -> EnterLayer<impl Fn() -> Result<(), Response> + Clone + use<R>> {
+        let degradation = self.clone();
+        EnterLayer(move || degradation.admit(feature).map_err(|shed| answer(shed).into_response()))
     }
 
     /// Counts requests in flight. Goes around everything that is served.
-    pub fn in_flight_layer(&self) -> GuardLayer<InFlight> {
-        GuardLayer { load: Arc::clone(&self.0.load), enter: InFlight::new }
+    pub fn in_flight_layer(&self) -> EnterLayer<impl Fn() -> Result<Guard, Response> + Clone + use<>> {
+        let degradation = self.clone();
+        EnterLayer(move || Ok(degradation.0.load.enter()))
     }
 
     /// Holds the latency of requests against `degradation.latency`. Goes around routes that wait for nobody
     /// outside: a slow gateway is no overload.
-    pub fn latency_layer(&self) -> GuardLayer<Watched> {
-        GuardLayer { load: Arc::clone(&self.0.load), enter: Watched::new }
+    pub fn latency_layer(&self) -> EnterLayer<impl Fn() -> Result<Guard, Response> + Clone + use<>> {
+        let degradation = self.clone();
+        EnterLayer(move || Ok(degradation.0.load.watch()))
     }
 }
 
-/// See [`Degradation::shed_layer`].
-pub struct ShedLayer<R> {
-    degradation: Degradation,
-    feature: Feature,
-    answer: fn(Shed) -> R,
-}
+/// Enters each request: it passes with a guard, or is answered at once.
+#[derive(Clone)]
+pub struct EnterLayer<E>(E);
 
-impl<R> Clone for ShedLayer<R> {
-    fn clone(&self) -> Self {
-        Self { degradation: self.degradation.clone(), feature: self.feature, answer: self.answer }
-    }
-}
+/// The service of [`EnterLayer`].
+#[derive(Clone)]
+pub struct Entering<S, E>(S, E);
 
-impl<S, R> Layer<S> for ShedLayer<R> {
-    type Service = Layered<S, Self>;
+impl<S, E: Clone> Layer<S> for EnterLayer<E> {
+    type Service = Entering<S, E>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Layered { inner, layer: self.clone() }
+        Entering(inner, self.0.clone())
     }
 }
 
-/// A service inside one of these layers.
-#[derive(Clone)]
-pub struct Layered<S, L> {
-    inner: S,
-    layer: L,
-}
-
-impl<S, R, Q> Service<Q> for Layered<S, ShedLayer<R>>
+impl<S, Q, E, G> Service<Q> for Entering<S, E>
 where
     S: Service<Q, Response = Response>,
-    R: IntoResponse,
+    E: Fn() -> Result<G, Response>,
 {
     type Response = Response;
     type Error = S::Error;
-    type Future = Either<Ready<Result<Response, S::Error>>, S::Future>;
+    type Future = Either<Guarded<S::Future, G>, Ready<Result<Response, S::Error>>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
+        self.0.poll_ready(cx)
     }
 
     fn call(&mut self, request: Q) -> Self::Future {
-        let ShedLayer { degradation, feature, answer } = &self.layer;
-        match degradation.admit(*feature) {
-            Ok(()) => Either::Right(self.inner.call(request)),
-            Err(shed) => Either::Left(ready(Ok(answer(shed).into_response()))),
+        match (self.1)() {
+            Ok(guard) => Either::Left(Guarded { inner: self.0.call(request), guard }),
+            Err(answer) => Either::Right(ready(Ok(answer))),
         }
-    }
-}
-
-/// See [`Degradation::in_flight_layer`] and [`Degradation::latency_layer`].
-pub struct GuardLayer<G> {
-    load: Arc<Load>,
-    enter: fn(&Arc<Load>) -> G,
-}
-
-impl<G> Clone for GuardLayer<G> {
-    fn clone(&self) -> Self {
-        Self { load: Arc::clone(&self.load), enter: self.enter }
-    }
-}
-
-impl<S, G> Layer<S> for GuardLayer<G> {
-    type Service = Layered<S, Self>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Layered { inner, layer: self.clone() }
-    }
-}
-
-impl<S: Service<Q>, G, Q> Service<Q> for Layered<S, GuardLayer<G>> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = Guarded<S::Future, G>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Q) -> Self::Future {
-        let guard = (self.layer.enter)(&self.layer.load);
-        Guarded { inner: self.inner.call(request), guard }
     }
 }
 

@@ -19,83 +19,66 @@ pub(super) struct Load {
     /// A watched request that takes longer is slow.
     latency: Duration,
     in_flight: AtomicUsize,
-    watched: Mutex<WatchedWindow>,
-}
-
-struct WatchedWindow {
-    /// Requests that began earlier are not counted.
-    since: Instant,
-    requests: Rolling<20>,
-}
-
-impl WatchedWindow {
-    fn new(now: Instant) -> Self {
-        Self { since: now, requests: Rolling::new(WINDOW, now) }
-    }
+    /// Watched requests, and the slow ones.
+    watched: Mutex<Rolling<20>>,
 }
 
 impl Load {
     pub fn new(latency: Duration) -> Self {
-        let watched = Mutex::new(WatchedWindow::new(Instant::now()));
+        let watched = Mutex::new(Rolling::new(WINDOW, Instant::now()));
         Self { latency, in_flight: AtomicUsize::new(0), watched }
+    }
+
+    /// Counts a request as in flight until the guard is dropped.
+    pub fn enter(self: &Arc<Self>) -> Guard {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let end = |load: &Self, _| {
+            load.in_flight.fetch_sub(1, Ordering::Relaxed);
+        };
+        Guard { load: Arc::clone(self), started: Instant::now(), end }
+    }
+
+    /// Measures a request until the guard is dropped. One whose caller left counts too: it may have been the
+    /// waiting.
+    pub fn watch(self: &Arc<Self>) -> Guard {
+        let end = |load: &Self, started| load.finish(started, Instant::now());
+        Guard { load: Arc::clone(self), started: Instant::now(), end }
     }
 
     pub fn in_flight(&self) -> usize {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Forgets the watched requests, those in flight included.
-    pub fn reset(&self) {
-        *self.watched.lock() = WatchedWindow::new(Instant::now());
-    }
-
     /// The share of slow requests, from 0 to 1.
     pub fn slow_share(&self, now: Instant) -> f64 {
-        let counts = self.watched.lock().requests.sum(now);
+        let counts = self.watched.lock().sum(now);
         if counts.total < REQUESTS_MIN { 0.0 } else { counts.matched as f64 / counts.total as f64 }
     }
 
-    fn finished(&self, started: Instant, now: Instant) {
+    /// Forgets the watched requests, those in flight included.
+    pub fn reset(&self) {
+        *self.watched.lock() = Rolling::new(WINDOW, Instant::now());
+    }
+
+    fn finish(&self, started: Instant, now: Instant) {
         let slow = now.saturating_duration_since(started) > self.latency;
         let mut watched = self.watched.lock();
-        if started >= watched.since {
-            watched.requests.add(now, 1, u64::from(slow));
+        if started >= watched.started() {
+            watched.add(now, 1, u64::from(slow));
         }
     }
 }
 
-/// A request in flight, until it is dropped.
-pub struct InFlight(Arc<Load>);
-
-impl InFlight {
-    pub(super) fn new(load: &Arc<Load>) -> Self {
-        load.in_flight.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(load))
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A request whose time is measured until it is dropped. One whose caller left counts too: it may have been the
-/// waiting.
-pub struct Watched {
+/// A request, until it is dropped.
+pub struct Guard {
     load: Arc<Load>,
     started: Instant,
+    end: fn(&Load, Instant),
 }
 
-impl Watched {
-    pub(super) fn new(load: &Arc<Load>) -> Self {
-        Self { load: Arc::clone(load), started: Instant::now() }
-    }
-}
-
-impl Drop for Watched {
+impl Drop for Guard {
     fn drop(&mut self) {
-        self.load.finished(self.started, Instant::now());
+        (self.end)(&self.load, self.started);
     }
 }
 
@@ -104,7 +87,7 @@ mod tests {
     use super::*;
 
     fn finish(load: &Load, start: Instant, requests: usize, took: Duration) {
-        (0..requests).for_each(|_| load.finished(start, start + took));
+        (0..requests).for_each(|_| load.finish(start, start + took));
     }
 
     #[test]

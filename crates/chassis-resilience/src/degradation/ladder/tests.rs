@@ -1,6 +1,7 @@
 //! What the level promises, over any course of pressure.
 
 use super::*;
+use crate::Pressure;
 use proptest::prelude::*;
 
 const HOLD: Duration = Duration::from_secs(5);
@@ -32,7 +33,7 @@ impl Course {
 }
 
 fn all(pressure: f64) -> [Reading; 1] {
-    [Reading { pressure, raises_to: HIGHEST }]
+    [Reading::new("all", HIGHEST, Pressure::of(pressure, 1.0))]
 }
 
 fn seconds(seconds: u64) -> Duration {
@@ -91,7 +92,7 @@ fn a_return_that_was_too_soon_makes_the_next_one_wait_longer() {
 #[test]
 fn a_signal_raises_and_holds_no_further_than_it_may() {
     let mut course = Course::new();
-    let capped = Reading { pressure: 9.0, raises_to: 2 };
+    let capped = Reading::new("capped", 2, Pressure::of(9.0, 1.0));
     course.keep(&[capped], seconds(60));
     assert_eq!(course.ladder.level(), 2);
     course.keep(&[capped, all(9.0)[0]], seconds(2));
@@ -121,7 +122,7 @@ proptest! {
         let mut ladder = Course::new();
         let mut steps = Vec::new();
         for (one, other, ticks) in course {
-            let readings = [all(one)[0], Reading { pressure: other, raises_to: 2 }];
+            let readings = [all(one)[0], Reading::new("other", 2, Pressure::of(other, 1.0))];
             let before = ladder.now;
             let taken = ladder.keep(&readings, TICK * ticks);
             steps.extend(taken.into_iter().map(|(after, step)| (before + after, step)));

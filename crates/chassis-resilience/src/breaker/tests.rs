@@ -44,7 +44,7 @@ proptest! {
         let mut calls: Vec<Ticket> = Vec::new();
         let mut opened = None;
         for event in events {
-            let before = machine.state();
+            let before = machine.state;
             match event {
                 Event::Pass(millis) => now += Duration::from_millis(millis),
                 Event::Slow(call) if call < calls.len() => machine.record(calls[call], Verdict::Failure, now),
@@ -64,7 +64,7 @@ proptest! {
                 },
                 Event::Slow(_) | Event::End(..) => {}
             }
-            let after = machine.state();
+            let after = machine.state;
             prop_assert!(may_follow(before, after), "{:?} to {:?}", before, after);
             if before != State::Open && after == State::Open { opened = Some(now) }
             if after == State::Closed { opened = None }
@@ -75,7 +75,7 @@ proptest! {
         now += Duration::from_secs(1);
         let ticket = machine.admit(now).unwrap();
         machine.record(ticket, Verdict::Success, now);
-        prop_assert_eq!(machine.state(), State::Closed);
+        prop_assert_eq!(machine.state, State::Closed);
     }
 
     #[test]
@@ -91,8 +91,8 @@ proptest! {
             let verdict = if now < bad { Verdict::Success } else { Verdict::Failure };
             machine.record(ticket, verdict, now);
             machine.leave(ticket);
-            prop_assert!(machine.state() == State::Open || now < bad + Duration::from_secs(1));
-            prop_assert!(machine.state() == State::Closed || now >= bad);
+            prop_assert!(machine.state == State::Open || now < bad + Duration::from_secs(1));
+            prop_assert!(machine.state == State::Closed || now >= bad);
         }
     }
 
@@ -107,7 +107,7 @@ proptest! {
             machine.record(ticket, verdict, now);
             machine.leave(ticket);
         }
-        prop_assert_eq!(machine.state(), State::Closed);
+        prop_assert_eq!(machine.state, State::Closed);
     }
 }
 
@@ -120,7 +120,7 @@ fn a_burst_whose_failures_come_back_first_does_not_open_it() {
     for (tickets, verdict) in [(failing, Verdict::Failure), (well, Verdict::Success)] {
         tickets.iter().for_each(|ticket| machine.record(*ticket, verdict, now));
     }
-    assert_eq!(machine.state(), State::Closed);
+    assert_eq!(machine.state, State::Closed);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_few_callers_who_all_hang_open_it_as_soon_as_they_are_slow() {
     }
     let hanging: Vec<Ticket> = (0..3).map(|_| machine.admit(at(400)).unwrap()).collect();
     hanging.iter().for_each(|ticket| machine.record(*ticket, Verdict::Failure, at(900)));
-    assert_eq!(machine.state(), State::Open);
+    assert_eq!(machine.state, State::Open);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn the_part_of_a_burst_that_hangs_does_not_open_it() {
     let (soon, late) = (started + Duration::from_millis(5), started + Duration::from_millis(500));
     well.iter().for_each(|ticket| machine.record(*ticket, Verdict::Success, soon));
     hanging.iter().for_each(|ticket| machine.record(*ticket, Verdict::Failure, late));
-    assert_eq!(machine.state(), State::Closed);
+    assert_eq!(machine.state, State::Closed);
 }
 
 #[test]
@@ -155,15 +155,15 @@ fn what_began_before_it_opened_neither_closes_nor_opens_it() {
     let mut machine = Machine::new(BreakerConfig::default(), started);
     let early: Vec<Ticket> = (0..20).map(|_| machine.admit(started).unwrap()).collect();
     early[..15].iter().for_each(|ticket| machine.record(*ticket, Verdict::Failure, started));
-    assert_eq!(machine.state(), State::Open);
+    assert_eq!(machine.state, State::Open);
     let later = started + Duration::from_secs(1);
     let probe = machine.admit(later).unwrap();
     machine.record(early[15], Verdict::Success, later);
-    assert_eq!(machine.state(), State::HalfOpen);
+    assert_eq!(machine.state, State::HalfOpen);
     machine.record(early[16], Verdict::Failure, later);
-    assert_eq!(machine.state(), State::HalfOpen);
+    assert_eq!(machine.state, State::HalfOpen);
     machine.record(probe, Verdict::Success, later);
-    assert_eq!(machine.state(), State::Closed);
+    assert_eq!(machine.state, State::Closed);
     early[17..].iter().for_each(|ticket| machine.record(*ticket, Verdict::Failure, later));
     assert_eq!(machine.calls.sum(later).matched, 0);
 }
