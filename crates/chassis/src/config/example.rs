@@ -1,7 +1,7 @@
 //! What can be configured, as a list and as a commented TOML file.
 
-use super::PREFIX;
-use conf::{Conf, ParseType};
+use super::{PREFIX, Settings};
+use conf::ParseType;
 
 /// One key of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,15 +22,17 @@ pub struct Setting {
 }
 
 /// Every key of a configuration, in the order of its fields.
-pub fn settings<C: Conf>() -> Vec<Setting> {
+pub fn settings<C: Settings>() -> Vec<Setting> {
     // Hidden in the documentation of `conf`: the public `program_options` does not tell lists and secrets.
     let options = C::PROGRAM_OPTIONS.iter();
     let settings = options.filter_map(|option| {
         let variable = option.env_form.clone()?.into_owned();
+        let key = variable.strip_prefix(PREFIX)?.to_lowercase().replace("__", ".");
+        let own = C::DEFAULTS.iter().find(|(name, _)| *name == key).map(|(_, default)| (*default).to_owned());
         Some(Setting {
-            key: variable.strip_prefix(PREFIX)?.to_lowercase().replace("__", "."),
+            key,
             variable,
-            default: option.default_help_str.map(|default| default.to_string()),
+            default: own.or_else(|| option.default_help_str.map(|default| default.to_string())),
             help: option.description.clone().unwrap_or_default().into_owned(),
             list: option.parse_type == ParseType::Repeat,
             secret: option.is_secret(),
@@ -41,7 +43,7 @@ pub fn settings<C: Conf>() -> Vec<Setting> {
 }
 
 /// Renders `config.example.toml`: every key with its doc comment, its variable and its default, below `header`.
-pub fn example<C: Conf>(header: &str) -> String {
+pub fn example<C: Settings>(header: &str) -> String {
     let mut settings = settings::<C>();
     let split = |setting: &Setting| {
         let (section, name) = setting.key.rsplit_once('.').unwrap_or(("", &setting.key));

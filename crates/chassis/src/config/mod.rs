@@ -24,6 +24,9 @@ pub const PREFIX: &str = "APP_";
 /// Every option has a default or is an `Option`: what is required is checked in [`Self::check`], so that a health
 /// check can read the address of the admin listener whatever else is wrong.
 pub trait Settings: Conf {
+    /// Keys whose default is not that of their section, such as an address that another program has by default.
+    const DEFAULTS: &'static [(&'static str, &'static str)] = &[];
+
     /// Reports what is wrong between sections, beside the faults of single values.
     fn check(&self, _checks: &mut Checks<'_>) {}
 }
@@ -44,7 +47,7 @@ pub fn load<C: Settings>(sources: Sources) -> Result<C, Faults> {
 ///
 /// # Errors
 /// Everything that is wrong with this section.
-pub fn load_section<C: Conf>(sources: Sources, section: &str) -> Result<C, Faults> {
+pub fn load_section<C: Settings>(sources: Sources, section: &str) -> Result<C, Faults> {
     let mut known = settings::<C>();
     known.retain(|setting| is_below(&setting.key, section));
     let mut checks = Checks::new(sources, &known);
@@ -100,7 +103,10 @@ impl Checks<'_> {
     /// hide another.
     fn parse<C: Conf>(&mut self) -> Option<C> {
         loop {
-            let text = |setting: &Setting| self.given.get(&setting.key).map(|given| given.text.clone());
+            let text = |setting: &Setting| {
+                let given = self.given.get(&setting.key).map(|given| &given.text);
+                given.or(setting.default.as_ref()).cloned()
+            };
             let given = self.known.iter().filter_map(|setting| Some((&setting.variable, text(setting)?)));
             let error = match C::conf_builder().args(["configuration"]).env(given).try_parse() {
                 Ok(config) => return Some(config),
