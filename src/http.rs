@@ -35,12 +35,14 @@ pub struct Api {
     pub reports: Reports,
 }
 
-/// Notifications for patients by SMS and push: kept once accepted, delivered through a gateway, and shown in what became of
-/// each. What patients report, and the latest of it. JSON in camelCase; times are RFC 3339; errors are problems after RFC
-/// 9457.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "epro-notify"),
+    info(
+        title = "epro-notify",
+        description = "Notifications for patients by SMS and push: kept once accepted, delivered through a gateway, and \
+                       shown in what became of each. What patients report, and the latest of it. JSON in camelCase; \
+                       times are RFC 3339; errors are problems after RFC 9457."
+    ),
     servers((url = "/")),
     tags(
         (name = "send", description = "Messages to patients, later or while the caller waits."),
@@ -107,7 +109,6 @@ pub fn router(api: Api, config: &Config, keys: &Keys, limits: &Limits) -> Router
         .layer(layers::headers(server.tls.is_set()))
         .option_layer(layers::cors(&server.cors_origins))
         .layer(layers::catch_panic())
-        .layer(layers::linger())
         .layer(degradation.in_flight_layer())
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(host_check(keys.is_open()))

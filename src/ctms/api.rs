@@ -76,7 +76,6 @@ pub fn router(reports: Arc<Reports>, config: &Config, keys: &Keys, limits: &Limi
         .layer(layers::headers(server.tls.is_set()))
         .option_layer(layers::cors(&server.cors_origins))
         .layer(layers::catch_panic())
-        .layer(layers::linger())
         .layer(host_check(keys.is_open()))
         .layer(identify(keys, &config.limits))
         .layer(limits.http_layer());

@@ -3,7 +3,7 @@
 use crate::{Keys, TlsConfig, auth};
 use chassis_telemetry::settings::{between, duration, number};
 use conf::Conf;
-use http::{HeaderValue, Uri};
+use http::{HeaderValue, uri::Authority};
 use ipnet::IpNet;
 use std::{net::IpAddr, path::PathBuf, str::FromStr, time::Duration};
 
@@ -29,18 +29,15 @@ pub struct ServerConfig {
     pub tls: TlsConfig,
 }
 
-/// The defaults: for listeners that have no section of their own, and for tests.
+/// For listeners that have no section of their own, and for tests.
 impl Default for ServerConfig {
     fn default() -> Self {
-        Self {
-            header_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(10),
-            handler_timeout: Duration::from_secs(30),
-            max_connections: 20_000,
-            cors_origins: Vec::new(),
-            tls: TlsConfig::default(),
-        }
+        defaults()
     }
+}
+
+fn defaults<C: Conf>() -> C {
+    C::parse_from::<&str, &str, &str>([""], [])
 }
 
 /// An origin as browsers write it (`https://app.example.org`), or `*` for every one.
@@ -51,23 +48,17 @@ impl FromStr for Origin {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        // A star within a name would match nothing: browsers name whole origins, in lower case, without a path
-        // and without the scheme's own port.
-        let whole = text.parse::<Uri>().ok().is_some_and(|uri| {
-            let (scheme, authority) = (uri.scheme_str().unwrap_or_default(), uri.authority());
-            let own_port = if scheme == "https" { Some(443) } else { Some(80) };
-            let host = authority.map_or("", |authority| authority.host());
-            let plain = !host.is_empty() && !text.contains(['*', '@']) && text == text.to_ascii_lowercase();
-            matches!(scheme, "http" | "https")
-                && plain
-                && uri.port_u16() != own_port
-                && authority.is_some_and(|authority| text == format!("{scheme}://{authority}"))
+        // Browsers name whole origins, in lower case, without a path and without the scheme's own port. A star within a
+        // name would match nothing.
+        let origin = [("http://", ":80"), ("https://", ":443")].into_iter().any(|(scheme, port)| {
+            let host = text.strip_prefix(scheme).filter(|host| !host.ends_with(port));
+            let plain =
+                |host: &str| !host.contains(|c: char| matches!(c, '*' | '@') || c.is_ascii_uppercase());
+            host.is_some_and(|host| plain(host) && host.parse::<Authority>().is_ok())
         });
         match HeaderValue::from_str(text) {
-            Ok(value) if whole || text == "*" => Ok(Self(value)),
-            _ => Err(
-                "expected * or an origin as browsers write it, such as https://app.example.org or http://localhost:3000",
-            ),
+            Ok(value) if origin || text == "*" => Ok(Self(value)),
+            _ => Err("expected * or an origin as browsers write it, such as https://app.example.org"),
         }
     }
 }
@@ -134,8 +125,7 @@ impl LimitsConfig {
 
 impl Default for LimitsConfig {
     fn default() -> Self {
-        let per_client = PerClient { rate: 100, burst: 200 };
-        Self { per_client, cleanup_interval: Duration::from_secs(10), trusted_proxies: Vec::new() }
+        defaults()
     }
 }
 

@@ -1,7 +1,11 @@
 //! Two shapes of layers, so that each layer of this crate is one function: [`Gate`] looks at a request's head without
-//! boxing a future, [`Around`] runs before and after the rest.
+//! boxing a future, [`Around`] is axum's layer of a function.
 
-use axum::{extract::Request, response::Response};
+use axum::{
+    extract::{Request, State},
+    middleware::{FromFnLayer, Next},
+    response::Response,
+};
 use futures_util::future::{BoxFuture, Either, Ready, ready};
 use std::task::{Context, Poll};
 use tower::{Layer, Service};
@@ -47,54 +51,6 @@ impl<F: Decide, S: Service<Request, Response = Response>> Service<Request> for G
     }
 }
 
-/// What stands around the rest of a stack.
-pub trait Wrap: Clone + Send + 'static {
-    /// Answers a request, by `inner` or without it.
-    fn answer<S>(
-        self,
-        request: Request,
-        inner: S,
-    ) -> impl Future<Output = Result<Response, S::Error>> + Send + 'static
-    where
-        S: Service<Request, Response = Response, Future: Send> + Send + 'static;
-}
-
-/// The layer of what stands around; see [`Wrap`].
-#[derive(Clone, Copy, Debug)]
-pub struct Around<W>(pub(crate) W);
-
-/// A service with something [`Around`] it.
-#[derive(Clone, Debug)]
-pub struct Wrapped<W, S> {
-    wrap: W,
-    inner: S,
-}
-
-impl<W: Clone, S> Layer<S> for Around<W> {
-    type Service = Wrapped<W, S>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Wrapped { wrap: self.0.clone(), inner }
-    }
-}
-
-impl<W, S> Service<Request> for Wrapped<W, S>
-where
-    W: Wrap,
-    S: Service<Request, Response = Response, Future: Send> + Clone + Send + 'static,
-{
-    type Response = Response;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Response, S::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        let clone = self.inner.clone();
-        // The clone may not be ready.
-        let inner = std::mem::replace(&mut self.inner, clone);
-        Box::pin(self.wrap.clone().answer(request, inner))
-    }
-}
+/// The layer of an asynchronous function with settings `T` around the rest of the stack.
+pub type Around<T> =
+    FromFnLayer<fn(State<T>, Request, Next) -> BoxFuture<'static, Response>, T, (State<T>, Request)>;

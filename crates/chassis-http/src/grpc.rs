@@ -4,13 +4,7 @@
 
 mod unary;
 
-use crate::{
-    Gate, Problem, Scope,
-    auth::{any_key, permit},
-    gate::Decide,
-    layers::OnPanic,
-    problem::is_grpc,
-};
+use crate::{Decide, Gate, Problem, auth::any_key, layers::OnPanic, problem::is_grpc};
 use axum::{
     Router,
     body::Body,
@@ -20,6 +14,7 @@ use axum::{
 use futures_util::StreamExt;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use http_body_util::{BodyStream, StreamBody};
+use std::convert::Infallible;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, service::Routes};
@@ -45,15 +40,12 @@ pub fn catch_panic() -> CatchPanicLayer<OnPanic> {
 /// content type.
 pub fn only() -> Gate<impl Decide> {
     Gate(|request: &mut Request| {
-        let status = if request.version() != Version::HTTP_2 {
-            StatusCode::HTTP_VERSION_NOT_SUPPORTED
-        } else if request.method() != Method::POST {
-            StatusCode::METHOD_NOT_ALLOWED
-        } else if !is_grpc(request.headers()) {
-            StatusCode::UNSUPPORTED_MEDIA_TYPE
-        } else {
-            return Ok(());
-        };
+        let wrong = [
+            (request.version() != Version::HTTP_2, StatusCode::HTTP_VERSION_NOT_SUPPORTED),
+            (request.method() != Method::POST, StatusCode::METHOD_NOT_ALLOWED),
+            (!is_grpc(request.headers()), StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        ];
+        let Some((_, status)) = wrong.into_iter().find(|(wrong, _)| *wrong) else { return Ok(()) };
         let mut refusal = (status, "This port speaks gRPC over HTTP/2 only.\n").into_response();
         if status == StatusCode::METHOD_NOT_ALLOWED {
             refusal.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -63,24 +55,13 @@ pub fn only() -> Gate<impl Decide> {
 }
 
 /// A router of these services, whose fallback is UNIMPLEMENTED, or UNAUTHENTICATED to callers that show no known key.
-/// Add `.route_layer(unary(config)).route_layer(require(methods))`.
+/// Put [`unary`] and [`require`](crate::require) on its methods first.
 pub fn router(services: Routes) -> Router {
     let known = tower::ServiceBuilder::new().layer(any_key());
     let unimplemented = tower::service_fn(async |_: Request| {
-        Ok::<Response, std::convert::Infallible>(
-            Status::unimplemented("no such method is served here").into_http(),
-        )
+        Ok::<Response, Infallible>(Status::unimplemented("no such method is served here").into_http())
     });
     services.into_axum_router().reset_fallback().fallback_service(known.service(unimplemented))
-}
-
-/// Lets only callers on whose key has the scope of the method that they call, by its path (`/package.Service/Method`). Any
-/// other method takes a known key, and then is whatever the services make of it.
-pub fn require(methods: &'static [(&'static str, Scope)]) -> Gate<impl Decide> {
-    Gate(move |request: &mut Request| {
-        let method = methods.iter().find(|(path, _)| *path == request.uri().path());
-        permit(request, method.map(|(_, scope)| *scope))
-    })
 }
 
 /// `grpc.health.v1.Health` of these services and of the whole (the empty name), as `ready` says; those who watch are let

@@ -79,10 +79,7 @@ where
         if header(request.headers())?.is_none() {
             return Ok(Self { key: None, body: B::from_request(request, state).await? });
         }
-        let Some(caller) = request.extensions().get::<Caller>().cloned() else {
-            tracing::error!("a route takes idempotency keys, and no layer identifies its callers");
-            return Err(Problem::internal());
-        };
+        let caller = Caller::of(request.extensions())?.clone();
         let (parts, bytes) = whole_body(request).await?;
         let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
         let asked: [&[u8]; 2] = [parts.uri.path().as_bytes(), &bytes];

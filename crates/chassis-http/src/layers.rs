@@ -1,12 +1,11 @@
 //! Thin constructors over tower-http, and the fallbacks, with problems as answers.
 
-use crate::{
-    Around, Caller, Origin, Problem, ServerConfig, gate::Wrap, linger::LingerLayer, valid::whole_body,
-};
+use crate::{Around, Caller, Origin, Problem, ServerConfig, valid::whole_body};
 use axum::{
     Extension,
     body::Body,
-    extract::Request,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -16,10 +15,9 @@ use std::{
     time::Duration,
 };
 use tokio::time::timeout;
-use tower::{Service, layer::util::Stack};
 use tower_http::{
     catch_panic::CatchPanicLayer,
-    cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer, ExposeHeaders},
+    cors::{AllowOrigin, CorsLayer},
     set_header::SetResponseHeaderLayer,
 };
 
@@ -31,30 +29,24 @@ pub fn catch_panic() -> CatchPanicLayer<OnPanic> {
     CatchPanicLayer::custom(|_| Problem::internal().into_response())
 }
 
-/// Reads what is left of a large body after an early answer, for a second and a mebibyte at most, so that a caller that
-/// is still writing gets the answer and not a reset connection. Goes outermost, inside tracing.
-pub fn linger() -> LingerLayer {
-    LingerLayer
-}
-
 type SetHeader = SetResponseHeaderLayer<Option<HeaderValue>>;
-
-/// The layers of [`headers`].
-pub type HeadersLayer = Stack<SetHeader, Stack<SetHeader, SetHeader>>;
 
 /// `Cache-Control: no-store` unless a handler says otherwise, `X-Content-Type-Options: nosniff`, and over TLS
 /// `Strict-Transport-Security` of a year.
-pub fn headers(tls: bool) -> HeadersLayer {
-    let value = HeaderValue::from_static;
-    let secure = tls.then(|| value("max-age=31536000"));
-    Stack::new(
-        SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, Some(value("no-store"))),
-        Stack::new(
-            SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, Some(value("nosniff"))),
-            SetResponseHeaderLayer::overriding(header::STRICT_TRANSPORT_SECURITY, secure),
-        ),
+pub fn headers(tls: bool) -> (SetHeader, SetHeader, SetHeader) {
+    let [no_store, nosniff, secure] =
+        ["no-store", "nosniff", "max-age=31536000"].map(HeaderValue::from_static);
+    (
+        SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, Some(no_store)),
+        SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, Some(nosniff)),
+        SetResponseHeaderLayer::overriding(header::STRICT_TRANSPORT_SECURITY, tls.then_some(secure)),
     )
 }
+
+/// What a page may send, and read, besides what every page may.
+const ALLOWED: &str = "authorization, content-type, idempotency-key, if-none-match, traceparent, tracestate";
+const EXPOSED: &str = "allow, etag, idempotency-replayed, location, retry-after, traceparent, www-authenticate, \
+                       x-ratelimit-limit, x-ratelimit-remaining";
 
 /// CORS for these origins, for `option_layer`: `None` for no origins, so that nothing is said about it. Credentials that a
 /// browser adds by itself (cookies) are never allowed.
@@ -65,29 +57,12 @@ pub fn cors(origins: &[Origin]) -> Option<CorsLayer> {
     let any = origins.iter().any(|origin| origin.0 == "*");
     let listed = origins.iter().map(|origin| origin.0.clone());
     let names =
-        |names: &[&'static str]| names.iter().map(|name| HeaderName::from_static(name)).collect::<Vec<_>>();
+        |text: &str| text.split(", ").filter_map(|name| name.parse().ok()).collect::<Vec<HeaderName>>();
     let cors = CorsLayer::new()
         .allow_origin(if any { AllowOrigin::any() } else { AllowOrigin::list(listed) })
-        .allow_methods(AllowMethods::list([Method::GET, Method::POST, Method::PUT, Method::DELETE]))
-        .allow_headers(AllowHeaders::list(names(&[
-            "authorization",
-            "content-type",
-            "idempotency-key",
-            "if-none-match",
-            "traceparent",
-            "tracestate",
-        ])))
-        .expose_headers(ExposeHeaders::list(names(&[
-            "allow",
-            "etag",
-            "idempotency-replayed",
-            "location",
-            "retry-after",
-            "traceparent",
-            "www-authenticate",
-            "x-ratelimit-limit",
-            "x-ratelimit-remaining",
-        ])))
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers(names(ALLOWED))
+        .expose_headers(names(EXPOSED))
         // The most that Chromium takes.
         .max_age(Duration::from_secs(7200));
     Some(cors)
@@ -97,7 +72,8 @@ pub fn cors(origins: &[Origin]) -> Option<CorsLayer> {
 /// gives the handler `handler_timeout` (503). For `route_layer`: nothing is read for a caller that is refused, and how
 /// slowly a caller sends takes nothing of the handler's time.
 pub fn deadlines(config: &ServerConfig) -> Around<Deadlines> {
-    Around(Deadlines { body: config.body_timeout, handler: config.handler_timeout })
+    let deadlines = Deadlines { body: config.body_timeout, handler: config.handler_timeout };
+    from_fn_with_state(deadlines, |State(times), request, next| Box::pin(answer(times, request, next)))
 }
 
 /// See [`deadlines`].
@@ -107,20 +83,15 @@ pub struct Deadlines {
     handler: Duration,
 }
 
-impl Wrap for Deadlines {
-    async fn answer<S>(self, request: Request, mut inner: S) -> Result<Response, S::Error>
-    where
-        S: Service<Request, Response = Response, Future: Send> + Send + 'static,
-    {
-        let (parts, bytes) = match timeout(self.body, whole_body(request)).await {
-            Ok(Ok(whole)) => whole,
-            Ok(Err(problem)) => return Ok(problem.into_response()),
-            Err(_) => return Ok(slow_body().into_response()),
-        };
-        let method = parts.method.clone();
-        let answered = inner.call(Request::from_parts(parts, Body::from(bytes)));
-        timeout(self.handler, answered).await.unwrap_or_else(|_| Ok(slow_handler(&method).into_response()))
-    }
+async fn answer(times: Deadlines, request: Request, next: Next) -> Response {
+    let (parts, bytes) = match timeout(times.body, whole_body(request)).await {
+        Ok(Ok(whole)) => whole,
+        Ok(Err(problem)) => return problem.into_response(),
+        Err(_) => return slow_body().into_response(),
+    };
+    let method = parts.method.clone();
+    let answered = next.run(Request::from_parts(parts, Body::from(bytes)));
+    timeout(times.handler, answered).await.unwrap_or_else(|_| slow_handler(&method).into_response())
 }
 
 fn slow_body() -> Problem {

@@ -4,12 +4,10 @@ use crate::{
     Caller, Client, Decide, Gate, LimitsConfig, PerClient, Problem, metrics as names, watch::blocking,
 };
 use axum::{body::Body, extract::Request, response::Response};
-use chassis_telemetry::names::{LABEL_DECISION, LABEL_SURFACE};
 use governor::middleware::StateInformationMiddleware;
 use http::{HeaderName, StatusCode};
 use metrics::Counter;
 use std::{sync::Arc, time::Duration};
-use tower::layer::util::Stack;
 use tower_governor::{
     GovernorError, GovernorLayer,
     governor::{GovernorConfig, GovernorConfigBuilder},
@@ -41,7 +39,7 @@ pub struct Limits {
 }
 
 /// The layer of one surface: limits, then counts what it let on.
-pub type LimitLayer<F> = Stack<Gate<F>, GovernorLayer<ByClient, StateInformationMiddleware, Body>>;
+pub type LimitLayer<F> = (GovernorLayer<ByClient, StateInformationMiddleware, Body>, Gate<F>);
 
 impl Limits {
     pub fn new(config: &LimitsConfig) -> Self {
@@ -56,11 +54,8 @@ impl Limits {
             .finish();
         #[expect(clippy::expect_used, reason = "neither the period nor the burst is 0")]
         let governor = governor.expect("a limit that is not 0");
-        Self {
-            config: Arc::new(governor),
-            per_client: config.per_client,
-            cleanup_interval: config.cleanup_interval,
-        }
+        let (per_client, cleanup_interval) = (config.per_client, config.cleanup_interval);
+        Self { config: Arc::new(governor), per_client, cleanup_interval }
     }
 
     /// For an HTTP router. Goes right inside `identify`.
@@ -80,10 +75,9 @@ impl Limits {
 
     /// Forgets clients whose buckets are full again, forever.
     pub async fn clean_up(self) {
-        let limiter = Arc::clone(self.config.limiter());
         loop {
             tokio::time::sleep(self.cleanup_interval).await;
-            let limiter = Arc::clone(&limiter);
+            let limiter = Arc::clone(self.config.limiter());
             // A million clients take long enough to hold up a worker of the runtime.
             blocking(move || {
                 limiter.retain_recent();
@@ -94,11 +88,7 @@ impl Limits {
     }
 
     fn layer(&self, surface: &'static str) -> LimitLayer<impl Decide + use<>> {
-        let decisions = |decision: &'static str| {
-            let counter = metrics::counter!(names::RATE_LIMIT_DECISIONS, LABEL_DECISION => decision, LABEL_SURFACE => surface);
-            counter.increment(0);
-            counter
-        };
+        let decisions = |decision: &'static str| metrics::counter!(names::RATE_LIMIT_DECISIONS, "decision" => decision, "surface" => surface);
         let (allowed, limited, per_client) = (decisions("allowed"), decisions("limited"), self.per_client);
         let governor = GovernorLayer::new(Arc::clone(&self.config))
             .error_handler(move |error| refuse(error, surface, per_client, &limited));
@@ -106,7 +96,7 @@ impl Limits {
             allowed.increment(1);
             Ok(())
         };
-        Stack::new(Gate(count), governor)
+        (governor, Gate(count))
     }
 }
 

@@ -1,9 +1,6 @@
 //! The metrics of this crate.
 
-use chassis_telemetry::{
-    catalogue::{Label, Metric, Values, counter, gauge},
-    names::{LABEL_DECISION, LABEL_KEY, LABEL_LISTENER, LABEL_OUTCOME, LABEL_SURFACE},
-};
+use chassis_telemetry::catalogue::{Label, Metric, Values, counter, gauge};
 
 pub(crate) const AUTH_REQUESTS: &str = "auth_requests_total";
 pub(crate) const AUTH_KEY_FILE_RELOADS: &str = "auth_key_file_reloads_total";
@@ -16,15 +13,15 @@ pub(crate) const TLS_HANDSHAKES_FAILED: &str = "tls_handshakes_failed_total";
 pub(crate) const TLS_CERTIFICATE_RELOADS: &str = "tls_certificate_reloads_total";
 pub(crate) const TLS_CERTIFICATE_EXPIRES: &str = "tls_certificate_expires_timestamp_seconds";
 
-const LISTENER: Label = (LABEL_LISTENER, Values::Open("listeners of the service"));
-const RELOADED: Label = (LABEL_OUTCOME, Values::Closed(&["ok", "failed"]));
+const LISTENER: Label = ("listener", Values::Open("listeners of the service"));
+const RELOADED: Label = ("outcome", Values::Closed(&["ok", "failed"]));
 
 /// For the `metrics` of telemetry's `Setup`.
 pub const METRICS: &[Metric] = &[
     counter(AUTH_REQUESTS, "Requests by the key that was presented and whether it allowed the call").labels(
         &[
-            (LABEL_KEY, Values::Open("names of keys, or none")),
-            (LABEL_OUTCOME, Values::Closed(&["ok", "unknown_key", "forbidden"])),
+            ("key", Values::Open("names of keys, or none")),
+            ("outcome", Values::Closed(&["ok", "unknown_key", "forbidden"])),
         ],
     ),
     counter(AUTH_KEY_FILE_RELOADS, "Reloads of the API key file; a failed one keeps the old keys")
@@ -32,8 +29,8 @@ pub const METRICS: &[Metric] = &[
         .from_zero(),
     counter(RATE_LIMIT_DECISIONS, "Requests that the rate limit let on or refused")
         .labels(&[
-            (LABEL_DECISION, Values::Closed(&["allowed", "limited"])),
-            (LABEL_SURFACE, Values::Closed(&["http", "grpc"])),
+            ("decision", Values::Closed(&["allowed", "limited"])),
+            ("surface", Values::Closed(&["http", "grpc"])),
         ])
         .from_zero(),
     gauge(RATE_LIMIT_CLIENTS, "Clients that the rate limit remembers").count(),

@@ -15,7 +15,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 #[derive(Clone, Debug)]
 pub struct Problem(Box<Parts>);
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Parts {
     slug: &'static str,
     title: &'static str,
@@ -62,15 +62,7 @@ impl Problem {
     /// A problem whose `type` is `/problems/{slug}`. Slugs are stable, so that callers may match on them.
     pub fn new(status: StatusCode, slug: &'static str, title: &'static str) -> Self {
         let detail = Cow::Borrowed(title);
-        Self(Box::new(Parts {
-            slug,
-            title,
-            status,
-            detail,
-            errors: Vec::new(),
-            retry_after: None,
-            challenge: None,
-        }))
+        Self(Box::new(Parts { slug, title, status, detail, ..Parts::default() }))
     }
 
     /// Explains this occurrence to people; it is the title unless set.
@@ -187,6 +179,7 @@ impl IntoResponse for Problem {
 
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "platform";
+const REASONS: [(&str, &str); 2] = [("degraded", "DEGRADED"), ("commit-unknown", "COMMIT_UNKNOWN")];
 
 /// The same over gRPC, with details (<https://google.aip.dev/193>): `BadRequest` for faults, `RetryInfo`, and an
 /// `ErrorInfo` where a caller has to tell one UNAVAILABLE from another: `DEGRADED` is no failure of the service,
@@ -201,13 +194,9 @@ impl From<Problem> for Status {
         if let Some(after) = retry_after {
             details.set_retry_info(Some(after));
         }
-        match slug {
-            "degraded" => details.set_error_info("DEGRADED", DOMAIN, HashMap::<String, String>::new()),
-            "commit-unknown" => {
-                details.set_error_info("COMMIT_UNKNOWN", DOMAIN, HashMap::<String, String>::new())
-            }
-            _ => &mut details,
-        };
+        for (_, reason) in REASONS.into_iter().filter(|(known, _)| *known == slug) {
+            details.set_error_info(reason, DOMAIN, HashMap::<String, String>::new());
+        }
         Self::with_error_details(code(status), detail, details)
     }
 }

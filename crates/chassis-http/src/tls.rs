@@ -3,24 +3,17 @@
 
 use crate::{
     metrics as names,
-    watch::{Watch, Why, blocking},
+    watch::{Watch, follow, read_file},
 };
 use axum_server::tls_rustls::RustlsConfig;
-use chassis_telemetry::names::{LABEL_LISTENER, LABEL_OUTCOME};
 use conf::Conf;
-use rustls::{
-    InconsistentKeys, ServerConfig,
-    crypto::CryptoProvider,
-    server::ParsedCertificate,
-    sign::{CertifiedKey, SingleCertAndKey},
-};
+use rustls::{Error, ServerConfig, crypto::aws_lc_rs};
 use rustls_pki_types::{
     CertificateDer, PrivateKeyDer,
     pem::{self, PemObject},
 };
 use std::{
-    fs::File,
-    io::Read,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -64,12 +57,12 @@ impl TlsConfig {
         self.load().map(drop)
     }
 
-    fn files(&self) -> Option<(&Path, &Path)> {
-        Some((self.cert_file.as_deref()?, self.key_file.as_deref()?))
-    }
-
-    fn load(&self) -> Result<Option<Identity>, TlsFault> {
-        self.files().map(|(cert, key)| Identity::load(cert, key)).transpose()
+    fn load(&self) -> Result<Option<Served>, TlsFault> {
+        let (Some(cert), Some(key)) = (&self.cert_file, &self.key_file) else { return Ok(None) };
+        load(cert, key).map(Some).map_err(|(setting, what)| {
+            let path = if setting == CERT { cert } else { key };
+            TlsFault { setting, path: path.clone(), what }
+        })
     }
 }
 
@@ -83,72 +76,67 @@ pub struct TlsFault {
     what: String,
 }
 
-/// A chain with its key, fit to be served.
-struct Identity {
-    certified: Arc<CertifiedKey>,
-    /// Of the listener's own certificate, in Unix seconds.
+const CERT: &str = "cert_file";
+const KEY: &str = "key_file";
+
+/// What is served.
+struct Served {
+    server: Arc<ServerConfig>,
+    chain: Vec<CertificateDer<'static>>,
+    /// The validity of the listener's own certificate, in Unix seconds.
     valid: (i64, i64),
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+fn load(cert_file: &Path, key_file: &Path) -> Result<Served, (&'static str, String)> {
+    let (chain, valid) = chain(cert_file).map_err(|what| (CERT, what))?;
+    let key = private_key(key_file).map_err(|what| (KEY, what))?;
+    let server = server_config(chain.clone(), key).map_err(|error| match error {
+        Error::InvalidCertificate(_) => (CERT, "holds a damaged certificate, the first of its chain".to_owned()),
+        Error::InconsistentKeys(_) => {
+            (KEY, format!("is not the key of the certificate in {}", cert_file.display()))
+        }
+        _ => (
+            KEY,
+            "holds a private key that is damaged or not supported (RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, Ed25519)"
+                .to_owned(),
+        ),
+    })?;
+    Ok(Served { server: Arc::new(server), chain, valid })
 }
 
-impl Identity {
-    fn load(cert_file: &Path, key_file: &Path) -> Result<Self, TlsFault> {
-        let (chain, valid) = chain(cert_file).map_err(|what| TlsFault {
-            setting: "cert_file",
-            path: cert_file.to_owned(),
-            what,
-        })?;
-        let in_key = |what: String| TlsFault { setting: "key_file", path: key_file.to_owned(), what };
-        let key = private_key(key_file).map_err(in_key)?;
-        let key = provider().key_provider.load_private_key(key).map_err(|_| {
-            let kinds = "RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, Ed25519";
-            in_key(format!("holds a private key that is damaged or not supported ({kinds})"))
-        })?;
-        let certified = CertifiedKey::new(chain, key);
-        match certified.keys_match() {
-            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
-                Ok(Self { certified: Arc::new(certified), valid })
-            }
-            Err(_) => Err(in_key(format!("is not the key of the certificate in {}", cert_file.display()))),
-        }
-    }
-
-    fn server_config(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(&self.certified))));
-        config.alpn_protocols = [&b"h2"[..], b"http/1.1"].map(<[u8]>::to_vec).into();
-        // Sessions are resumed from tickets, which cost no memory here. Their key goes with the certificate, so that no
-        // session outlives it.
-        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
-        Ok(Arc::new(config))
-    }
+fn server_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<ServerConfig, Error> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    config.alpn_protocols = [&b"h2"[..], b"http/1.1"].map(<[u8]>::to_vec).into();
+    // Sessions are resumed from tickets, which cost no memory here. Their key goes with the certificate, so that no
+    // session outlives it.
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    Ok(config)
 }
 
 fn chain(path: &Path) -> Result<(Vec<CertificateDer<'static>>, (i64, i64)), String> {
-    let text = read(path)?;
+    let text = read_file(path, LARGEST)?;
     let chain = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
     let chain = chain.map_err(|error| not_pem(&error).to_owned())?;
-    let damaged = |nth: usize| format!("holds a damaged certificate, number {nth} of its chain");
-    let mut valid = None;
+    let mut validities = Vec::new();
     for (nth, certificate) in (1..).zip(&chain) {
-        let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| damaged(nth))?;
+        let parsed = X509Certificate::from_der(certificate);
+        let (_, parsed) =
+            parsed.map_err(|_| format!("holds a damaged certificate, number {nth} of its chain"))?;
         let validity = parsed.validity();
-        valid = valid.or(Some((validity.not_before.timestamp(), validity.not_after.timestamp())));
+        validities.push((validity.not_before.timestamp(), validity.not_after.timestamp()));
     }
-    let (Some(first), Some(valid)) = (chain.first(), valid) else {
-        return Err("holds no certificate (-----BEGIN CERTIFICATE-----)".to_owned());
-    };
-    ParsedCertificate::try_from(first).map_err(|_| damaged(1))?;
+    let valid = *validities.first().ok_or("holds no certificate (-----BEGIN CERTIFICATE-----)")?;
     Ok((chain, valid))
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    let text = read(path)?;
+    let text = read_file(path, LARGEST)?;
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
         let encrypted = text.windows(9).any(|word| word == b"ENCRYPTED");
         let what = match error {
@@ -170,20 +158,12 @@ fn not_pem(error: &pem::Error) -> &'static str {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let cannot = |error: std::io::Error| format!("can't be read ({})", error.kind());
-    let mut text = Vec::new();
-    File::open(path).map_err(cannot)?.take(LARGEST + 1).read_to_end(&mut text).map_err(cannot)?;
-    if text.len() as u64 > LARGEST { Err("is larger than 1 MiB".to_owned()) } else { Ok(text) }
-}
-
-/// The TLS of one listener, as it is served now.
+/// The TLS of one listener.
 pub(crate) struct Tls {
     listener: &'static str,
     config: TlsConfig,
     pub served: RustlsConfig,
-    certificate: Vec<CertificateDer<'static>>,
-    broken: bool,
+    chain: Vec<CertificateDer<'static>>,
 }
 
 impl Tls {
@@ -192,74 +172,49 @@ impl Tls {
         for counter in [failed(listener), reloaded(listener, "ok"), reloaded(listener, "failed")] {
             counter.increment(0);
         }
-        let Some(identity) = config.load()? else { return Ok(None) };
-        let server = identity.server_config().map_err(|error| TlsFault {
-            setting: "cert_file",
-            path: config.cert_file.clone().unwrap_or_default(),
-            what: format!("can't be served by the TLS library: {error}"),
-        })?;
-        publish(listener, &identity);
-        Ok(Some(Self {
-            listener,
-            config: config.clone(),
-            served: RustlsConfig::from_config(server),
-            certificate: identity.certified.cert.clone(),
-            broken: false,
+        Ok(config.load()?.map(|served| {
+            publish(listener, &served);
+            let (config, chain) = (config.clone(), served.chain);
+            Self { listener, config, served: RustlsConfig::from_config(served.server), chain }
         }))
     }
 
     /// Serves what the files hold each time that they change, and on SIGHUP, forever. What can't be served changes
-    /// nothing.
-    pub async fn follow(mut self) {
-        let Some((cert, key)) = self.config.files() else { return std::future::pending().await };
-        let mut watch = match Watch::new([cert.to_owned(), key.to_owned()]) {
+    /// nothing. Ends if the handler of SIGHUP can't be installed.
+    pub async fn follow(mut self) -> io::Error {
+        let files = [self.config.cert_file.clone(), self.config.key_file.clone()];
+        let watch = match Watch::new(files.into_iter().flatten()) {
             Ok(watch) => watch,
-            Err(error) => {
-                tracing::error!(listener = self.listener, %error, "certificates are not reloaded");
-                return std::future::pending().await;
-            }
+            Err(error) => return error,
         };
-        loop {
-            let why = watch.changed().await;
-            let config = self.config.clone();
-            let Some(loaded) = blocking(move || config.load()).await else { continue };
-            self.reload(loaded, why);
-        }
+        let config = self.config.clone();
+        follow(watch, move || config.load(), move |loaded, anyway| self.take(loaded, anyway)).await
     }
 
-    fn reload(&mut self, loaded: Result<Option<Identity>, TlsFault>, why: Why) {
+    fn take(&mut self, loaded: Result<Option<Served>, TlsFault>, anyway: bool) {
         let listener = self.listener;
-        let usable = loaded.map_err(|fault| fault.to_string()).and_then(|identity| {
-            let Some(identity) = identity else { return Ok(None) };
-            let server = identity.server_config().map_err(|error| error.to_string())?;
-            Ok(Some((identity, server)))
-        });
-        match usable {
-            Ok(None) => {}
-            Ok(Some((identity, server))) => {
-                let repaired = std::mem::take(&mut self.broken);
-                // Files that were merely touched are no news, unless somebody asked.
-                if self.certificate == identity.certified.cert && why == Why::Changed && !repaired {
-                    return;
-                }
-                self.served.reload_from_config(server);
-                self.certificate.clone_from(&identity.certified.cert);
-                publish(listener, &identity);
+        match loaded {
+            // Files that were merely touched are no news.
+            Ok(Some(new)) if anyway || self.chain != new.chain => {
+                publish(listener, &new);
+                self.served.reload_from_config(new.server);
+                self.chain = new.chain;
                 reloaded(listener, "ok").increment(1);
-                tracing::info!(listener, expires = identity.valid.1, "certificate reloaded");
+                tracing::info!(listener, expires = new.valid.1, "certificate reloaded");
             }
-            Err(error) => {
-                self.broken = true;
+            Ok(_) => {}
+            Err(fault) => {
                 reloaded(listener, "failed").increment(1);
+                let error = fault.to_string();
                 tracing::error!(listener, error, "the certificate cannot be reloaded, the old one stays");
             }
         }
     }
 }
 
-fn publish(listener: &'static str, identity: &Identity) {
-    let (from, until) = identity.valid;
-    metrics::gauge!(names::TLS_CERTIFICATE_EXPIRES, LABEL_LISTENER => listener).set(until as f64);
+fn publish(listener: &'static str, served: &Served) {
+    let (from, until) = served.valid;
+    metrics::gauge!(names::TLS_CERTIFICATE_EXPIRES, "listener" => listener).set(until as f64);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
     if !(from..=until).contains(&now) {
         tracing::warn!(listener, "the certificate has expired or is not valid yet");
@@ -268,9 +223,9 @@ fn publish(listener: &'static str, identity: &Identity) {
 
 /// Handshakes that failed other than by time.
 pub(crate) fn failed(listener: &'static str) -> metrics::Counter {
-    metrics::counter!(names::TLS_HANDSHAKES_FAILED, LABEL_LISTENER => listener)
+    metrics::counter!(names::TLS_HANDSHAKES_FAILED, "listener" => listener)
 }
 
 fn reloaded(listener: &'static str, outcome: &'static str) -> metrics::Counter {
-    metrics::counter!(names::TLS_CERTIFICATE_RELOADS, LABEL_LISTENER => listener, LABEL_OUTCOME => outcome)
+    metrics::counter!(names::TLS_CERTIFICATE_RELOADS, "listener" => listener, "outcome" => outcome)
 }

@@ -7,9 +7,14 @@ use axum::{
 };
 use bytes::Bytes;
 use garde::Validate;
+use heck::ToLowerCamelCase;
 use http::{HeaderMap, StatusCode, header, request::Parts};
 use http_body::Body as _;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use mime::Mime;
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, IgnoredAny},
+};
 use serde_json::error::Category;
 use serde_path_to_error::Segment;
 use std::{error::Error, io};
@@ -31,13 +36,9 @@ where
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        if !is_json(request.headers()) {
-            return Err(not_declared_as_json());
-        }
+        declared_as_json(request.headers())?;
         let (_, bytes) = whole_body(request).await?;
-        let value = parse::<T>(&bytes)?;
-        checked(&value)?;
-        Ok(Self(Json(value)))
+        checked(parse::<T>(&bytes)?).map(|value| Self(Json(value)))
     }
 }
 
@@ -51,8 +52,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let unreadable = |_| Problem::bad_request("The path cannot be read.");
         let Path(value) = Path::<T>::from_request_parts(parts, state).await.map_err(unreadable)?;
-        checked(&value)?;
-        Ok(Self(Path(value)))
+        checked(value).map(|value| Self(Path(value)))
     }
 }
 
@@ -64,15 +64,15 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let query = Query::<T>::try_from_uri(&parts.uri).map_err(|rejection| {
+        let Query(value) = Query::<T>::try_from_uri(&parts.uri).map_err(|rejection| {
             // "Failed to deserialize query string: limit: invalid digit found in string"
             let text = rejection.body_text();
-            let text = text.split_once(": ").map_or(text.as_str(), |(_, rest)| rest);
-            let (name, rule) = text.split_once(": ").unwrap_or(("", text));
-            Problem::invalid(vec![fault(&[name.to_owned()], rule)])
+            let text = text.split_once(": ").map_or("", |(_, text)| text);
+            let (name, message) = text.split_once(": ").unwrap_or(("", text));
+            let path = Some(name.to_owned()).filter(|name| !name.is_empty());
+            Problem::invalid(vec![mismatch(path.into_iter().collect(), message)])
         })?;
-        checked(&query.0)?;
-        Ok(Self(query))
+        checked(value).map(|value| Self(Query(value)))
     }
 }
 
@@ -80,20 +80,20 @@ where
 #[derive(Clone, Copy, Debug)]
 pub struct NoBody;
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
 impl<S: Send + Sync> FromRequest<S> for NoBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, bytes) = whole_body(request).await?;
-        if !bytes.is_empty() && !is_json(&parts.headers) {
-            return Err(not_declared_as_json());
-        }
-        let empty =
-            || parse::<serde_json::Map<String, serde_json::Value>>(&bytes).map(|object| object.is_empty());
-        if bytes.is_empty() || empty()? {
+        if bytes.is_empty() {
             return Ok(Self);
         }
-        Err(Problem::invalid(vec![fault(&[], "expected no body, or an empty object")]))
+        declared_as_json(&parts.headers)?;
+        parse::<Nothing>(&bytes).map(|Nothing {}| Self)
     }
 }
 
@@ -108,10 +108,8 @@ pub(crate) async fn whole_body(request: Request) -> Result<(Parts, Bytes), Probl
     if body.size_hint().lower() < declared {
         return Err(too_large());
     }
-    match axum::body::to_bytes(body, usize::MAX).await {
-        Ok(bytes) => Ok((parts, bytes)),
-        Err(error) => Err(broken(&error)),
-    }
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(|error| broken(&error))?;
+    Ok((parts, bytes))
 }
 
 fn too_large() -> Problem {
@@ -127,11 +125,12 @@ fn broken(error: &(dyn Error + 'static)) -> Problem {
         if error.is::<http_body_util::LengthLimitError>() {
             return too_large();
         }
-        let gone = error.downcast_ref::<io::Error>().is_some_and(|error| {
+        let reset = |error: &io::Error| {
             matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
-        }) || error
-            .downcast_ref::<hyper::Error>()
-            .is_some_and(|error| error.is_incomplete_message() || error.is_canceled() || error.is_closed());
+        };
+        let left =
+            |error: &hyper::Error| error.is_incomplete_message() || error.is_canceled() || error.is_closed();
+        let gone = error.downcast_ref().is_some_and(reset) || error.downcast_ref().is_some_and(left);
         if gone {
             // Nobody reads this answer; logs and metrics show 499.
             let left = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
@@ -142,49 +141,36 @@ fn broken(error: &(dyn Error + 'static)) -> Problem {
     Problem::bad_request("The body could not be read to its end.")
 }
 
-fn not_declared_as_json() -> Problem {
+/// `application/json` or `application/…+json`, with any parameters, exactly once, and not compressed: 415 otherwise.
+fn declared_as_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
+    let kind = kinds.next().and_then(|kind| kind.to_str().ok()?.parse::<Mime>().ok());
+    let json =
+        |kind: Mime| kind.type_() == "application" && kind.suffix().unwrap_or(kind.subtype()) == "json";
+    if kind.is_some_and(json) && kinds.next().is_none() && !headers.contains_key(header::CONTENT_ENCODING) {
+        return Ok(());
+    }
     let title = "The body is not declared as JSON";
-    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", title)
-        .detail("Send the body as Content-Type: application/json, without a Content-Encoding.")
-}
-
-/// `application/json` or `application/…+json`, with any parameters, exactly once, and not compressed.
-fn is_json(headers: &HeaderMap) -> bool {
-    let mut all = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (all.next(), all.next()) else { return false };
-    let Ok(value) = value.to_str() else { return false };
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    let Some((kind, subtype)) = essence.split_once('/') else { return false };
-    let suffix = subtype.rsplit_once('+').map_or(subtype, |(_, suffix)| suffix);
-    kind.eq_ignore_ascii_case("application")
-        && suffix.eq_ignore_ascii_case("json")
-        && !headers.contains_key(header::CONTENT_ENCODING)
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", title)
+        .detail("Send the body as Content-Type: application/json, without a Content-Encoding."))
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // A struct would be read from an array of its fields too.
     let array = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let parsed = serde_path_to_error::deserialize(&mut json);
-    let error = match parsed {
-        Ok(value) if !array => {
-            return json.end().map(|()| value).map_err(|error| not_json(&error));
+    let fault = match serde_path_to_error::deserialize(&mut json) {
+        Ok(value) if !array => return json.end().map(|()| value).map_err(|error| not_json(&error)),
+        Err(error) if !array && error.inner().classify() != Category::Data => {
+            return Err(not_json(error.inner()));
         }
-        Ok(_) => None,
-        Err(error) => Some(error),
-    };
-    // Whether it is JSON at all comes first.
-    serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| not_json(&error))?;
-    let fault = match error {
-        Some(error) if !array => {
-            if error.inner().classify() != Category::Data {
-                return Err(not_json(error.inner()));
-            }
-            let path: Vec<String> = error.path().iter().filter_map(token).collect();
-            mismatch(path, &error.inner().to_string())
+        Err(error) if !array => {
+            mismatch(error.path().iter().filter_map(token).collect(), &error.inner().to_string())
         }
         _ => fault(&[], "expected an object"),
     };
+    // Whether it is JSON at all comes first.
+    serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| not_json(&error))?;
     Err(Problem::invalid(vec![fault]))
 }
 
@@ -236,31 +222,15 @@ fn fault(path: &[String], detail: impl Into<String>) -> Fault {
     Fault { pointer: path.iter().map(token).collect(), detail: detail.into() }
 }
 
-/// All faults that garde finds.
-fn checked<T: Validate<Context = ()>>(value: &T) -> Result<(), Problem> {
-    let Err(report) = value.validate() else { return Ok(()) };
+/// The value, or all faults that garde finds in it. garde's `copies[1].phone_number` is `/copies/1/phoneNumber`.
+fn checked<T: Validate<Context = ()>>(value: T) -> Result<T, Problem> {
+    let Err(report) = value.validate() else { return Ok(value) };
+    let token = |part: &str| format!("/{}", part.trim_end_matches(']').to_lower_camel_case());
     let faults = report.iter().map(|(path, error)| Fault {
-        pointer: camel_case_pointer(&path.to_string()),
+        pointer: path.to_string().split(['.', '[']).filter(|part| !part.is_empty()).map(token).collect(),
         detail: error.message().to_owned(),
     });
     Err(Problem::invalid(faults.collect()))
-}
-
-/// `copies[1].phone_number` as `/copies/1/phoneNumber`.
-fn camel_case_pointer(path: &str) -> String {
-    let mut pointer = String::new();
-    for part in path.split(['.', '[']).filter(|part| !part.is_empty()) {
-        pointer.push('/');
-        let mut upper = false;
-        for c in part.trim_end_matches(']').chars() {
-            match c {
-                '_' => upper = true,
-                c if std::mem::take(&mut upper) => pointer.push(c.to_ascii_uppercase()),
-                c => pointer.push(c),
-            }
-        }
-    }
-    pointer
 }
 
 #[cfg(test)]
@@ -268,7 +238,6 @@ mod tests {
     use super::*;
     use axum::body::Body;
     use proptest::prelude::*;
-    use serde::Deserialize;
 
     #[derive(Debug, Deserialize, Validate)]
     #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -299,7 +268,7 @@ mod tests {
     fn read(body: &[u8]) -> (u16, Vec<(String, String)>) {
         let read = parse::<Order>(body).and_then(|order| {
             let _ = &order.kind;
-            checked(&order)
+            checked(order)
         });
         let Err(problem) = read else { return (200, Vec::new()) };
         let status = problem.status().as_u16();

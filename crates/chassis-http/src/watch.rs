@@ -1,7 +1,8 @@
 //! Noticing that files have changed, or that an operator asks for them to be read again (SIGHUP).
 
 use std::{
-    io,
+    fs::File,
+    io::{self, Read},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -21,16 +22,37 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     done.await.ok()
 }
 
+/// The whole file, of at most so many bytes. What is wrong is said without a word of it.
+pub(crate) fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, String> {
+    let cannot = |error: io::Error| format!("can't be read ({})", error.kind());
+    // Opening a named pipe would wait for a writer.
+    if !path.metadata().map_err(cannot)?.is_file() {
+        return Err("is not a regular file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    File::open(path).map_err(cannot)?.take(most + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    if bytes.len() as u64 > most { Err(format!("is larger than {} KiB", most / 1024)) } else { Ok(bytes) }
+}
+
 /// Between two looks. A change is reported at the second look that finds the same, within a second.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Why files are to be read again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Why {
-    /// They may have changed; they may also be what they were.
-    Changed,
-    /// SIGHUP.
-    Asked,
+/// Loads these files again on each change and on SIGHUP, forever, and hands over what came of it, and whether it is to be
+/// said even if it is what it was: somebody asked, or it was broken before.
+pub(crate) async fn follow<T: Send + 'static, E: Send + 'static>(
+    mut watch: Watch,
+    load: impl Fn() -> Result<T, E> + Clone + Send + 'static,
+    mut take: impl FnMut(Result<T, E>, bool),
+) -> ! {
+    let mut broken = false;
+    loop {
+        let asked = watch.changed().await;
+        if let Some(loaded) = blocking(load.clone()).await {
+            let failed = loaded.is_err();
+            take(loaded, asked || broken);
+            broken = failed;
+        }
+    }
 }
 
 /// Looks at files twice a second by the metadata of what their paths lead to, so that a write, a rename and a swapped
@@ -59,16 +81,16 @@ impl Watch {
         Ok(Self { paths: paths.into_iter().collect(), hangups, looks, reported: None, seen: None })
     }
 
-    /// Resolves when the files are to be read again. The first time is soon, since what was read before the watch
-    /// began may have changed. Dropping it and calling again misses nothing.
-    pub async fn changed(&mut self) -> Why {
+    /// Resolves when the files are to be read again, and says whether SIGHUP asked for it. The first time is soon, since
+    /// what was read before the watch began may have changed.
+    async fn changed(&mut self) -> bool {
         loop {
             tokio::select! {
-                Some(()) = self.hangups.recv() => return Why::Asked,
+                Some(()) = self.hangups.recv() => return true,
                 _ = self.looks.tick() => {}
             }
             if self.look().await {
-                return Why::Changed;
+                return false;
             }
         }
     }
@@ -76,7 +98,7 @@ impl Watch {
     async fn look(&mut self) -> bool {
         let paths = Arc::clone(&self.paths);
         // Off the workers: a dead network mount blocks whoever asks for it.
-        let found = blocking(move || paths.iter().map(|path| Stamp::of(path)).collect());
+        let found = blocking(move || paths.iter().map(stamp).collect());
         let Some(found) = found.await else { return false };
         let settled = self.seen.as_ref() == Some(&found);
         let news = self.reported.as_ref() != Some(&found);
@@ -89,18 +111,14 @@ impl Watch {
     }
 }
 
-/// What tells two states of a file apart: device, inode, size, and when content and metadata last changed.
-/// `None` where it can't be had.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp(Option<(u64, u64, u64, [i64; 4])>);
+/// What tells two states of a file apart: device, inode, size, and when content and metadata last changed. `None` where it
+/// can't be had.
+type Stamp = Option<(u64, u64, u64, [i64; 4])>;
 
-impl Stamp {
-    fn of(path: &Path) -> Self {
-        Self(std::fs::metadata(path).ok().map(|found| {
-            let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
-            (found.dev(), found.ino(), found.size(), times)
-        }))
-    }
+fn stamp(path: &PathBuf) -> Stamp {
+    let found = std::fs::metadata(path).ok()?;
+    let times = [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()];
+    Some((found.dev(), found.ino(), found.size(), times))
 }
 
 #[cfg(test)]
@@ -112,7 +130,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(20);
     const SOON: Duration = Duration::from_millis(5);
 
-    async fn reported(watch: &mut Watch) -> Why {
+    async fn reported(watch: &mut Watch) -> bool {
         timeout(LONG, watch.changed()).await.expect("nothing was reported")
     }
 
@@ -123,7 +141,7 @@ mod tests {
         fs::write(path("one"), "1").unwrap();
         symlink(path("one"), path("link")).unwrap();
         let mut watch = Watch::every(SOON, [path("link")]).unwrap();
-        assert_eq!(reported(&mut watch).await, Why::Changed);
+        assert!(!reported(&mut watch).await);
         let steps: [&dyn Fn(); 4] = [
             &|| fs::write(path("one"), "22").unwrap(),
             &|| {
@@ -139,7 +157,7 @@ mod tests {
         ];
         for step in steps {
             step();
-            assert_eq!(reported(&mut watch).await, Why::Changed);
+            assert!(!reported(&mut watch).await);
             for _ in 0..5 {
                 assert!(!watch.look().await);
             }

@@ -1,14 +1,9 @@
 //! The key file: lines of `name:scopes:sha256-hex`. It holds hashes, no keys.
 
 use super::{Key, NotAName, NotScopes, key::Digest};
+use crate::watch::read_file;
 use data_encoding::HEXLOWER_PERMISSIVE;
-use std::{
-    collections::HashMap,
-    fs::File,
-    hash::Hash,
-    io::{self, Read},
-    path::Path,
-};
+use std::{collections::HashMap, hash::Hash, path::Path};
 
 /// Each key is a label of metrics.
 const MOST_KEYS: usize = 1000;
@@ -22,22 +17,9 @@ const MOST_FAULTS: usize = 20;
 /// # Errors
 /// All faults, as texts that name lines and say what is right, but never repeat a line.
 pub fn read_keys(path: &Path) -> Result<Vec<Key>, Vec<String>> {
-    let bytes = read(path).map_err(|error| vec![format!("the file can't be read: {error}")])?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(vec![format!("the file is over {} KiB", LARGEST / 1024)]);
-    }
+    let bytes = read_file(path, LARGEST).map_err(|what| vec![format!("the file {what}")])?;
     let text = String::from_utf8(bytes).map_err(|_| vec!["the file must be UTF-8 text".to_owned()])?;
     parse_keys(&text)
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a named pipe would wait for a writer.
-    if !path.metadata()?.is_file() {
-        return Err(io::Error::other("not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// The keys of a file's text. Empty lines and those that begin with `#` are skipped, and so is the byte order mark
@@ -72,21 +54,19 @@ pub fn parse_keys(text: &str) -> Result<Vec<Key>, Vec<String>> {
     if keys.len() > MOST_KEYS {
         faults.push(format!("the file holds {} keys; {MOST_KEYS} are the most", keys.len()));
     }
-    if faults.is_empty() { Ok(keys) } else { Err(shortened(faults)) }
+    if faults.is_empty() {
+        return Ok(keys);
+    }
+    let more = faults.len().saturating_sub(MOST_FAULTS);
+    faults.truncate(MOST_FAULTS);
+    faults.extend((more > 0).then(|| format!("{more} further faults")));
+    Err(faults)
 }
 
 /// The first line with this value, if this is not it.
 fn repeats<T: Eq + Hash>(seen: &mut HashMap<T, usize>, value: T, number: usize) -> Option<usize> {
     let first = *seen.entry(value).or_insert(number);
     (first != number).then_some(first)
-}
-
-fn shortened(mut faults: Vec<String>) -> Vec<String> {
-    if faults.len() > MOST_FAULTS {
-        let more = faults.split_off(MOST_FAULTS).len();
-        faults.push(format!("{more} further faults"));
-    }
-    faults
 }
 
 fn key(line: &str) -> Result<Key, Vec<String>> {
@@ -169,7 +149,7 @@ mod tests {
         std::fs::write(&path, [0xff, 0xfe]).unwrap();
         assert_eq!(read_keys(&path).unwrap_err(), ["the file must be UTF-8 text"]);
         std::fs::write(&path, "#".repeat(600 * 1024)).unwrap();
-        assert_eq!(read_keys(&path).unwrap_err(), ["the file is over 512 KiB"]);
+        assert_eq!(read_keys(&path).unwrap_err(), ["the file is larger than 512 KiB"]);
     }
 
     proptest! {

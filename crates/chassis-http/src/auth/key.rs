@@ -2,6 +2,7 @@
 //! which nobody finds by trying, so a slow hash for passwords would only cost time.
 
 use super::Scopes;
+use data_encoding::{BASE32_NOPAD, HEXLOWER};
 use sha2::{Digest as _, Sha256};
 use std::{fmt, str::FromStr, sync::Arc};
 
@@ -80,11 +81,6 @@ impl fmt::Debug for Key {
 #[error("the system gives no random bytes")]
 pub struct NoRandomness;
 
-/// RFC 4648's base32 in lower case: a key is one word, to a double click and to a shell.
-fn base32(bytes: &[u8]) -> String {
-    BASE32_NOPAD.encode(bytes).to_ascii_lowercase()
-}
-
 /// A new key: its text, which is shown once and kept nowhere, and its configuration.
 ///
 /// The text is `prefix`, by which scanners find one that leaked, and 256 random bits in base32 (52 characters).
@@ -95,12 +91,10 @@ pub fn new_key(prefix: &str, name: KeyName, scopes: Scopes) -> Result<(String, K
     let mut random = [0; 32];
     let system = rustls::crypto::aws_lc_rs::default_provider().secure_random;
     system.fill(&mut random).map_err(|_| NoRandomness)?;
-    let text = format!("{prefix}{}", base32(&random));
-    let key = Key::of(name, scopes, &text);
-    Ok((text, key))
+    // In lower case, so that a key is one word, to a double click and to a shell.
+    let text = format!("{prefix}{}", BASE32_NOPAD.encode(&random).to_ascii_lowercase());
+    Ok((text.clone(), Key::of(name, scopes, &text)))
 }
-
-use data_encoding::{BASE32_NOPAD, HEXLOWER};
 
 #[cfg(test)]
 mod tests {

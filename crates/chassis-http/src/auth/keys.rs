@@ -7,9 +7,8 @@ use super::{
 };
 use crate::{
     metrics as names,
-    watch::{Watch, Why, blocking},
+    watch::{Watch, follow},
 };
-use chassis_telemetry::names::{LABEL_KEY, LABEL_OUTCOME};
 use http::{HeaderMap, header};
 use metrics::Counter;
 use parking_lot::RwLock;
@@ -59,7 +58,8 @@ pub(crate) struct Counts {
 impl Counts {
     fn of(name: &str) -> Self {
         let counter = |outcome: &'static str| {
-            let counter = metrics::counter!(names::AUTH_REQUESTS, LABEL_KEY => name.to_owned(), LABEL_OUTCOME => outcome);
+            let counter =
+                metrics::counter!(names::AUTH_REQUESTS, "key" => name.to_owned(), "outcome" => outcome);
             counter.increment(0);
             counter
         };
@@ -102,9 +102,9 @@ impl Keys {
     pub(crate) fn identify(&self, headers: &HeaderMap) -> Identity {
         let Some(known) = &self.0.known else { return Identity::Open };
         match presented(headers) {
-            Presented::Nothing => Identity::Nobody,
-            Presented::NoKey => Identity::Unknown,
-            Presented::Key(text) => {
+            Ok(None) => Identity::Nobody,
+            Err(NoKey) => Identity::Unknown,
+            Ok(Some(text)) => {
                 known.read().get(&digest(text)).cloned().map_or(Identity::Unknown, Identity::Holder)
             }
         }
@@ -121,37 +121,18 @@ impl Keys {
     /// # Errors
     /// The handler of SIGHUP can't be installed.
     pub fn follow(&self, path: PathBuf) -> io::Result<impl Future<Output = ()> + Send + 'static> {
-        let mut watch = Watch::new([path.clone()])?;
-        let keys = self.clone();
-        let reloads = ["ok", "failed"]
-            .map(|outcome| metrics::counter!(names::AUTH_KEY_FILE_RELOADS, LABEL_OUTCOME => outcome));
-        reloads.iter().for_each(|counter| counter.increment(0));
-        Ok(async move {
-            let [ok, failed] = reloads;
-            let mut was_broken = false;
-            loop {
-                let why = watch.changed().await;
-                let path = path.clone();
-                let Some(read) = blocking(move || read_keys(&path)).await else { continue };
-                match read {
-                    Ok(new) => {
-                        let repaired = std::mem::take(&mut was_broken);
-                        if keys.replace(new, why == Why::Asked || repaired) {
-                            ok.increment(1);
-                        }
-                    }
-                    Err(faults) => {
-                        was_broken = true;
-                        failed.increment(1);
-                        let faults = faults.join("; ");
-                        tracing::error!(
-                            faults,
-                            "the API key file is broken: the keys from before stay in use"
-                        );
-                    }
-                }
+        let (watch, keys) = (Watch::new([path.clone()])?, self.clone());
+        let [ok, failed] = ["ok", "failed"]
+            .map(|outcome| metrics::counter!(names::AUTH_KEY_FILE_RELOADS, "outcome" => outcome));
+        let take = move |read: Result<Vec<Key>, Vec<String>>, anyway| match read {
+            Ok(new) => ok.increment(keys.replace(new, anyway).into()),
+            Err(faults) => {
+                failed.increment(1);
+                let faults = faults.join("; ");
+                tracing::error!(faults, "the API key file is broken: the keys from before stay in use");
             }
-        })
+        };
+        Ok(async move { follow(watch, move || read_keys(&path), take).await })
     }
 
     /// Puts these keys in the place of the old ones. Says so if anything changed or `anyway`, and whether it did.
@@ -194,31 +175,25 @@ fn listed<'a>(names: impl Iterator<Item = &'a KeyName>) -> String {
     }
 }
 
-/// What `Authorization: Bearer KEY` (RFC 6750, section 2.1) presents.
+/// A bearer's token that cannot be a key, or more than one header: which one was meant is not ours to guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Presented<'a> {
-    /// The text of a key, 1 to 256 visible ASCII characters.
-    Key(&'a [u8]),
-    /// A bearer's token that cannot be a key, or more than one header: which one was meant is not ours to guess.
-    NoKey,
-    /// No bearer's token.
-    Nothing,
-}
+struct NoKey;
 
-fn presented(headers: &HeaderMap) -> Presented<'_> {
+/// The text of 1 to 256 visible ASCII characters that `Authorization: Bearer KEY` (RFC 6750, section 2.1) presents; `None`
+/// without a bearer's token.
+fn presented(headers: &HeaderMap) -> Result<Option<&[u8]>, NoKey> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = match (values.next(), values.next()) {
-        (None, _) => return Presented::Nothing,
-        (Some(value), None) => value.as_bytes(),
-        (Some(_), Some(_)) => return Presented::NoKey,
-    };
-    let Some((scheme, rest)) = value.split_at_checked(b"bearer".len()) else { return Presented::Nothing };
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(NoKey);
+    }
+    let (scheme, rest) = value.as_bytes().split_at_checked(b"bearer".len()).unwrap_or_default();
     if !scheme.eq_ignore_ascii_case(b"bearer") || !matches!(rest.first(), None | Some(b' ')) {
-        return Presented::Nothing;
+        return Ok(None);
     }
     let key = rest.trim_ascii();
     let good = (1..=LONGEST).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
-    if good { Presented::Key(key) } else { Presented::NoKey }
+    if good { Ok(Some(key)) } else { Err(NoKey) }
 }
 
 #[cfg(test)]
@@ -233,7 +208,7 @@ mod tests {
             headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
         }
         match presented(&headers) {
-            Presented::Key(key) => String::from_utf8(key.to_vec()).unwrap(),
+            Ok(Some(key)) => String::from_utf8(key.to_vec()).unwrap(),
             other => format!("{other:?}"),
         }
     }
@@ -248,14 +223,14 @@ mod tests {
     #[test]
     fn another_scheme_presents_nothing_and_a_token_that_is_no_key_presents_none() {
         for value in ["", "Basic a2V5", "KEY", "Bearers KEY", "Bearer\u{9}KEY"] {
-            assert_eq!(found(&[value.as_bytes()]), "Nothing", "{value}");
+            assert_eq!(found(&[value.as_bytes()]), "Ok(None)", "{value}");
         }
         let long = format!("Bearer {}", "x".repeat(257));
         for value in ["Bearer", "Bearer ", "Bearer KEY KEY", "Bearer KEY, Bearer KEY", "Bearer ké", &long] {
-            assert_eq!(found(&[value.as_bytes()]), "NoKey", "{value}");
+            assert_eq!(found(&[value.as_bytes()]), "Err(NoKey)", "{value}");
         }
-        assert_eq!(found(&[]), "Nothing");
-        assert_eq!(found(&[b"Bearer KEY", b"Bearer KEY"]), "NoKey");
+        assert_eq!(found(&[]), "Ok(None)");
+        assert_eq!(found(&[b"Bearer KEY", b"Bearer KEY"]), "Err(NoKey)");
     }
 
     #[test]
@@ -270,7 +245,7 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             if let Ok(value) = HeaderValue::from_bytes(&bytes) {
-                presented(&HeaderMap::from_iter([(header::AUTHORIZATION, value)]));
+                let _ = presented(&HeaderMap::from_iter([(header::AUTHORIZATION, value)]));
             }
         }
     }

@@ -2,14 +2,15 @@
 //! a key is limited by the guesser's address.
 
 use super::{KeyName, Keys, Scope, keys::Identity};
-use crate::{Client, Decide, Gate, LimitsConfig, Problem, forwarded::caller_address};
+use crate::{Client, Decide, Gate, LimitsConfig, Problem, client::caller_address};
 use axum::{
     extract::{ConnectInfo, Request},
     response::Response,
 };
 use chassis_telemetry::names;
-use http::StatusCode;
+use http::{Extensions, StatusCode};
 use std::{
+    borrow::Cow,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
 };
@@ -27,10 +28,12 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// A caller at this address where no keys are configured.
-    pub fn open(peer: IpAddr) -> Self {
-        let (client, keys) = (Client::Network(peer.into()), Keys::open());
-        Self { client, key: None, identity: Identity::Open, keys }
+    /// Who calls, as [`identify`] has found out.
+    pub(crate) fn of(extensions: &Extensions) -> Result<&Self, Problem> {
+        extensions.get().ok_or_else(|| {
+            tracing::error!("a route asks who calls, and no layer identifies its callers");
+            Problem::internal()
+        })
     }
 
     /// Whether its key allows this, counted in `auth_requests_total`. No scope: any known key will do.
@@ -39,20 +42,22 @@ impl Caller {
             Identity::Open => self.keys.nobody().ok.increment(1),
             // Counted when it was presented, whether the rate limit then let it this far or not.
             Identity::Unknown => {
-                return Err(unauthenticated("The key is not known, or no longer.")
-                    .challenge("Bearer error=\"invalid_token\""));
+                return Err(unauthenticated(
+                    "The key is not known, or no longer.",
+                    "Bearer error=\"invalid_token\"",
+                ));
             }
             Identity::Nobody => {
                 self.keys.nobody().unknown_key.increment(1);
-                return Err(unauthenticated("Send a key as Authorization: Bearer KEY.").challenge("Bearer"));
+                return Err(unauthenticated("Send a key as Authorization: Bearer KEY.", "Bearer"));
             }
-            Identity::Holder(holder) => match scope.filter(|scope| !holder.scopes.contains(*scope)) {
-                None => holder.counts.ok.increment(1),
-                Some(lacking) => {
+            Identity::Holder(holder) => {
+                if let Some(lacking) = scope.filter(|scope| !holder.scopes.contains(*scope)) {
                     holder.counts.forbidden.increment(1);
-                    return Err(forbidden(lacking));
+                    return Err(lacks(lacking));
                 }
-            },
+                holder.counts.ok.increment(1);
+            }
         }
         Ok(())
     }
@@ -100,9 +105,8 @@ pub fn require_key(scope: Scope) -> Gate<impl Decide> {
     Gate(move |request: &mut Request| {
         let open = request.extensions().get::<Caller>().is_some_and(|caller| caller.keys.is_open());
         if open {
-            let detail = "This takes an API key, and none are configured.";
-            let problem = Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed").detail(detail);
-            return Err(Box::new(problem.challenge("Bearer").answer_to(request.headers())));
+            let problem = forbidden("This takes an API key, and none are configured.", "Bearer");
+            return Err(Box::new(problem.answer_to(request.headers())));
         }
         permit(request, Some(scope))
     })
@@ -113,30 +117,36 @@ pub(crate) fn any_key() -> Gate<impl Decide> {
     Gate(|request: &mut Request| permit(request, None))
 }
 
-/// Answers a request whose caller may not do this.
-pub(crate) fn permit(request: &mut Request, scope: Option<Scope>) -> Result<(), Box<Response>> {
-    let permitted = match request.extensions().get::<Caller>() {
-        Some(caller) => caller.permit(scope),
-        None => {
-            tracing::error!("a route requires a scope, and no layer identifies its callers");
-            Err(Problem::internal())
-        }
-    };
+fn permit(request: &mut Request, scope: Option<Scope>) -> Result<(), Box<Response>> {
+    let permitted = Caller::of(request.extensions()).and_then(|caller| caller.permit(scope));
     permitted.map_err(|problem| Box::new(problem.answer_to(request.headers())))
 }
 
 /// 401, without a word of what was presented. The challenges are those of RFC 6750, section 3.
-fn unauthenticated(detail: &'static str) -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "No known key").detail(detail)
+fn unauthenticated(detail: &'static str, challenge: &'static str) -> Problem {
+    let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", "No known key");
+    problem.detail(detail).challenge(challenge)
 }
 
-fn forbidden(scope: Scope) -> Problem {
+fn forbidden(detail: impl Into<Cow<'static, str>>, challenge: &'static str) -> Problem {
+    let problem = Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed");
+    problem.detail(detail).challenge(challenge)
+}
+
+fn lacks(scope: Scope) -> Problem {
     let challenge = match scope {
         Scope::Send => "Bearer error=\"insufficient_scope\", scope=\"send\"",
         Scope::Read => "Bearer error=\"insufficient_scope\", scope=\"read\"",
         Scope::Operate => "Bearer error=\"insufficient_scope\", scope=\"operate\"",
     };
-    Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed")
-        .detail(format!("The key lacks the scope {scope}."))
-        .challenge(challenge)
+    forbidden(format!("The key lacks the scope {scope}."), challenge)
+}
+
+#[cfg(test)]
+impl Caller {
+    /// A caller at this address where no keys are configured.
+    pub(crate) fn open(peer: IpAddr) -> Self {
+        let (client, keys) = (Client::Network(peer.into()), Keys::open());
+        Self { client, key: None, identity: Identity::Open, keys }
+    }
 }

@@ -9,6 +9,6 @@ mod scope;
 pub use file::{parse_keys, read_keys};
 pub use key::{Key, KeyName, NoRandomness, NotAName, new_key};
 pub use keys::Keys;
+pub(crate) use layer::any_key;
 pub use layer::{Caller, identify, require, require_key};
-pub(crate) use layer::{any_key, permit};
-pub use scope::{NotAScope, NotScopes, Scope, Scopes};
+pub use scope::{NotScopes, Scope, Scopes};

@@ -32,19 +32,6 @@ impl fmt::Display for Scope {
     }
 }
 
-/// The text is no scope.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a scope is one of send, read, operate")]
-pub struct NotAScope;
-
-impl FromStr for Scope {
-    type Err = NotAScope;
-
-    fn from_str(text: &str) -> Result<Self, NotAScope> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or(NotAScope)
-    }
-}
-
 /// A set of scopes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scopes(u8);
@@ -66,7 +53,7 @@ impl FromStr for Scopes {
 
     fn from_str(text: &str) -> Result<Self, NotScopes> {
         text.split(',').try_fold(Self::default(), |scopes, word| {
-            let scope = word.parse::<Scope>().map_err(|_| NotScopes)?;
+            let scope = Scope::ALL.into_iter().find(|scope| scope.as_str() == word).ok_or(NotScopes)?;
             if scopes.contains(scope) { Err(NotScopes) } else { Ok(Self(scopes.0 | 1 << scope as u8)) }
         })
     }
@@ -76,12 +63,6 @@ impl fmt::Display for Scopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = Scope::ALL.into_iter().filter(|scope| self.contains(*scope)).map(Scope::as_str);
         f.write_str(&words.collect::<Vec<_>>().join(","))
-    }
-}
-
-impl FromIterator<Scope> for Scopes {
-    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
-        Self(scopes.into_iter().fold(0, |set, scope| set | 1 << scope as u8))
     }
 }
 

@@ -1,14 +1,18 @@
 //! Unary calls: the whole request is read first, as one message, and its answer has a deadline.
 
-use crate::{Around, ServerConfig, gate::Wrap};
-use axum::{body::Body, extract::Request, response::Response};
-use bytes::BytesMut;
+use crate::{Around, ServerConfig};
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+};
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body_util::BodyExt;
 use std::time::{Duration, Instant};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{sleep_until, timeout};
 use tonic::Status;
-use tower::Service;
 
 /// When a call has to be answered: an extension of every unary request, for what its handler calls in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +27,10 @@ const PREFIX: usize = 5;
 /// (CANCELLED) and 256 KiB (RESOURCE_EXHAUSTED), refuses a second one, and gives the answer the smaller of
 /// `grpc-timeout` and `handler_timeout` (DEADLINE_EXCEEDED), which handlers find as [`Deadline`].
 pub fn unary(config: &ServerConfig) -> Around<Unary> {
-    Around(Unary { body: config.body_timeout, handler: config.handler_timeout })
+    let unary = Unary { body: config.body_timeout, handler: config.handler_timeout };
+    from_fn_with_state(unary, |State(times), request, next| {
+        Box::pin(async move { answer(times, request, next).await.unwrap_or_else(Status::into_http) })
+    })
 }
 
 /// See [`unary`].
@@ -33,41 +40,26 @@ pub struct Unary {
     handler: Duration,
 }
 
-impl Wrap for Unary {
-    async fn answer<S>(self, request: Request, mut inner: S) -> Result<Response, S::Error>
-    where
-        S: Service<Request, Response = Response, Future: Send> + Send + 'static,
-    {
-        let begun = Instant::now();
-        let time = match asked(request.headers()) {
-            Ok(asked) => asked.map_or(self.handler, |asked| asked.min(self.handler)),
-            Err(status) => return Ok(status.into_http()),
-        };
-        let deadline = begun + time;
-        let answered = async {
-            let (mut parts, body) = request.into_parts();
-            let slow = Status::cancelled("the request took too long to arrive");
-            match timeout(self.body, message(body)).await.unwrap_or(Err(slow)) {
-                Ok(message) => {
-                    parts.extensions.insert(Deadline(deadline));
-                    inner.call(Request::from_parts(parts, Body::from(message.freeze()))).await
-                }
-                Err(status) => Ok(status.into_http()),
-            }
-        };
-        // What was begun is dropped; a commit that is under way goes on without it.
-        let late =
-            || Ok(Status::deadline_exceeded("the deadline passed before the answer was there").into_http());
-        if time.is_zero() {
-            late()
-        } else {
-            timeout_at(deadline.into(), answered).await.unwrap_or_else(|_| late())
-        }
+async fn answer(times: Unary, request: Request, next: Next) -> Result<Response, Status> {
+    let slow = |_| Status::cancelled("the request took too long to arrive");
+    let time = asked(request.headers())?.map_or(times.handler, |asked| asked.min(times.handler));
+    let deadline = Instant::now() + time;
+    let answered = async {
+        let (mut parts, body) = request.into_parts();
+        let message = timeout(times.body, message(body)).await.map_err(slow)??;
+        parts.extensions.insert(Deadline(deadline));
+        Ok(next.run(Request::from_parts(parts, Body::from(message))).await)
+    };
+    // What was begun is dropped; a commit that is under way goes on without it. A deadline that has passed begins nothing.
+    tokio::select! {
+        biased;
+        () = sleep_until(deadline.into()) => Err(Status::deadline_exceeded("the deadline passed before the answer was there")),
+        answer = answered => answer,
     }
 }
 
 /// The whole body, which is one message. One that says it will be too large is refused before it is waited for.
-async fn message(mut body: Body) -> Result<BytesMut, Status> {
+async fn message(mut body: Body) -> Result<Bytes, Status> {
     let mut read = BytesMut::new();
     while let Some(frame) = body.frame().await {
         // As by a caller that leaves.
@@ -85,7 +77,7 @@ async fn message(mut body: Body) -> Result<BytesMut, Status> {
             return Err(Status::invalid_argument("the call takes one message"));
         }
     }
-    Ok(read)
+    Ok(read.freeze())
 }
 
 /// How long the message says that it is, in bytes.
@@ -123,7 +115,6 @@ fn parse(text: &[u8]) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
     use http_body::Frame;
     use http_body_util::StreamBody;
     use proptest::prelude::*;
@@ -142,7 +133,7 @@ mod tests {
     }
 
     async fn outcome(bytes: &[u8], size: usize) -> Result<Bytes, Code> {
-        message(chunks(bytes, size)).await.map(BytesMut::freeze).map_err(|status| status.code())
+        message(chunks(bytes, size)).await.map_err(|status| status.code())
     }
 
     #[tokio::test]

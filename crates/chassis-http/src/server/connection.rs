@@ -1,17 +1,18 @@
 //! Connections: no more at once than are allowed, each with bounded patience for a caller that sends, reads or asks for
 //! nothing. hyper bounds the time for headers of HTTP/1 alone.
 
-use super::Seldom;
 use crate::metrics as names;
-use axum::{Router, body::Body, extract::ConnectInfo, routing::RouterIntoService};
+use axum::{body::Body, extract::ConnectInfo, routing::RouterIntoService};
 use axum_server::{AddrListener, Address, ConnectionShutdown};
 use bytes::Bytes;
-use chassis_telemetry::{http::Encrypted, names::LABEL_LISTENER};
-use futures_util::future::BoxFuture;
-use http::{Request, Response, Version};
-use http_body::{Frame, SizeHint};
+use chassis_telemetry::http::Encrypted;
+use futures_util::{Stream, StreamExt, future::BoxFuture, stream::poll_fn};
+use http::{Request, Response, Version, header};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::StreamBody;
 use hyper::body::Incoming;
-use metrics::{Counter, Gauge};
+use metrics::Gauge;
+use parking_lot::Mutex;
 use std::{
     convert::Infallible,
     io,
@@ -27,7 +28,7 @@ use std::{
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tokio_io_timeout::TimeoutWriter;
 use tokio_util::io::{InspectReader, InspectWriter};
@@ -37,6 +38,12 @@ use tracing::Instrument;
 /// How long a connection may take to close once it has been told to and nothing is in hand.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// Bodies below this, in bytes, have arrived before anybody answers.
+const SMALL: u64 = 16 * 1024;
+/// How much of an unread body is read once it is answered, in bytes, and for how long.
+const MOST: usize = 1024 * 1024;
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// A listener that accepts only while there is room; more connections wait in the system's backlog.
 #[derive(Debug)]
 pub(super) struct Limited {
@@ -44,16 +51,18 @@ pub(super) struct Limited {
     pub tcp: TcpListener,
     pub room: Arc<Semaphore>,
     pub patience: Duration,
-    pub full: Seldom,
+    /// Whether there was no room when it was last looked for.
+    pub full: AtomicBool,
 }
 
 impl Limited {
     async fn permit(&self) -> io::Result<OwnedSemaphorePermit> {
         if let Ok(permit) = Arc::clone(&self.room).try_acquire_owned() {
+            self.full.store(false, Relaxed);
             return Ok(permit);
         }
-        metrics::counter!(names::CONNECTIONS_LIMIT_REACHED, LABEL_LISTENER => self.name).increment(1);
-        if self.full.is_due() {
+        metrics::counter!(names::CONNECTIONS_LIMIT_REACHED, "listener" => self.name).increment(1);
+        if !self.full.swap(true, Relaxed) {
             tracing::warn!(listener = self.name, "as many connections are open as are allowed, more wait");
         }
         Arc::clone(&self.room).acquire_owned().await.map_err(io::Error::other)
@@ -61,28 +70,32 @@ impl Limited {
 }
 
 /// A connection that gives up on an answer that the other end does not take, and notes what goes through it.
-pub(super) type Stream = InspectReader<InspectWriter<Pin<Box<TimeoutWriter<TcpStream>>>, Note>, Note>;
+pub(super) type Noted = InspectReader<InspectWriter<Pin<Box<TimeoutWriter<TcpStream>>>, Note>, Note>;
 
 type Note = Box<dyn FnMut(&[u8]) + Send>;
 
-impl AddrListener<Stream, Peer> for Limited {
+impl AddrListener<Noted, Peer> for Limited {
     async fn bind_to(_: Peer) -> io::Result<Self> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    async fn accept_stream(&self) -> io::Result<(Stream, Peer)> {
+    async fn accept_stream(&self) -> io::Result<(Noted, Peer)> {
         let permit = self.permit().await?;
         let (tcp, address) = self.tcp.accept().await?;
         // Answers are complete: waiting for more of them to fill a packet only delays them. The option can't be set on
         // a connection that is already gone.
         let _ = tcp.set_nodelay(true);
-        let activity = Arc::new(Activity::begin());
         let mut stream = TimeoutWriter::new(tcp);
         stream.set_timeout(Some(self.patience));
-        let (reading, writing) = (Open::new(self, permit, &activity), Arc::clone(&activity));
-        let stream = InspectWriter::new(Box::pin(stream), Box::new(move |_: &[u8]| writing.wrote()) as Note);
-        let note = move |_: &[u8]| reading.activity.unanswered.store(true, Relaxed);
-        Ok((InspectReader::new(stream, Box::new(note)), Peer { address, activity }))
+        let activity = Arc::new(Activity::begin(self, permit));
+        let (reading, writing) = (Arc::clone(&activity), Arc::clone(&activity));
+        let wrote: Note = Box::new(move |_| {
+            writing.unanswered.store(false, Relaxed);
+            writing.note(&writing.written);
+        });
+        let read: Note = Box::new(move |_| reading.unanswered.store(true, Relaxed));
+        let stream = InspectReader::new(InspectWriter::new(Box::pin(stream), wrote), read);
+        Ok((stream, Peer { address, activity }))
     }
 
     fn get_local_addr(&self) -> io::Result<Peer> {
@@ -98,41 +111,14 @@ pub(super) struct Peer {
 }
 
 impl Address for Peer {
-    type Stream = Stream;
+    type Stream = Noted;
     type Listener = Limited;
 }
 
-/// Counts a connection while it is open, and whether the other end was too slow when it is closed.
-struct Open {
-    activity: Arc<Activity>,
-    patience: Duration,
-    open: Gauge,
-    timed_out: Counter,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Open {
-    fn new(listener: &Limited, permit: OwnedSemaphorePermit, activity: &Arc<Activity>) -> Self {
-        let open = metrics::gauge!(names::CONNECTIONS, LABEL_LISTENER => listener.name);
-        open.increment(1.0);
-        let timed_out = metrics::counter!(names::CONNECTIONS_TIMED_OUT);
-        let (activity, patience) = (Arc::clone(activity), listener.patience);
-        Self { activity, patience, open, timed_out, _permit: permit }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.open.decrement(1.0);
-        if self.activity.is_slow(self.patience) {
-            self.timed_out.increment(1);
-        }
-    }
-}
-
-/// What one connection is doing. Times are milliseconds since it began.
+/// What one connection is doing, counted while it is open. Times are milliseconds since it began.
 struct Activity {
     begun: Instant,
+    patience: Duration,
     /// Requests that wait for us, not for the other end: handlers at work, and bodies without a next frame.
     in_hand: AtomicU32,
     /// When the last of them was done.
@@ -141,42 +127,51 @@ struct Activity {
     written: AtomicU64,
     unanswered: AtomicBool,
     requested: AtomicBool,
-    watched: AtomicBool,
+    open: Gauge,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Activity {
-    fn begin() -> Self {
+    fn begin(listener: &Limited, permit: OwnedSemaphorePermit) -> Self {
+        let open = metrics::gauge!(names::CONNECTIONS, "listener" => listener.name);
+        open.increment(1.0);
         Self {
             begun: Instant::now(),
+            patience: listener.patience,
             in_hand: AtomicU32::new(0),
             done: AtomicU64::new(0),
             written: AtomicU64::new(0),
             unanswered: AtomicBool::new(false),
             requested: AtomicBool::new(false),
-            watched: AtomicBool::new(false),
+            open,
+            _permit: permit,
         }
     }
 
-    fn wrote(&self) {
-        self.unanswered.store(false, Relaxed);
-        self.written.store(self.begun.elapsed().as_millis() as u64, Relaxed);
+    fn note(&self, time: &AtomicU64) {
+        time.store(self.begun.elapsed().as_millis() as u64, Relaxed);
     }
 
     fn since(&self, time: &AtomicU64) -> Duration {
         self.begun.elapsed().saturating_sub(Duration::from_millis(time.load(Relaxed)))
     }
 
-    /// Whether, as it is closed now, the other end was too slow with its first bytes or with headers. One that merely
-    /// idled between requests was not.
-    fn is_slow(&self, patience: Duration) -> bool {
+    fn idle_for(&self) -> Duration {
+        if self.in_hand.load(Relaxed) > 0 { Duration::ZERO } else { self.since(&self.done) }
+    }
+}
+
+impl Drop for Activity {
+    /// Counts an end that was too slow with its first bytes or with headers. One that merely idled between requests was
+    /// not.
+    fn drop(&mut self) {
+        self.open.decrement(1.0);
         let asked = self.requested.load(Relaxed);
         let waited = if asked { self.since(&self.written) } else { self.begun.elapsed() };
         let owes = !asked || self.unanswered.load(Relaxed);
-        owes && waited >= patience && self.in_hand.load(Relaxed) == 0
-    }
-
-    fn idle_for(&self) -> Duration {
-        if self.in_hand.load(Relaxed) > 0 { Duration::ZERO } else { self.since(&self.done) }
+        if owes && waited >= self.patience {
+            metrics::counter!(names::CONNECTIONS_TIMED_OUT).increment(1);
+        }
     }
 }
 
@@ -192,7 +187,7 @@ impl InHand {
 
 impl Drop for InHand {
     fn drop(&mut self) {
-        self.0.done.store(self.0.begun.elapsed().as_millis() as u64, Relaxed);
+        self.0.note(&self.0.done);
         self.0.in_hand.fetch_sub(1, Relaxed);
     }
 }
@@ -200,33 +195,26 @@ impl Drop for InHand {
 /// What answers the requests of one connection.
 #[derive(Clone)]
 pub(super) struct Connection {
-    router: RouterIntoService<Incoming>,
-    peer: Peer,
-    encrypted: bool,
-    patience: Duration,
-}
-
-impl Connection {
-    pub fn new(router: Router, peer: Peer, encrypted: bool, patience: Duration) -> Self {
-        Self { router: router.into_service(), peer, encrypted, patience }
-    }
+    pub router: RouterIntoService<Body>,
+    pub peer: Peer,
+    pub encrypted: bool,
 }
 
 /// Closes a connection of HTTP/2 once it idles: a peer that answers pings and asks for nothing would stay for ever.
-async fn close_when_idle(activity: Weak<Activity>, shutdown: ConnectionShutdown, patience: Duration) {
+async fn close_when_idle(activity: Weak<Activity>, shutdown: ConnectionShutdown) {
+    let mut told = false;
     // A connection that has ended leaves nothing to upgrade to.
-    let idle_for = || activity.upgrade().map(|activity| activity.idle_for());
-    while let Some(left) = idle_for().map(|idle| patience.saturating_sub(idle)) {
-        if left.is_zero() {
-            shutdown.graceful_shutdown();
-            break;
-        }
-        sleep(left).await;
-    }
-    while idle_for().is_some() {
-        sleep(FAREWELL).await;
-        if idle_for().is_some_and(|idle| idle >= FAREWELL) {
-            shutdown.shutdown();
+    while let Some(activity) = activity.upgrade() {
+        let (idle, patience) = (activity.idle_for(), if told { FAREWELL } else { activity.patience });
+        drop(activity);
+        match (patience.saturating_sub(idle), told) {
+            (Duration::ZERO, false) => {
+                shutdown.graceful_shutdown();
+                told = true;
+                sleep(FAREWELL).await;
+            }
+            (Duration::ZERO, true) => return shutdown.shutdown(),
+            (left, _) => sleep(left).await,
         }
     }
 }
@@ -242,17 +230,14 @@ impl Service<Request<Incoming>> for Connection {
 
     fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
         let activity = Arc::clone(&self.peer.activity);
-        activity.requested.store(true, Relaxed);
         activity.unanswered.store(false, Relaxed);
-        if request.version() == Version::HTTP_2
-            && !activity.watched.swap(true, Relaxed)
+        let first = !activity.requested.swap(true, Relaxed);
+        if first
+            && request.version() == Version::HTTP_2
             && let Some(shutdown) = request.extensions().get::<ConnectionShutdown>()
         {
-            let closed = close_when_idle(Arc::downgrade(&activity), shutdown.clone(), self.patience);
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "it is no request's, and ends with the connection"
-            )]
+            let closed = close_when_idle(Arc::downgrade(&activity), shutdown.clone());
+            #[expect(clippy::disallowed_methods, reason = "ends with the connection")]
             tokio::spawn(closed.in_current_span());
         }
         request.extensions_mut().insert(ConnectInfo(self.peer.address));
@@ -260,12 +245,41 @@ impl Service<Request<Incoming>> for Connection {
             request.extensions_mut().insert(Encrypted);
         }
         let in_hand = InHand::new(&activity);
+        let (request, left) = lingering(request);
         let answered = self.router.call(request);
         Box::pin(async move {
             let answer = answered.await;
             drop(in_hand);
+            if let Some(left) = left {
+                let _ = timeout(PATIENCE, drain(left)).await;
+            }
             answer.map(|answer| answer.map(|body| HeldBody { body, activity, in_hand: None }))
         })
+    }
+}
+
+type Frames = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, hyper::Error>> + Send>>;
+
+/// A request, and for a large body what is left of it once it is answered: a caller of HTTP/1 that is still writing when the
+/// connection closes would see a reset connection instead of the answer.
+fn lingering(request: Request<Incoming>) -> (Request<Body>, Option<Frames>) {
+    let small = request.body().size_hint().upper().is_some_and(|upper| upper < SMALL);
+    // HTTP/2 resets one stream, which loses nothing. A caller that waits for 100 has not begun to write.
+    if small || request.version() == Version::HTTP_2 || request.headers().contains_key(header::EXPECT) {
+        return (request.map(Body::new), None);
+    }
+    let (parts, body) = request.into_parts();
+    let body = Arc::new(Mutex::new(body));
+    let left = Arc::clone(&body);
+    let read = Body::new(StreamBody::new(poll_fn(move |cx| Pin::new(&mut *body.lock()).poll_frame(cx))));
+    let left = Box::pin(poll_fn(move |cx| Pin::new(&mut *left.lock()).poll_frame(cx)));
+    (Request::from_parts(parts, read), Some(left))
+}
+
+async fn drain(mut left: Frames) {
+    let mut read = 0;
+    while let (Some(Ok(frame)), true) = (left.next().await, read < MOST) {
+        read += frame.data_ref().map_or(0, Bytes::len);
     }
 }
 

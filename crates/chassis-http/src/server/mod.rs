@@ -6,30 +6,23 @@ mod connection;
 use crate::{ServerConfig, TlsConfig, TlsFault, metrics as names, tls::Tls};
 use axum::Router;
 use axum_server::{Handle, Server, tls_rustls::RustlsAcceptor};
-use chassis_telemetry::names::LABEL_LISTENER;
 use connection::{Connection, Limited, Peer};
 use futures_util::future::Either;
 use hyper_util::{rt::TokioExecutor, server::conn::auto::Builder};
-use parking_lot::Mutex;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use std::{
     convert::Infallible,
     future::{pending, ready},
     io,
     net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
 };
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// The most that a request's head may have, in bytes: what common servers take.
 const LARGEST_HEAD: usize = 32 * 1024;
-/// Requests at once on a connection of HTTP/2; RFC 9113 wants no fewer than 100.
-const MOST_STREAMS: u32 = 100;
-/// What the other end may send before it is read: a usual body on each stream, four of them on the connection.
-const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
 
 /// A bound port, and the TLS that is spoken on it.
 pub struct Listener {
@@ -63,8 +56,8 @@ pub enum BindError {
 /// The address is taken, not ours, or not allowed, or the TLS files can't be served.
 pub async fn bind(name: &'static str, address: SocketAddr, tls: &TlsConfig) -> Result<Listener, BindError> {
     let tls = Tls::open(name, tls)?;
-    metrics::gauge!(names::CONNECTIONS, LABEL_LISTENER => name).increment(0.0);
-    metrics::counter!(names::CONNECTIONS_LIMIT_REACHED, LABEL_LISTENER => name).increment(0);
+    metrics::gauge!(names::CONNECTIONS, "listener" => name).increment(0.0);
+    metrics::counter!(names::CONNECTIONS_LIMIT_REACHED, "listener" => name).increment(0);
     let tcp = TcpListener::bind(address).await.map_err(|source| BindError::Address { address, source })?;
     Ok(Listener { name, tcp, tls })
 }
@@ -83,17 +76,16 @@ pub fn serve(
     async move {
         let handle = Handle::new();
         let room = Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS)));
-        let limited = Limited { name, tcp, room, patience: header_timeout, full: Seldom::default() };
+        let limited = Limited { name, tcp, room, patience: header_timeout, full: AtomicBool::new(false) };
         let mut server = Server::<Peer>::from_listener(limited)
             .handle(handle.clone())
             .first_request_timeout(header_timeout)
             .accept_error_handler(report(name));
         bound(server.http_builder(), header_timeout);
         // Routes are made once here, not on each request.
-        let router = router.with_state(());
-        let encrypted = tls.is_some();
+        let (router, encrypted) = (router.with_state(()).into_service(), tls.is_some());
         let connect = tower::service_fn(move |peer| {
-            ready(Ok::<_, Infallible>(Connection::new(router.clone(), peer, encrypted, header_timeout)))
+            ready(Ok::<_, Infallible>(Connection { router: router.clone(), peer, encrypted }))
         });
         let served = match &tls {
             None => Either::Left(server.serve(connect)),
@@ -114,12 +106,9 @@ pub fn serve(
             pending().await
         };
         tokio::select! {
-            served = served => {
-                if let Err(error) = served {
-                    tracing::error!(listener = name, %error, "the listener ended");
-                }
-            }
-            () = reloads => {}
+            // A bound listener has no error that it ends with.
+            _ = served => {}
+            error = reloads => tracing::error!(listener = name, %error, "certificates are not reloaded"),
             () = stopping => {}
         }
     }
@@ -134,11 +123,12 @@ fn bound(builder: &mut Builder<TokioExecutor>, header_timeout: Duration) {
         .max_buf_size(LARGEST_HEAD);
     builder
         .http2()
-        .max_concurrent_streams(MOST_STREAMS)
+        // RFC 9113 wants no fewer.
+        .max_concurrent_streams(100)
         .max_header_list_size(LARGEST_HEAD as u32)
-        .max_frame_size(16 * 1024)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        // What the other end may send before it is read: a usual body on each stream, four of them on the connection.
+        .initial_stream_window_size(64 * 1024)
+        .initial_connection_window_size(256 * 1024)
         // Answers that find no window, for each stream.
         .max_send_buf_size(64 * 1024)
         // Rapid reset (CVE-2023-44487): so many streams may be reset before they were taken up, and so many by us for
@@ -150,33 +140,17 @@ fn bound(builder: &mut Builder<TokioExecutor>, header_timeout: Duration) {
         .keep_alive_timeout(header_timeout);
 }
 
-/// Counts failed handshakes, and warns of accepts that fail (out of files, of memory).
+/// Counts failed handshakes, and warns of accepts that fail (out of files, of memory); axum-server pauses after each.
 fn report(name: &'static str) -> impl Fn(Option<&Peer>, &io::Error) + Send + Sync + 'static {
-    let (failed, seldom) = (crate::tls::failed(name), Seldom::default());
+    let failed = crate::tls::failed(name);
     move |peer, error| {
-        if peer.is_none() && seldom.is_due() {
+        if peer.is_none() {
             let (error_kind, os_error) = (error.kind(), error.raw_os_error());
             tracing::warn!(listener = name, ?error_kind, os_error, "cannot accept");
-        }
-        // A connection that just goes away, as a balancer's probe, has not failed; time-outs are counted elsewhere.
-        if peer.is_some() && error.get_ref().is_some_and(|error| error.is::<rustls::Error>()) {
+        } else if error.get_ref().is_some_and(|cause| cause.downcast_ref::<rustls::Error>().is_some()) {
+            // A connection that just goes away, as a balancer's probe, has not failed; time-outs are counted elsewhere.
             failed.increment(1);
         }
-    }
-}
-
-/// Is due once a second at most.
-#[derive(Debug, Default)]
-struct Seldom(Mutex<Option<Instant>>);
-
-impl Seldom {
-    fn is_due(&self) -> bool {
-        let mut last = self.0.lock();
-        let due = last.is_none_or(|last| last.elapsed() >= Duration::from_secs(1));
-        if due {
-            *last = Some(Instant::now());
-        }
-        due
     }
 }
 

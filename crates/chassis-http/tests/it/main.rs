@@ -1,5 +1,11 @@
 //! The crate from outside: real sockets, raw bytes, a small service that stacks every layer.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test's helpers may fail it, and its tasks have no span"
+)]
+
 mod answers;
 mod callers;
 mod connections;

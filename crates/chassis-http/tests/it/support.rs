@@ -4,7 +4,7 @@ use axum::{
     Json, Router,
     extract::DefaultBodyLimit,
     http::StatusCode,
-    routing::{get, post},
+    routing::{get, post, post_service},
 };
 use chassis_http::{
     AuthConfig, Idempotent, Keys, Limits, LimitsConfig, PerClient, Problem, Scope, ServerConfig, TlsConfig,
@@ -28,7 +28,6 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
-use tonic::service::Routes;
 use tonic_health::pb::{
     HealthCheckRequest, HealthCheckResponse,
     health_server::{Health, HealthServer},
@@ -138,7 +137,6 @@ pub fn router(meeting: Meeting, config: &ServerConfig, keys: &Keys, limits: &Lim
         .method_not_allowed_fallback(layers::method_not_allowed)
         .layer(
             ServiceBuilder::new()
-                .layer(layers::linger())
                 .layer(layers::headers(config.tls.is_set()))
                 .option_layer(layers::cors(&config.cors_origins))
                 .layer(layers::catch_panic())
@@ -300,15 +298,14 @@ impl Health for Sample {
 
 /// Everything that a service's `grpc.rs` stacks, but telemetry.
 pub fn grpc_router(config: &ServerConfig, keys: &Keys, limits: &LimitsConfig, shared: &Limits) -> Router {
-    grpc::router(Routes::new(HealthServer::new(Sample)))
-        .route_layer(grpc::unary(config))
-        .route_layer(grpc::require(&[(CHECK, Scope::Read)]))
-        .layer(
-            ServiceBuilder::new()
-                .layer(grpc::catch_panic())
-                .layer(grpc::only())
-                .layer(host_check(keys.is_open()))
-                .layer(identify(keys, limits))
-                .layer(shared.grpc_layer()),
-        )
+    let check = post_service(HealthServer::new(Sample)).route_layer(require(Scope::Read));
+    let services = Router::new().route(CHECK, check).route_layer(grpc::unary(config));
+    grpc::router(services.into()).layer(
+        ServiceBuilder::new()
+            .layer(grpc::catch_panic())
+            .layer(grpc::only())
+            .layer(host_check(keys.is_open()))
+            .layer(identify(keys, limits))
+            .layer(shared.grpc_layer()),
+    )
 }
