@@ -77,11 +77,7 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
     let queue_task = tasks.spawn_essential("queue", async move { running.run().await });
     tasks.spawn_essential("degradation", degradation.run(vec![queue_age(&queue, &config)]));
     tasks.spawn("limits", limits.clone().clean_up());
-    let (measured, measured_limits) = (queue.clone(), limits.clone());
-    telemetry.metrics().on_scrape(move || {
-        measured.measure();
-        measured_limits.measure();
-    });
+    measure_on_scrape(telemetry, &queue, &limits);
 
     let grpc_router = grpc::router(&reports, &config, &keys, &limits, &health, &shutdown, &tasks)?;
     let http_router = http::router(Api { notifications, reports }, &config, &keys, &limits);
@@ -91,7 +87,8 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
     let http = tasks.spawn_essential("http", http);
     let grpc = tasks.spawn_essential("grpc", grpc);
     queue_check.ok();
-    tracing::info!(http = %http_address, grpc = %grpc_address, admin = %admin.address(), "ready");
+    let [sms, push] = [Channel::Sms, Channel::Push].map(|channel| queue.worker().gateway(channel).provider());
+    tracing::info!(http = %http_address, grpc = %grpc_address, admin = %admin.address(), sms, push, "ready");
     // Withdrawn from discovery before the listeners close.
     config.grpc.register.hold(grpc_address, shutdown.begun()).await;
 
@@ -105,6 +102,14 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
     let ended = shutdown.sequence(&health, &config.shutdown, drained).await;
     admin.stop().await;
     ended.map_err(Failure::from)
+}
+
+fn measure_on_scrape(telemetry: &Telemetry, queue: &Queue, limits: &Limits) {
+    let (queue, limits) = (queue.clone(), limits.clone());
+    telemetry.metrics().on_scrape(move || {
+        queue.measure();
+        limits.measure();
+    });
 }
 
 /// The API keys, which follow their file.

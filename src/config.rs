@@ -170,9 +170,7 @@ impl Settings for Config {
         }
         self.check_channel("sms", &self.sms, checks);
         self.check_channel("push", &self.push, checks);
-        if let Err(fault) = self.reports.preview.check() {
-            checks.fault("reports.preview.font_file", fault);
-        }
+        self.reports.check(checks);
         if let Err(fault) = self.grpc.register.check_for(self.grpc.listen) {
             checks.fault("grpc.register", fault);
         }

@@ -5,25 +5,20 @@ use super::{
     view::{Status, outcome_word},
 };
 use chassis_queue::{Fact, ledger_metric};
-use chassis_telemetry::{
-    catalogue::{Label, Metric, Values, counter, histogram},
-    names::{
-        LABEL_CHANNEL, LABEL_OUTCOME, LABEL_PRIORITY, LABEL_PROVIDER, LABEL_REASON, LABEL_STATE, LABEL_STORE,
-    },
-};
+use chassis_telemetry::catalogue::{Label, Metric, Values, counter, histogram};
 use metrics::Counter;
 
-const CHANNEL: Label = (LABEL_CHANNEL, Values::Closed(Channel::NAMES));
-const PRIORITY: Label = (LABEL_PRIORITY, Values::Closed(&["urgent", "normal", "bulk"]));
-const PROVIDER: Label = (LABEL_PROVIDER, Values::Open("the configured one"));
-const ENDS: [&str; 5] = ["delivered", "dead", "expired", "cancelled", "unknown"];
-const ATTEMPTS: [&str; 5] = ["delivered", "retry", "parked", "dead", "unknown"];
-const STORE: Label = (LABEL_STORE, Values::Open("a short id that is kept in the store"));
+const CHANNEL: Label = ("channel", Values::Closed(Channel::NAMES));
+const PRIORITY: Label = ("priority", Values::Closed(&["urgent", "normal", "bulk"]));
+const PROVIDER: Label = ("provider", Values::Open("the configured one"));
+const STORE: Label = ("store", Values::Open("a short id that is kept in the store"));
 const LEDGER: Label = (
-    LABEL_STATE,
+    "state",
     Values::Closed(&["accepted", "delivered", "dead", "expired", "cancelled", "unknown", "queued"]),
 );
-const REASONS: [&str; 5] = ["invalid", "no_contact", "backlog_full", "store_unavailable", "shed"];
+const ENDS: &[&str] = &["delivered", "dead", "expired", "cancelled", "unknown"];
+const ATTEMPTS: &[&str] = &["delivered", "retry", "parked", "dead", "unknown"];
+const REASONS: &[&str] = &["invalid", "no_contact", "backlog_full", "store_unavailable", "shed"];
 
 /// 0.1 s to 6 h, with an edge on each service level objective.
 const END_TO_END: &[f64] =
@@ -34,15 +29,15 @@ const ACCEPTED: Metric =
         .labels(&[CHANNEL, PRIORITY])
         .from_zero();
 const REFUSED: Metric = counter("notification_refused_total", "Notifications that were not accepted.")
-    .labels(&[(LABEL_REASON, Values::Closed(&REASONS))])
+    .labels(&[("reason", Values::Closed(REASONS))])
     .from_zero();
 const FINISHED: Metric = counter("notification_finished_total", "Jobs that reached their last state.")
-    .labels(&[CHANNEL, PRIORITY, (LABEL_OUTCOME, Values::Closed(&ENDS))])
+    .labels(&[CHANNEL, PRIORITY, ("outcome", Values::Closed(ENDS))])
     .from_zero();
 const ATTEMPTED: Metric = counter("notification_attempts_total", "Finished attempts to deliver.").labels(&[
     CHANNEL,
     PROVIDER,
-    (LABEL_OUTCOME, Values::Closed(&ATTEMPTS)),
+    ("outcome", Values::Closed(ATTEMPTS)),
 ]);
 const ATTEMPT_DURATION: Metric =
     histogram("notification_attempt_duration_seconds", "Latency of attempts to deliver.")
@@ -73,29 +68,29 @@ pub fn provider(channel: Channel, provider: &'static str) {
 
 /// Counts a notification that was not accepted.
 pub fn refused(reason: &'static str) {
-    metrics::counter!(REFUSED.name, LABEL_REASON => reason).increment(1);
+    metrics::counter!(REFUSED.name, "reason" => reason).increment(1);
 }
 
 /// Counts what has been committed.
 pub fn observe(fact: &Fact) {
     match *fact {
         Fact::Accepted { channel, priority, jobs } => {
-            metrics::counter!(ACCEPTED.name, LABEL_CHANNEL => channel, LABEL_PRIORITY => priority.as_str())
+            metrics::counter!(ACCEPTED.name, "channel" => channel, "priority" => priority.as_str())
                 .increment(jobs as u64);
         }
         Fact::Attempted { channel, provider, outcome, took } => {
             attempts(channel, provider, outcome_word(outcome)).increment(1);
-            metrics::histogram!(ATTEMPT_DURATION.name, LABEL_CHANNEL => channel, LABEL_PROVIDER => provider)
+            metrics::histogram!(ATTEMPT_DURATION.name, "channel" => channel, "provider" => provider)
                 .record(took);
         }
         Fact::Finished { channel, priority, state, end_to_end } => {
             let (priority, outcome) = (priority.as_str(), Status::from(state).as_str());
             metrics::counter!(
-                FINISHED.name, LABEL_CHANNEL => channel, LABEL_PRIORITY => priority, LABEL_OUTCOME => outcome
+                FINISHED.name, "channel" => channel, "priority" => priority, "outcome" => outcome
             )
             .increment(1);
             if let Some(took) = end_to_end {
-                metrics::histogram!(END_TO_END_DURATION.name, LABEL_CHANNEL => channel, LABEL_PRIORITY => priority)
+                metrics::histogram!(END_TO_END_DURATION.name, "channel" => channel, "priority" => priority)
                     .record(took);
             }
         }
@@ -104,6 +99,6 @@ pub fn observe(fact: &Fact) {
 
 fn attempts(channel: &'static str, provider: &'static str, outcome: &'static str) -> Counter {
     metrics::counter!(
-        ATTEMPTED.name, LABEL_CHANNEL => channel, LABEL_PROVIDER => provider, LABEL_OUTCOME => outcome
+        ATTEMPTED.name, "channel" => channel, "provider" => provider, "outcome" => outcome
     )
 }

@@ -254,7 +254,7 @@ impl NotificationView {
             not_after: Moment::from_unix_ms(first.not_after),
             next_attempt_at: waits.map(|job| job.at).min().map(Moment::from_unix_ms),
             // That of a job which the status comes from.
-            reason: jobs.iter().find(|job| job.state == state).and_then(|job| job.reason.clone()),
+            reason: jobs.iter().find(|job| job.state == state).and_then(reason),
             attempts,
             jobs: if channel == Channel::Push {
                 jobs.iter().map(JobView::from).collect()
@@ -266,6 +266,11 @@ impl NotificationView {
     }
 }
 
+/// Why a job is not delivered: what delayed one that is delivered stands in its history.
+fn reason(job: &JobRecord) -> Option<String> {
+    job.reason.clone().filter(|_| job.state != JobState::Completed)
+}
+
 impl From<&JobRecord> for JobView {
     fn from(job: &JobRecord) -> Self {
         let is_gone = job.reason.as_deref() == Some("token_gone");
@@ -273,7 +278,7 @@ impl From<&JobRecord> for JobView {
         Self {
             id: job.id,
             status: job.state.into(),
-            reason: job.reason.clone(),
+            reason: reason(job),
             device: delivery.and_then(|delivery| delivery.device),
             attempts: job.attempts.iter().map(AttemptView::from).collect(),
         }

@@ -170,7 +170,10 @@ impl HttpGateway {
                 if before.is_some() && episode.is_none() {
                     tracing::warn!(channel, "the gateway can be reached again");
                 }
-                if let Outcome::Failed { reason } = outcome {
+                // That a device is gone is no fault of the message.
+                if let Outcome::Failed { reason } = outcome
+                    && *reason != "token_gone"
+                {
                     tracing::warn!(channel, reason, job_id = %attempt.id, "the gateway rejected a message");
                 }
                 outcome.clone()

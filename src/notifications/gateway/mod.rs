@@ -24,7 +24,7 @@ pub enum Envelope<'a> {
 pub enum Gateway {
     /// For development: nothing leaves the machine.
     Console,
-    Http(HttpGateway),
+    Http(Box<HttpGateway>),
 }
 
 impl Gateway {
@@ -33,7 +33,7 @@ impl Gateway {
     pub fn new(channel: Channel, config: &ChannelConfig, connections: usize) -> Result<Self, BuildError> {
         Ok(match config.provider {
             ProviderName::Console => Self::Console,
-            ProviderName::Http => Self::Http(HttpGateway::new(channel, &config.http, connections)?),
+            ProviderName::Http => Self::Http(Box::new(HttpGateway::new(channel, &config.http, connections)?)),
         })
     }
 

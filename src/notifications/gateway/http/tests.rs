@@ -117,7 +117,7 @@ async fn a_redirect_is_not_followed_and_parks_the_job() {
     let to = elsewhere.local_addr().unwrap();
     let answer = format!("HTTP/1.1 307 Hm\r\nlocation: http://{to}/\r\ncontent-length: 0\r\n\r\n");
     let provider = provider("http", answering(vec![answer]).await, LONG);
-    let Outcome::Snooze { reason: "status_3xx", after: Some(after) } = send(&provider).await else {
+    let Outcome::Snooze { reason: "status_307", after: Some(after) } = send(&provider).await else {
         panic!("it is not parked");
     };
     assert!(after <= Duration::from_secs(30));
