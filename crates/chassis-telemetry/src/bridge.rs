@@ -6,32 +6,17 @@ use opentelemetry::{Context, KeyValue, trace::TraceContextExt as _};
 use opentelemetry_sdk::trace::{Sampler, SdkTracer};
 use tracing::{Dispatch, Metadata, Span, Subscriber, span::Id};
 use tracing_opentelemetry::{OpenTelemetrySpanExt, SetParentError, get_otel_context};
-use tracing_subscriber::{
-    Layer, Registry,
-    filter::filter_fn,
-    registry::{LookupSpan, SpanRef},
-};
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
+use tracing_subscriber::{Layer, Registry, filter::filter_fn};
 
 use crate::{TraceContext, filter::Gate, names};
 
 /// The bridge. Events are kept out of it: a log line is no span event, and could say what no attribute may.
-pub(crate) fn layer<S>(tracer: SdkTracer) -> impl Layer<S>
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-{
-    tracing_opentelemetry::layer()
-        .with_tracer(tracer)
-        .with_location(false)
-        .with_threads(false)
-        .with_level(false)
-        .with_target(false)
-        .with_tracked_inactivity(false)
-        .with_context_activation(false)
-        .with_filter(filter_fn(is_span))
-}
-
-fn is_span(meta: &Metadata<'_>) -> bool {
-    meta.is_span()
+pub(crate) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(tracer: SdkTracer) -> impl Layer<S> {
+    let is_span = |meta: &Metadata<'_>| meta.is_span();
+    let bridge = tracing_opentelemetry::layer().with_tracer(tracer).with_location(false).with_threads(false);
+    let bridge = bridge.with_level(false).with_target(false).with_tracked_inactivity(false);
+    bridge.with_context_activation(false).with_filter(filter_fn(is_span))
 }
 
 /// A tracing span's place in its trace: a shorter [`OpenTelemetrySpanExt`] for [`TraceContext`].
@@ -43,8 +28,6 @@ pub trait SpanExt {
     /// As [`Self::continue_from`] for a caller that is not trusted: the trace id is kept, but our own sampler
     /// decides whether the trace is recorded.
     fn continue_from_untrusted(&self, parent: TraceContext);
-    /// As [`Self::continue_from`], with the baggage of [`crate::propagation::extract`].
-    fn continue_from_remote(&self, parent: Context);
     /// The span's own context.
     fn trace_context(&self) -> Option<TraceContext>;
     /// Links the span to another one.
@@ -55,20 +38,14 @@ pub trait SpanExt {
 
 impl SpanExt for Span {
     fn continue_from(&self, parent: TraceContext) {
-        self.continue_from_remote(Context::new().with_remote_span_context(parent.to_remote()));
+        set_parent(self, Context::new().with_remote_span_context(parent.to_remote()));
     }
 
     fn continue_from_untrusted(&self, parent: TraceContext) {
         let sampled = self.with_subscriber(|(_, dispatch)| {
-            dispatch.downcast_ref::<Gate>().is_some_and(|gate| gate.sampling().decide_untrusted(parent))
+            dispatch.downcast_ref::<Gate>().is_some_and(|gate| gate.sampling.decide_untrusted(parent))
         });
         self.continue_from(parent.with_sampled(sampled == Some(true)));
-    }
-
-    fn continue_from_remote(&self, parent: Context) {
-        if let Err(SetParentError::AlreadyStarted) = self.set_parent(parent) {
-            metrics::counter!(names::LATE_PARENTS).increment(1);
-        }
     }
 
     fn trace_context(&self) -> Option<TraceContext> {
@@ -82,6 +59,13 @@ impl SpanExt for Span {
     fn add_event(&self, name: &'static str, attributes: &[(&'static str, String)]) {
         let attributes = attributes.iter().map(|(key, value)| KeyValue::new(*key, value.clone())).collect();
         OpenTelemetrySpanExt::add_event(self, name, attributes);
+    }
+}
+
+/// Makes the span a child of the context's span, with the context's baggage.
+pub(crate) fn set_parent(span: &Span, parent: Context) {
+    if let Err(SetParentError::AlreadyStarted) = span.set_parent(parent) {
+        metrics::counter!(names::LATE_PARENTS).increment(1);
     }
 }
 
@@ -102,8 +86,7 @@ pub(crate) fn of_span<'a, S: LookupSpan<'a>>(
     if let Some(context) = span.extensions().get::<TraceContext>() {
         return Some(*context);
     }
-    let context = get_otel_context(&span.id(), dispatch)?;
-    let context = TraceContext::of(context.span().span_context())?;
+    let context = TraceContext::of(get_otel_context(&span.id(), dispatch)?.span().span_context())?;
     span.extensions_mut().replace(context);
     Some(context)
 }
@@ -121,11 +104,7 @@ pub(crate) struct Sampling {
 
 impl Sampling {
     pub fn sampler(&self) -> Sampler {
-        let root = match self.fraction {
-            1.0 => Sampler::AlwaysOn,
-            0.0 => Sampler::AlwaysOff,
-            fraction => Sampler::TraceIdRatioBased(fraction),
-        };
+        let root = Sampler::TraceIdRatioBased(self.fraction);
         if self.parent_based { Sampler::ParentBased(Box::new(root)) } else { root }
     }
 

@@ -3,10 +3,8 @@
 use std::fmt;
 
 use http::HeaderMap;
-use opentelemetry::{
-    SpanId, TraceFlags, TraceId,
-    trace::{SpanContext, TraceState},
-};
+use opentelemetry::trace::{SpanContext, TraceState};
+use opentelemetry::{SpanId, TraceFlags, TraceId};
 use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator};
 
 use crate::{bridge, propagation};

@@ -18,16 +18,11 @@ pub(crate) struct Environment {
     pub warnings: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    Grpc,
-    HttpProtobuf,
-}
-
 /// How ended spans are gathered and sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Export {
-    pub protocol: Protocol,
+    /// Over HTTP with protobuf, else gRPC.
+    pub http: bool,
     /// How long the first span of a batch waits for more.
     pub delay: Duration,
     pub max_queue_spans: usize,
@@ -48,9 +43,7 @@ impl Environment {
         let filter = reader.text("RUST_LOG").unwrap_or_else(|| "info".to_owned());
         let list = reader.text("OTEL_PROPAGATORS").unwrap_or_else(|| "tracecontext,baggage".to_owned());
         let (propagators, unknown) = Propagators::new(&list, baggage);
-        let unknown =
-            unknown.iter().map(|name| format!("OTEL_PROPAGATORS: `{name}` is not known; it is ignored"));
-        reader.warnings.extend(unknown);
+        reader.warnings.extend(unknown.iter().map(|name| format!("OTEL_PROPAGATORS: `{name}` is not known")));
         let (sampling, export) = (reader.sampling(), reader.export());
         Self { filter, propagators, sampling, export, warnings: reader.warnings }
     }
@@ -72,9 +65,10 @@ impl Reader<'_> {
         parsed
     }
 
-    /// The place of the variable's value among these words.
-    fn word(&mut self, name: &str, words: [&str; 2]) -> Option<usize> {
-        self.parsed(name, &words.join(" or "), |text| words.iter().position(|word| *word == text))
+    /// Whether the variable is the second of these words.
+    fn is_second(&mut self, name: &str, words: [&str; 2]) -> bool {
+        let place = |text: &str| words.iter().position(|word| *word == text);
+        self.parsed(name, &words.join(" or "), place) == Some(1)
     }
 
     fn number(&mut self, name: &str, usual: u32) -> u32 {
@@ -102,25 +96,20 @@ impl Reader<'_> {
     }
 
     fn export(&mut self) -> Option<Export> {
-        let disabled = self.word("OTEL_SDK_DISABLED", ["false", "true"]) == Some(1);
-        let none = self.word("OTEL_TRACES_EXPORTER", ["otlp", "none"]) == Some(1);
-        let [of_traces, of_all] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]
-            .map(|name| self.word(name, ["grpc", "http/protobuf"]));
-        let endpoint =
-            ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"].map(|name| self.text(name));
-        // The specification's delay of 5 s would lose that much of what explains a crash, and its queue of 2048 spans
-        // is full in a moment: ours is bounded by bytes.
-        let mut millis = |name, usual| Duration::from_millis(self.number(name, usual).into());
-        let (delay, timeout) =
-            (millis("OTEL_BSP_SCHEDULE_DELAY", 200), millis("OTEL_BSP_EXPORT_TIMEOUT", 30_000));
-        let export = Export {
-            protocol: if of_traces.or(of_all) == Some(1) { Protocol::HttpProtobuf } else { Protocol::Grpc },
-            delay,
+        let off = self.is_second("OTEL_SDK_DISABLED", ["false", "true"])
+            | self.is_second("OTEL_TRACES_EXPORTER", ["otlp", "none"]);
+        let first = |names: [&'static str; 2]| names.into_iter().find(|name| self.text(name).is_some());
+        first(["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"]).filter(|_| !off)?;
+        let protocol = first(["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]);
+        Some(Export {
+            http: protocol.is_some_and(|name| self.is_second(name, ["grpc", "http/protobuf"])),
+            // The specification's delay of 5 s would lose that much of what explains a crash, and its queue of 2048
+            // spans is full in a moment: ours is bounded by bytes.
+            delay: Duration::from_millis(self.number("OTEL_BSP_SCHEDULE_DELAY", 200).into()),
+            timeout: Duration::from_millis(self.number("OTEL_BSP_EXPORT_TIMEOUT", 30_000).into()),
             max_queue_spans: self.number("OTEL_BSP_MAX_QUEUE_SIZE", u32::MAX) as usize,
             max_batch_spans: self.number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 2048) as usize,
-            timeout,
-        };
-        (!disabled && !none && endpoint.iter().any(Option::is_some)).then_some(export)
+        })
     }
 }
 
@@ -159,7 +148,7 @@ mod tests {
     fn nothing_is_exported_unless_an_endpoint_is_set() {
         assert!(read(&[]).export.is_none());
         assert!(read(&[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]).export.is_none());
-        assert_eq!(read(&[ENDPOINT]).export.unwrap().protocol, Protocol::Grpc);
+        assert!(!read(&[ENDPOINT]).export.unwrap().http);
         for off in [("OTEL_SDK_DISABLED", "True"), ("OTEL_TRACES_EXPORTER", "None")] {
             assert!(read(&[ENDPOINT, off]).export.is_none(), "{off:?}");
         }
@@ -177,7 +166,7 @@ mod tests {
             ("OTEL_SDK_DISABLED", "FALSE"),
         ]);
         let export = environment.export.unwrap();
-        assert_eq!((export.protocol, export.delay), (Protocol::HttpProtobuf, Duration::from_millis(50)));
+        assert!(export.http && export.delay == Duration::from_millis(50));
         assert!(environment.sampling.parent_based && environment.sampling.fraction == 0.25);
         assert_eq!(read(&[("OTEL_TRACES_SAMPLER", "ALWAYS_OFF")]).sampling.fraction, 0.0);
         assert!(environment.warnings.is_empty());
@@ -194,7 +183,7 @@ mod tests {
             ("OTEL_PROPAGATORS", "tracecontext,b3"),
         ]);
         assert_eq!(environment.warnings.len(), 5, "{:?}", environment.warnings);
-        assert_eq!(environment.export.unwrap().protocol, Protocol::Grpc);
+        assert!(!environment.export.unwrap().http);
         assert!(environment.sampling.parent_based && environment.sampling.fraction == 1.0);
     }
 }

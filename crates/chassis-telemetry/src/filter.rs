@@ -3,10 +3,12 @@
 //! `RUST_LOG` decides on lines alone. Spans exist, with their ids, whatever it says: a line keeps its ids, and a trace
 //! its spans, at any log level.
 
-use std::{collections::HashSet, sync::Arc};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use parking_lot::RwLock;
-use tracing::{Level, Metadata, Subscriber, level_filters::LevelFilter, subscriber::Interest};
+use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata, Subscriber, subscriber::Interest};
 use tracing_subscriber::{Layer, Registry, filter::Targets, layer::Context};
 
 use crate::bridge::Sampling;
@@ -14,14 +16,15 @@ use crate::bridge::Sampling;
 /// Spans below this level do not exist.
 const SPAN_LEVEL: Level = Level::DEBUG;
 /// Crates whose spans do not exist: transport noise, and the exporter's own calls would feed the exporter.
-const NOISE: &str = "h2 hyper hyper_util hickory_net hickory_proto hickory_resolver opentelemetry_otlp reqwest rustls tokio \
-    tonic tower";
+const NOISE: &str = "h2 hyper hyper_util hickory_net hickory_proto hickory_resolver opentelemetry_otlp reqwest rustls \
+    tokio tonic tower";
 /// Further crates that a log filter may name before they wrote anything.
 const LIBRARIES: &str = "axum axum_server http metrics_exporter_prometheus mio opentelemetry opentelemetry_sdk sqlx \
     tower_governor tower_http want";
-const OWN: &str = "chassis";
 /// OpenTelemetry's own log, which the line layer reads but does not write.
 pub(crate) const OPENTELEMETRY: &str = "opentelemetry";
+const EXPECTED: &str =
+    "is neither a level (off, error, warn, info, debug, trace) nor `target=level` with a known target";
 
 /// The filter on lines, which can be changed while the process runs. Cheap to clone.
 #[derive(Clone)]
@@ -29,7 +32,7 @@ pub struct LogFilter(Arc<Shared>);
 
 struct Shared {
     lines: RwLock<Targets>,
-    /// Targets whose lines below WARN are written.
+    /// Targets, by how they begin, whose lines below WARN are written.
     line_targets: Vec<&'static str>,
     /// Crates that have a span or event.
     seen: RwLock<HashSet<&'static str>>,
@@ -37,7 +40,7 @@ struct Shared {
 
 impl LogFilter {
     pub(crate) fn new(line_targets: &[&'static str]) -> Self {
-        let line_targets = line_targets.to_vec();
+        let line_targets = [&["chassis"], line_targets].concat();
         // Warnings about the first filter are written whatever it says.
         let lines = RwLock::new(Targets::new().with_default(Level::WARN));
         Self(Arc::new(Shared { lines, line_targets, seen: RwLock::default() }))
@@ -48,23 +51,18 @@ impl LogFilter {
     /// # Errors
     /// A directive is neither; the filter before stays. The text is not repeated, since it may come from outside.
     pub fn set(&self, text: &str) -> Result<(), String> {
-        let (targets, unknown) = self.parse(text);
-        let numbers: Vec<_> = unknown.iter().map(|(number, _)| number.to_string()).collect();
-        if !numbers.is_empty() {
-            return Err(format!("directive {} {EXPECTED}", numbers.join(", ")));
-        }
+        let (targets, problem) = self.parse(text);
+        problem.map_or(Ok(()), Err)?;
         self.apply(targets);
         Ok(())
     }
 
     /// The first filter, without the directives that mean nothing, and what to say about those.
-    pub(crate) fn first(&self, text: &str) -> (Targets, Vec<String>) {
-        let (targets, unknown) = self.parse(text);
-        let nothing_left = targets.iter().next().is_none() && targets.default_level().is_none();
-        let warnings = unknown
-            .into_iter()
-            .map(|(_, directive)| format!("RUST_LOG: `{directive}` {EXPECTED}; it is ignored"));
-        (if nothing_left { Targets::new().with_default(Level::INFO) } else { targets }, warnings.collect())
+    pub(crate) fn first(&self, text: &str) -> (Targets, Option<String>) {
+        let (targets, problem) = self.parse(text);
+        let usual = targets.iter().next().is_none() && targets.default_level().is_none();
+        let problem = problem.map(|problem| format!("RUST_LOG: {problem}; it is ignored"));
+        (if usual { targets.with_default(Level::INFO) } else { targets }, problem)
     }
 
     pub(crate) fn apply(&self, targets: Targets) {
@@ -72,43 +70,28 @@ impl LogFilter {
         tracing::callsite::rebuild_interest_cache();
     }
 
-    /// The filter, and the directives that mean nothing with their number from 1.
-    fn parse<'t>(&self, text: &'t str) -> (Targets, Vec<(usize, &'t str)>) {
+    /// The filter of those directives that mean something, and which do not.
+    fn parse(&self, text: &str) -> (Targets, Option<String>) {
         let (mut targets, mut unknown) = (Targets::new(), Vec::new());
+        let level = |text: &str| text.parse::<LevelFilter>().ok().filter(|_| !text.is_empty());
         let directives = text.split(',').map(str::trim).zip(1..);
         for (directive, number) in directives.filter(|(directive, _)| !directive.is_empty()) {
-            let parsed = match directive.split_once('=') {
-                None => match level(directive) {
-                    Some(level) => Some((None, level)),
-                    None => self.knows(directive).then_some((Some(directive), LevelFilter::TRACE)),
+            match (level(directive), directive.split_once('=').unwrap_or((directive, "trace"))) {
+                (Some(level), _) => targets = targets.with_default(level),
+                (None, (target, text)) => match level(text).filter(|_| self.knows(target)) {
+                    Some(level) => targets = targets.with_target(target, level),
+                    None => unknown.push(number.to_string()),
                 },
-                Some((target, text)) => {
-                    level(text).filter(|_| self.knows(target)).map(|level| (Some(target), level))
-                }
-            };
-            match parsed {
-                Some((Some(target), level)) => targets = targets.with_target(target, level),
-                Some((None, level)) => targets = targets.with_default(level),
-                None => unknown.push((number, directive)),
             }
         }
-        (targets, unknown)
+        (targets, (!unknown.is_empty()).then(|| format!("directive {} {EXPECTED}", unknown.join(", "))))
     }
 
     fn knows(&self, target: &str) -> bool {
-        let name = crate_of(target);
-        let listed = has(NOISE, name) || has(LIBRARIES, name) || name.starts_with(OWN);
-        listed
-            || self.0.line_targets.iter().any(|own| crate_of(own) == name)
-            || self.0.seen.read().contains(name)
+        let (name, own) = (crate_of(target), &self.0.line_targets);
+        let listed = has(NOISE, name) || has(LIBRARIES, name) || self.0.seen.read().contains(name);
+        listed || own.iter().any(|own| target.starts_with(own) || crate_of(own) == name)
     }
-}
-
-const EXPECTED: &str =
-    "is neither a level (off, error, warn, info, debug, trace) nor `target=level` with a known target";
-
-fn level(text: &str) -> Option<LevelFilter> {
-    if text.is_empty() { None } else { text.parse().ok() }
 }
 
 fn has(list: &str, name: &str) -> bool {
@@ -121,19 +104,11 @@ fn crate_of(target: &str) -> &str {
 
 /// The layer that decides for all others: what it refuses costs nothing.
 pub(crate) struct Gate {
-    filter: LogFilter,
-    sampling: Sampling,
+    pub filter: LogFilter,
+    pub sampling: Sampling,
 }
 
 impl Gate {
-    pub fn new(filter: LogFilter, sampling: Sampling) -> Self {
-        Self { filter, sampling }
-    }
-
-    pub fn sampling(&self) -> &Sampling {
-        &self.sampling
-    }
-
     fn passes(&self, meta: &Metadata<'_>) -> bool {
         let (level, target, shared) = (*meta.level(), meta.target(), &*self.filter.0);
         if meta.is_span() {
@@ -142,12 +117,7 @@ impl Gate {
         if target.starts_with(OPENTELEMETRY) {
             return level <= Level::WARN;
         }
-        let within = |own: &str| {
-            target.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-        };
-        let may_say = level <= Level::WARN
-            || crate_of(target).starts_with(OWN)
-            || shared.line_targets.iter().any(|own| within(own));
+        let may_say = level <= Level::WARN || shared.line_targets.iter().any(|own| target.starts_with(own));
         may_say && shared.lines.read().would_enable(target, &level)
     }
 }
@@ -183,7 +153,7 @@ mod tests {
         for good in
             ["", "info", "WARN", "off", "debug,hyper=warn", " info , my_service::http = debug".trim(), "h2"]
         {
-            assert_eq!(filter().parse(&good.replace(" = ", "=")).1, [], "{good}");
+            assert_eq!(filter().parse(&good.replace(" = ", "=")).1, None, "{good}");
         }
     }
 
@@ -201,10 +171,10 @@ mod tests {
 
     #[test]
     fn the_first_filter_goes_without_what_means_nothing() {
-        let (targets, warnings) = filter().first("warning");
-        assert!(targets.would_enable("my_service", &Level::INFO) && warnings.len() == 1);
-        let (targets, warnings) = filter().first("error,infoo");
-        assert!(!targets.would_enable("my_service", &Level::WARN) && warnings.len() == 1);
+        let (targets, problem) = filter().first("warning");
+        assert!(targets.would_enable("my_service", &Level::INFO) && problem.is_some());
+        let (targets, problem) = filter().first("error,infoo");
+        assert!(!targets.would_enable("my_service", &Level::WARN) && problem.is_some());
     }
 
     proptest! {

@@ -1,35 +1,28 @@
 //! Putting the parts together, and taking them down: each span and line out before the process ends.
 
-use std::{
-    io,
-    os::fd::AsFd as _,
-    panic::{self, PanicHookInfo},
-    sync::{Arc, OnceLock, atomic::AtomicU64},
-    thread,
-    time::{Duration, Instant},
-};
+use std::io;
+use std::os::fd::AsFd as _;
+use std::panic::{self, PanicHookInfo};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use ::metrics::{counter, gauge};
-use opentelemetry::{
-    InstrumentationScope,
-    trace::{Span as _, Tracer as _, TracerProvider as _},
-};
+use opentelemetry::InstrumentationScope;
+use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter};
-use tracing::Dispatch;
+use tracing::{Dispatch, dispatcher};
 use tracing_subscriber::{Registry, layer::SubscriberExt as _};
 
+use crate::attributes::AllowList;
+use crate::catalogue::{self, Metric};
+use crate::environment::{Environment, Export, resource};
+use crate::lines::{LineLayer, LineWriter, Output};
+use crate::metrics::MetricsRecorder;
 use crate::{
-    LogConfig, LogFilter, LogFormat, Metrics, TraceContext,
-    attributes::AllowList,
-    bridge,
-    catalogue::{self, Metric},
-    environment::{Environment, Protocol, resource},
-    filter::Gate,
-    lines::{LineLayer, LineWriter, Output},
-    metrics::MetricsRecorder,
-    names,
-    spans::Spans,
+    LogConfig, LogFilter, LogFormat, Metrics, TraceContext, bridge, filter::Gate, names, spans::Spans,
 };
 
 /// How long the last resort waits: something went wrong already.
@@ -107,19 +100,19 @@ pub struct Telemetry {
 /// # Errors
 /// A thread or the exporter cannot be started, or telemetry was set up before.
 pub fn init(setup: Setup) -> Result<Telemetry, InitError> {
-    if tracing::dispatcher::has_been_set() {
+    if dispatcher::has_been_set() {
         return Err(InitError::Installed);
     }
     // Written to directly: Rust's own standard output would search each piece for line ends again.
     let output = std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let environment = Environment::read(&|name| std::env::var(name).ok(), setup.baggage);
-    let (mut scoped, provider) = Scoped::assemble(&setup, &environment, Box::new(output), exporter)?;
-    ::metrics::set_global_recorder(scoped.recorder).map_err(|_| InitError::Installed)?;
-    tracing::dispatcher::set_global_default(scoped.dispatch).map_err(|_| InitError::Installed)?;
     environment.propagators.clone().install();
-    opentelemetry::global::set_tracer_provider(provider);
+    let mut scoped = Scoped::assemble(&setup, environment, Box::new(output), exporter)?;
+    ::metrics::set_global_recorder(scoped.recorder).map_err(|_| InitError::Installed)?;
+    dispatcher::set_global_default(scoped.dispatch).map_err(|_| InitError::Installed)?;
+    opentelemetry::global::set_tracer_provider(scoped.provider);
     panic::set_hook(Box::new(report_panic));
-    scoped.telemetry.begin(&setup, environment);
+    scoped.telemetry.begin(&setup, &scoped.first_filter);
     let metrics = scoped.telemetry.metrics.clone();
     thread::Builder::new().name("metrics-upkeep".to_owned()).spawn(move || {
         loop {
@@ -131,13 +124,11 @@ pub fn init(setup: Setup) -> Result<Telemetry, InitError> {
     Ok(scoped.telemetry)
 }
 
-fn exporter(protocol: Protocol) -> Result<opentelemetry_otlp::SpanExporter, String> {
+fn exporter(export: Export) -> Result<opentelemetry_otlp::SpanExporter, String> {
     let builder = opentelemetry_otlp::SpanExporter::builder();
-    let built = match protocol {
-        Protocol::Grpc => builder.with_tonic().build(),
-        Protocol::HttpProtobuf => {
-            builder.with_http().with_protocol(opentelemetry_otlp::Protocol::HttpBinary).build()
-        }
+    let built = match export.http {
+        true => builder.with_http().with_protocol(opentelemetry_otlp::Protocol::HttpBinary).build(),
+        false => builder.with_tonic().build(),
     };
     // An address may hold a password.
     built.map_err(|error| Some(error.to_string()).filter(|text| !text.contains('@')).unwrap_or_default())
@@ -155,13 +146,8 @@ pub struct Scoped {
     pub telemetry: Telemetry,
     pub dispatch: Dispatch,
     recorder: MetricsRecorder,
-}
-
-/// While it lives, its [`Scoped`] telemetry is the current thread's.
-#[must_use]
-pub struct Entered<'a> {
-    _dispatch: tracing::dispatcher::DefaultGuard,
-    _recorder: ::metrics::LocalRecorderGuard<'a>,
+    provider: SdkTracerProvider,
+    first_filter: String,
 }
 
 impl Scoped {
@@ -179,71 +165,69 @@ impl Scoped {
             environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
         };
         let environment = Environment::read(&get, setup.baggage);
-        let (mut scoped, _) = Self::assemble(setup, &environment, output, move |_| Ok(exporter.clone()))?;
-        let begin = || scoped.telemetry.begin(setup, environment);
+        let mut scoped = Self::assemble(setup, environment, output, move |_| Ok(exporter.clone()))?;
+        let begin = || scoped.telemetry.begin(setup, &scoped.first_filter);
         ::metrics::with_local_recorder(&scoped.recorder, || {
-            tracing::dispatcher::with_default(&scoped.dispatch, begin)
+            dispatcher::with_default(&scoped.dispatch, begin)
         });
         Ok(scoped)
     }
 
-    /// Makes it the current thread's until the guard is dropped.
-    pub fn enter(&self) -> Entered<'_> {
-        let recorder = ::metrics::set_default_local_recorder(&self.recorder);
-        Entered { _dispatch: tracing::dispatcher::set_default(&self.dispatch), _recorder: recorder }
+    /// Makes it the current thread's until both guards are dropped.
+    pub fn enter(&self) -> (dispatcher::DefaultGuard, ::metrics::LocalRecorderGuard<'_>) {
+        (dispatcher::set_default(&self.dispatch), ::metrics::set_default_local_recorder(&self.recorder))
     }
 
     fn assemble<E: SpanExporter + 'static>(
         setup: &Setup,
-        environment: &Environment,
+        environment: Environment,
         output: Output,
-        make: impl Fn(Protocol) -> Result<E, String> + Send + 'static,
-    ) -> Result<(Self, SdkTracerProvider), InitError> {
+        make: impl Fn(Export) -> Result<E, String> + Send + 'static,
+    ) -> Result<Self, InitError> {
+        let Environment { filter: first_filter, sampling, export, warnings, .. } = environment;
         let (metrics, recorder) = Metrics::new(&setup.catalogues())?;
-        let lines = LineWriter::start(output)?;
-        let rejected = Arc::<AtomicU64>::default();
+        let (writer, rejected) = (Arc::new(LineWriter::start(output)?), Arc::<AtomicU64>::default());
         let (resource, service) = resource(setup.service);
-        let sampling = environment.sampling.clone();
         let mut provider =
             SdkTracerProvider::builder().with_resource(resource.clone()).with_sampler(sampling.sampler());
         let mut spans = None;
-        if let Some(export) = environment.export {
+        if let Some(export) = export {
             let make = move || {
-                let mut exporter = make(export.protocol)?;
+                let mut exporter = make(export)?;
                 exporter.set_resource(&resource);
                 Ok(exporter)
             };
+            let allowed = AllowList::new(setup.safe_attributes);
             let (started, processor) =
-                Spans::start(export, AllowList::new(setup.safe_attributes), Arc::clone(&rejected), make)
-                    .map_err(InitError::Exporter)?;
+                Spans::start(export, allowed, Arc::clone(&rejected), make).map_err(InitError::Exporter)?;
             provider = provider.with_span_processor(processor);
             spans = Some(started);
         }
         let provider = provider.build();
-        let scope =
-            InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_schema_url(names::SCHEMA_URL).build();
-        let tracer = provider.tracer_with_scope(scope);
+        let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_schema_url(names::SCHEMA_URL);
+        let tracer = provider.tracer_with_scope(scope.build());
         // The root of the process's own trace. It ends here, so that the trace can be looked up while the process runs.
         let mut start = tracer.start("start");
         start.end();
         let process = TraceContext::of(start.span_context()).unwrap_or_else(TraceContext::new_root);
         let filter = LogFilter::new(setup.line_targets);
-        let lines_layer = LineLayer {
-            format: setup.log.format,
-            service,
-            version: setup.service.version,
-            process,
-            writer: Arc::clone(&lines),
-            rejected,
-            dispatch: OnceLock::new(),
-        };
+        let (format, version, lines) = (setup.log.format, setup.service.version, Arc::clone(&writer));
         // The bridge comes before the lines: a value that logs while its line is written would undo the bridge's filter.
         // The gate is asked first, so that a refused event costs nothing.
-        let gate = Gate::new(filter.clone(), sampling);
-        let subscriber = Registry::default().with(bridge::layer(tracer)).with(lines_layer).with(gate);
-        let telemetry =
-            Telemetry { metrics, filter, warnings: Vec::new(), process, spans, lines, down: false };
-        Ok((Self { telemetry, dispatch: Dispatch::new(subscriber), recorder }, provider))
+        let subscriber = Registry::default()
+            .with(bridge::layer(tracer))
+            .with(LineLayer {
+                format,
+                service,
+                version,
+                process,
+                writer,
+                rejected,
+                dispatch: OnceLock::new(),
+            })
+            .with(Gate { filter: filter.clone(), sampling });
+        let telemetry = Telemetry { metrics, filter, warnings, process, spans, lines, down: false };
+        Ok(Self { telemetry, dispatch: Dispatch::new(subscriber), recorder, provider, first_filter })
     }
 }
 
@@ -292,23 +276,24 @@ impl Telemetry {
     }
 
     /// Sets the first metrics and filter; dispatcher and recorder must be in place.
-    fn begin(&mut self, setup: &Setup, environment: Environment) {
+    fn begin(&mut self, setup: &Setup, first_filter: &str) {
         self.metrics.begin(&setup.catalogues(), setup.service);
         let (spans, lines) = (self.spans.clone(), Arc::clone(&self.lines));
         self.metrics.on_scrape(move || {
             let account = spans.as_ref().map(Spans::account).unwrap_or_default();
             counter!(names::SPANS_ENDED).absolute(account.ended);
-            let by_outcome = |outcome: &'static str| counter!(names::SPANS, names::LABEL_OUTCOME => outcome);
-            by_outcome("exported").absolute(account.exported);
-            by_outcome("failed").absolute(account.failed);
-            by_outcome("dropped").absolute(account.dropped);
             gauge!(names::SPANS_QUEUED).set(account.queued as f64);
+            let outcomes =
+                [("exported", account.exported), ("failed", account.failed), ("dropped", account.dropped)];
+            for (outcome, count) in outcomes {
+                counter!(names::SPANS, names::LABEL_OUTCOME => outcome).absolute(count);
+            }
             let (written, dropped) = lines.account();
             counter!(names::LOG_LINES, names::LABEL_OUTCOME => "written").absolute(written);
             counter!(names::LOG_LINES, names::LABEL_OUTCOME => "dropped").absolute(dropped);
         });
-        let (filter, unknown) = self.filter.first(&environment.filter);
-        self.warnings = [environment.warnings, unknown].concat();
+        let (filter, problem) = self.filter.first(first_filter);
+        self.warnings.extend(problem);
         self.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         self.filter.apply(filter);
     }

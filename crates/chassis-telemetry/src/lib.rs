@@ -40,6 +40,6 @@ mod spans;
 pub use bridge::SpanExt;
 pub use context::TraceContext;
 pub use filter::LogFilter;
-pub use init::{Entered, InitError, Scoped, Service, Setup, Telemetry, init};
+pub use init::{InitError, Scoped, Service, Setup, Telemetry, init};
 pub use lines::{LogConfig, LogFormat};
 pub use metrics::{Exposition, Metrics, PLATFORM_VERSION};

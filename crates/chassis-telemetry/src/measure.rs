@@ -1,31 +1,29 @@
 //! What the HTTP and gRPC layers share: a request is measured from its headers to its end, however it ends.
 
-use std::{
-    collections::HashMap,
-    hash::Hash,
-    net::{IpAddr, SocketAddr},
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Instant,
-};
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
 
 use ::http::{HeaderMap, Request, Response};
-use axum::{
-    body::{Body, Bytes},
-    extract::ConnectInfo,
-};
+use axum::body::{Body, Bytes};
+use axum::extract::ConnectInfo;
 use http_body_util::BodyExt as _;
-use metrics::Histogram;
+use metrics::{Gauge, Histogram};
 use parking_lot::RwLock;
-use tower::{BoxError, Service};
-use tower_http::{
-    classify::{ServerErrorsAsFailures, SharedClassifier},
-    trace::TraceLayer,
-};
-use tracing::Span;
+use tonic::Code;
+use tower::{BoxError, Layer, Service};
+use tower_http::classify::{ServerErrorsAsFailures, SharedClassifier};
+use tower_http::trace::TraceLayer;
+use tracing::{Span, info};
 
-use crate::{SpanExt as _, TraceContext, grpc, http, propagation};
+use crate::http::{CallerKey, ResourceId};
+use crate::{SpanExt as _, TraceContext, bridge, names, propagation};
+
+/// The status of a request whose caller left before the answer (nginx's convention; never sent).
+const CALLER_GONE: u16 = 499;
 
 /// tower-http's layer with a span of ours and no lines of its own.
 pub(crate) type SpanLayer<M> = TraceLayer<SharedClassifier<ServerErrorsAsFailures>, M, (), (), (), (), ()>;
@@ -39,114 +37,56 @@ pub(crate) fn span_layer<M>(make_span: M) -> SpanLayer<M> {
 pub(crate) fn continue_caller<B>(span: &Span, request: &Request<B>, trusts: impl Fn(IpAddr) -> bool) {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     if peer.is_some_and(|ConnectInfo(peer)| trusts(peer.ip())) {
-        span.continue_from_remote(propagation::extract(request.headers()));
+        bridge::set_parent(span, propagation::extract(request.headers()));
     } else if let Some(parent) = TraceContext::from_headers(request.headers()) {
         span.continue_from_untrusted(parent);
     }
 }
 
-/// Histograms by their labels, made on first use and kept: the macro with labels made at run time costs a microsecond.
-#[derive(Default)]
-pub(crate) struct Durations<K>(RwLock<HashMap<K, Histogram>>);
-
-impl<K: Eq + Hash> Durations<K> {
-    pub fn record(&self, key: K, seconds: f64, make: impl FnOnce(&K) -> Histogram) {
-        if let Some(durations) = self.0.read().get(&key) {
-            return durations.record(seconds);
-        }
-        let durations = make(&key);
-        durations.record(seconds);
-        self.0.write().insert(key, durations);
-    }
-}
-
-/// A request that is being measured; dropped before its end was told, its caller has left.
-pub(crate) struct InFlight {
-    pub span: Span,
-    pub begun: Instant,
-    pub kind: Kind,
-    pub id: Option<http::ResourceId>,
-    pub key: Option<http::CallerKey>,
-    pub told: bool,
-}
-
-pub(crate) enum Kind {
-    Http(http::Exchange),
-    Grpc(Arc<grpc::Endpoint>),
-}
-
-impl InFlight {
-    pub fn new(span: Span, kind: Kind) -> Self {
-        Self { span, begun: Instant::now(), kind, id: None, key: None, told: false }
-    }
-
-    /// The head of the response: the end of an HTTP request, and of a gRPC call whose status stands in it.
-    fn head<B>(&mut self, response: &mut Response<B>) {
-        self.id = response.extensions_mut().remove();
-        self.key = response.extensions_mut().remove();
-        match &self.kind {
-            Kind::Http(_) => self.tell(response.status().as_u16()),
-            Kind::Grpc(_) => self.trailers(response.headers()),
-        }
-        if let Some(context) = self.span.trace_context() {
-            context.inject(response.headers_mut());
-        }
-    }
-
-    fn trailers(&mut self, headers: &HeaderMap) {
-        if let Some(code) = headers.get(tonic::Status::GRPC_STATUS) {
-            self.tell(tonic::Code::from_bytes(code.as_bytes()) as u16);
-        }
-    }
-
-    /// Tells of the end, once: an HTTP status or a gRPC code.
-    fn tell(&mut self, status: u16) {
-        if std::mem::replace(&mut self.told, true) {
-            return;
-        }
-        let seconds = self.begun.elapsed().as_secs_f64();
-        // In the span, for its ids on line and exemplar, even where the request is dropped outside of it.
-        self.span.in_scope(|| match &self.kind {
-            Kind::Http(exchange) => exchange.tell(self, status, seconds),
-            Kind::Grpc(endpoint) => endpoint.tell(self, tonic::Code::from_i32(status.into()), seconds),
-        });
-    }
-
-    pub fn id(&self) -> Option<&str> {
-        self.id.as_ref().map(|http::ResourceId(id)| id.as_str())
-    }
-
-    pub fn key(&self) -> Option<&str> {
-        self.key.as_ref().map(|http::CallerKey(key)| &**key)
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.tell(match self.kind {
-            Kind::Http(_) => http::CALLER_GONE,
-            Kind::Grpc(_) => tonic::Code::Cancelled as u16,
-        });
-    }
-}
-
-/// The service of the metrics layers.
+/// Measures every request, puts its status on its span, writes its line, and puts `traceparent` on its response.
+/// Belongs inside the trace layer: exemplar and line get the span's ids.
 #[derive(Clone)]
-pub struct Measured<S, L> {
-    pub(crate) inner: S,
-    pub(crate) layer: L,
+pub struct Measure<K> {
+    pub(crate) kind: K,
+    pub(crate) durations: Arc<Durations>,
 }
 
-/// Begins to measure a request.
-pub(crate) trait Begin {
-    fn begin<B>(&self, request: &Request<B>) -> InFlight;
+/// By target and status, made on first use and kept: the macro with labels made at run time costs a microsecond.
+pub(crate) type Durations = RwLock<HashMap<(Target, u16), Histogram>>;
+
+/// What is called: an HTTP route, or a gRPC method as `package.Service/Method`.
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) enum Target {
+    Http { method: &'static str, route: String },
+    Grpc(String),
 }
 
-impl<S, L, B, R> Service<Request<B>> for Measured<S, L>
+/// HTTP or gRPC.
+pub(crate) trait Kind {
+    fn target<B>(&self, request: &Request<B>) -> Target;
+    fn in_flight(&self) -> Option<Gauge>;
+}
+
+impl<S, K: Clone> Layer<S> for Measure<K> {
+    type Service = Measured<S, K>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Measured { inner, measure: self.clone() }
+    }
+}
+
+/// The service of [`Measure`].
+#[derive(Clone)]
+pub struct Measured<S, K> {
+    inner: S,
+    measure: Measure<K>,
+}
+
+impl<S, K, B, R> Service<Request<B>> for Measured<S, K>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Future: Send + 'static,
-    L: Begin,
+    K: Kind,
     R: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     type Response = Response<Body>;
@@ -157,22 +97,133 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let mut in_flight = self.layer.begin(&request);
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let Measure { kind, durations } = &self.measure;
+        let in_flight = kind.in_flight().inspect(|gauge| gauge.increment(1.0));
+        let (target, durations) = (Some(kind.target(&request)), Arc::clone(durations));
+        let (span, begun, key) = (Span::current(), Instant::now(), CallerKey::default());
+        request.extensions_mut().insert(key.clone());
+        let mut call = InFlight { target, durations, in_flight, span, begun, id: None, key };
         let response = self.inner.call(request);
         Box::pin(async move {
             let mut response = response.await?;
-            in_flight.head(&mut response);
-            if in_flight.told {
-                return Ok(response.map(Body::new));
-            }
+            call.head(&mut response);
             let watched = |body: R| {
                 body.map_frame(move |frame| {
-                    frame.trailers_ref().into_iter().for_each(|trailers| in_flight.trailers(trailers));
+                    frame.trailers_ref().into_iter().for_each(|trailers| call.trailers(trailers));
                     frame
                 })
             };
             Ok(response.map(|body| Body::new(watched(body))))
         })
     }
+}
+
+/// A request that is being measured.
+struct InFlight {
+    /// Until its end was told. Dropped before that, its caller has left.
+    target: Option<Target>,
+    durations: Arc<Durations>,
+    in_flight: Option<Gauge>,
+    span: Span,
+    begun: Instant,
+    id: Option<ResourceId>,
+    key: CallerKey,
+}
+
+impl InFlight {
+    /// The head of the response: the end of an HTTP request, and of a gRPC call whose status stands in it.
+    fn head<B>(&mut self, response: &mut Response<B>) {
+        self.id = response.extensions_mut().remove();
+        match self.target {
+            Some(Target::Http { .. }) => self.tell(response.status().as_u16()),
+            _ => self.trailers(response.headers()),
+        }
+        if let Some(context) = self.span.trace_context() {
+            context.inject(response.headers_mut());
+        }
+    }
+
+    fn trailers(&mut self, headers: &HeaderMap) {
+        if let Some(code) = headers.get(tonic::Status::GRPC_STATUS) {
+            self.tell(Code::from_bytes(code.as_bytes()) as u16);
+        }
+    }
+
+    /// Tells of the end, once: an HTTP status or a gRPC code.
+    fn tell(&mut self, status: u16) {
+        let Some(target) = self.target.take() else { return };
+        // In the span, for its ids on line and exemplar, even where the request is dropped outside of it.
+        self.span.in_scope(|| {
+            let duration_ms = self.begun.elapsed().as_secs_f64() * 1000.0;
+            let id = self.id.as_ref().map(|ResourceId(id)| id.as_str());
+            let key = self.key.0.get().map(|key| &**key);
+            let error = match &target {
+                Target::Http { method, route } => {
+                    self.span.record(names::HTTP_RESPONSE_STATUS_CODE, i64::from(status));
+                    info!(method, route, status, duration_ms, id, key, "request");
+                    (status >= 500).then(|| status.to_string())
+                }
+                Target::Grpc(full) => {
+                    let (grpc_service, grpc_method) =
+                        full.split_once('/').unwrap_or(("unmatched", "unmatched"));
+                    let grpc_code = code_name(status);
+                    self.span.record(names::RPC_RESPONSE_STATUS_CODE, grpc_code);
+                    if !is_quiet(full) {
+                        info!(grpc_service, grpc_method, grpc_code, duration_ms, id, key, "call");
+                    }
+                    is_server_error(Code::from_i32(status.into())).then(|| grpc_code.to_owned())
+                }
+            };
+            if let Some(error) = error {
+                self.span.record(names::OTEL_STATUS_CODE, "ERROR");
+                self.span.record(names::ERROR_TYPE, error);
+            }
+            self.in_flight.iter().for_each(|gauge| gauge.decrement(1.0));
+            self.record((target, status), duration_ms / 1000.0);
+        });
+    }
+
+    fn record(&self, key: (Target, u16), seconds: f64) {
+        if let Some(durations) = self.durations.read().get(&key) {
+            return durations.record(seconds);
+        }
+        let durations = match &key {
+            (Target::Http { method, route }, status) => metrics::histogram!(names::HTTP_REQUEST_DURATION,
+                "method" => *method, "route" => route.clone(), "status" => status.to_string()),
+            (Target::Grpc(full), code) => {
+                let (service, method) = full.split_once('/').unwrap_or(("unmatched", "unmatched"));
+                metrics::histogram!(names::GRPC_REQUEST_DURATION, names::LABEL_GRPC_SERVICE => service.to_owned(),
+                    names::LABEL_GRPC_METHOD => method.to_owned(), names::LABEL_GRPC_CODE => code_name(*code),
+                    names::LABEL_SIDE => "server")
+            }
+        };
+        durations.record(seconds);
+        self.durations.write().insert(key, durations);
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.tell(if let Some(Target::Http { .. }) = self.target {
+            CALLER_GONE
+        } else {
+            Code::Cancelled as u16
+        });
+    }
+}
+
+/// Health checks and reflection are measured, but have no span and no line.
+pub(crate) fn is_quiet(full: &str) -> bool {
+    full.starts_with("grpc.")
+}
+
+fn code_name(code: u16) -> &'static str {
+    names::GRPC_CODES.get(usize::from(code)).copied().unwrap_or("UNKNOWN")
+}
+
+/// Whether a server's span is an error with this code (<https://opentelemetry.io/docs/specs/semconv/rpc/grpc/>).
+fn is_server_error(code: Code) -> bool {
+    use Code::{DataLoss, DeadlineExceeded, Internal, Unavailable, Unimplemented, Unknown};
+    matches!(code, Unknown | DeadlineExceeded | Unimplemented | Internal | Unavailable | DataLoss)
 }

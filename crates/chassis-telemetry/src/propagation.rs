@@ -6,12 +6,9 @@
 use std::sync::OnceLock;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use opentelemetry::{
-    Context, KeyValue, SpanId, TraceFlags, TraceId,
-    baggage::BaggageExt as _,
-    propagation::{Extractor, Injector, TextMapPropagator, text_map_propagator::FieldIter},
-    trace::TraceContextExt as _,
-};
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator, text_map_propagator::FieldIter};
+use opentelemetry::{Context, KeyValue, SpanId, TraceFlags, TraceId};
+use opentelemetry::{baggage::BaggageExt as _, trace::TraceContextExt as _};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_sdk::propagation::BaggagePropagator;
 use tracing::Span;
@@ -26,14 +23,12 @@ const BAGGAGE: &str = "baggage";
 const UBER_TRACE_ID: &str = "uber-trace-id";
 
 /// What `OTEL_PROPAGATORS` and the service ask for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Propagators {
-    pub trace_context: bool,
-    pub baggage: bool,
-    pub jaeger: bool,
+    /// The headers that are read and written.
+    headers: Vec<String>,
     /// The baggage keys that pass, in and out.
-    pub baggage_keys: &'static [&'static str],
-    pub fields: Vec<String>,
+    baggage: &'static [&'static str],
 }
 
 /// Those of the process; without [`crate::init`], as in unit tests, the defaults.
@@ -46,12 +41,7 @@ pub fn extract(headers: &HeaderMap) -> Context {
 
 /// Puts the current tracing span's context, and its baggage, into the headers of an outgoing request.
 pub fn inject(headers: &mut HeaderMap) {
-    inject_span(&Span::current(), headers);
-}
-
-/// The same for this span.
-pub fn inject_span(span: &Span, headers: &mut HeaderMap) {
-    propagators().inject_context(&span.context(), &mut HeaderInjector(headers));
+    propagators().inject_context(&Span::current().context(), &mut HeaderInjector(headers));
 }
 
 pub(crate) fn extract_trace(headers: &HeaderMap) -> Option<TraceContext> {
@@ -72,15 +62,18 @@ fn propagators() -> &'static Propagators {
 
 impl Propagators {
     /// Those of a list as in `OTEL_PROPAGATORS`, and the names in it that are not known.
-    pub fn new(list: &str, baggage_keys: &'static [&'static str]) -> (Self, Vec<String>) {
-        let names: Vec<_> = list.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
-        let has = |name: &str| names.iter().any(|other| other == name);
-        let (trace_context, baggage, jaeger) = (has("tracecontext"), has("baggage"), has("jaeger"));
-        let headers = [(trace_context, W3C), (baggage, BAGGAGE), (jaeger, UBER_TRACE_ID)];
-        let fields = headers.into_iter().filter(|(on, _)| *on).map(|(_, header)| header.to_owned()).collect();
-        let known = ["tracecontext", "baggage", "jaeger", "none", ""];
-        let unknown = names.iter().filter(|name| !known.contains(&name.as_str())).cloned().collect();
-        (Self { trace_context, baggage, jaeger, baggage_keys, fields }, unknown)
+    pub fn new(list: &str, baggage: &'static [&'static str]) -> (Self, Vec<String>) {
+        let (mut headers, mut unknown) = (Vec::new(), Vec::new());
+        for name in list.split(',').map(|name| name.trim().to_ascii_lowercase()) {
+            match name.as_str() {
+                "tracecontext" => headers.push(W3C.to_owned()),
+                "baggage" => headers.push(BAGGAGE.to_owned()),
+                "jaeger" => headers.push(UBER_TRACE_ID.to_owned()),
+                "none" | "" => {}
+                _ => unknown.push(name),
+            }
+        }
+        (Self { headers, baggage }, unknown)
     }
 
     /// Makes these the ones of the process and of all libraries.
@@ -90,23 +83,22 @@ impl Propagators {
         let _ = PROPAGATORS.set(self);
     }
 
+    fn uses(&self, header: &str) -> bool {
+        self.headers.iter().any(|other| other == header)
+    }
+
     /// A valid `traceparent`, or `uber-trace-id` where there is no `traceparent` at all. A header that is there
     /// twice is not valid.
     fn trace(&self, headers: &dyn Extractor) -> Option<TraceContext> {
-        let once = |name| match headers.get_all(name).as_deref() {
-            Some([value]) => Some(*value),
-            _ => None,
-        };
-        if self.trace_context && headers.get(W3C).is_some() {
-            TraceContext::parse(once(W3C)?)
-        } else {
-            self.jaeger.then(|| parse_jaeger(once(UBER_TRACE_ID)?)).flatten()
+        let once = |name| if let [value] = headers.get_all(name)?[..] { Some(value) } else { None };
+        if self.uses(W3C) && headers.get(W3C).is_some() {
+            return TraceContext::parse(once(W3C)?);
         }
+        parse_jaeger(once(UBER_TRACE_ID).filter(|_| self.uses(UBER_TRACE_ID))?)
     }
 
     fn allowed_baggage(&self, context: &Context) -> Vec<KeyValue> {
-        let all = context.baggage().iter();
-        let allowed = all.filter(|(key, _)| self.baggage_keys.contains(&key.as_str()));
+        let allowed = context.baggage().iter().filter(|(key, _)| self.baggage.contains(&key.as_str()));
         allowed.map(|(key, (value, _metadata))| KeyValue::new(key.clone(), value.clone())).collect()
     }
 }
@@ -114,35 +106,32 @@ impl Propagators {
 impl TextMapPropagator for Propagators {
     fn inject_context(&self, context: &Context, injector: &mut dyn Injector) {
         if let Some(trace) = TraceContext::of(context.span().span_context()) {
-            if self.trace_context {
+            if self.uses(W3C) {
                 injector.set(W3C, trace.to_string());
             }
-            if self.jaeger {
-                let sampled = u8::from(trace.sampled());
-                injector.set(UBER_TRACE_ID, format!("{}:{}:0:{sampled}", trace.trace_id(), trace.span_id()));
+            if self.uses(UBER_TRACE_ID) {
+                let (trace_id, span_id, flags) = trace.parts();
+                injector.set(UBER_TRACE_ID, format!("{trace_id}:{span_id}:0:{flags}"));
             }
         }
-        if self.baggage && !context.baggage().is_empty() {
+        if self.uses(BAGGAGE) {
             let allowed = Context::new().with_baggage(self.allowed_baggage(context));
             BaggagePropagator::new().inject_context(&allowed, injector);
         }
     }
 
     fn extract_with_context(&self, context: &Context, extractor: &dyn Extractor) -> Context {
-        let context = match self.trace(extractor) {
-            Some(trace) => context.with_remote_span_context(trace.to_remote()),
-            None => context.clone(),
-        };
-        if !self.baggage || self.baggage_keys.is_empty() || extractor.get(BAGGAGE).is_none() {
+        let trace = self.trace(extractor).map(TraceContext::to_remote);
+        let context = trace.map_or_else(|| context.clone(), |trace| context.with_remote_span_context(trace));
+        if self.baggage.is_empty() || !self.uses(BAGGAGE) || extractor.get(BAGGAGE).is_none() {
             return context;
         }
-        let allowed =
-            self.allowed_baggage(&BaggagePropagator::new().extract_with_context(&context, extractor));
-        context.with_baggage(allowed)
+        let all = BaggagePropagator::new().extract_with_context(&context, extractor);
+        context.with_baggage(self.allowed_baggage(&all))
     }
 
     fn fields(&self) -> FieldIter<'_> {
-        FieldIter::new(&self.fields)
+        FieldIter::new(&self.headers)
     }
 }
 
@@ -151,20 +140,22 @@ impl TextMapPropagator for Propagators {
 fn parse_jaeger(header: &str) -> Option<TraceContext> {
     // Some clients percent-encode the colons.
     let header = header.replace("%3A", ":").replace("%3a", ":");
-    let numbers: Vec<u128> =
-        header.split(':').zip([32, 16, 16, 2]).map_while(|(text, most)| hex(text, most)).collect();
-    let &[trace_id, span_id, _parent, flags] = numbers.as_slice() else { return None };
+    let parts: Vec<_> = header.split(':').collect();
+    let &[trace_id, span_id, parent, flags] = parts.as_slice() else { return None };
+    let (_, flags) = (hex(parent, 16)?, hex(flags, 2)?);
+    let span_id = SpanId::from(u64::try_from(hex(span_id, 16)?).ok()?);
     // Bit 0 is "sampled" as in W3C's flags; bit 1 means "debug" here, "random" there.
-    let flags = TraceFlags::default().with_sampled(flags & 1 == 1);
-    let whole = header.split(':').count() == 4;
-    TraceContext::valid(TraceId::from(trace_id), SpanId::from(u64::try_from(span_id).ok()?), flags)
-        .filter(|_| whole)
+    TraceContext::valid(
+        TraceId::from(hex(trace_id, 32)?),
+        span_id,
+        TraceFlags::default().with_sampled(flags & 1 == 1),
+    )
 }
 
 /// One to `most` hex digits of either case.
 fn hex(text: &str, most: usize) -> Option<u128> {
-    let valid = (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if valid { u128::from_str_radix(text, 16).ok() } else { None }
+    let valid = text.len() <= most && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u128::from_str_radix(text, 16).ok().filter(|_| valid)
 }
 
 #[cfg(test)]

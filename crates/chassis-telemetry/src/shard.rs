@@ -1,9 +1,7 @@
 //! Sixteen values for the threads to share, so that they rarely wait for one another.
 
-use std::{
-    cell::Cell,
-    sync::atomic::{AtomicUsize, Ordering},
-};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 

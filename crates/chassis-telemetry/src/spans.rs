@@ -3,23 +3,17 @@
 //! They wait in per-thread shards, bounded together by bytes; one thread with a runtime of its own sends them. The
 //! account is exact at every moment: ended = exported + failed + dropped + queued.
 
-use std::{
-    panic::AssertUnwindSafe,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
-        mpsc::{Receiver, sync_channel},
-    },
-    thread,
-    time::Duration,
-};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use opentelemetry::{Context, KeyValue, Value};
-use opentelemetry_sdk::{
-    error::OTelSdkResult,
-    trace::{Span, SpanData, SpanExporter, SpanProcessor},
-};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
 use parking_lot::Mutex;
 use tokio::{sync::mpsc, time::timeout};
 

@@ -1,9 +1,7 @@
 //! An event's fields as JSON, each written as it comes.
 
-use std::{
-    error::Error,
-    fmt::{Debug, Display, Write as _},
-};
+use std::error::Error;
+use std::fmt::{Debug, Display, Write as _};
 
 use serde::Serialize;
 use tracing::field::{Field, Visit};

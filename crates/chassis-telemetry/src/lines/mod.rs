@@ -5,23 +5,17 @@
 mod json;
 mod writer;
 
-use std::{
-    cell::RefCell,
-    io::{self, IsTerminal as _, Write as _},
-    str::FromStr,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::SystemTime,
-};
+use std::cell::RefCell;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use conf::Conf;
-use tracing::{
-    Dispatch, Event, Level, Subscriber,
-    dispatcher::WeakDispatch,
-    field::{Field, Visit},
-};
+use tracing::dispatcher::WeakDispatch;
+use tracing::field::{Field, Visit};
+use tracing::{Dispatch, Event, Level, Subscriber};
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use crate::{TraceContext, bridge, filter};
@@ -77,34 +71,32 @@ impl LineLayer {
         line.clear();
         fields.clear();
         event.record(fields);
+        let (meta, now) = (event.metadata(), humantime::format_rfc3339_micros(SystemTime::now()));
+        let (level, (trace_id, span_id, flags)) = (meta.level(), context.parts());
         // Every field was written with a comma before it.
         let others = fields.others.get(1..).unwrap_or_default();
-        let (meta, now) = (event.metadata(), humantime::format_rfc3339_micros(SystemTime::now()));
-        let (trace_id, span_id, flags) = context.parts();
         // Writing to memory does not fail.
         if self.format == LogFormat::Pretty || self.format == LogFormat::Auto && io::stdout().is_terminal() {
-            let _ = write!(line, "{now} {:>5} {} ", meta.level(), meta.target());
-            json::value(line, &fields.message);
-            let _ = write!(line, " {{{}}} trace_id={trace_id}", String::from_utf8_lossy(others));
+            let (target, message) = (meta.target(), fields.message.escape_debug());
+            let _ = write!(line, "{now} {level:>5} {target} {message} trace_id={trace_id} {{");
         } else {
-            let _ = write!(line, "{{\"timestamp\":\"{now}\",\"level\":\"{}\",\"target\":", meta.level());
-            json::value(line, meta.target());
-            line.extend(b",\"message\":");
-            json::value(line, &fields.message);
-            let _ = write!(
-                line,
-                ",\"trace_id\":\"{trace_id}\",\"span_id\":\"{span_id}\",\"trace_flags\":\"{flags:02x}\""
-            );
-            line.extend(b",\"service\":");
-            json::value(line, &self.service);
-            line.extend(b",\"version\":");
-            json::value(line, self.version);
+            let _ =
+                write!(line, "{{\"timestamp\":\"{now}\",\"level\":\"{level}\",\"trace_id\":\"{trace_id}\",");
+            let _ = write!(line, "\"span_id\":\"{span_id}\",\"trace_flags\":\"{flags:02x}\"");
+            for (key, text) in [
+                (",\"target\":", meta.target()),
+                (",\"message\":", &fields.message),
+                (",\"service\":", &self.service),
+                (",\"version\":", self.version),
+            ] {
+                line.extend(key.as_bytes());
+                json::value(line, text);
+            }
             line.extend(b",\"fields\":{");
-            line.extend(others);
-            line.extend(b"}}");
         }
-        line.push(b'\n');
-        self.writer.push(line, *meta.level() == Level::ERROR);
+        line.extend(others);
+        line.extend(if line.starts_with(b"{") { b"}}\n".as_slice() } else { b"}\n" });
+        self.writer.push(line, *level == Level::ERROR);
     }
 }
 

@@ -2,16 +2,12 @@
 //!
 //! A reader of stdout that stalls blocks nobody: what does not fit is dropped and counted.
 
-use std::{
-    io::{self, ErrorKind, Write},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
-        mpsc::{Receiver, SyncSender, sync_channel},
-    },
-    thread,
-    time::{Duration, Instant},
-};
+use std::io::{self, ErrorKind, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::shard::Shards;
 
@@ -33,9 +29,14 @@ const MOST_CALLS: usize = 64;
 
 /// Takes lines from any thread and writes them on its own.
 pub(crate) struct LineWriter {
+    queue: Arc<Queue>,
+    calls: SyncSender<Call>,
+}
+
+#[derive(Default)]
+struct Queue {
     shards: Shards<Shard>,
     waiting_bytes: AtomicUsize,
-    calls: SyncSender<Call>,
     /// The last ERROR waited in vain, and nothing was written since.
     stalled: AtomicBool,
     closed: AtomicBool,
@@ -47,46 +48,53 @@ pub(crate) struct LineWriter {
 #[derive(Default)]
 struct Shard {
     bytes: Vec<u8>,
-    lines: u64,
     dropped: u64,
 }
 
-enum Call {
-    /// Something waits.
-    Lines,
-    /// Write at once, then answer; after the last one the thread ends.
-    Flush { done: SyncSender<()>, last: bool },
-}
+/// Lines wait (`None`), or should be written at once, which is then answered.
+type Call = Option<SyncSender<()>>;
 
 impl LineWriter {
-    /// Starts the writing thread.
-    pub fn start(output: Output) -> io::Result<Arc<Self>> {
+    /// Starts the writing thread, which ends with this and after the last line.
+    pub fn start(output: Output) -> io::Result<Self> {
         let (calls, inbox) = sync_channel(MOST_CALLS);
-        let writer = Arc::new(Self {
-            shards: Shards::default(),
-            waiting_bytes: AtomicUsize::new(0),
-            calls,
-            stalled: AtomicBool::new(false),
-            closed: AtomicBool::new(false),
-            written: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-        });
-        let own = Arc::clone(&writer);
+        let queue = Arc::<Queue>::default();
+        let own = Arc::clone(&queue);
         thread::Builder::new().name("log-writer".to_owned()).spawn(move || own.run(output, &inbox))?;
-        Ok(writer)
+        Ok(Self { queue, calls })
     }
 
     /// Takes a line that ends in a newline. An urgent one is written before this returns, unless the output stalls.
     pub fn push(&self, line: &[u8], urgent: bool) {
-        let first = self.keep(line);
-        if urgent && !self.stalled.load(Relaxed) {
-            let written = self.flush(ERROR_WAIT, false);
-            self.stalled.store(!written, Relaxed);
+        let first = self.queue.keep(line);
+        if urgent && !self.queue.stalled.load(Relaxed) {
+            let written = self.flush(ERROR_WAIT);
+            self.queue.stalled.store(!written, Relaxed);
         } else if first {
-            let _ = self.calls.try_send(Call::Lines);
+            let _ = self.calls.try_send(None);
         }
     }
 
+    /// Writes everything that was pushed until now; `false` if that takes longer than `wait`.
+    fn flush(&self, wait: Duration) -> bool {
+        let (done, answer) = sync_channel(1);
+        self.calls.try_send(Some(done)).is_ok() && answer.recv_timeout(wait).is_ok()
+    }
+
+    /// Flushes; lines that come later are dropped.
+    pub fn close(&self, wait: Duration) -> bool {
+        self.queue.closed.store(true, Relaxed);
+        self.flush(wait)
+    }
+
+    /// Lines written, and lines dropped.
+    pub fn account(&self) -> (u64, u64) {
+        let dropped: u64 = self.queue.shards.all().map(|shard| shard.lock().dropped).sum();
+        (self.queue.written.load(Relaxed), dropped + self.queue.refused.load(Relaxed))
+    }
+}
+
+impl Queue {
     /// Whether the line is kept as the first one that waits.
     fn keep(&self, line: &[u8]) -> bool {
         let mut shard = self.shards.mine().lock();
@@ -97,32 +105,15 @@ impl LineWriter {
             return false;
         }
         shard.bytes.extend_from_slice(line);
-        shard.lines += 1;
         before == 0
     }
 
-    /// Writes everything that was pushed until now; `false` if that takes longer than `wait`.
-    fn flush(&self, wait: Duration, last: bool) -> bool {
-        let (done, answer) = sync_channel(1);
-        self.calls.try_send(Call::Flush { done, last }).is_ok() && answer.recv_timeout(wait).is_ok()
-    }
-
-    /// Flushes and ends the thread; lines that come later are dropped.
-    pub fn close(&self, wait: Duration) -> bool {
-        self.closed.store(true, Relaxed);
-        self.flush(wait, true)
-    }
-
-    /// Lines written, and lines dropped.
-    pub fn account(&self) -> (u64, u64) {
-        let dropped: u64 = self.shards.all().map(|shard| shard.lock().dropped).sum();
-        (self.written.load(Relaxed), dropped + self.refused.load(Relaxed))
-    }
-
     fn run(&self, mut output: Output, calls: &Receiver<Call>) {
-        while let Ok(mut call) = calls.recv() {
+        let waiting = || self.waiting_bytes.load(Relaxed) > 0;
+        // Lines that came while others were written were not the first, and called nobody.
+        while let Some(mut call) = if waiting() { Some(None) } else { calls.recv().ok() } {
             let gathered = Instant::now() + GATHER;
-            while let Call::Lines = call {
+            while call.is_none() {
                 match calls.recv_timeout(gathered.saturating_duration_since(Instant::now())) {
                     Ok(next) => call = next,
                     Err(_) => break,
@@ -130,36 +121,22 @@ impl LineWriter {
             }
             self.write_all(&mut output);
             self.stalled.store(false, Relaxed);
-            if let Call::Flush { done, last } = call {
-                let _ = done.try_send(());
-                if last {
-                    return;
-                }
-            }
-            // A line that came while others were written was not the first, and called nobody.
-            if self.waiting_bytes.load(Relaxed) > 0 {
-                let _ = self.calls.try_send(Call::Lines);
-            }
+            let _ = call.map(|done| done.try_send(()));
         }
     }
 
     fn write_all(&self, output: &mut Output) {
-        let mut taken = Shard::default();
+        let mut taken = Vec::new();
         for shard in self.shards.all() {
-            {
-                let mut shard = shard.lock();
-                std::mem::swap(&mut shard.bytes, &mut taken.bytes);
-                taken.lines = std::mem::take(&mut shard.lines);
-            }
-            let done = write(output, &taken.bytes);
+            std::mem::swap(&mut shard.lock().bytes, &mut taken);
+            let (written, refused) = taken.split_at(write(output, &taken));
             // Each line ends in its only newline.
-            let whole = || taken.bytes.iter().take(done).filter(|&&byte| byte == b'\n').count() as u64;
-            let written = if done == taken.bytes.len() { taken.lines } else { whole() };
-            self.written.fetch_add(written, Relaxed);
-            self.refused.fetch_add(taken.lines - written, Relaxed);
-            self.waiting_bytes.fetch_sub(taken.bytes.len(), Relaxed);
-            taken.bytes.clear();
-            taken.bytes.shrink_to(KEPT_BYTES);
+            let lines = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
+            self.written.fetch_add(lines(written), Relaxed);
+            self.refused.fetch_add(lines(refused), Relaxed);
+            self.waiting_bytes.fetch_sub(taken.len(), Relaxed);
+            taken.clear();
+            taken.shrink_to(KEPT_BYTES);
         }
         // Outputs that buffer must not keep what is said to be written.
         let _ = output.flush();
@@ -262,7 +239,7 @@ mod tests {
         let line = [vec![b'x'; 1023], vec![b'\n']].concat();
         let count = 20 * 1024u64;
         (0..count).for_each(|at| writer.push(&line, at % 1000 == 0));
-        assert!(!writer.flush(Duration::from_millis(50), false));
+        assert!(!writer.flush(Duration::from_millis(50)));
         let (_, dropped) = writer.account();
         assert!(dropped >= 3 * 1024, "{dropped}");
         // The reader comes back: what was kept arrives, and nothing is counted twice.

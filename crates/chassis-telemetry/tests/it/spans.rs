@@ -1,9 +1,8 @@
 //! Spans of this process and of libraries, on one thread with telemetry of its own.
 
-mod support;
-
 use std::collections::HashMap;
 
+use crate::support::{Kept, LONG, Lines, account};
 use chassis_telemetry::{Exposition, Scoped, Service, Setup, SpanExt, TraceContext, propagation};
 use http::HeaderMap;
 use opentelemetry::{
@@ -12,7 +11,6 @@ use opentelemetry::{
     trace::{SpanKind, Status, TraceContextExt as _},
 };
 use opentelemetry_sdk::trace::SpanData;
-use support::{Kept, LONG, Lines, account};
 use tracing::{Instrument as _, debug_span, error, info, info_span, trace_span, warn};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -20,7 +18,7 @@ const EXPORT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://unused");
 
 fn setup() -> Setup {
     Setup {
-        line_targets: &["spans"],
+        line_targets: &["it"],
         safe_attributes: &["order.kind"],
         log: chassis_telemetry::LogConfig { format: chassis_telemetry::LogFormat::Json },
         ..Setup::new(Service::new("a-service", "1.2.3"))
@@ -150,7 +148,7 @@ fn the_ecosystems_span_extension_works_with_parent_baggage_and_attributes() {
 
 #[test]
 fn every_line_has_the_ids_of_its_span_whatever_filter_sampler_and_export() {
-    for filter in ["error", "info", "trace,h2=off", "error,spans=warn", "error,spans=trace"] {
+    for filter in ["error", "info", "trace,h2=off", "error,it=warn", "error,it=trace"] {
         for sampler in
             ["always_on", "ALWAYS_OFF", "traceidratio", "parentbased_always_on", "parentbased_always_off"]
         {
@@ -293,7 +291,7 @@ fn directives_that_mean_nothing_are_warned_of_and_silence_nothing() {
     assert!(
         warnings
             .iter()
-            .any(|line| line["message"].as_str().unwrap().contains("`warning` is neither a level"))
+            .any(|line| line["message"].as_str().unwrap().contains("directive 1 is neither a level"))
     );
     assert_eq!(warnings.len(), 2);
 }
@@ -321,7 +319,7 @@ fn the_account_is_exact_when_spans_end_on_many_threads() {
     let Scoped { telemetry, .. } = &scoped;
     let process = telemetry.process();
     let _entered = scoped.enter();
-    support::until("all are exported", || {
+    crate::support::until("all are exported", || {
         let (ended, [exported, ..]) = account(&metrics.render(Exposition::Text));
         (ended == 4001 && exported == 4001).then_some(())
     });

@@ -1,6 +1,4 @@
 //! Lines in memory, and a collector in this process that does as it is told.
-#![allow(dead_code, reason = "each test uses a part")]
-
 use std::{
     io,
     net::SocketAddr,

@@ -1,9 +1,8 @@
 //! The HTTP and gRPC layers under an axum router: spans, lines, metrics, exemplars.
 
-mod support;
-
 use std::{net::SocketAddr, sync::Arc};
 
+use crate::support::{Kept, LONG, Lines};
 use axum::{
     Extension, Router,
     body::{Body, Bytes},
@@ -20,7 +19,6 @@ use http::{HeaderMap, Request, StatusCode, header::ACCEPT};
 use http_body_util::{BodyExt as _, StreamBody, combinators::BoxBody};
 use opentelemetry::trace::{SpanKind, Status};
 use prost::Message as _;
-use support::{Kept, LONG, Lines};
 use tower::{ServiceBuilder, ServiceExt as _};
 
 struct Stage {
@@ -56,8 +54,10 @@ impl Stage {
 }
 
 fn http_routes() -> Router {
-    let noted =
-        async || (Extension(ResourceId("id-1".into())), Extension(CallerKey("portal".into())), "noted");
+    let noted = async |Extension(key): Extension<CallerKey>| {
+        key.set("portal".into());
+        (Extension(ResourceId("id-1".into())), "noted")
+    };
     Router::new()
         .route("/things/{id}", get(noted))
         .route("/broken", get(async || StatusCode::BAD_GATEWAY))

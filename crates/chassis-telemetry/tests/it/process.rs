@@ -1,13 +1,12 @@
 //! What holds for a whole process: each scene runs in one of its own, beside a collector in this one.
 
-mod support;
-
 use std::{
     net::TcpListener,
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
+use crate::support::{Collector, Does, account, objects};
 use chassis_telemetry::{Exposition, LogConfig, LogFormat, Service, Setup, TraceContext, propagation};
 use http::HeaderMap;
 use opentelemetry::{
@@ -15,7 +14,6 @@ use opentelemetry::{
     baggage::BaggageExt as _,
     trace::{TraceContextExt as _, Tracer as _},
 };
-use support::{Collector, Does, account, objects};
 use tokio::runtime::Runtime;
 use tracing::{error, info, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -39,7 +37,7 @@ impl std::fmt::Debug for Chatty {
 fn scene() {
     let setup = Setup {
         log: LogConfig { format: LogFormat::Auto },
-        line_targets: &["process"],
+        line_targets: &["it"],
         baggage: &["tenant"],
         ..Setup::new(Service::new("a-service", "1.2.3"))
     };
@@ -81,7 +79,7 @@ fn propagate() {
     span.set_parent(context.with_baggage([KeyValue::new("tenant", "y"), KeyValue::new("other", "canary")]))
         .unwrap();
     let mut sent = HeaderMap::new();
-    propagation::inject_span(&span, &mut sent);
+    span.in_scope(|| propagation::inject(&mut sent));
     assert_eq!(sent["baggage"], "tenant=y");
     assert_eq!(
         TraceContext::from_headers(&sent).map(|trace| trace.trace_id()),
@@ -91,7 +89,7 @@ fn propagate() {
 
 fn run(settings: &[(&str, &str)]) -> Output {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["scene", "--exact", "--ignored", "--nocapture"]).stdin(Stdio::null());
+    command.args(["process::scene", "--exact", "--ignored", "--nocapture"]).stdin(Stdio::null());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OTEL_") || name == "RUST_LOG") {
         command.env_remove(name);
     }
@@ -138,10 +136,10 @@ fn every_span_and_every_line_arrives_and_is_counted() {
     assert_eq!(account(&played.metrics), (ALL, [ALL, 0, 0, 0]));
     assert_eq!(collector.spans().len() as u64, ALL);
     assert!(collector.spans().iter().any(|span| span.name == "by the api"));
-    let written = support::metric(&played.metrics, "telemetry_log_lines_total{outcome=\"written\"}");
+    let written = crate::support::metric(&played.metrics, "telemetry_log_lines_total{outcome=\"written\"}");
     assert_eq!(written, played.lines.len() as u64);
     assert_eq!(
-        support::metric(&played.metrics, "telemetry_log_lines_total{outcome=\"dropped\"}"),
+        crate::support::metric(&played.metrics, "telemetry_log_lines_total{outcome=\"dropped\"}"),
         1,
         "the one too late"
     );
