@@ -19,13 +19,18 @@ pub const LATE_PARENTS: &str = "telemetry_late_parents_total";
 pub const BUILD_INFO: &str = "build_info";
 
 // Metric labels.
+pub const LABEL_CHANNEL: &str = "channel";
 pub const LABEL_GRPC_CODE: &str = "grpc_code";
 pub const LABEL_GRPC_METHOD: &str = "grpc_method";
 pub const LABEL_GRPC_SERVICE: &str = "grpc_service";
 pub const LABEL_LISTENER: &str = "listener";
+pub const LABEL_OPERATION: &str = "operation";
 pub const LABEL_OUTCOME: &str = "outcome";
+pub const LABEL_PRIORITY: &str = "priority";
 pub const LABEL_REASON: &str = "reason";
 pub const LABEL_SIDE: &str = "side";
+pub const LABEL_STATE: &str = "state";
+pub const LABEL_STORE: &str = "store";
 pub const LABEL_TASK: &str = "task";
 
 // Span attributes, by OpenTelemetry's conventions and our own.

@@ -69,7 +69,7 @@ fn propagate() {
     headers.insert("baggage", "tenant=x,secret=canary".parse().unwrap());
     TraceContext::new_root().inject(&mut headers);
     let context = propagation::extract(&headers);
-    assert_eq!(context.baggage().get("tenant").map(|value| value.as_str()), Some("x"));
+    assert_eq!(context.baggage().get("tenant").map(opentelemetry::StringValue::as_str), Some("x"));
     assert!(context.baggage().get("secret").is_none());
     let of_library = opentelemetry::global::get_text_map_propagator(|propagator| {
         propagator.extract(&opentelemetry_http::HeaderExtractor(&headers))

@@ -94,6 +94,7 @@ pub struct Collector {
 }
 
 impl Collector {
+    #[expect(clippy::unused_async, reason = "it starts a task")]
     pub async fn start(does: Does) -> Self {
         let incoming = TcpIncoming::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let collector = Self { address: incoming.local_addr().unwrap(), does, received: Arc::default() };
