@@ -4,10 +4,8 @@
 
 use crate::{LimitsConfig, auth::KeyName};
 use http::{HeaderMap, HeaderName};
-use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Who shares a bucket of the rate limit, and a scope for idempotency keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

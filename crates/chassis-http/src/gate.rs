@@ -1,11 +1,9 @@
 //! Two shapes of layers, so that each layer of this crate is one function: [`Gate`] looks at a request's head without
 //! boxing a future, [`Around`] is axum's layer of a function.
 
-use axum::{
-    extract::{Request, State},
-    middleware::{FromFnLayer, Next},
-    response::Response,
-};
+use axum::extract::{Request, State};
+use axum::middleware::{FromFnLayer, Next};
+use axum::response::Response;
 use futures_util::future::{BoxFuture, Either, Ready, ready};
 use std::task::{Context, Poll};
 use tower::{Layer, Service};

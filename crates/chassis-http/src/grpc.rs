@@ -5,12 +5,10 @@
 mod unary;
 
 use crate::{Decide, Gate, Problem, auth::any_key, layers::OnPanic, problem::is_grpc};
-use axum::{
-    Router,
-    body::Body,
-    extract::Request,
-    response::{IntoResponse, Response},
-};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use http_body_util::{BodyStream, StreamBody};
@@ -22,7 +20,7 @@ use tonic_health::ServingStatus;
 use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
-pub use unary::{Deadline, Unary, unary};
+pub use unary::{Deadline, unary};
 
 /// The encoded descriptors of health and reflection, for telemetry's `Methods`.
 pub const DESCRIPTORS: &[&[u8]] = &[

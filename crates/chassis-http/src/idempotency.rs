@@ -1,10 +1,8 @@
 //! Idempotency keys: what makes two requests the same one.
 
 use crate::{Caller, Problem, valid::whole_body};
-use axum::{
-    body::Body,
-    extract::{FromRequest, MatchedPath, Request},
-};
+use axum::body::Body;
+use axum::extract::{FromRequest, MatchedPath, Request};
 use http::HeaderMap;
 use sha2::{Digest, Sha256};
 
@@ -68,11 +66,7 @@ fn hash(parts: &[&[u8]]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-impl<S, B> FromRequest<S> for Idempotent<B>
-where
-    S: Send + Sync,
-    B: FromRequest<S, Rejection = Problem>,
-{
+impl<S: Send + Sync, B: FromRequest<S, Rejection = Problem>> FromRequest<S> for Idempotent<B> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {

@@ -1,25 +1,19 @@
 //! Thin constructors over tower-http, and the fallbacks, with problems as answers.
 
 use crate::{Around, Caller, Origin, Problem, ServerConfig, valid::whole_body};
-use axum::{
-    Extension,
-    body::Body,
-    extract::{Request, State},
-    middleware::{Next, from_fn_with_state},
-    response::{IntoResponse, Response},
-};
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use std::{
-    any::Any,
-    future::{Ready, ready},
-    time::Duration,
-};
+use std::any::Any;
+use std::future::{Ready, ready};
+use std::time::Duration;
 use tokio::time::timeout;
-use tower_http::{
-    catch_panic::CatchPanicLayer,
-    cors::{AllowOrigin, CorsLayer},
-    set_header::SetResponseHeaderLayer,
-};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
 
 /// What turns a panic's payload into an answer.
 pub type OnPanic = fn(Box<dyn Any + Send>) -> Response;
@@ -71,27 +65,23 @@ pub fn cors(origins: &[Origin]) -> Option<CorsLayer> {
 /// Reads the whole body before the handler runs, within the route's `DefaultBodyLimit` (413) and `body_timeout` (408), and
 /// gives the handler `handler_timeout` (503). For `route_layer`: nothing is read for a caller that is refused, and how
 /// slowly a caller sends takes nothing of the handler's time.
-pub fn deadlines(config: &ServerConfig) -> Around<Deadlines> {
-    let deadlines = Deadlines { body: config.body_timeout, handler: config.handler_timeout };
-    from_fn_with_state(deadlines, |State(times), request, next| Box::pin(answer(times, request, next)))
+pub fn deadlines(config: &ServerConfig) -> Around<Times> {
+    let times = (config.body_timeout, config.handler_timeout);
+    from_fn_with_state(times, |State(times), request, next| Box::pin(answer(times, request, next)))
 }
 
-/// See [`deadlines`].
-#[derive(Clone, Copy, Debug)]
-pub struct Deadlines {
-    body: Duration,
-    handler: Duration,
-}
+/// For the body, and for the handler.
+pub(crate) type Times = (Duration, Duration);
 
-async fn answer(times: Deadlines, request: Request, next: Next) -> Response {
-    let (parts, bytes) = match timeout(times.body, whole_body(request)).await {
+async fn answer((body, handler): Times, request: Request, next: Next) -> Response {
+    let (parts, bytes) = match timeout(body, whole_body(request)).await {
         Ok(Ok(whole)) => whole,
         Ok(Err(problem)) => return problem.into_response(),
         Err(_) => return slow_body().into_response(),
     };
     let method = parts.method.clone();
     let answered = next.run(Request::from_parts(parts, Body::from(bytes)));
-    timeout(times.handler, answered).await.unwrap_or_else(|_| slow_handler(&method).into_response())
+    timeout(handler, answered).await.unwrap_or_else(|_| slow_handler(&method).into_response())
 }
 
 fn slow_body() -> Problem {

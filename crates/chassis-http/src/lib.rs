@@ -1,8 +1,5 @@
-//! What every HTTP and gRPC surface of a service shares, as ordinary tower layers and axum extractors: RFC 9457
-//! problems, validated bodies, idempotency keys, API keys and scopes, one rate limit for both protocols, and a
-//! server with time-outs, connection limit and TLS reload.
-//!
-//! The README shows a router that stacks them.
+//! What every HTTP and gRPC surface of a service shares, as ordinary tower layers and axum extractors.
+#![doc = include_str!("../README.md")]
 
 pub mod auth;
 mod client;

@@ -1,18 +1,15 @@
 //! The rate limit: tower_governor's GCRA, one bucket for each client, shared by HTTP and gRPC.
 
-use crate::{
-    Caller, Client, Decide, Gate, LimitsConfig, PerClient, Problem, metrics as names, watch::blocking,
-};
+use crate::watch::blocking;
+use crate::{Caller, Client, Decide, Gate, LimitsConfig, PerClient, Problem, metrics as names};
 use axum::{body::Body, extract::Request, response::Response};
 use governor::middleware::StateInformationMiddleware;
 use http::{HeaderName, StatusCode};
 use metrics::Counter;
 use std::{sync::Arc, time::Duration};
-use tower_governor::{
-    GovernorError, GovernorLayer,
-    governor::{GovernorConfig, GovernorConfigBuilder},
-    key_extractor::KeyExtractor,
-};
+use tower_governor::governor::{GovernorConfig, GovernorConfigBuilder};
+use tower_governor::key_extractor::KeyExtractor;
+use tower_governor::{GovernorError, GovernorLayer};
 
 /// By the [`Caller`] that `identify` has set.
 #[derive(Clone, Copy, Debug)]

@@ -2,15 +2,11 @@
 
 use crate::ProblemBody;
 use axum::Router;
-use utoipa::{
-    Modify, PartialSchema, ToSchema,
-    openapi::{
-        Content, OpenApi, RefOr, Response, ResponseBuilder,
-        path::Operation,
-        schema::Schema,
-        security::{Http, HttpAuthScheme, SecurityScheme},
-    },
-};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{Content, OpenApi, RefOr, Response, ResponseBuilder};
+use utoipa::{Modify, PartialSchema, ToSchema};
 use utoipa_swagger_ui::SwaggerUi;
 
 /// The name of the scheme by which operations say that they take an API key: `security(("key" = ["send"]))`.

@@ -1,23 +1,17 @@
 //! TLS of a listener: its two files, what is wrong with them, and a new certificate in place of the old one while
 //! connections go on.
 
-use crate::{
-    metrics as names,
-    watch::{Watch, follow, read_file},
-};
+use crate::metrics as names;
+use crate::watch::{Watch, follow, read_file};
 use axum_server::tls_rustls::RustlsConfig;
 use conf::Conf;
 use rustls::{Error, ServerConfig, crypto::aws_lc_rs};
-use rustls_pki_types::{
-    CertificateDer, PrivateKeyDer,
-    pem::{self, PemObject},
-};
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// A chain and a key are some KiB.

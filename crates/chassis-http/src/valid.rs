@@ -1,20 +1,16 @@
 //! `Valid<…>`: what has been parsed is checked before a handler sees it, and every fault is named by its place.
 
 use crate::{Fault, Problem};
-use axum::{
-    Json, RequestExt,
-    extract::{FromRequest, FromRequestParts, Path, Query, Request},
-};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::{Json, RequestExt};
 use bytes::Bytes;
 use garde::Validate;
 use heck::ToLowerCamelCase;
 use http::{HeaderMap, StatusCode, header, request::Parts};
 use http_body::Body as _;
 use mime::Mime;
-use serde::{
-    Deserialize,
-    de::{DeserializeOwned, IgnoredAny},
-};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use serde_path_to_error::Segment;
 use std::{error::Error, io};
@@ -28,11 +24,7 @@ use std::{error::Error, io};
 #[derive(Clone, Copy, Debug)]
 pub struct Valid<T>(pub T);
 
-impl<S, T> FromRequest<S> for Valid<Json<T>>
-where
-    S: Send + Sync,
-    T: DeserializeOwned + Validate<Context = ()>,
-{
+impl<S: Send + Sync, T: DeserializeOwned + Validate<Context = ()>> FromRequest<S> for Valid<Json<T>> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
@@ -42,10 +34,8 @@ where
     }
 }
 
-impl<S, T> FromRequestParts<S> for Valid<Path<T>>
-where
-    S: Send + Sync,
-    T: DeserializeOwned + Validate<Context = ()> + Send,
+impl<S: Send + Sync, T: DeserializeOwned + Validate<Context = ()> + Send> FromRequestParts<S>
+    for Valid<Path<T>>
 {
     type Rejection = Problem;
 
@@ -56,11 +46,7 @@ where
     }
 }
 
-impl<S, T> FromRequestParts<S> for Valid<Query<T>>
-where
-    S: Send + Sync,
-    T: DeserializeOwned + Validate<Context = ()>,
-{
+impl<S: Send + Sync, T: DeserializeOwned + Validate<Context = ()>> FromRequestParts<S> for Valid<Query<T>> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {

@@ -1,17 +1,13 @@
 //! Noticing that files have changed, or that an operator asks for them to be read again (SIGHUP).
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    time::{Interval, MissedTickBehavior, interval},
-};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::Span;
 
 /// Runs what blocks on a thread of its own, in the current span; `None` if it panicked, which the panic hook has logged.
@@ -71,11 +67,7 @@ impl Watch {
     /// # Errors
     /// The handler of SIGHUP can't be installed.
     pub fn new(paths: impl IntoIterator<Item = PathBuf>) -> io::Result<Self> {
-        Self::every(PAUSE, paths)
-    }
-
-    fn every(pause: Duration, paths: impl IntoIterator<Item = PathBuf>) -> io::Result<Self> {
-        let mut looks = interval(pause);
+        let mut looks = interval(PAUSE);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let hangups = signal(SignalKind::hangup())?;
         Ok(Self { paths: paths.into_iter().collect(), hangups, looks, reported: None, seen: None })
@@ -140,7 +132,8 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         fs::write(path("one"), "1").unwrap();
         symlink(path("one"), path("link")).unwrap();
-        let mut watch = Watch::every(SOON, [path("link")]).unwrap();
+        let mut watch = Watch::new([path("link")]).unwrap();
+        watch.looks = interval(SOON);
         assert!(!reported(&mut watch).await);
         let steps: [&dyn Fn(); 4] = [
             &|| fs::write(path("one"), "22").unwrap(),
@@ -168,7 +161,8 @@ mod tests {
     async fn a_file_that_is_being_written_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let mut watch = Watch::every(SOON, [path.clone()]).unwrap();
+        let mut watch = Watch::new([path.clone()]).unwrap();
+        watch.looks = interval(SOON);
         reported(&mut watch).await;
         for length in 1..20 {
             fs::write(&path, "x".repeat(length)).unwrap();

@@ -12,7 +12,7 @@ const LONGEST_NAME: usize = 64;
 
 /// The name under which a key is configured: a label and a log field, no secret.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyName(Arc<str>);
+pub struct KeyName(pub(super) Arc<str>);
 
 impl KeyName {
     pub fn as_str(&self) -> &str {

@@ -1,23 +1,17 @@
 //! The keys that are known, and finding the one that a request presents.
 
-use super::{
-    Key, KeyName, Scopes,
-    file::read_keys,
-    key::{Digest, NOBODY, digest},
-};
-use crate::{
-    metrics as names,
-    watch::{Watch, follow},
-};
+use super::file::read_keys;
+use super::key::{Digest, NOBODY, digest};
+use super::{Key, KeyName, Scopes};
+use crate::metrics as names;
+use crate::watch::{Watch, follow};
 use http::{HeaderMap, header};
 use metrics::Counter;
 use parking_lot::RwLock;
-use std::{
-    collections::{BTreeMap, HashMap},
-    io,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Longer presented texts are no key: one that `new_key` makes has 64 characters at most.
 const LONGEST: usize = 256;

@@ -3,17 +3,13 @@
 
 use super::{KeyName, Keys, Scope, keys::Identity};
 use crate::{Client, Decide, Gate, LimitsConfig, Problem, client::caller_address};
-use axum::{
-    extract::{ConnectInfo, Request},
-    response::Response,
-};
+use axum::extract::{ConnectInfo, Request};
+use axum::response::Response;
 use chassis_telemetry::names;
 use http::{Extensions, StatusCode};
-use std::{
-    borrow::Cow,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
-};
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use tracing::Span;
 
 /// Who calls: an extension of every request behind [`identify`].

@@ -1,12 +1,11 @@
 //! Unary calls: the whole request is read first, as one message, and its answer has a deadline.
 
+use crate::layers::Times;
 use crate::{Around, ServerConfig};
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    middleware::{Next, from_fn_with_state},
-    response::Response,
-};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body_util::BodyExt;
@@ -26,27 +25,19 @@ const PREFIX: usize = 5;
 /// For routes of services whose methods take one message and answer with one. Reads the message within `body_timeout`
 /// (CANCELLED) and 256 KiB (RESOURCE_EXHAUSTED), refuses a second one, and gives the answer the smaller of
 /// `grpc-timeout` and `handler_timeout` (DEADLINE_EXCEEDED), which handlers find as [`Deadline`].
-pub fn unary(config: &ServerConfig) -> Around<Unary> {
-    let unary = Unary { body: config.body_timeout, handler: config.handler_timeout };
-    from_fn_with_state(unary, |State(times), request, next| {
+pub fn unary(config: &ServerConfig) -> Around<Times> {
+    from_fn_with_state((config.body_timeout, config.handler_timeout), |State(times), request, next| {
         Box::pin(async move { answer(times, request, next).await.unwrap_or_else(Status::into_http) })
     })
 }
 
-/// See [`unary`].
-#[derive(Clone, Copy, Debug)]
-pub struct Unary {
-    body: Duration,
-    handler: Duration,
-}
-
-async fn answer(times: Unary, request: Request, next: Next) -> Result<Response, Status> {
+async fn answer((body_time, ours): Times, request: Request, next: Next) -> Result<Response, Status> {
     let slow = |_| Status::cancelled("the request took too long to arrive");
-    let time = asked(request.headers())?.map_or(times.handler, |asked| asked.min(times.handler));
+    let time = asked(request.headers())?.map_or(ours, |asked| asked.min(ours));
     let deadline = Instant::now() + time;
     let answered = async {
         let (mut parts, body) = request.into_parts();
-        let message = timeout(times.body, message(body)).await.map_err(slow)??;
+        let message = timeout(body_time, message(body)).await.map_err(slow)??;
         parts.extensions.insert(Deadline(deadline));
         Ok(next.run(Request::from_parts(parts, Body::from(message))).await)
     };

@@ -10,14 +10,12 @@ use connection::{Connection, Limited, Peer};
 use futures_util::future::Either;
 use hyper_util::{rt::TokioExecutor, server::conn::auto::Builder};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use std::{
-    convert::Infallible,
-    future::{pending, ready},
-    io,
-    net::SocketAddr,
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::convert::Infallible;
+use std::future::{pending, ready};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, atomic::AtomicBool};
+use std::time::Duration;
 use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 

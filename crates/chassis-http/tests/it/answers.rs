@@ -1,11 +1,22 @@
 //! What is answered, by whichever layer: a problem, with the headers that every answer has.
 
-use crate::support::{Answer, LONG, SHORT, Server, config, post_request, read_to_end, wide};
+use crate::support::{
+    Answer, LONG, Meeting, SHORT, Server, config, keys, limited, line, post_request, read_to_end, router,
+    wide,
+};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
 use chassis_http::{Keys, ServerConfig};
+use parking_lot::Mutex;
+use proptest::prelude::*;
+use std::sync::Arc;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
 };
+use tower::ServiceExt;
+use tower::util::MapResponseLayer;
 
 const NAMED: &str = r#"{"fullName":"n"}"#;
 
@@ -54,6 +65,63 @@ async fn every_error_is_a_problem_whichever_layer_answers() {
         assert!(!answer.body.contains("as the test wants"));
     }
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_layer_of_the_service_sees_every_request_and_what_was_answered() {
+    let (seen, config) = (Arc::new(Mutex::new(Vec::new())), config());
+    let noted = Arc::clone(&seen);
+    let router = router(Meeting::default(), &config, &keys(&[line("app", "read")]), &limited(1, 5));
+    let router = router.layer(MapResponseLayer::new(move |response: Response| {
+        noted.lock().push(response.status().as_u16());
+        response
+    }));
+    let server = Server::serving("http", router, &config, Meeting::default()).await;
+    let known = "Authorization: Bearer app\r\n";
+    for (path, headers) in [
+        ("/things/1", known),
+        ("/nowhere", known),
+        ("/panic", known),
+        ("/things/1", ""),
+        ("/slow", known),
+        ("/things", known),
+        ("/things/1", known),
+    ] {
+        server.get(path, headers).await;
+    }
+    assert_eq!(*seen.lock(), [200, 404, 405, 401, 503, 405, 429]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn no_request_is_answered_with_a_failure_of_ours(
+        method in "[A-Z]{1,8}|GET|POST|OPTIONS",
+        path in "/things|/things/[!-~]{0,20}|/[!-~]{0,20}",
+        kind in "application/json|[ -~]{0,30}",
+        host in "localhost|[ -~]{0,20}",
+        key in "[ -~]{0,300}",
+        body in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..200),
+            r#"\{("fullName"|"nam"):("[a-z]*"|[0-9]{1,3}|null|\[\]|\{"fullName":1\})(,"fullName":"n")?\}?"#
+                .prop_map(String::into_bytes),
+        ],
+    ) {
+        let request = Request::builder()
+            .method(method.as_str())
+            .uri(path)
+            .header("host", host)
+            .header("content-type", kind)
+            .header("idempotency-key", key)
+            .body(Body::from(body));
+        // What is no request at all does not come as far as this.
+        let Ok(request) = request else { return Ok(()) };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let router = router(Meeting::default(), &config(), &Keys::open(), &wide());
+        let Ok(response) = runtime.block_on(router.oneshot(request));
+        prop_assert!(!response.status().is_server_error(), "{}", response.status());
+    }
 }
 
 #[tokio::test]

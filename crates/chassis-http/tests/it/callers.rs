@@ -1,11 +1,14 @@
 //! Who calls, how much, and what they may.
 
 use crate::support::{LONG, Meeting, Server, config, keys, limited, line, metric, router, wide};
+use axum::extract::{ConnectInfo, Request};
+use axum::response::Response;
 use chassis_http::{AuthConfig, Keys, Limits, LimitsConfig, identify};
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::convert::Infallible;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::{Duration, Instant};
+use tower::{Service, ServiceBuilder};
 
 fn bearer(key: &str) -> String {
     if key.is_empty() { String::new() } else { format!("Authorization: Bearer {key}\r\n") }
@@ -112,24 +115,48 @@ async fn behind_a_trusted_proxy_each_hop_is_a_client_of_its_own() {
 }
 
 #[tokio::test]
-async fn clients_are_forgotten_once_their_buckets_are_full_again() {
-    let limits = LimitsConfig { cleanup_interval: Duration::from_millis(100), ..limited(1000, 1) };
-    let shared = Limits::new(&limits);
-    let cleaned = tokio::spawn(shared.clone().clean_up());
-    let keys = Keys::open();
-    let server = {
-        let layers = tower::ServiceBuilder::new().layer(identify(&keys, &limits)).layer(shared.http_layer());
-        let router = axum::Router::new().fallback(async || "let in").layer(layers);
-        Server::serving("forgetting", router, &config(), Meeting::default()).await
+async fn a_key_is_one_client_wherever_it_calls_from_and_may_bear_the_name_of_an_address() {
+    let proxies = LimitsConfig { trusted_proxies: vec!["127.0.0.1/32".parse().unwrap()], ..limited(1, 2) };
+    let server = Server::with(config(), keys(&[line("192.0.2.1", "read")]), proxies).await;
+    let from = |client: &str, key: &str| format!("X-Forwarded-For: {client}\r\n{}", bearer(key));
+    assert_eq!(server.get("/things/1", &from("192.0.2.1", "guess")).await.status, 401);
+    for (client, status) in [("192.0.2.1", 200), ("192.0.2.2", 200), ("192.0.2.3", 429)] {
+        assert_eq!(server.get("/things/1", &from(client, "192.0.2.1")).await.status, status);
+    }
+    assert_eq!(
+        server.get("/things/1", &from("192.0.2.1", "guess")).await.status,
+        401,
+        "not charged to the key"
+    );
+}
+
+#[tokio::test]
+async fn a_flood_of_clients_is_forgotten_once_their_buckets_are_full_again() {
+    let limits = LimitsConfig {
+        cleanup_interval: Duration::from_millis(100),
+        trusted_proxies: vec!["127.0.0.0/8".parse().unwrap()],
+        ..limited(1000, 1)
     };
-    server.get("/", "").await;
-    let begun = Instant::now();
-    loop {
+    let shared = Limits::new(&limits);
+    let mut service = ServiceBuilder::new()
+        .layer(identify(&Keys::open(), &limits))
+        .layer(shared.http_layer())
+        .service(tower::service_fn(async |_: Request| Ok::<_, Infallible>(Response::default())));
+    for client in 0..100_000_u32 {
+        let mut request = Request::default();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
+        let address = Ipv4Addr::from_bits(client << 8).to_string();
+        request.headers_mut().insert("x-forwarded-for", address.parse().unwrap());
+        assert_eq!(service.call(request).await.unwrap().status(), 200);
+    }
+    let remembered = || {
         shared.measure();
-        if metric("rate_limit_clients", &[]) == 0.0 {
-            break;
-        }
-        assert!(begun.elapsed() < LONG, "it is remembered");
+        metric("rate_limit_clients", &[])
+    };
+    let cleaned = tokio::spawn(shared.clone().clean_up());
+    let begun = Instant::now();
+    while remembered() > 0.0 {
+        assert!(begun.elapsed() < LONG, "{} are remembered", remembered());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     cleaned.abort();
