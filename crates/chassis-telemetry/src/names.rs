@@ -28,6 +28,7 @@ pub const LABEL_OPERATION: &str = "operation";
 pub const LABEL_OUTCOME: &str = "outcome";
 pub const LABEL_PRIORITY: &str = "priority";
 pub const LABEL_REASON: &str = "reason";
+pub const LABEL_ROUTE: &str = "route";
 pub const LABEL_SIDE: &str = "side";
 pub const LABEL_STATE: &str = "state";
 pub const LABEL_STORE: &str = "store";
