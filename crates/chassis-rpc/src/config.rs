@@ -9,16 +9,15 @@ use std::{fmt, str::FromStr, time::Duration};
 /// A client's settings, for a prefix of their own (`APP_SHOP__TARGET`). Files are read with them, so that
 /// `check-config` reports one that can't be used.
 #[derive(Clone, Debug, Conf)]
-#[conf(serde)]
 pub struct ClientConfig {
     /// The other service: static://host:port,host:port or dns://name:port or etcd://host:port/prefix.
-    #[arg(env, default_value = "static://127.0.0.1:50051", serde(use_value_parser))]
+    #[arg(env, default_value = "static://127.0.0.1:50051")]
     pub target: Target,
     /// File that holds the API key for the other service and nothing else; read again when it changes.
-    #[arg(env, serde(use_value_parser))]
+    #[arg(env)]
     pub api_key_file: Option<KeyFile>,
     /// How long a call may take with all its attempts.
-    #[arg(env, default_value = "2s", value_parser = between("10ms", "5m", duration), serde(use_value_parser))]
+    #[arg(env, default_value = "2s", value_parser = between("10ms", "5m", duration))]
     pub deadline: Duration,
     #[conf(flatten, env_prefix = "TLS__")]
     pub tls: TlsConfig,
@@ -26,16 +25,16 @@ pub struct ClientConfig {
 
 /// How endpoints prove who they are.
 #[derive(Clone, Debug, Default, Conf)]
-#[conf(serde, validation_predicate = TlsConfig::check)]
+#[conf(validation_predicate = TlsConfig::check)]
 pub struct TlsConfig {
     /// Whether the endpoints speak TLS.
-    #[arg(env)]
+    #[arg(parameter, env, default_value = "false")]
     pub enabled: bool,
     /// PEM file of the authorities to trust instead of the system's.
-    #[arg(env, serde(use_value_parser))]
+    #[arg(env)]
     pub ca_file: Option<CaFile>,
     /// The name that certificates are for, if not the host's.
-    #[arg(env, value_parser = host_name, serde(use_value_parser))]
+    #[arg(env, value_parser = host_name)]
     pub server_name: Option<String>,
 }
 

@@ -9,13 +9,13 @@ use std::{net::SocketAddr, str::FromStr};
 
 /// Settings of the registration, flattened into those of the listener.
 #[derive(Clone, Debug, Default, Conf)]
-#[conf(serde, validation_predicate = RegisterConfig::check)]
+#[conf(validation_predicate = RegisterConfig::check)]
 pub struct RegisterConfig {
     /// Where the server registers, as etcd://host:port,host:port/prefix.
-    #[arg(env, serde(use_value_parser))]
+    #[arg(env)]
     pub register: Option<Registry>,
     /// The host:port that is registered, if not the listener's own.
-    #[arg(env, serde(use_value_parser))]
+    #[arg(env)]
     pub advertise: Option<Address>,
 }
 
