@@ -5,6 +5,7 @@ use super::{KeyName, Keys, Scope, keys::Identity};
 use crate::{Client, Decide, Gate, LimitsConfig, Problem, client::caller_address};
 use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
+use chassis_telemetry::http::CallerKey;
 use chassis_telemetry::names;
 use http::{Extensions, StatusCode};
 use std::borrow::Cow;
@@ -77,6 +78,9 @@ pub fn identify(keys: &Keys, limits: &LimitsConfig) -> Gate<impl Decide> {
         };
         let client = if let Some(key) = &key {
             Span::current().record(names::USER_NAME, key.as_str());
+            if let Some(told) = request.extensions().get::<CallerKey>() {
+                told.set(Arc::clone(&key.0));
+            }
             Client::Key(key.clone())
         } else {
             let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
