@@ -90,3 +90,42 @@ impl Settings for Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chassis::config::{Sources, load};
+
+    fn fault(values: &[(&str, &str)]) -> String {
+        let faults = load::<Config>(Sources::variables(values.iter().copied())).err();
+        faults.map(|faults| faults.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_defaults_are_valid_and_warn_of_nothing() {
+        let config = load::<Config>(Sources::variables([])).unwrap();
+        assert_eq!(config.admin.listen.port(), 9465);
+        assert_eq!(config.warnings().count(), 0);
+    }
+
+    #[test]
+    fn the_other_services_keys_are_unknown_here() {
+        for key in ["APP_STORE__URL", "APP_GRPC__LISTEN", "APP_QUEUE__WORKERS", "APP_SMS__PROVIDER"] {
+            assert!(fault(&[(key, "1")]).contains(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_call_ends_before_its_handler_has_to() {
+        let short = ("APP_HTTP__HANDLER_TIMEOUT", "2s");
+        assert!(fault(&[short]).contains("shorter than http.handler_timeout"));
+        assert_eq!(fault(&[short, ("APP_EPRO__DEADLINE", "1s")]), "");
+    }
+
+    #[test]
+    fn callers_without_keys_are_served_on_loopback_alone() {
+        assert!(fault(&[("APP_HTTP__LISTEN", "0.0.0.0:1")]).contains("loopback"));
+        let config = load::<Config>(Sources::variables([("APP_ADMIN__LISTEN", "0.0.0.0:1")])).unwrap();
+        assert!(config.warnings().any(|warning| warning.contains("admin.listen")));
+    }
+}

@@ -6,13 +6,14 @@ use super::{
 };
 use crate::{error::ApiError, http::PathId, model::PatientId};
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
     http::{HeaderName, StatusCode, header},
     response::{AppendHeaders, IntoResponse, Response},
 };
 use chassis_http::{Idempotent, Problem, ProblemBody, Valid};
 use chassis_queue::Key;
+use chassis_telemetry::http::ResourceId;
 
 /// Bytes of a submission's body: each of the content's 32 KiB may take six in JSON.
 pub const LARGEST_BODY: usize = 256 * 1024;
@@ -44,7 +45,8 @@ pub async fn submit(
         Submission::Replayed(submitted) => (submitted, Some((REPLAYED, "true"))),
     };
     let location = (header::LOCATION, format!("/api/v1/reports/{}", submitted.report_id));
-    Ok((StatusCode::CREATED, [location], AppendHeaders(replayed), Json(submitted)).into_response())
+    let id = about(&submitted.report_id);
+    Ok((StatusCode::CREATED, id, [location], AppendHeaders(replayed), Json(submitted)).into_response())
 }
 
 const NO_REPORT: ApiError = ApiError::NotFound("There is no such report.");
@@ -56,8 +58,9 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
     params(("reportId" = String, Path, description = "The id of a report.")),
     responses((status = 200, body = Report, description = "The report."), NoReport)
 )]
-pub async fn show(State(reports): State<Reports>, PathId(id): PathId) -> Result<Json<Report>, ApiError> {
-    reports.find(id).await?.map(Json).ok_or(NO_REPORT)
+pub async fn show(State(reports): State<Reports>, PathId(id): PathId) -> Result<impl IntoResponse, ApiError> {
+    let report = reports.find(id).await?.ok_or(NO_REPORT)?;
+    Ok((about(&report.report_id), Json(report)))
 }
 
 /// See a patient's latest report
@@ -69,8 +72,14 @@ pub async fn show(State(reports): State<Reports>, PathId(id): PathId) -> Result<
 pub async fn latest(
     State(reports): State<Reports>,
     Valid(Path(patient)): Valid<Path<PatientId>>,
-) -> Result<Json<Report>, ApiError> {
-    reports.latest(&patient).await?.map(Json).ok_or(NO_REPORT)
+) -> Result<impl IntoResponse, ApiError> {
+    let report = reports.latest(&patient).await?.ok_or(NO_REPORT)?;
+    Ok((about(&report.report_id), Json(report)))
+}
+
+/// Puts the report's id on the request's line.
+fn about(report_id: &str) -> Extension<ResourceId> {
+    Extension(ResourceId(report_id.to_owned()))
 }
 
 /// Answers of every call that looks for a report.
@@ -103,10 +112,11 @@ pub async fn preview(State(reports): State<Reports>, PathId(id): PathId) -> Resu
     // Before the store is asked: every caller learns that no font is configured, whatever the id.
     let preview = reports.0.preview.as_ref().ok_or_else(no_font)?;
     let report = reports.find(id).await?.ok_or(NO_REPORT)?;
+    let id = about(&report.report_id);
     let name = format!("inline; filename=\"report-{}.pdf\"", report.report_id);
     let pdf = preview.draw(report).await?;
     let headers = [(header::CONTENT_TYPE, "application/pdf".to_owned()), (header::CONTENT_DISPOSITION, name)];
-    Ok((headers, pdf).into_response())
+    Ok((id, headers, pdf).into_response())
 }
 
 #[cfg(feature = "pdf")]

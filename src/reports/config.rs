@@ -1,15 +1,12 @@
 //! Settings of the reports.
 
 use crate::notifications::{Channel, Message, Title};
+use chassis::config::Checks;
 use conf::Conf;
 use std::{path::PathBuf, str::FromStr};
 
-const DEFAULT_TITLE: &str = "Report received";
-const DEFAULT_TEXT: &str = "We have received your report. Thank you.";
-
 /// `reports.*`
 #[derive(Conf, Clone, Debug)]
-#[conf(validation_predicate = ReportsConfig::check)]
 pub struct ReportsConfig {
     /// How patients are told that their report has arrived: `none`, `sms` or `push`. Queued together with the report.
     #[arg(env, default_value = "none")]
@@ -63,48 +60,45 @@ impl FromStr for Receipt {
 }
 
 impl ReportsConfig {
-    /// A setting without effect is an error.
-    fn check(&self) -> Result<(), &'static str> {
-        if self.receipt == Receipt::None && self.receipt_text.as_str() != DEFAULT_TEXT {
-            return Err(
-                "reports.receipt_text has no effect: set reports.receipt to sms or push, or remove the text",
+    /// Reports settings without effect, and fonts that can't be used.
+    pub fn check(&self, checks: &mut Checks<'_>) {
+        let receipt = "reports.receipt";
+        if self.receipt == Receipt::None {
+            checks.no_effect(
+                "reports.receipt_text",
+                receipt,
+                "set reports.receipt to sms or push, or remove this key",
             );
         }
-        if self.receipt != Receipt::Push && self.receipt_title.as_str() != DEFAULT_TITLE {
-            return Err(
-                "reports.receipt_title has no effect: set reports.receipt to push, or remove the title",
+        if self.receipt != Receipt::Push {
+            checks.no_effect(
+                "reports.receipt_title",
+                receipt,
+                "set reports.receipt to push, or remove this key",
             );
         }
-        Ok(())
+        #[cfg(feature = "pdf")]
+        let fault = self.preview.fonts().err();
+        #[cfg(not(feature = "pdf"))]
+        let fault = (!self.preview.font_file.is_empty()).then(|| {
+            "has no effect without the feature pdf: build the program with it, or remove this key".to_owned()
+        });
+        if let Some(fault) = fault {
+            checks.fault("reports.preview.font_file", fault);
+        }
     }
 }
 
+#[cfg(feature = "pdf")]
 impl PreviewConfig {
     /// Reads the fonts and tries them; `None` if none is named.
     ///
     /// # Errors
     /// What is wrong with them. Names no path.
-    #[cfg(feature = "pdf")]
     pub fn fonts(&self) -> Result<Option<super::preview::Fonts>, String> {
         if self.font_file.is_empty() {
             return Ok(None);
         }
         super::preview::Fonts::open(&self.font_file).map(Some).map_err(|fault| fault.to_string())
-    }
-
-    /// For the check of the configuration, before anything starts.
-    ///
-    /// # Errors
-    /// What is wrong with `reports.preview.font_file`.
-    pub fn check(&self) -> Result<(), String> {
-        #[cfg(feature = "pdf")]
-        return self.fonts().map(drop);
-        #[cfg(not(feature = "pdf"))]
-        if self.font_file.is_empty() {
-            Ok(())
-        } else {
-            Err("has no effect, because this program was built without PDF: build it with the feature pdf"
-                .to_owned())
-        }
     }
 }

@@ -14,6 +14,7 @@ use crate::{
 };
 use chassis_http::{Caller, Fault, Problem, RequestKey};
 use chassis_queue::Key;
+use chassis_telemetry::http::ResourceId;
 use garde::Validate;
 use prost::Message;
 use tonic::{Request, Response, Status, metadata::MetadataValue};
@@ -33,7 +34,7 @@ impl EproService for Reports {
             .parse()
             .map_err(|report| Problem::invalid(faults(report, "patient_id")))?;
         let report = self.latest(&patient).await.map_err(ApiError::from)?.ok_or(NO_REPORT)?;
-        Ok(Response::new(GetLatestReportResponse { report: Some(report.into()) }))
+        Ok(about(report.report_id.clone(), GetLatestReportResponse { report: Some(report.into()) }))
     }
 
     async fn submit_report(
@@ -41,15 +42,21 @@ impl EproService for Reports {
         request: Request<SubmitReportRequest>,
     ) -> Result<Response<SubmitReportResponse>, Status> {
         let (report, key) = read(&request).inspect_err(|_| metrics::submission(Source::Grpc, false))?;
-        match self.submit(Source::Grpc, report, key).await? {
-            Submission::New(submitted) => Ok(Response::new(submitted.into())),
-            Submission::Replayed(submitted) => {
-                let mut response = Response::new(submitted.into());
-                response.metadata_mut().insert("idempotency-replayed", MetadataValue::from_static("true"));
-                Ok(response)
-            }
+        let submission = self.submit(Source::Grpc, report, key).await?;
+        let (Submission::New(submitted) | Submission::Replayed(submitted)) = &submission;
+        let mut response = about(submitted.report_id.clone(), submitted.clone().into());
+        if matches!(submission, Submission::Replayed(_)) {
+            response.metadata_mut().insert("idempotency-replayed", MetadataValue::from_static("true"));
         }
+        Ok(response)
     }
+}
+
+/// A response whose call's line has the report's id.
+fn about<T>(report_id: String, message: T) -> Response<T> {
+    let mut response = Response::new(message);
+    response.extensions_mut().insert(ResourceId(report_id));
+    response
 }
 
 /// The report and its key, or everything that is wrong with the request.
