@@ -1,7 +1,8 @@
 //! What the SDK and its exporter do not read from `OTEL_*` themselves, or read too strictly: words in any case, a
 //! warning instead of silence for what is not understood, and one service name for lines and spans.
 
-use std::{hash::RandomState, time::Duration};
+use std::hash::RandomState;
+use std::time::Duration;
 
 use opentelemetry::{Key, KeyValue};
 use opentelemetry_sdk::Resource;
@@ -25,7 +26,7 @@ pub(crate) struct Export {
     pub http: bool,
     /// How long the first span of a batch waits for more.
     pub delay: Duration,
-    pub max_queue_spans: usize,
+    pub max_queue_spans: u64,
     pub max_batch_spans: usize,
     /// One batch with all its retries.
     pub timeout: Duration,
@@ -107,7 +108,7 @@ impl Reader<'_> {
             // spans is full in a moment: ours is bounded by bytes.
             delay: Duration::from_millis(self.number("OTEL_BSP_SCHEDULE_DELAY", 200).into()),
             timeout: Duration::from_millis(self.number("OTEL_BSP_EXPORT_TIMEOUT", 30_000).into()),
-            max_queue_spans: self.number("OTEL_BSP_MAX_QUEUE_SIZE", u32::MAX) as usize,
+            max_queue_spans: self.number("OTEL_BSP_MAX_QUEUE_SIZE", u32::MAX).into(),
             max_batch_spans: self.number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 2048) as usize,
         })
     }

@@ -41,7 +41,6 @@ struct Shared {
 impl LogFilter {
     pub(crate) fn new(line_targets: &[&'static str]) -> Self {
         let line_targets = [&["chassis"], line_targets].concat();
-        // Warnings about the first filter are written whatever it says.
         let lines = RwLock::new(Targets::new().with_default(Level::WARN));
         Self(Arc::new(Shared { lines, line_targets, seen: RwLock::default() }))
     }
@@ -57,15 +56,17 @@ impl LogFilter {
         Ok(())
     }
 
-    /// The first filter, without the directives that mean nothing, and what to say about those.
-    pub(crate) fn first(&self, text: &str) -> (Targets, Option<String>) {
+    /// Sets the first filter, without the directives that mean nothing, and warns of them and of `warnings`.
+    pub(crate) fn begin(&self, text: &str, mut warnings: Vec<String>) {
         let (targets, problem) = self.parse(text);
+        warnings.extend(problem.map(|problem| format!("RUST_LOG: {problem}; it is ignored")));
+        // Written whatever the filter says.
+        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let usual = targets.iter().next().is_none() && targets.default_level().is_none();
-        let problem = problem.map(|problem| format!("RUST_LOG: {problem}; it is ignored"));
-        (if usual { targets.with_default(Level::INFO) } else { targets }, problem)
+        self.apply(if usual { targets.with_default(Level::INFO) } else { targets });
     }
 
-    pub(crate) fn apply(&self, targets: Targets) {
+    fn apply(&self, targets: Targets) {
         *self.0.lines.write() = targets;
         tracing::callsite::rebuild_interest_cache();
     }
@@ -171,10 +172,15 @@ mod tests {
 
     #[test]
     fn the_first_filter_goes_without_what_means_nothing() {
-        let (targets, problem) = filter().first("warning");
-        assert!(targets.would_enable("my_service", &Level::INFO) && problem.is_some());
-        let (targets, problem) = filter().first("error,infoo");
-        assert!(!targets.would_enable("my_service", &Level::WARN) && problem.is_some());
+        for (text, info, error) in
+            [("warning", true, true), ("error,infoo", false, true), ("off", false, false)]
+        {
+            let filter = filter();
+            filter.begin(text, Vec::new());
+            let lines = filter.0.lines.read();
+            let passes = |level| lines.would_enable("my_service", &level);
+            assert_eq!((passes(Level::INFO), passes(Level::ERROR)), (info, error), "{text}");
+        }
     }
 
     proptest! {

@@ -4,9 +4,8 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::panic::{self, PanicHookInfo};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{sync::Arc, thread};
 
 use ::metrics::{counter, gauge};
 use opentelemetry::InstrumentationScope;
@@ -18,12 +17,12 @@ use tracing_subscriber::{Registry, layer::SubscriberExt as _};
 
 use crate::attributes::AllowList;
 use crate::catalogue::{self, Metric};
-use crate::environment::{Environment, Export, resource};
-use crate::lines::{LineLayer, LineWriter, Output};
+use crate::environment::{Environment, resource};
+use crate::lines::{LineLayer, LineWriter};
 use crate::metrics::MetricsRecorder;
-use crate::{
-    LogConfig, LogFilter, LogFormat, Metrics, TraceContext, bridge, filter::Gate, names, spans::Spans,
-};
+use crate::propagation::Propagators;
+use crate::spans::{Processor, Spans};
+use crate::{LogConfig, LogFilter, LogFormat, Metrics, TraceContext, bridge, filter::Gate, names};
 
 /// How long the last resort waits: something went wrong already.
 const LAST_RESORT: Duration = Duration::from_millis(500);
@@ -87,11 +86,9 @@ pub enum InitError {
 pub struct Telemetry {
     metrics: Metrics,
     filter: LogFilter,
-    warnings: Vec<String>,
     process: TraceContext,
     spans: Option<Spans>,
     lines: Arc<LineWriter>,
-    down: bool,
 }
 
 /// Installs logs, traces and metrics for the whole process, and the panic hook. Settings come from `OTEL_*` and
@@ -105,15 +102,17 @@ pub fn init(setup: Setup) -> Result<Telemetry, InitError> {
     }
     // Written to directly: Rust's own standard output would search each piece for line ends again.
     let output = std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    let environment = Environment::read(&|name| std::env::var(name).ok(), setup.baggage);
-    environment.propagators.clone().install();
-    let mut scoped = Scoped::assemble(&setup, environment, Box::new(output), exporter)?;
-    ::metrics::set_global_recorder(scoped.recorder).map_err(|_| InitError::Installed)?;
-    dispatcher::set_global_default(scoped.dispatch).map_err(|_| InitError::Installed)?;
-    opentelemetry::global::set_tracer_provider(scoped.provider);
-    panic::set_hook(Box::new(report_panic));
-    scoped.telemetry.begin(&setup, &scoped.first_filter);
-    let metrics = scoped.telemetry.metrics.clone();
+    let scoped = Scoped::new(&setup, &|name| std::env::var(name).ok(), Box::new(output), exporter)?;
+    let Scoped { telemetry, dispatch, recorder, provider, propagators } = scoped;
+    ::metrics::set_global_recorder(recorder).map_err(|_| InitError::Installed)?;
+    dispatcher::set_global_default(dispatch).map_err(|_| InitError::Installed)?;
+    opentelemetry::global::set_tracer_provider(provider);
+    propagators.install();
+    // The payload is left out: it can hold any value.
+    panic::set_hook(Box::new(|info: &PanicHookInfo<'_>| {
+        tracing::error!(location = info.location().map(tracing::field::display), "panicked");
+    }));
+    let metrics = telemetry.metrics.clone();
     thread::Builder::new().name("metrics-upkeep".to_owned()).spawn(move || {
         loop {
             #[expect(clippy::disallowed_methods, reason = "this thread has nothing else to do")]
@@ -121,24 +120,19 @@ pub fn init(setup: Setup) -> Result<Telemetry, InitError> {
             metrics.upkeep();
         }
     })?;
-    Ok(scoped.telemetry)
+    Ok(telemetry)
 }
 
-fn exporter(export: Export) -> Result<opentelemetry_otlp::SpanExporter, String> {
+fn exporter(http: bool) -> Result<opentelemetry_otlp::SpanExporter, InitError> {
     let builder = opentelemetry_otlp::SpanExporter::builder();
-    let built = match export.http {
+    let built = match http {
         true => builder.with_http().with_protocol(opentelemetry_otlp::Protocol::HttpBinary).build(),
         false => builder.with_tonic().build(),
     };
-    // An address may hold a password.
-    built.map_err(|error| Some(error.to_string()).filter(|text| !text.contains('@')).unwrap_or_default())
-}
-
-/// The panic as an ERROR line of the span it happens in. Its payload is left out: it can hold any value. An ERROR line
-/// is written at once, so it is there even if the process ends with this panic.
-fn report_panic(info: &PanicHookInfo<'_>) {
-    let location = info.location().map(ToString::to_string).unwrap_or_default();
-    tracing::error!(location, "panicked");
+    built.map_err(|error| {
+        // An address may hold a password.
+        InitError::Exporter(Some(error.to_string()).filter(|text| !text.contains('@')).unwrap_or_default())
+    })
 }
 
 /// Telemetry that is installed nowhere, for tests: [`Self::enter`] makes it the current thread's.
@@ -147,60 +141,39 @@ pub struct Scoped {
     pub dispatch: Dispatch,
     recorder: MetricsRecorder,
     provider: SdkTracerProvider,
-    first_filter: String,
+    propagators: Propagators,
 }
 
 impl Scoped {
-    /// Lines go to `output`, and spans to `exporter` where `environment` names an endpoint.
+    /// Reads its variables through `environment` and writes lines to `output`. Where the variables name an endpoint,
+    /// spans go to the exporter that `make` makes, for HTTP or else gRPC.
     ///
     /// # Errors
     /// As [`init`].
-    pub fn new<E: SpanExporter + Clone + 'static>(
+    pub fn new<E: SpanExporter + 'static>(
         setup: &Setup,
-        environment: &[(&str, &str)],
+        environment: &dyn Fn(&str) -> Option<String>,
         output: Box<dyn io::Write + Send>,
-        exporter: E,
+        make: impl Fn(bool) -> Result<E, InitError> + Send + 'static,
     ) -> Result<Self, InitError> {
-        let get = |name: &str| {
-            environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        };
-        let environment = Environment::read(&get, setup.baggage);
-        let mut scoped = Self::assemble(setup, environment, output, move |_| Ok(exporter.clone()))?;
-        let begin = || scoped.telemetry.begin(setup, &scoped.first_filter);
-        ::metrics::with_local_recorder(&scoped.recorder, || {
-            dispatcher::with_default(&scoped.dispatch, begin)
-        });
-        Ok(scoped)
-    }
-
-    /// Makes it the current thread's until both guards are dropped.
-    pub fn enter(&self) -> (dispatcher::DefaultGuard, ::metrics::LocalRecorderGuard<'_>) {
-        (dispatcher::set_default(&self.dispatch), ::metrics::set_default_local_recorder(&self.recorder))
-    }
-
-    fn assemble<E: SpanExporter + 'static>(
-        setup: &Setup,
-        environment: Environment,
-        output: Output,
-        make: impl Fn(Export) -> Result<E, String> + Send + 'static,
-    ) -> Result<Self, InitError> {
-        let Environment { filter: first_filter, sampling, export, warnings, .. } = environment;
-        let (metrics, recorder) = Metrics::new(&setup.catalogues())?;
-        let (writer, rejected) = (Arc::new(LineWriter::start(output)?), Arc::<AtomicU64>::default());
+        let Environment { filter: first, sampling, export, warnings, propagators } =
+            Environment::read(environment, setup.baggage);
+        let catalogues = [&[catalogue::METRICS], setup.metrics.as_slice()].concat();
+        let (metrics, recorder) = Metrics::new(&catalogues)?;
+        let (lines, rejected) = (Arc::new(LineWriter::start(output)?), Arc::<AtomicU64>::default());
         let (resource, service) = resource(setup.service);
         let mut provider =
             SdkTracerProvider::builder().with_resource(resource.clone()).with_sampler(sampling.sampler());
         let mut spans = None;
         if let Some(export) = export {
             let make = move || {
-                let mut exporter = make(export)?;
+                let mut exporter = make(export.http)?;
                 exporter.set_resource(&resource);
                 Ok(exporter)
             };
             let allowed = AllowList::new(setup.safe_attributes);
-            let (started, processor) =
-                Spans::start(export, allowed, Arc::clone(&rejected), make).map_err(InitError::Exporter)?;
-            provider = provider.with_span_processor(processor);
+            let started = Spans::start(export, allowed, Arc::clone(&rejected), make)?;
+            provider = provider.with_span_processor(started.processor.clone());
             spans = Some(started);
         }
         let provider = provider.build();
@@ -211,30 +184,26 @@ impl Scoped {
         start.end();
         let process = TraceContext::of(start.span_context()).unwrap_or_else(TraceContext::new_root);
         let filter = LogFilter::new(setup.line_targets);
-        let (format, version, lines) = (setup.log.format, setup.service.version, Arc::clone(&writer));
+        let names = (service, setup.service.version);
         // The bridge comes before the lines: a value that logs while its line is written would undo the bridge's filter.
         // The gate is asked first, so that a refused event costs nothing.
         let subscriber = Registry::default()
             .with(bridge::layer(tracer))
-            .with(LineLayer {
-                format,
-                service,
-                version,
-                process,
-                writer,
-                rejected,
-                dispatch: OnceLock::new(),
-            })
+            .with(LineLayer::new(setup.log.format, names, process, Arc::clone(&lines), rejected))
             .with(Gate { filter: filter.clone(), sampling });
-        let telemetry = Telemetry { metrics, filter, warnings, process, spans, lines, down: false };
-        Ok(Self { telemetry, dispatch: Dispatch::new(subscriber), recorder, provider, first_filter })
+        let dispatch = Dispatch::new(subscriber);
+        let telemetry = Telemetry { metrics, filter, process, spans, lines };
+        ::metrics::with_local_recorder(&recorder, || {
+            telemetry.metrics.begin(&catalogues, setup.service);
+            telemetry.count_itself();
+            dispatcher::with_default(&dispatch, || telemetry.filter.begin(&first, warnings));
+        });
+        Ok(Self { telemetry, dispatch, recorder, provider, propagators })
     }
-}
 
-impl Setup {
-    fn catalogues(&self) -> Vec<&'static [Metric]> {
-        let others = self.metrics.iter().copied().filter(|other| *other != catalogue::METRICS);
-        std::iter::once(catalogue::METRICS).chain(others).collect()
+    /// Makes it the current thread's until both guards are dropped.
+    pub fn enter(&self) -> (dispatcher::DefaultGuard, ::metrics::LocalRecorderGuard<'_>) {
+        (dispatcher::set_default(&self.dispatch), ::metrics::set_default_local_recorder(&self.recorder))
     }
 }
 
@@ -248,11 +217,6 @@ impl Telemetry {
         &self.filter
     }
 
-    /// What was ignored of `OTEL_*` and `RUST_LOG`; each was written as a WARN line.
-    pub fn warnings(&self) -> &[String] {
-        &self.warnings
-    }
-
     /// The process's own trace, which lines outside any span name: the parent for spans of its start and stop.
     pub fn process(&self) -> TraceContext {
         self.process
@@ -260,14 +224,11 @@ impl Telemetry {
 
     /// Exports the spans and writes the lines until now, and ends both; what does not go out `within` that time is
     /// dropped. `false` if anything was. Blocks: not for a runtime's worker.
-    pub fn shutdown(mut self, within: Duration) -> bool {
+    pub fn shutdown(self, within: Duration) -> bool {
         self.take_down(within)
     }
 
-    fn take_down(&mut self, wait: Duration) -> bool {
-        if std::mem::replace(&mut self.down, true) {
-            return true;
-        }
+    fn take_down(&self, wait: Duration) -> bool {
         let deadline = Instant::now() + wait;
         let for_spans = wait.saturating_sub(LINES_SHARE.min(wait / 4));
         let spans_out = self.spans.as_ref().is_none_or(|spans| spans.shutdown(for_spans));
@@ -275,27 +236,25 @@ impl Telemetry {
         spans_out && lines_out
     }
 
-    /// Sets the first metrics and filter; dispatcher and recorder must be in place.
-    fn begin(&mut self, setup: &Setup, first_filter: &str) {
-        self.metrics.begin(&setup.catalogues(), setup.service);
-        let (spans, lines) = (self.spans.clone(), Arc::clone(&self.lines));
+    /// Sets the metrics of telemetry itself before each rendering.
+    fn count_itself(&self) {
+        let (spans, lines) =
+            (self.spans.as_ref().map(|spans| spans.processor.clone()), Arc::clone(&self.lines));
         self.metrics.on_scrape(move || {
-            let account = spans.as_ref().map(Spans::account).unwrap_or_default();
+            let account = spans.as_ref().map(Processor::account).unwrap_or_default();
+            let (written, lines_dropped) = lines.account();
             counter!(names::SPANS_ENDED).absolute(account.ended);
             gauge!(names::SPANS_QUEUED).set(account.queued as f64);
-            let outcomes =
-                [("exported", account.exported), ("failed", account.failed), ("dropped", account.dropped)];
-            for (outcome, count) in outcomes {
-                counter!(names::SPANS, names::LABEL_OUTCOME => outcome).absolute(count);
+            for (name, outcome, count) in [
+                (names::SPANS, "exported", account.exported),
+                (names::SPANS, "failed", account.failed),
+                (names::SPANS, "dropped", account.dropped),
+                (names::LOG_LINES, "written", written),
+                (names::LOG_LINES, "dropped", lines_dropped),
+            ] {
+                counter!(name, names::LABEL_OUTCOME => outcome).absolute(count);
             }
-            let (written, dropped) = lines.account();
-            counter!(names::LOG_LINES, names::LABEL_OUTCOME => "written").absolute(written);
-            counter!(names::LOG_LINES, names::LABEL_OUTCOME => "dropped").absolute(dropped);
         });
-        let (filter, problem) = self.filter.first(first_filter);
-        self.warnings.extend(problem);
-        self.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-        self.filter.apply(filter);
     }
 }
 

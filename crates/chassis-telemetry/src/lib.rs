@@ -34,7 +34,6 @@ mod metrics;
 pub mod names;
 pub mod propagation;
 pub mod settings;
-mod shard;
 mod spans;
 
 pub use bridge::SpanExt;

@@ -1,23 +1,22 @@
 //! Ended spans on their way to the collector, behind the SDK and in front of `opentelemetry-otlp`.
 //!
-//! They wait in per-thread shards, bounded together by bytes; one thread with a runtime of its own sends them. The
-//! account is exact at every moment: ended = exported + failed + dropped + queued.
+//! They wait in memory, bounded by bytes; one thread with a runtime of its own sends them. The account is exact at
+//! every moment: ended = exported + failed + dropped + queued.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread;
 use std::time::Duration;
+use std::{io, mem, sync::Arc, thread};
 
 use futures_util::FutureExt as _;
 use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
 use parking_lot::Mutex;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{sync::Notify, time::timeout};
 
-use crate::{attributes::AllowList, environment::Export, shard::Shards};
+use crate::{InitError, attributes::AllowList, environment::Export};
 
 /// About 30,000 spans: half a second at the load that the bench accepts, minutes of an ordinary one. A collector that
 /// is away costs this much memory, however long it is.
@@ -36,81 +35,72 @@ pub(crate) struct Account {
     pub failed: u64,
     /// Never sent: the queue was full, or the process ended.
     pub dropped: u64,
+    /// Waiting, or being sent.
     pub queued: u64,
 }
 
+/// What the SDK calls for each span that ends. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Processor(Arc<Queue>);
+
 #[derive(Debug)]
 struct Queue {
-    shards: Shards<Shard>,
-    /// What left the shards; its `queued` is being sent. Locked before any shard by whatever moves or counts spans.
-    sent: Mutex<Account>,
-    bytes: AtomicUsize,
-    spans: AtomicUsize,
-    max_spans: usize,
-    closed: AtomicBool,
-    calls: mpsc::Sender<Call>,
+    /// One lock for all threads: they hold it for a copy of some hundred bytes.
+    state: Mutex<State>,
+    settings: Export,
+    /// The first span of a batch waits.
+    first: Notify,
+    /// So much waits that it should be sent now.
+    hurry: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Shard {
+struct State {
     waiting: Vec<SpanData>,
-    ended: u64,
-    dropped: u64,
+    /// Of all that are queued.
+    bytes: usize,
+    account: Account,
+    closed: bool,
 }
 
-#[derive(Debug, PartialEq)]
-enum Call {
-    /// Something waits; more may come.
-    Gather,
-    /// So much waits that it should be sent now.
-    Send,
+impl Processor {
+    pub fn account(&self) -> Account {
+        self.0.state.lock().account
+    }
 }
 
-impl Queue {
-    fn account(&self) -> Account {
-        let sent = self.sent.lock();
-        let mut account = *sent;
-        for shard in self.shards.all() {
-            let shard = shard.lock();
-            account.ended += shard.ended;
-            account.dropped += shard.dropped;
-            account.queued += shard.waiting.len() as u64;
-        }
-        account
-    }
+impl SpanProcessor for Processor {
+    fn on_start(&self, _: &mut Span, _: &Context) {}
 
-    fn push(&self, span: SpanData) {
-        let size = size(&span);
-        let mut shard = self.shards.mine().lock();
-        shard.ended += 1;
-        let (bytes, spans) = (self.bytes.fetch_add(size, Relaxed), self.spans.fetch_add(1, Relaxed));
-        if self.closed.load(Relaxed) || bytes + size > MOST_BYTES || spans >= self.max_spans {
-            shard.dropped += 1;
-            return self.release(size, 1);
+    fn on_end(&self, span: SpanData) {
+        let (size, most) = (size(&span), self.0.settings.max_queue_spans);
+        let mut state = self.0.state.lock();
+        state.account.ended += 1;
+        if state.closed || state.bytes + size > MOST_BYTES || state.account.queued >= most {
+            state.account.dropped += 1;
+            return;
         }
-        shard.waiting.push(span);
-        drop(shard);
-        if bytes < BATCH_BYTES && bytes + size >= BATCH_BYTES || spans + 1 == self.max_spans.div_ceil(2) {
-            let _ = self.calls.try_send(Call::Send);
-        } else if spans == 0 {
-            let _ = self.calls.try_send(Call::Gather);
+        state.waiting.push(span);
+        state.bytes += size;
+        state.account.queued += 1;
+        let (bytes, queued) = (state.bytes, state.account.queued);
+        drop(state);
+        if queued == 1 {
+            self.0.first.notify_one();
+        }
+        if bytes >= BATCH_BYTES && bytes - size < BATCH_BYTES || queued == most.div_ceil(2) {
+            self.0.hurry.notify_one();
         }
     }
 
-    fn release(&self, bytes: usize, spans: usize) {
-        self.bytes.fetch_sub(bytes, Relaxed);
-        self.spans.fetch_sub(spans, Relaxed);
+    fn force_flush(&self) -> OTelSdkResult {
+        self.0.hurry.notify_one();
+        Ok(())
     }
 
-    /// Takes everything out of the shards. It counts as queued until it is accounted.
-    fn take(&self, backlog: &mut Vec<SpanData>) {
-        let mut sent = self.sent.lock();
-        for shard in self.shards.all() {
-            let mut shard = shard.lock();
-            let room = Vec::with_capacity(shard.waiting.len());
-            sent.queued += shard.waiting.len() as u64;
-            backlog.append(&mut std::mem::replace(&mut shard.waiting, room));
-        }
+    /// [`Spans::shutdown`] does it.
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
     }
 }
 
@@ -125,34 +115,11 @@ fn size(span: &SpanData) -> usize {
     512 + attributes(&span.attributes) + events + links
 }
 
-/// What the SDK calls for each span that ends.
-#[derive(Debug)]
-pub(crate) struct Processor(Arc<Queue>);
-
-impl SpanProcessor for Processor {
-    fn on_start(&self, _: &mut Span, _: &Context) {}
-
-    fn on_end(&self, span: SpanData) {
-        self.0.push(span);
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        let _ = self.0.calls.try_send(Call::Send);
-        Ok(())
-    }
-
-    /// [`Spans::shutdown`] does it.
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        Ok(())
-    }
-}
-
-/// The owner's side: account and shutdown. Cheap to clone.
-#[derive(Clone)]
+/// The owner's side of a [`Processor`].
 pub(crate) struct Spans {
-    queue: Arc<Queue>,
+    pub processor: Processor,
     /// Closed when the thread has ended.
-    ended: Arc<Mutex<Receiver<()>>>,
+    ended: Mutex<Receiver<()>>,
 }
 
 impl Spans {
@@ -165,70 +132,51 @@ impl Spans {
         settings: Export,
         allowed: AllowList,
         rejected: Arc<AtomicU64>,
-        make: impl Fn() -> Result<E, String> + Send + 'static,
-    ) -> Result<(Self, Processor), String> {
-        let (calls, inbox) = mpsc::channel(16);
-        let queue = Arc::new(Queue {
-            shards: Shards::default(),
-            sent: Mutex::default(),
-            bytes: AtomicUsize::new(0),
-            spans: AtomicUsize::new(0),
-            max_spans: settings.max_queue_spans,
-            closed: AtomicBool::new(false),
-            calls,
-        });
-        let (ending, ended) = sync_channel(0);
-        let (ready, started) = sync_channel(1);
-        let own = Arc::clone(&queue);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| error.to_string())?;
+        make: impl Fn() -> Result<E, InitError> + Send + 'static,
+    ) -> Result<Self, InitError> {
+        let (first, hurry) = (Notify::new(), Notify::new());
+        let queue = Arc::new(Queue { state: Mutex::default(), settings, first, hurry });
+        let processor = Processor(Arc::clone(&queue));
+        let ((ending, ended), (ready, started)) = (sync_channel(0), sync_channel(1));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let run = move || {
             runtime.block_on(async {
-                let made = make();
-                let _ = ready.send(made.as_ref().map(|_| ()).map_err(String::clone));
-                if let Ok(exporter) = made {
-                    Exporter { queue: own, settings, allowed, rejected, exporter, make, failing: false }
-                        .run(inbox)
-                        .await;
+                let (exporter, made) =
+                    make().map_or_else(|error| (None, Err(error)), |made| (Some(made), Ok(())));
+                let _ = ready.send(made);
+                if let Some(exporter) = exporter {
+                    Exporter { queue, allowed, rejected, exporter, make, failing: false }.run().await;
                 }
             });
             // A look-up of a name may hang; it must not hold up the end of the process.
             runtime.shutdown_background();
             drop(ending);
         };
-        thread::Builder::new()
-            .name("span-exporter".to_owned())
-            .spawn(run)
-            .map_err(|error| error.to_string())?;
-        started.recv().map_err(|error| error.to_string())??;
-        Ok((Self { queue: Arc::clone(&queue), ended: Arc::new(Mutex::new(ended)) }, Processor(queue)))
-    }
-
-    pub fn account(&self) -> Account {
-        self.queue.account()
+        thread::Builder::new().name("span-exporter".to_owned()).spawn(run)?;
+        started.recv().map_err(io::Error::other)??;
+        Ok(Self { processor, ended: Mutex::new(ended) })
     }
 
     /// Exports what it can within `wait` and drops the rest; `false` if it had to drop or fail any. Spans that end
     /// later are dropped.
     pub fn shutdown(&self, wait: Duration) -> bool {
-        let before = self.account();
-        self.queue.closed.store(true, Relaxed);
-        let _ = self.queue.calls.try_send(Call::Send);
+        let Queue { state, first, hurry, .. } = &*self.processor.0;
+        state.lock().closed = true;
+        let before = state.lock().account;
+        first.notify_one();
+        hurry.notify_one();
         let _ = self.ended.lock().recv_timeout(wait);
-        let mut left = Vec::new();
-        self.queue.take(&mut left);
-        let mut sent = self.queue.sent.lock();
-        sent.dropped += std::mem::take(&mut sent.queued);
-        (sent.failed, sent.dropped) == (before.failed, 0)
+        let State { waiting, account, .. } = &mut *state.lock();
+        waiting.clear();
+        let left = mem::take(&mut account.queued);
+        account.dropped += left;
+        account.failed == before.failed && left == 0
     }
 }
 
 /// The exporting thread.
 struct Exporter<E, M> {
     queue: Arc<Queue>,
-    settings: Export,
     allowed: AllowList,
     rejected: Arc<AtomicU64>,
     exporter: E,
@@ -237,20 +185,21 @@ struct Exporter<E, M> {
     failing: bool,
 }
 
-impl<E: SpanExporter, M: Fn() -> Result<E, String>> Exporter<E, M> {
+impl<E: SpanExporter, M: Fn() -> Result<E, InitError>> Exporter<E, M> {
     /// Sends until the queue is closed and empty.
-    async fn run(mut self, mut calls: mpsc::Receiver<Call>) {
-        let mut backlog = Vec::new();
+    async fn run(mut self) {
         loop {
-            // Spans that came while others were sent were not the first, and called nobody.
-            let waiting = self.queue.spans.load(Relaxed) > 0;
-            let call = if waiting { Some(Call::Gather) } else { calls.recv().await };
-            if call == Some(Call::Gather) && !self.queue.closed.load(Relaxed) {
-                let more = async { while calls.recv().await == Some(Call::Gather) {} };
-                let _ = timeout(self.settings.delay, more).await;
+            // Spans that came while others were sent were not the first.
+            let idle = self.queue.state.lock().account.queued == 0;
+            if idle {
+                self.queue.first.notified().await;
             }
-            let closed = self.queue.closed.load(Relaxed);
-            self.queue.take(&mut backlog);
+            let _ = timeout(self.queue.settings.delay, self.queue.hurry.notified()).await;
+            let (mut backlog, closed) = {
+                let State { waiting, closed, .. } = &mut *self.queue.state.lock();
+                let room = Vec::with_capacity(waiting.len());
+                (mem::replace(waiting, room), *closed)
+            };
             while !backlog.is_empty() {
                 self.send(&mut backlog).await;
             }
@@ -263,18 +212,18 @@ impl<E: SpanExporter, M: Fn() -> Result<E, String>> Exporter<E, M> {
     /// Sends one batch and accounts it, once, whatever becomes of it.
     async fn send(&mut self, backlog: &mut Vec<SpanData>) {
         let (mut bytes, mut count) = (0, 0);
-        for size in backlog.iter().map(size).take(self.settings.max_batch_spans) {
+        for size in backlog.iter().map(size).take(self.queue.settings.max_batch_spans) {
             if count > 0 && bytes + size > BATCH_BYTES {
                 break;
             }
             (bytes, count) = (bytes + size, count + 1);
         }
         let rest = backlog.split_off(count);
-        let mut batch = std::mem::replace(backlog, rest);
+        let mut batch = mem::replace(backlog, rest);
         batch.iter_mut().for_each(|span| self.allowed.redact(span));
         self.rejected.store(0, Relaxed);
         let sending = AssertUnwindSafe(self.exporter.export(batch)).catch_unwind();
-        let problem = match timeout(self.settings.timeout, sending).await {
+        let problem = match timeout(self.queue.settings.timeout, sending).await {
             Ok(Ok(result)) => result.err().map(|error| error.to_string()),
             Err(_) => Some("timed out".to_owned()),
             Ok(Err(_panic)) => {
@@ -287,21 +236,20 @@ impl<E: SpanExporter, M: Fn() -> Result<E, String>> Exporter<E, M> {
         };
         let (count, rejected) = (count as u64, self.rejected.load(Relaxed));
         let failed = if problem.is_some() { count } else { rejected.min(count) };
-        self.queue.release(bytes, count as usize);
         {
-            let mut sent = self.queue.sent.lock();
+            let State { bytes: all, account, .. } = &mut *self.queue.state.lock();
             // A shutdown that could not wait counted them as dropped.
-            if sent.queued >= count {
-                sent.queued -= count;
-                sent.exported += count - failed;
-                sent.failed += failed;
+            if let Some(queued) = account.queued.checked_sub(count) {
+                (*all, account.queued) = (*all - bytes, queued);
+                account.exported += count - failed;
+                account.failed += failed;
             }
         }
         match problem.or_else(|| (failed > 0).then(|| "the collector refused some of them".to_owned())) {
-            Some(problem) if !std::mem::replace(&mut self.failing, true) => {
+            Some(problem) if !mem::replace(&mut self.failing, true) => {
                 tracing::warn!(problem, "spans cannot be exported");
             }
-            None if std::mem::take(&mut self.failing) => tracing::info!("spans are exported again"),
+            None if mem::take(&mut self.failing) => tracing::info!("spans are exported again"),
             _ => {}
         }
     }

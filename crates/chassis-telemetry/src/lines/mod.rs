@@ -21,7 +21,7 @@ use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 use crate::{TraceContext, bridge, filter};
 use json::Fields;
 
-pub(crate) use writer::{LineWriter, Output};
+pub(crate) use writer::LineWriter;
 
 /// The section `log`.
 #[derive(Conf, Clone, Debug)]
@@ -55,18 +55,29 @@ impl FromStr for LogFormat {
 
 /// Writes each event as one line.
 pub(crate) struct LineLayer {
-    pub format: LogFormat,
-    pub service: String,
-    pub version: &'static str,
+    pretty: bool,
+    service: String,
+    version: &'static str,
     /// The trace of lines outside any span.
-    pub process: TraceContext,
-    pub writer: Arc<LineWriter>,
-    /// Raised by the spans that a collector refuses in a partial success.
-    pub rejected: Arc<AtomicU64>,
-    pub dispatch: OnceLock<WeakDispatch>,
+    process: TraceContext,
+    writer: Arc<LineWriter>,
+    rejected: Arc<AtomicU64>,
+    dispatch: OnceLock<WeakDispatch>,
 }
 
 impl LineLayer {
+    /// `rejected` is raised by the spans that a collector refuses in a partial success.
+    pub fn new(
+        format: LogFormat,
+        (service, version): (String, &'static str),
+        process: TraceContext,
+        writer: Arc<LineWriter>,
+        rejected: Arc<AtomicU64>,
+    ) -> Self {
+        let pretty = format == LogFormat::Pretty || format == LogFormat::Auto && io::stdout().is_terminal();
+        Self { pretty, service, version, process, writer, rejected, dispatch: OnceLock::new() }
+    }
+
     fn write(&self, event: &Event<'_>, context: TraceContext, Scratch { line, fields }: &mut Scratch) {
         line.clear();
         fields.clear();
@@ -76,7 +87,7 @@ impl LineLayer {
         // Every field was written with a comma before it.
         let others = fields.others.get(1..).unwrap_or_default();
         // Writing to memory does not fail.
-        if self.format == LogFormat::Pretty || self.format == LogFormat::Auto && io::stdout().is_terminal() {
+        if self.pretty {
             let (target, message) = (meta.target(), fields.message.escape_debug());
             let _ = write!(line, "{now} {level:>5} {target} {message} trace_id={trace_id} {{");
         } else {

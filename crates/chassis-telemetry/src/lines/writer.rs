@@ -1,15 +1,14 @@
-//! Lines on their way out: per-thread buffers that one thread swaps and writes, bounded together.
+//! Lines on their way out: a bounded buffer that one thread swaps and writes.
 //!
 //! A reader of stdout that stalls blocks nobody: what does not fit is dropped and counted.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{ErrorKind, Result, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{mem, thread};
 
-use crate::shard::Shards;
+use parking_lot::Mutex;
 
 /// Where lines go.
 pub(crate) type Output = Box<dyn Write + Send>;
@@ -17,7 +16,7 @@ pub(crate) type Output = Box<dyn Write + Send>;
 /// About 40,000 lines: more than a second at the load that the bench accepts.
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// A buffer that grew beyond this in a burst is given back.
-const KEPT_BYTES: usize = 256 * 1024;
+const KEPT_BYTES: usize = 1024 * 1024;
 /// How long lines gather: long enough that a write carries many, too short for a reader to notice.
 const GATHER: Duration = Duration::from_millis(10);
 /// How long an ERROR waits until it is written; a stalled reader costs this once, not once an ERROR.
@@ -27,49 +26,51 @@ const FULL_OUTPUT_WAIT: Duration = Duration::from_millis(5);
 /// How many threads may wait for their flush at once.
 const MOST_CALLS: usize = 64;
 
-/// Takes lines from any thread and writes them on its own.
+/// Takes lines from any thread and writes them on its own, which ends with this.
 pub(crate) struct LineWriter {
-    queue: Arc<Queue>,
+    /// One lock for all threads: they hold it for a copy of some hundred bytes.
+    state: Arc<Mutex<State>>,
     calls: SyncSender<Call>,
 }
 
 #[derive(Default)]
-struct Queue {
-    shards: Shards<Shard>,
-    waiting_bytes: AtomicUsize,
-    /// The last ERROR waited in vain, and nothing was written since.
-    stalled: AtomicBool,
-    closed: AtomicBool,
-    written: AtomicU64,
-    /// Lines that were taken, but that the output refused.
-    refused: AtomicU64,
-}
-
-#[derive(Default)]
-struct Shard {
-    bytes: Vec<u8>,
+struct State {
+    waiting: Vec<u8>,
+    /// How many bytes are being written.
+    writing: usize,
+    written: u64,
     dropped: u64,
+    /// The last ERROR waited in vain, and nothing was written since.
+    stalled: bool,
+    closed: bool,
 }
 
 /// Lines wait (`None`), or should be written at once, which is then answered.
 type Call = Option<SyncSender<()>>;
 
 impl LineWriter {
-    /// Starts the writing thread, which ends with this and after the last line.
-    pub fn start(output: Output) -> io::Result<Self> {
+    pub fn start(output: Output) -> Result<Self> {
         let (calls, inbox) = sync_channel(MOST_CALLS);
-        let queue = Arc::<Queue>::default();
-        let own = Arc::clone(&queue);
-        thread::Builder::new().name("log-writer".to_owned()).spawn(move || own.run(output, &inbox))?;
-        Ok(Self { queue, calls })
+        let state = Arc::<Mutex<State>>::default();
+        let own = Arc::clone(&state);
+        thread::Builder::new().name("log-writer".to_owned()).spawn(move || run(&own, output, &inbox))?;
+        Ok(Self { state, calls })
     }
 
     /// Takes a line that ends in a newline. An urgent one is written before this returns, unless the output stalls.
     pub fn push(&self, line: &[u8], urgent: bool) {
-        let first = self.queue.keep(line);
-        if urgent && !self.queue.stalled.load(Relaxed) {
-            let written = self.flush(ERROR_WAIT);
-            self.queue.stalled.store(!written, Relaxed);
+        let mut state = self.state.lock();
+        if state.closed || state.waiting.len() + state.writing + line.len() > MOST_BYTES {
+            state.dropped += 1;
+            return;
+        }
+        let first = state.waiting.is_empty();
+        state.waiting.extend_from_slice(line);
+        let urgent = urgent && !state.stalled;
+        drop(state);
+        if urgent {
+            let stalled = !self.flush(ERROR_WAIT);
+            self.state.lock().stalled = stalled;
         } else if first {
             let _ = self.calls.try_send(None);
         }
@@ -83,63 +84,47 @@ impl LineWriter {
 
     /// Flushes; lines that come later are dropped.
     pub fn close(&self, wait: Duration) -> bool {
-        self.queue.closed.store(true, Relaxed);
+        self.state.lock().closed = true;
         self.flush(wait)
     }
 
     /// Lines written, and lines dropped.
     pub fn account(&self) -> (u64, u64) {
-        let dropped: u64 = self.queue.shards.all().map(|shard| shard.lock().dropped).sum();
-        (self.queue.written.load(Relaxed), dropped + self.queue.refused.load(Relaxed))
+        let state = self.state.lock();
+        (state.written, state.dropped)
     }
 }
 
-impl Queue {
-    /// Whether the line is kept as the first one that waits.
-    fn keep(&self, line: &[u8]) -> bool {
-        let mut shard = self.shards.mine().lock();
-        let before = self.waiting_bytes.fetch_add(line.len(), Relaxed);
-        if self.closed.load(Relaxed) || before + line.len() > MOST_BYTES {
-            self.waiting_bytes.fetch_sub(line.len(), Relaxed);
-            shard.dropped += 1;
-            return false;
-        }
-        shard.bytes.extend_from_slice(line);
-        before == 0
-    }
-
-    fn run(&self, mut output: Output, calls: &Receiver<Call>) {
-        let waiting = || self.waiting_bytes.load(Relaxed) > 0;
-        // Lines that came while others were written were not the first, and called nobody.
-        while let Some(mut call) = if waiting() { Some(None) } else { calls.recv().ok() } {
-            let gathered = Instant::now() + GATHER;
-            while call.is_none() {
-                match calls.recv_timeout(gathered.saturating_duration_since(Instant::now())) {
-                    Ok(next) => call = next,
-                    Err(_) => break,
-                }
+/// The writing thread.
+fn run(state: &Mutex<State>, mut output: Output, calls: &Receiver<Call>) {
+    let mut taken = Vec::new();
+    while let Ok(mut call) = calls.recv() {
+        let gathered = Instant::now() + GATHER;
+        while call.is_none() {
+            match calls.recv_timeout(gathered.saturating_duration_since(Instant::now())) {
+                Ok(next) => call = next,
+                Err(_) => break,
             }
-            self.write_all(&mut output);
-            self.stalled.store(false, Relaxed);
-            let _ = call.map(|done| done.try_send(()));
         }
-    }
-
-    fn write_all(&self, output: &mut Output) {
-        let mut taken = Vec::new();
-        for shard in self.shards.all() {
-            std::mem::swap(&mut shard.lock().bytes, &mut taken);
-            let (written, refused) = taken.split_at(write(output, &taken));
-            // Each line ends in its only newline.
-            let lines = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
-            self.written.fetch_add(lines(written), Relaxed);
-            self.refused.fetch_add(lines(refused), Relaxed);
-            self.waiting_bytes.fetch_sub(taken.len(), Relaxed);
-            taken.clear();
-            taken.shrink_to(KEPT_BYTES);
+        {
+            let mut state = state.lock();
+            mem::swap(&mut state.waiting, &mut taken);
+            state.writing = taken.len();
         }
+        let (written, refused) = taken.split_at(write(&mut output, &taken));
         // Outputs that buffer must not keep what is said to be written.
         let _ = output.flush();
+        // Each line ends in its only newline.
+        let lines = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        {
+            let mut state = state.lock();
+            state.written += lines(written);
+            state.dropped += lines(refused);
+            (state.writing, state.stalled) = (0, false);
+        }
+        taken.clear();
+        taken.shrink_to(KEPT_BYTES);
+        let _ = call.map(|done| done.try_send(()));
     }
 }
 
@@ -161,7 +146,7 @@ fn write(output: &mut Output, bytes: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use parking_lot::Mutex;
+    use std::io;
 
     use super::*;
 
@@ -171,11 +156,11 @@ mod tests {
     struct Shared(Arc<Mutex<Vec<u8>>>);
 
     impl Write for Shared {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        fn write(&mut self, bytes: &[u8]) -> Result<usize> {
             self.0.lock().extend_from_slice(bytes);
             Ok(bytes.len())
         }
-        fn flush(&mut self) -> io::Result<()> {
+        fn flush(&mut self) -> Result<()> {
             Ok(())
         }
     }
@@ -184,12 +169,12 @@ mod tests {
     struct Failing(usize);
 
     impl Write for Failing {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        fn write(&mut self, bytes: &[u8]) -> Result<usize> {
             let count = bytes.len().min(self.0);
             self.0 -= count;
             if count == 0 { Err(ErrorKind::BrokenPipe.into()) } else { Ok(count) }
         }
-        fn flush(&mut self) -> io::Result<()> {
+        fn flush(&mut self) -> Result<()> {
             Ok(())
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use crate::support::{Kept, LONG, Lines};
+use crate::support::{Kept, LONG, Lines, scoped};
 use axum::{
     Extension, Router,
     body::{Body, Bytes},
@@ -34,7 +34,7 @@ impl Stage {
         let log = LogConfig { format: LogFormat::Json };
         let setup = Setup { log, baggage: &["tenant"], ..Setup::new(Service::new("a-service", "1")) };
         let environment = [&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://unused")], environment].concat();
-        let scoped = Scoped::new(&setup, &environment, Box::new(lines.clone()), kept.clone()).unwrap();
+        let scoped = scoped(&setup, &environment, &lines, &kept);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         Self { scoped, lines, kept, runtime }
     }

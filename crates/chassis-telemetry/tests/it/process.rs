@@ -3,6 +3,7 @@
 use std::{
     net::TcpListener,
     process::{Command, Output, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -243,4 +244,60 @@ fn words_in_any_case_stop_nothing_and_two_service_names_are_one_for_lines_and_sp
     assert!(played.clean);
     assert_eq!(account(&played.metrics), (0, [0, 0, 0, 0]));
     assert!(played.lines.iter().all(|line| line["trace_id"].as_str().unwrap().len() == 32));
+}
+
+/// A collector over HTTP that answers each call as told, the first ones first; returns what was called.
+fn play_over_http(
+    answers: Vec<(u16, &'static str, Vec<u8>)>,
+    path: &str,
+    settings: &[(&str, &str)],
+) -> (Vec<String>, Played) {
+    let runtime = Runtime::new().unwrap();
+    let called = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let (calls, left) = (Arc::clone(&called), Arc::new(parking_lot::Mutex::new(answers.into_iter())));
+    let router = axum::Router::new().fallback(async move |uri: http::Uri| {
+        calls.lock().push(uri.to_string());
+        let (status, retry_after, body) = left.lock().next().unwrap_or((200, "", Vec::new()));
+        let builder =
+            http::Response::builder().status(status).header("content-type", "application/x-protobuf");
+        let builder =
+            if retry_after.is_empty() { builder } else { builder.header("retry-after", retry_after) };
+        builder.body(axum::body::Body::from(body)).unwrap()
+    });
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let endpoint = format!("http://{}{path}", listener.local_addr().unwrap());
+    runtime.spawn(async { axum::serve(listener, router).await });
+    let own = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")];
+    let played = play(&[&own, settings].concat());
+    let called = called.lock().clone();
+    (called, played)
+}
+
+#[test]
+fn a_throttling_collector_costs_its_batch_and_neither_the_process_nor_the_account() {
+    let batches = [("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10")];
+    for (status, retry_after) in
+        [(503, "9223372036854775807"), (429, "60"), (503, "Tue, 31 Dec 2999 23:59:59 GMT"), (429, "soon")]
+    {
+        let answers = vec![(status, retry_after, Vec::new())];
+        let (called, played) = play_over_http(answers, "/base", &batches);
+        let (ended, [exported, failed, ..]) = account(&played.metrics);
+        assert_eq!((ended, exported + failed), (ALL, ALL), "{status} {retry_after}");
+        // A time that cannot be waited for fails the batch; one that is not understood is tried again soon.
+        assert_eq!(failed, if retry_after == "soon" { 0 } else { 10 }, "{status} {retry_after}");
+        assert!(called.iter().all(|uri| uri == "/base/v1/traces"), "{called:?}");
+    }
+}
+
+#[test]
+fn what_a_collector_refuses_in_part_is_counted_over_http_as_well() {
+    use opentelemetry_proto::tonic::collector::trace::v1::{
+        ExportTracePartialSuccess, ExportTraceServiceResponse,
+    };
+    let partial_success = Some(ExportTracePartialSuccess { rejected_spans: 3, error_message: String::new() });
+    let body = prost::Message::encode_to_vec(&ExportTraceServiceResponse { partial_success });
+    let (called, played) = play_over_http(vec![(200, "", body)], "/?tenant=a", &[]);
+    assert_eq!(account(&played.metrics), (ALL, [ALL - 3, 3, 0, 0]));
+    // The exporter joins base and path as texts: a base with a query needs the endpoint of traces alone.
+    assert_eq!(called, ["/?tenant=a/v1/traces"]);
 }

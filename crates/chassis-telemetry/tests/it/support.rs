@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chassis_telemetry::{Scoped, Setup};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{
         ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -74,6 +75,14 @@ impl Kept {
             })
             .clone()
     }
+}
+
+/// Telemetry of a test's own: lines and spans are kept where the variables say so.
+pub fn scoped(setup: &Setup, environment: &[(&str, &str)], lines: &Lines, kept: &Kept) -> Scoped {
+    let get =
+        |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+    let kept = kept.clone();
+    Scoped::new(setup, &get, Box::new(lines.clone()), move |_| Ok(kept.clone())).unwrap()
 }
 
 /// What the collector does with a call.
