@@ -16,7 +16,8 @@ pub struct RequestKey {
 }
 
 /// Reads `Idempotency-Key` (1 to 255 visible ASCII characters, at most once; 400 otherwise) and the whole body, then
-/// extracts `B` from the same bytes: `Idempotent<Valid<Json<T>>>`.
+/// extracts `B` from the same bytes: `Idempotent<Valid<Json<T>>>`, or `Idempotent<Result<Valid<Json<T>>, Problem>>` where
+/// the handler looks for the first answer to a body that is refused by now.
 #[derive(Clone, Debug)]
 pub struct Idempotent<B> {
     /// `None` if the caller sent no key.
@@ -66,19 +67,21 @@ fn hash(parts: &[&[u8]]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-impl<S: Send + Sync, B: FromRequest<S, Rejection = Problem>> FromRequest<S> for Idempotent<B> {
+impl<S: Send + Sync, B: FromRequest<S, Rejection: Into<Problem>>> FromRequest<S> for Idempotent<B> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         if header(request.headers())?.is_none() {
-            return Ok(Self { key: None, body: B::from_request(request, state).await? });
+            let body = B::from_request(request, state).await.map_err(Into::into)?;
+            return Ok(Self { key: None, body });
         }
         let caller = Caller::of(request.extensions())?.clone();
         let (parts, bytes) = whole_body(request).await?;
         let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
         let asked: [&[u8]; 2] = [parts.uri.path().as_bytes(), &bytes];
         let key = RequestKey::read(&parts.headers, &caller, parts.method.as_str(), route, &asked)?;
-        let body = B::from_request(Request::from_parts(parts, Body::from(bytes)), state).await?;
+        let request = Request::from_parts(parts, Body::from(bytes));
+        let body = B::from_request(request, state).await.map_err(Into::into)?;
         Ok(Self { key, body })
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::watch::blocking;
 use crate::{Caller, Client, Decide, Gate, LimitsConfig, PerClient, Problem, metrics as names};
-use axum::{body::Body, extract::Request, response::Response};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
 use governor::middleware::StateInformationMiddleware;
 use http::{HeaderName, StatusCode};
 use metrics::Counter;
@@ -121,6 +123,5 @@ fn refuse(error: GovernorError, surface: &str, limit: PerClient, limited: &Count
 }
 
 fn answer(problem: Problem, surface: &str) -> Response {
-    use axum::response::IntoResponse;
     if surface == "grpc" { tonic::Status::from(problem).into_http() } else { problem.into_response() }
 }

@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use chassis_telemetry::TraceContext;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
-use std::{borrow::Cow, collections::HashMap, time::Duration};
+use std::{borrow::Cow, collections::HashMap, convert::Infallible, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -147,6 +147,13 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let rest = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+/// For extractors that never fail, such as `Result<T, Problem>`.
+impl From<Infallible> for Problem {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
 }
 
 /// The trace id is that of the current span, so call it inside the request's span; a handler's return value does.
