@@ -1,11 +1,13 @@
 //! The admin listener from outside.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
 use axum::{Router, routing::put};
 use chassis::{Admin, AdminConfig, Health, Pages};
 use chassis_http::{Key, Keys, TlsConfig};
 use chassis_telemetry::{Service, Setup, Telemetry};
 use reqwest::{Client, Response, StatusCode};
-use std::{net::SocketAddr, sync::LazyLock};
+use std::{net::SocketAddr, sync::LazyLock, time::Duration};
 
 const SERVICE: Service = Service::new("test", "1.2.3");
 
@@ -25,17 +27,21 @@ async fn start(listen: &str, keys: Keys) -> Started {
     Started { admin: Admin::start(&config, pages, &TELEMETRY).await.unwrap(), health }
 }
 
+fn client() -> Client {
+    Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap()
+}
+
 impl Started {
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", SocketAddr::from(([127, 0, 0, 1], self.admin.address().port())))
     }
 
     async fn get(&self, path: &str) -> Response {
-        Client::new().get(self.url(path)).send().await.unwrap()
+        client().get(self.url(path)).send().await.unwrap()
     }
 
     async fn put(&self, path: &str, body: &'static str) -> Response {
-        Client::new().put(self.url(path)).body(body).send().await.unwrap()
+        client().put(self.url(path)).body(body).send().await.unwrap()
     }
 }
 
@@ -69,11 +75,9 @@ async fn metrics_and_version_are_served_and_everything_else_is_a_problem() {
     let metrics = started.get("/metrics").await;
     assert_eq!(metrics.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     assert!(metrics.text().await.unwrap().contains("# TYPE "));
-    let open_metrics =
-        Client::new().get(started.url("/metrics")).header("accept", "application/openmetrics-text");
+    let open_metrics = client().get(started.url("/metrics")).header("accept", "application/openmetrics-text");
     assert!(open_metrics.send().await.unwrap().text().await.unwrap().ends_with("# EOF\n"));
-    let gzip =
-        Client::new().get(started.url("/metrics")).header("accept-encoding", "gzip").send().await.unwrap();
+    let gzip = client().get(started.url("/metrics")).header("accept-encoding", "gzip").send().await.unwrap();
     assert_eq!(gzip.headers()["content-encoding"], "gzip");
     let version: serde_json::Value = started.get("/version").await.json().await.unwrap();
     assert_eq!(
@@ -86,8 +90,7 @@ async fn metrics_and_version_are_served_and_everything_else_is_a_problem() {
     let wrong_method = started.put("/metrics", "").await;
     assert_eq!(wrong_method.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(wrong_method.headers()["allow"], "GET,HEAD");
-    let foreign =
-        Client::new().get(started.url("/metrics")).header("host", "evil.example").send().await.unwrap();
+    let foreign = client().get(started.url("/metrics")).header("host", "evil.example").send().await.unwrap();
     assert_eq!(foreign.status(), StatusCode::MISDIRECTED_REQUEST);
 }
 
@@ -99,10 +102,10 @@ async fn the_log_filter_is_set_or_refused_with_the_reason() {
     assert_eq!(refused.status(), StatusCode::BAD_REQUEST);
     let problem: serde_json::Value = refused.json().await.unwrap();
     assert!(problem["detail"].as_str().is_some_and(|detail| !detail.contains("infoo")), "{problem}");
-    let long = Client::new().put(started.url("/log-filter")).body("x".repeat(5000)).send().await.unwrap();
+    let long = client().put(started.url("/log-filter")).body("x".repeat(5000)).send().await.unwrap();
     assert_eq!(long.status(), StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(long.headers()["content-type"], "application/problem+json");
-    let binary = Client::new().put(started.url("/log-filter")).body(vec![0xff]).send().await.unwrap();
+    let binary = client().put(started.url("/log-filter")).body(vec![0xff]).send().await.unwrap();
     assert_eq!(binary.status(), StatusCode::BAD_REQUEST);
     assert_eq!(started.put("/switch", "").await.text().await.unwrap(), "switched");
 }
@@ -117,7 +120,7 @@ async fn where_other_machines_reach_it_every_change_needs_a_key_with_operate() {
         let started = start("0.0.0.0:0", keys(scopes)).await;
         assert_eq!(started.put("/switch", "").await.status(), StatusCode::UNAUTHORIZED);
         assert_eq!(started.get("/switch").await.text().await.unwrap(), "off");
-        let answer = Client::new().put(started.url("/switch")).bearer_auth("KEY").send().await.unwrap();
+        let answer = client().put(started.url("/switch")).bearer_auth("KEY").send().await.unwrap();
         assert_eq!(answer.status(), status, "{scopes}");
     }
 }

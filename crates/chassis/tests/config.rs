@@ -1,5 +1,7 @@
 //! The configuration as a program loads it.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
 use chassis::config::{Checks, Settings, Sources, example, load, load_section};
 use chassis_telemetry::settings::{between, duration, number};
 use conf::Conf;
