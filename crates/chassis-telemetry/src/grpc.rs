@@ -10,10 +10,46 @@ use axum::body::Body;
 use metrics::Gauge;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
+use tonic::Code;
 use tower_http::trace::MakeSpan;
 use tracing::{Span, field::Empty, info_span};
 
-use crate::measure::{Kind, Measure, SpanLayer, Target, continue_caller, is_quiet, span_layer};
+use crate::measure::{self, Kind, Measure, SpanLayer, Target, continue_caller, is_quiet, span_layer};
+
+/// `grpc_request_duration_seconds` of one method's calls, for clients.
+pub struct Durations {
+    full: String,
+    side: &'static str,
+    kept: measure::Durations,
+}
+
+/// Which side of a call measures it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Server,
+    Client,
+}
+
+const SERVER: &str = "server";
+
+impl Durations {
+    /// Both names come from our own descriptors, never from a caller.
+    pub fn new(service: &str, method: &str, side: Side) -> Self {
+        let side = if side == Side::Server { SERVER } else { "client" };
+        Self { full: format!("{service}/{method}"), side, kept: measure::Durations::default() }
+    }
+
+    /// Records how long a call took.
+    pub fn record(&self, code: Code, seconds: f64) {
+        let target = Target::Grpc { full: self.full.clone(), side: self.side };
+        self.kept.record((target, code as u16), seconds);
+    }
+}
+
+/// The code's name as in metrics, lines and spans: `NOT_FOUND`.
+pub fn code_name(code: Code) -> &'static str {
+    measure::code_name(code as u16)
+}
 
 /// The methods that a server serves, as `package.Service/Method`: only their names become labels. Cheap to clone.
 #[derive(Clone)]
@@ -72,7 +108,7 @@ impl MetricsLayer {
 
 impl Kind for Methods {
     fn target<B>(&self, request: &Request<B>) -> Target {
-        Target::Grpc(self.of(request).to_owned())
+        Target::Grpc { full: self.of(request).to_owned(), side: SERVER }
     }
 
     fn in_flight(&self) -> Option<Gauge> {

@@ -51,14 +51,41 @@ pub struct Measure<K> {
     pub(crate) durations: Arc<Durations>,
 }
 
-/// By target and status, made on first use and kept: the macro with labels made at run time costs a microsecond.
-pub(crate) type Durations = RwLock<HashMap<(Target, u16), Histogram>>;
+/// Histograms by target and status, made on first use and kept: the macro with labels made at run time costs a
+/// microsecond.
+#[derive(Default)]
+pub(crate) struct Durations(RwLock<HashMap<(Target, u16), Histogram>>);
 
 /// What is called: an HTTP route, or a gRPC method as `package.Service/Method`.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) enum Target {
     Http { method: &'static str, route: String },
-    Grpc(String),
+    Grpc { full: String, side: &'static str },
+}
+
+impl Durations {
+    pub fn record(&self, key: (Target, u16), seconds: f64) {
+        if let Some(durations) = self.0.read().get(&key) {
+            return durations.record(seconds);
+        }
+        let durations = match &key {
+            (Target::Http { method, route }, status) => metrics::histogram!(names::HTTP_REQUEST_DURATION,
+                "method" => *method, "route" => route.clone(), "status" => status.to_string()),
+            (Target::Grpc { full, side }, code) => {
+                let (service, method) = halves(full);
+                metrics::histogram!(names::GRPC_REQUEST_DURATION, names::LABEL_GRPC_SERVICE => service.to_owned(),
+                    names::LABEL_GRPC_METHOD => method.to_owned(), names::LABEL_GRPC_CODE => code_name(*code),
+                    names::LABEL_SIDE => *side)
+            }
+        };
+        durations.record(seconds);
+        self.0.write().insert(key, durations);
+    }
+}
+
+/// The service and the method.
+fn halves(full: &str) -> (&str, &str) {
+    full.split_once('/').unwrap_or(("unmatched", "unmatched"))
 }
 
 /// HTTP or gRPC.
@@ -164,9 +191,8 @@ impl InFlight {
                     info!(method, route, status, duration_ms, id, key, "request");
                     (status >= 500).then(|| status.to_string())
                 }
-                Target::Grpc(full) => {
-                    let (grpc_service, grpc_method) =
-                        full.split_once('/').unwrap_or(("unmatched", "unmatched"));
+                Target::Grpc { full, .. } => {
+                    let (grpc_service, grpc_method) = halves(full);
                     let grpc_code = code_name(status);
                     self.span.record(names::RPC_RESPONSE_STATUS_CODE, grpc_code);
                     if !is_quiet(full) {
@@ -180,26 +206,8 @@ impl InFlight {
                 self.span.record(names::ERROR_TYPE, error);
             }
             self.in_flight.iter().for_each(|gauge| gauge.decrement(1.0));
-            self.record((target, status), duration_ms / 1000.0);
+            self.durations.record((target, status), duration_ms / 1000.0);
         });
-    }
-
-    fn record(&self, key: (Target, u16), seconds: f64) {
-        if let Some(durations) = self.durations.read().get(&key) {
-            return durations.record(seconds);
-        }
-        let durations = match &key {
-            (Target::Http { method, route }, status) => metrics::histogram!(names::HTTP_REQUEST_DURATION,
-                "method" => *method, "route" => route.clone(), "status" => status.to_string()),
-            (Target::Grpc(full), code) => {
-                let (service, method) = full.split_once('/').unwrap_or(("unmatched", "unmatched"));
-                metrics::histogram!(names::GRPC_REQUEST_DURATION, names::LABEL_GRPC_SERVICE => service.to_owned(),
-                    names::LABEL_GRPC_METHOD => method.to_owned(), names::LABEL_GRPC_CODE => code_name(*code),
-                    names::LABEL_SIDE => "server")
-            }
-        };
-        durations.record(seconds);
-        self.durations.write().insert(key, durations);
     }
 }
 
@@ -218,7 +226,7 @@ pub(crate) fn is_quiet(full: &str) -> bool {
     full.starts_with("grpc.")
 }
 
-fn code_name(code: u16) -> &'static str {
+pub(crate) fn code_name(code: u16) -> &'static str {
     names::GRPC_CODES.get(usize::from(code)).copied().unwrap_or("UNKNOWN")
 }
 

@@ -41,7 +41,12 @@ pub fn extract(headers: &HeaderMap) -> Context {
 
 /// Puts the current tracing span's context, and its baggage, into the headers of an outgoing request.
 pub fn inject(headers: &mut HeaderMap) {
-    propagators().inject_context(&Span::current().context(), &mut HeaderInjector(headers));
+    inject_span(&Span::current(), headers);
+}
+
+/// The same for this span.
+pub fn inject_span(span: &Span, headers: &mut HeaderMap) {
+    propagators().inject_context(&span.context(), &mut HeaderInjector(headers));
 }
 
 pub(crate) fn extract_trace(headers: &HeaderMap) -> Option<TraceContext> {
