@@ -19,8 +19,7 @@ pub struct Listening {
 pub fn check_listeners(listeners: &[Listening], keys: bool, checks: &mut Checks<'_>) {
     for (at, one) in listeners.iter().enumerate() {
         for other in listeners.iter().take(at).filter(|other| collide(one.address, other.address)) {
-            checks
-                .fault(one.key, format!("is the address of {} too; give each a port of its own", other.key));
+            checks.fault(one.key, format!("is the address of {} too; give each its own port", other.key));
         }
         if one.public && !keys && !is_loopback(one.address) {
             let problem = "other machines would reach it without a key; use a loopback address, or set \
@@ -32,10 +31,8 @@ pub fn check_listeners(listeners: &[Listening], keys: bool, checks: &mut Checks<
 
 /// A warning for each listener that other machines reach without TLS.
 pub fn unencrypted(listeners: &[Listening]) -> impl Iterator<Item = String> {
-    let unencrypted = listeners.iter().filter(|one| !is_loopback(one.address) && !one.tls);
-    unencrypted.map(|one| {
-        format!("{} is not a loopback address and serves no TLS: TLS must end in front of it", one.key)
-    })
+    let exposed = listeners.iter().filter(|one| !is_loopback(one.address) && !one.tls);
+    exposed.map(|one| format!("{} is not loopback and has no TLS: TLS must end in front of it", one.key))
 }
 
 /// Whether both cannot be bound at once. A dual-stack `[::]` takes the port of IPv4 as well.

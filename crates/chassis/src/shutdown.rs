@@ -98,8 +98,7 @@ impl Shutdown {
             tokio::time::sleep(config.not_ready_for).await;
         }
         self.0.stop.cancel();
-        let drained = tokio::time::timeout(config.drain_deadline, drained);
-        drained.await.map_err(|_| ShutdownError::Deadline)?;
+        tokio::time::timeout(config.drain_deadline, drained).await.map_err(|_| ShutdownError::Deadline)?;
         match self.cause() {
             Some(Cause::Failed { part }) => Err(ShutdownError::Failed { part }),
             _ => Ok(()),

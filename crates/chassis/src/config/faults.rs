@@ -65,8 +65,7 @@ pub(super) fn read(message: &str, known: &[Setting], given: &BTreeMap<String, Gi
     for setting in known {
         for rest in after(message, &format!("when parsing env '{}' value", setting.variable)) {
             // A secret is followed by the reason, anything else by the value in quotes.
-            let value =
-                given.get(&setting.key).map(|given| format!(" '{}': ", given.text)).unwrap_or_default();
+            let value = given.get(&setting.key).map(|one| format!(" '{}': ", one.text)).unwrap_or_default();
             let rest = rest.strip_prefix(&value).or_else(|| rest.split_once(": ").map(|(_, rest)| rest));
             let problem = explained(reason(rest.unwrap_or_default()), setting, given);
             faults.push(Fault::of(&setting.key, given, &problem));
@@ -118,8 +117,7 @@ fn explained(reason: String, setting: &Setting, given: &BTreeMap<String, Given>)
 /// The section, or the one key, of the struct at `field` of the configuration: a struct that is flattened without a
 /// prefix is no level of a key.
 fn section<'a>(field: &str, known: &'a [Setting]) -> &'a str {
-    let mut keys =
-        known.iter().filter(|setting| is_below(&setting.field, field)).map(|setting| setting.key.as_str());
+    let mut keys = known.iter().filter(|one| is_below(&one.field, field)).map(|one| one.key.as_str());
     let mut section = keys.next().unwrap_or_default();
     for key in keys {
         while !section.is_empty() && !is_below(key, section) {
