@@ -89,6 +89,7 @@ pub struct Telemetry {
     process: TraceContext,
     spans: Option<Spans>,
     lines: Arc<LineWriter>,
+    down: bool,
 }
 
 /// Installs logs, traces and metrics for the whole process, and the panic hook. Settings come from `OTEL_*` and
@@ -192,7 +193,7 @@ impl Scoped {
             .with(LineLayer::new(setup.log.format, names, process, Arc::clone(&lines), rejected))
             .with(Gate { filter: filter.clone(), sampling });
         let dispatch = Dispatch::new(subscriber);
-        let telemetry = Telemetry { metrics, filter, process, spans, lines };
+        let telemetry = Telemetry { metrics, filter, process, spans, lines, down: false };
         ::metrics::with_local_recorder(&recorder, || {
             telemetry.metrics.begin(&catalogues, setup.service);
             telemetry.count_itself();
@@ -224,11 +225,14 @@ impl Telemetry {
 
     /// Exports the spans and writes the lines until now, and ends both; what does not go out `within` that time is
     /// dropped. `false` if anything was. Blocks: not for a runtime's worker.
-    pub fn shutdown(self, within: Duration) -> bool {
+    pub fn shutdown(mut self, within: Duration) -> bool {
         self.take_down(within)
     }
 
-    fn take_down(&self, wait: Duration) -> bool {
+    fn take_down(&mut self, wait: Duration) -> bool {
+        if std::mem::replace(&mut self.down, true) {
+            return true;
+        }
         let deadline = Instant::now() + wait;
         let for_spans = wait.saturating_sub(LINES_SHARE.min(wait / 4));
         let spans_out = self.spans.as_ref().is_none_or(|spans| spans.shutdown(for_spans));

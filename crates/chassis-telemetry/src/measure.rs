@@ -10,6 +10,7 @@ use std::time::Instant;
 use ::http::{HeaderMap, Request, Response};
 use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
+use http_body::Frame;
 use http_body_util::BodyExt as _;
 use metrics::{Gauge, Histogram};
 use parking_lot::RwLock;
@@ -135,13 +136,14 @@ where
         Box::pin(async move {
             let mut response = response.await?;
             call.head(&mut response);
-            let watched = |body: R| {
-                body.map_frame(move |frame| {
-                    frame.trailers_ref().into_iter().for_each(|trailers| call.trailers(trailers));
-                    frame
-                })
+            if call.target.is_none() {
+                return Ok(response.map(Body::new));
+            }
+            let watch = move |frame: Frame<Bytes>| {
+                frame.trailers_ref().into_iter().for_each(|trailers| call.trailers(trailers));
+                frame
             };
-            Ok(response.map(|body| Body::new(watched(body))))
+            Ok(response.map(|body| Body::new(body.map_frame(watch))))
         })
     }
 }

@@ -189,12 +189,14 @@ impl<E: SpanExporter, M: Fn() -> Result<E, InitError>> Exporter<E, M> {
     /// Sends until the queue is closed and empty.
     async fn run(mut self) {
         loop {
-            // Spans that came while others were sent were not the first.
-            let idle = self.queue.state.lock().account.queued == 0;
-            if idle {
+            // Spans that came while others were sent were not the first, nor those that make it plenty.
+            let bytes = self.queue.state.lock().bytes;
+            if bytes == 0 {
                 self.queue.first.notified().await;
             }
-            let _ = timeout(self.queue.settings.delay, self.queue.hurry.notified()).await;
+            if bytes < BATCH_BYTES {
+                let _ = timeout(self.queue.settings.delay, self.queue.hurry.notified()).await;
+            }
             let (mut backlog, closed) = {
                 let State { waiting, closed, .. } = &mut *self.queue.state.lock();
                 let room = Vec::with_capacity(waiting.len());

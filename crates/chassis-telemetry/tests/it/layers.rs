@@ -16,6 +16,7 @@ use chassis_telemetry::{
     propagation,
 };
 use http::{HeaderMap, Request, StatusCode, header::ACCEPT};
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, StreamBody, combinators::BoxBody};
 use opentelemetry::trace::{SpanKind, Status};
 use prost::Message as _;
@@ -97,6 +98,11 @@ fn a_request_has_its_span_line_header_duration_and_exemplar() {
         let told = TraceContext::from_headers(answer.headers()).unwrap();
         assert_eq!(told.trace_id(), parent.trace_id());
         assert_ne!(told.span_id(), parent.span_id());
+        assert_eq!(
+            answer.body().size_hint().exact(),
+            Some("noted".len() as u64),
+            "so that it gets its length"
+        );
         answer.into_body().collect().await.unwrap();
         http_routes().oneshot(request("/broken", STRANGER, &[])).await.unwrap();
     });
