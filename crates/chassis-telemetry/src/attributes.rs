@@ -13,7 +13,7 @@ use opentelemetry_sdk::trace::SpanData;
 /// with [`crate::Setup::safe_attributes`].
 pub const SAFE: &str = "\
     attempt channel committed_ms duration_ms error_kind outcome priority provider reason status store waited_ms \
-    db.collection.name db.namespace db.operation.batch.size db.operation.name db.response.status_code db.system.name \
+    db.collection.name db.namespace db.operation.batch.size db.operation.name db.query.summary db.response.status_code db.system.name \
     error.type http.request.method http.request.resend_count http.response.status_code http.route \
     messaging.batch.message_count messaging.destination.name messaging.message.id messaging.operation.name \
     messaging.operation.type messaging.system network.protocol.name network.protocol.version network.transport \
