@@ -186,7 +186,7 @@ fn spans_that_the_collector_refuses_are_failed_to_the_unit() {
 #[test]
 fn a_collector_that_never_answers_delays_no_shutdown_and_nothing_is_uncounted() {
     let (_, played) = play_with(Does::NeverAnswers, &[]);
-    assert!(!played.clean && played.took < WITHIN + Duration::from_millis(200), "{:?}", played.took);
+    assert!(!played.clean && played.took < WITHIN + Duration::from_secs(1), "{:?}", played.took);
     let (ended, [exported, failed, dropped, queued]) = account(&played.metrics);
     assert_eq!((ended, exported, queued), (ALL, 0, 0));
     assert_eq!(failed + dropped, ALL);
@@ -202,7 +202,7 @@ fn a_collector_that_never_answers_delays_no_shutdown_and_nothing_is_uncounted() 
     ] {
         let played =
             play(&[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)]);
-        assert!(played.took < WITHIN + Duration::from_millis(200), "{protocol} {:?}", played.took);
+        assert!(played.took < WITHIN + Duration::from_secs(1), "{protocol} {:?}", played.took);
         let (ended, outcomes) = account(&played.metrics);
         assert_eq!((ended, outcomes[0], outcomes.iter().sum()), (ALL, 0, ALL), "{protocol}");
     }
