@@ -45,6 +45,8 @@ struct LatestReport {
         (status = 200, body = LatestReport, description = "The report.",
             headers(("Age" = u64, description = "Seconds since the ePRO service answered, if stale."))),
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "There is no report."),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json",
+            description = "The patientId is not valid."),
         (status = 502, body = ProblemBody, content_type = "application/problem+json",
             description = "The ePRO service refuses this service's API key."),
         (status = 503, body = ProblemBody, content_type = "application/problem+json",

@@ -22,6 +22,7 @@ const SERVICE: Service = Service {
 pub fn run(config: Config) -> ExitCode {
     let setup = Setup {
         log: config.log.clone(),
+        safe_attributes: &["source"],
         line_targets: &[env!("CARGO_CRATE_NAME")],
         metrics: vec![
             chassis::METRICS,

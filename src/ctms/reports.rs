@@ -118,7 +118,7 @@ impl Reports {
                     count("none", "misconfigured", 1);
                     Err(refused())
                 }
-                _ => self.from_cache(patient, &status),
+                _ => self.remembered(patient, &status),
             },
         }
     }
@@ -129,7 +129,7 @@ impl Reports {
         metrics::gauge!(ENTRIES.name).set(self.cache.entry_count() as f64);
     }
 
-    fn from_cache(&self, patient: &PatientId, status: &Status) -> Result<Latest, Problem> {
+    fn remembered(&self, patient: &PatientId, status: &Status) -> Result<Latest, Problem> {
         self.is(Standing::Silent);
         let (found, reason) = (self.cache.get(patient.as_str()), outage(status));
         let source = if found.is_some() { "cache" } else { "none" };
@@ -230,7 +230,7 @@ fn refused() -> Problem {
 mod tests {
     use super::*;
 
-    fn remembered(content: &str) -> Arc<Report> {
+    fn entry(content: &str) -> Arc<Report> {
         let (id, submitted_at) = ("r".to_owned(), Moment::from_unix_ms(0));
         Arc::new(Report { id, content: content.to_owned(), submitted_at, answered: Instant::now() })
     }
@@ -244,13 +244,13 @@ mod tests {
     fn the_cache_is_bounded_by_entries_and_by_bytes_and_the_least_recently_used_leave() {
         let few = cache(2);
         for (number, patient) in ["a", "b", "c"].into_iter().enumerate() {
-            few.insert(patient.to_owned(), remembered("x"));
+            few.insert(patient.to_owned(), entry("x"));
             assert_eq!(entries(&few), (number as u64 + 1).min(2));
             assert!(few.get("a").is_some(), "used with every step");
         }
         assert!(few.get("b").is_none() && few.get("c").is_some());
         let many = cache(1_000_000);
-        let long = remembered(&"x".repeat(32 * 1024));
+        let long = entry(&"x".repeat(32 * 1024));
         (0..3_000).for_each(|number| many.insert(number.to_string(), Arc::clone(&long)));
         assert!((1_900..2_048).contains(&entries(&many)), "{}", entries(&many));
     }

@@ -67,7 +67,12 @@ pub async fn show(State(reports): State<Reports>, PathId(id): PathId) -> Result<
 #[utoipa::path(
     get, path = "/api/v1/patients/{patientId}/reports/latest", tag = "reports", operation_id = "getLatestReport",
     params(("patientId" = PatientId, Path, description = "The caller's own identifier of the patient.")),
-    responses((status = 200, body = Report, description = "The latest report."), NoReport)
+    responses(
+        (status = 200, body = Report, description = "The latest report."),
+        (status = 422, body = ProblemBody, content_type = "application/problem+json",
+            description = "The patientId is not valid."),
+        NoReport,
+    )
 )]
 pub async fn latest(
     State(reports): State<Reports>,
