@@ -28,7 +28,7 @@ fn all_faults_of_all_sources_are_named_at_once_before_a_port_is_bound() {
         &["sms", "url"],
         &["retry.on_unknown", "sometimes", "hold"],
         &["grpc.listen", "0.0.0.0:1", "--set", "loopback"],
-        &["nonsense", "key=value"],
+        &["--set number 2", "key=value"],
     ];
     for parts in expected {
         let found = faults.iter().any(|fault| parts.iter().all(|part| fault.contains(part)));

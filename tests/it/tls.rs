@@ -159,7 +159,7 @@ fn http_1_and_http_2_are_spoken_over_tls_1_3_and_told_as_https() {
     let schemes: Vec<_> = collector
         .spans()
         .iter()
-        .filter(|span| span.name.starts_with("GET "))
+        .filter(|span| span.name.starts_with("GET"))
         .map(|span| chassis_test::spans::text(span, "url.scheme").to_owned())
         .collect();
     assert_eq!(schemes, ["https", "https"]);

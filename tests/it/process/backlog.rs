@@ -44,7 +44,7 @@ fn exactly_the_backlog_is_accepted_and_urgent_ones_a_tenth_more() {
     assert_eq!(accepted(&[service.ask("POST", SYNC, &body(""))]), 0);
     let metrics = service.metrics();
     assert_eq!(metrics.sum("notification_refused_total", &[("reason", "backlog_full")]), 15 + 5 + 6 + 1);
-    assert_eq!(metrics.ledger().of("accepted"), 22);
+    assert_eq!(service.ledger().of("accepted"), 22);
     assert!(service.readiness().0, "a full backlog is no reason to be taken away");
 
     gateway.behave("{}");
@@ -69,7 +69,7 @@ fn scheduled_ones_have_a_bound_of_their_own_that_a_restart_keeps() {
     service.stop();
     let service = site.start();
     assert_eq!(accepted(&submit(&service, 3, &later(3600))), 0);
-    assert_eq!(service.metrics().sum("queue_jobs", &[("state", "scheduled")]), 7);
+    assert_eq!(service.counted().sum("queue_jobs", &[("state", "scheduled")]), 7);
     // Cancelling one makes room for one.
     let id = first.iter().find(|answer| answer.status == 202).unwrap().text("id");
     assert_eq!(service.cancel(&id).status, 200);

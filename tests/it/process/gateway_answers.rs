@@ -158,14 +158,18 @@ fn a_gateway_that_cannot_be_reached_is_told_of_once_with_the_class_of_its_fault(
     let plain = RawGateway::start();
     let tls = format!("https://{}/canary", plain.address);
     let cases = [
-        ("http://gateway.invalid/canary".to_owned(), "dns"),
+        // A label that is too long is refused without asking anybody.
+        (format!("http://{}.invalid/canary", "x".repeat(70)), "dns"),
         (format!("http://{closed}/canary"), "refused"),
         (tls, "tls"),
     ];
     for (url, class) in cases {
         let service = Site::sending_to_url(&url).start_with_patient();
-        let ids: Vec<_> = (0..5).map(|_| service.accept()).collect();
-        ids.iter().for_each(|id| drop(service.until_attempt(id, "retry")));
+        let shown = service.until_attempt(&service.accept(), "retry");
+        assert_eq!(shown["reason"], "connect_failed", "{url}: {shown}");
+        let attempts = || service.metrics().sum("notification_attempts_total", &[("provider", "http")]);
+        (0..5).for_each(|_| drop(service.accept()));
+        until_so("all are attempted", || attempts() >= 6);
         let output = service.stop_and_read();
         let told = warnings(&output).into_iter().filter(|line| line.contains(class)).count();
         assert_eq!(told, 1, "{url} {class}: {output}");

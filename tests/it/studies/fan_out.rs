@@ -20,7 +20,7 @@ fn a_message_reaches_everybody_once_and_is_counted() {
     let one = service.notification(&arrivals[0]);
     assert_eq!((&one["status"], &one["priority"]), (&"delivered".into(), &"bulk".into()));
     assert_ne!(one["traceId"], shown["traceId"], "each notification has a trace of its own");
-    let metrics = service.metrics();
+    let metrics = service.counted();
     let labels = [("channel", "sms"), ("priority", "bulk")];
     assert_eq!(metrics.sum("notification_accepted_total", &labels), 200);
     assert_eq!(metrics.sum("queue_batch_jobs_pending", &[]), 0);
@@ -64,7 +64,7 @@ fn it_is_accepted_whole_or_not_at_all() {
     assert_eq!(service.ask("DELETE", "/api/v1/studies/s-1/patients/many-0", "").status, 204);
     let id = send(&service, SMS, 49);
     assert_eq!(service.ledger().of("queued"), 50);
-    until_so("everything is expanded", || service.metrics().sum("queue_batch_jobs_pending", &[]) == 0);
+    until_so("everything is expanded", || service.counted().sum("queue_batch_jobs_pending", &[]) == 0);
     assert_eq!(service.ask("POST", ASYNC, MESSAGE).status, 503);
     assert_ne!(batch(&service, &id)["status"], "finished");
     assert_eq!(service.notification(&one)["status"], "sending");
@@ -78,7 +78,7 @@ fn a_message_for_later_waits_as_scheduled_and_across_a_restart() {
     let at = (Timestamp::now() + SignedDuration::from_secs(3)).round(jiff::Unit::Millisecond).unwrap();
     let body = SMS.replace('}', &format!(r#","sendAt":"{at}","priority":"normal"}}"#));
     let id = send(&service, &body, 20);
-    let gauge = |service: &Service, state| service.metrics().sum("queue_jobs", &[("state", state)]);
+    let gauge = |service: &Service, state| service.counted().sum("queue_jobs", &[("state", state)]);
     assert_eq!((gauge(&service, "scheduled"), gauge(&service, "ready")), (20, 0));
     service.kill();
     let service = site.start();

@@ -3,7 +3,9 @@
 pub use super::{
     gateway::Gateway,
     page::{Account, DomainPage, Ledger},
-    service::{ASYNC, MESSAGE, PATIENT, PUSH, REPORTS, SYNC, Service, Site, outcomes, replayed, stuck},
+    service::{
+        ASYNC, MESSAGE, PATIENT, PUSH, REPORTS, SYNC, Service, Site, counted, outcomes, replayed, stuck,
+    },
 };
 pub use chassis_test::{
     Answer, Behaviour, Collector, Connection, Page, Signal, Tap, TraceParent, ask, until, until_so,

@@ -4,7 +4,7 @@ use super::{
     gateway::Gateway,
     page::{Account, DomainPage, Ledger},
 };
-use chassis_test::{Answer, Running, TestApp, until};
+use chassis_test::{Answer, Page, Running, TestApp, until};
 use serde_json::Value;
 use std::{
     net::SocketAddr,
@@ -170,9 +170,14 @@ impl Service {
         })
     }
 
-    /// The ledger, which is exact whenever it is looked at.
+    /// A page of metrics whose figures of the store were counted after this was asked.
+    pub fn counted(&self) -> Page {
+        counted(|| self.metrics())
+    }
+
+    /// The ledger as of now, which is exact whenever it is looked at.
     pub fn ledger(&self) -> Ledger {
-        let ledger = self.metrics().ledger();
+        let ledger = self.counted().ledger();
         ledger.assert_exact();
         ledger
     }
@@ -219,6 +224,14 @@ impl Service {
     pub fn ended_with(self) -> (i32, String, String) {
         self.0.ended_with()
     }
+}
+
+/// A page whose figures of the store were counted after this was asked.
+pub fn counted(page: impl Fn() -> Page) -> Page {
+    let recounts = |page: &Page| page.sum("queue_recounts_total", &[]);
+    let before = recounts(&page());
+    // The next one may have begun before.
+    until("the jobs are counted", || Some(page()).filter(|page| recounts(page) >= before + 2))
 }
 
 /// The outcomes of a shown notification's attempts, in order.

@@ -107,7 +107,7 @@ fn the_page_is_right_after_a_busy_run_and_has_every_histogram() {
     let asked = scene::play(&service, &gateway).asked;
     // What is committed is counted a moment later: all but what waits for its time, and the replayed one twice.
     let page = until("every end is counted", || {
-        let page = service.metrics();
+        let page = service.counted();
         let accepted = page.ledger().of("accepted");
         (page.sum("notification_finished_total", &[]) == accepted).then_some(page)
     });

@@ -31,7 +31,7 @@ fn start() -> (Site, Piped) {
 
 /// Waits until everything that was accepted is delivered.
 fn until_drained(service: &Piped) {
-    until_so("an empty queue", || service.metrics().ledger().of("queued") == 0);
+    until_so("an empty queue", || counted(|| service.metrics()).ledger().of("queued") == 0);
 }
 
 /// Lines written and dropped, once no more are added.
