@@ -32,7 +32,7 @@ pub fn check_listeners(listeners: &[Listening], keys: bool, checks: &mut Checks<
 /// A warning for each listener that other machines reach without TLS.
 pub fn unencrypted(listeners: &[Listening]) -> impl Iterator<Item = String> {
     let exposed = listeners.iter().filter(|one| !is_loopback(one.address) && !one.tls);
-    exposed.map(|one| format!("{} is not loopback and has no TLS: TLS must end in front of it", one.key))
+    exposed.map(|one| format!("{} is not a loopback address and serves no TLS: end it in front", one.key))
 }
 
 /// Whether both cannot be bound at once. A dual-stack `[::]` takes the port of IPv4 as well.

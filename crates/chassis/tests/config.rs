@@ -110,6 +110,8 @@ fn secret(text: &str) -> Result<SecretString, String> {
 }
 
 impl Settings for Config {
+    const DEFAULTS: &'static [(&'static str, &'static str)] = &[("limits.per_client.rate", "50")];
+
     fn check(&self, checks: &mut Checks<'_>) {
         if self.gateway.provider == "console" {
             let problem = "gateway.provider is \"console\"; set it to \"http\" or remove this key";
@@ -158,7 +160,7 @@ fn every_fault_of_every_source_is_reported_at_once_with_key_value_source_and_fix
         format!("http.listen = \"nowhere\" ({file}): invalid socket address syntax (the default is 127.0.0.1:8080)"),
         "http.tls (environment variable APP_HTTP__TLS__KEY_FILE): set both cert_file and key_file, or neither".to_owned(),
         "limits.enabled = \"treu\" (--set): provided string was not `true` or `false` (the default is true)".to_owned(),
-        format!("limits.per_client.rate = \"0\" ({file}): must be from 1 to 1000000 (the default is 100)"),
+        format!("limits.per_client.rate = \"0\" ({file}): must be from 1 to 1000000 (the default is 50)"),
         "limits.per_client_rate (environment variable APP_LIMITS__PER_CLIENT_RATE): unknown key; did you mean APP_LIMITS__PER_CLIENT__RATE?".to_owned(),
         "limits.trusted_proxies = \"10.0.0.0/8,elsewhere\" (environment variable APP_LIMITS__TRUSTED_PROXIES): invalid IP address syntax".to_owned(),
         format!("limtis ({file}): unknown key; config.example.toml lists all keys"),
@@ -277,7 +279,7 @@ listen = \"127.0.0.1:8080\"
     let tls = "[http.tls]\n# Certificate chain in PEM.\n# APP_HTTP__TLS__CERT_FILE\n# cert_file =\n";
     assert!(document.contains(tls), "{document}");
     assert!(
-        document.contains("\ntrusted_proxies = []\n") && document.contains("\nrate = 100\n"),
+        document.contains("\ntrusted_proxies = []\n") && document.contains("\nrate = 50\n"),
         "{document}"
     );
     let folder = tempfile::tempdir().unwrap();
@@ -285,4 +287,5 @@ listen = \"127.0.0.1:8080\"
     fs::write(&path, &document).unwrap();
     let loaded = load::<Config>(Sources { file: Some(path), ..Sources::default() }).unwrap();
     assert_eq!(format!("{loaded:?}"), format!("{:?}", load::<Config>(Sources::default()).unwrap()));
+    assert_eq!(loaded.limits.per_client.rate, 50, "the service's default does not replace the section's");
 }
