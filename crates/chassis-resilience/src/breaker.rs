@@ -4,16 +4,12 @@
 //! call at a time, the probe, is let through, and its outcome closes the breaker or opens it again.
 
 use crate::rolling::Rolling;
-use chassis_telemetry::{
-    SpanExt,
-    catalogue::{Label, Metric, Values, counter, gauge},
-};
+use chassis_telemetry::SpanExt;
+use chassis_telemetry::catalogue::{Label, Metric, Values, counter, gauge};
 use metrics::Gauge;
 use parking_lot::Mutex;
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::time::timeout_at;
 use tracing::Span;
 
@@ -23,7 +19,8 @@ pub(crate) const STATE: Metric =
         .labels(&[TARGET]);
 pub(crate) const TRANSITIONS: Metric =
     counter("circuit_breaker_transitions_total", "State changes of a circuit breaker.")
-        .labels(&[TARGET, ("to", Values::Closed(&["closed", "half_open", "open"]))]);
+        .labels(&[TARGET, ("to", Values::Closed(&STATES))]);
+const STATES: [&str; 3] = ["closed", "half_open", "open"];
 
 /// When a breaker opens and closes. The default opens within a second when all of three or more calls a second
 /// fail, and tolerates for ever that a third of them do, as with one broken endpoint of three.
@@ -63,16 +60,6 @@ pub enum State {
     Open = 2,
 }
 
-impl State {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Closed => "closed",
-            Self::HalfOpen => "half_open",
-            Self::Open => "open",
-        }
-    }
-}
-
 /// What a call says about the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -108,8 +95,8 @@ impl Breaker {
     pub fn new(target: &'static str, config: BreakerConfig) -> Self {
         let state = metrics::gauge!(STATE.name, "target" => target);
         state.set(State::Closed as u8);
-        for to in [State::Closed, State::HalfOpen, State::Open] {
-            metrics::counter!(TRANSITIONS.name, "target" => target, "to" => to.as_str()).increment(0);
+        for to in STATES {
+            metrics::counter!(TRANSITIONS.name, "target" => target, "to" => to).increment(0);
         }
         let slow_after = config.slow_after;
         let machine = Mutex::new(Machine::new(config, Instant::now()));
@@ -153,19 +140,13 @@ impl Breaker {
         let from = machine.state;
         let result = update(&mut machine);
         let to = machine.state;
-        if from != to {
-            // Under the lock, so that the gauge ends with the latest state.
-            self.0.state.set(to as u8);
-            drop(machine);
-            self.0.report(from, to);
+        if from == to {
+            return result;
         }
-        result
-    }
-}
-
-impl Inner {
-    fn report(&self, from: State, to: State) {
-        let (target, name) = (self.target, to.as_str());
+        // Under the lock, so that the gauge ends with the latest state.
+        self.0.state.set(to as u8);
+        drop(machine);
+        let (target, name) = (self.0.target, STATES[to as usize]);
         metrics::counter!(TRANSITIONS.name, "target" => target, "to" => name).increment(1);
         let attributes = [("target", target.to_owned()), ("to", name.to_owned())];
         Span::current().add_event("circuit breaker", &attributes);
@@ -177,6 +158,7 @@ impl Inner {
             // One line when an outage begins and one when it ends; probes are counted.
             _ => tracing::debug!(target, to = name, "circuit breaker probes"),
         }
+        result
     }
 }
 
@@ -201,18 +183,14 @@ impl Permit {
         match timeout_at(slow, &mut call).await {
             Ok(answer) => answer,
             Err(_) => {
-                self.record_once(Verdict::Failure);
+                self.record(Verdict::Failure);
                 call.await
             }
         }
     }
 
-    /// Records what came of the call; after it was slow, this changes nothing.
-    pub fn record(mut self, verdict: Verdict) {
-        self.record_once(verdict);
-    }
-
-    fn record_once(&mut self, verdict: Verdict) {
+    /// Records what came of the call, once: after it was slow, this changes nothing.
+    pub fn record(&mut self, verdict: Verdict) {
         if !std::mem::replace(&mut self.recorded, true) {
             self.breaker.update(|machine| machine.record(self.ticket, verdict, Instant::now()));
         }

@@ -14,24 +14,17 @@ mod load;
 
 pub use config::DegradationConfig;
 pub use controller::{Pressure, Signal};
-pub use layers::EnterLayer;
+pub use layers::Middleware;
 
-use chassis_telemetry::{
-    SpanExt,
-    catalogue::{Metric, Values, counter, gauge},
-};
+use chassis_telemetry::SpanExt;
+use chassis_telemetry::catalogue::{Metric, Values, counter, gauge};
 use controller::Reading;
 use ladder::Ladder;
 use load::Load;
 use parking_lot::Mutex;
 use rand::Rng;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tracing::Span;
 
 pub(crate) const SHED: Metric =
@@ -84,8 +77,6 @@ struct Inner {
     config: DegradationConfig,
     features: Vec<Feature>,
     highest: u8,
-    /// A copy of the ladder's level for the hot path.
-    level: AtomicU8,
     load: Arc<Load>,
     state: Mutex<State>,
 }
@@ -111,7 +102,6 @@ impl Degradation {
             config,
             features,
             highest,
-            level: AtomicU8::new(0),
             state: Mutex::new(state),
         }));
         metrics::gauge!(PINNED.name).set(0);
@@ -120,7 +110,7 @@ impl Degradation {
     }
 
     pub fn level(&self) -> u8 {
-        self.0.level.load(Ordering::Relaxed)
+        self.0.state.lock().ladder.level()
     }
 
     /// Lets a request for `feature` pass, for handlers that decide by the request's body. A route is shed as a
@@ -129,10 +119,12 @@ impl Degradation {
     /// # Errors
     /// The feature is shed, which has been counted and is an event of the current span.
     pub fn admit(&self, feature: Feature) -> Result<(), Shed> {
-        if self.level() < feature.level {
+        let state = self.0.state.lock();
+        if state.ladder.level() < feature.level {
             return Ok(());
         }
-        let retry_after = self.0.state.lock().retry_after(feature, Instant::now());
+        let retry_after = state.retry_after(feature, Instant::now());
+        drop(state);
         Err(self.shed(feature, retry_after))
     }
 
@@ -162,11 +154,9 @@ impl Degradation {
         Ok(())
     }
 
-    /// Puts the ladder's level into effect.
+    /// Reports a new level, and forgets requests that began before: they say nothing about it.
     fn apply(&self, level: u8) {
-        self.0.level.store(level, Ordering::Relaxed);
         metrics::gauge!(LEVEL.name).set(level);
-        // Requests that began before say nothing about the new level.
         self.0.load.reset();
     }
 }

@@ -1,6 +1,6 @@
 //! The client-side throttle of Google's SRE book: a client does not send what the server would reject.
 
-use crate::rolling::Rolling;
+use crate::rolling::{Counts, Rolling};
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
@@ -34,18 +34,20 @@ struct State {
 
 impl Throttle {
     pub fn new(now: Instant) -> Self {
-        Self(Mutex::new(State::new(now)))
+        Self(Mutex::new(State { requests: Rolling::new(WINDOW, now), last_sent: now }))
     }
 
     /// Whether a call may be sent. `random` is uniform in 0..1.
     pub fn admit(&self, now: Instant, random: f64) -> bool {
-        let mut state = self.0.lock();
-        let held_back = random < state.refusal(now);
-        if held_back && now.saturating_duration_since(state.last_sent) < PROBE {
-            state.requests.add(now, 1, 0);
+        let State { requests, last_sent } = &mut *self.0.lock();
+        let Counts { total, matched: accepted } = requests.sum(now);
+        let refusal = total.saturating_sub(K * accepted) as f64 / (total + 1) as f64;
+        let held_back = total >= CALLS_MIN && random < refusal;
+        if held_back && now.saturating_duration_since(*last_sent) < PROBE {
+            requests.add(now, 1, 0);
             return false;
         }
-        state.last_sent = now;
+        *last_sent = now;
         true
     }
 
@@ -56,21 +58,7 @@ impl Throttle {
 
     /// Forgets the past, because the server is known to be well again.
     pub fn reset(&self, now: Instant) {
-        *self.0.lock() = State::new(now);
-    }
-}
-
-impl State {
-    fn new(now: Instant) -> Self {
-        Self { requests: Rolling::new(WINDOW, now), last_sent: now }
-    }
-
-    fn refusal(&mut self, now: Instant) -> f64 {
-        let counts = self.requests.sum(now);
-        if counts.total < CALLS_MIN {
-            return 0.0;
-        }
-        counts.total.saturating_sub(K * counts.matched) as f64 / (counts.total + 1) as f64
+        *self.0.lock() = Self::new(now).0.into_inner();
     }
 }
 

@@ -1,68 +1,73 @@
-//! One call with all its attempts: whether it is made, and whether it is made again.
+//! One call: whether it is made, its attempts, and whether there is another one.
 
-use crate::{
-    attempt::Attempt,
-    catalogue::{REFUSED, RETRIES, RETRIES_WITHHELD},
-    channel::Inner,
-    endpoints::Endpoint,
-    method::MethodState,
-    outcome::{Failed, Refusal, retry_after},
-};
+use crate::catalogue::{REFUSED, RETRIES, RETRIES_WITHHELD};
+use crate::channel::{Inner, MethodState};
+use crate::endpoints::{Chosen, Endpoint};
+use crate::outcome::{Failed, Meaning, NOT_SENT, OTHER_ENDPOINT, Refusal, UNAVAILABLE, retry_after};
 use bytes::Bytes;
-use chassis_resilience::{Permit, State, Verdict};
-use chassis_telemetry::{SpanExt, TraceContext, names};
-use http::{HeaderMap, Response, request::Parts};
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use tokio::time::sleep;
-use tonic::{Status, body::Body};
-use tracing::Span;
+use chassis_resilience::{Permit, State};
+use chassis_telemetry::grpc::code_name;
+use chassis_telemetry::{SpanExt, TraceContext, names, propagation};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::time::{sleep, timeout};
+use tonic::body::Body;
+use tonic::{Code, Status, transport};
+use tower::ServiceExt;
+use tracing::field::Empty;
+use tracing::{Instrument, Span, info_span};
 
 const ATTEMPTS_MAX: u32 = 3;
 /// The ceiling of the wait before the second attempt; it doubles for each further one.
 const BACKOFF: Duration = Duration::from_millis(25);
 /// No answer comes back over a network in less time than this.
 const SHORTEST: Duration = Duration::from_millis(1);
+/// The longest answer to a unary call; generated clients take 4 MiB by default.
+const ANSWER_MAX: usize = 16 << 20;
+const GRPC_TIMEOUT: &str = "grpc-timeout";
 
-/// A call on its way.
+/// A call on its way. Decisions are metrics and events of the caller's span.
 pub(crate) struct Call<'a> {
     channel: &'a Inner,
     method: &'a MethodState,
     head: Parts,
     message: Bytes,
-    repeatable: bool,
     deadline: Instant,
     caller: Span,
+}
+
+/// An attempt that was made.
+#[derive(Default)]
+struct Attempt {
+    number: u32,
+    span: Option<TraceContext>,
+    endpoint: Option<Arc<Endpoint>>,
+    meaning: Meaning,
 }
 
 impl<'a> Call<'a> {
     /// The deadline is the caller's `grpc-timeout` (`Request::set_timeout`), if it is shorter than the configured
     /// one.
     pub fn new(channel: &'a Inner, method: &'a MethodState, head: Parts, message: Bytes) -> Self {
-        let within = timeout(&head.headers).map_or(channel.deadline, |asked| asked.min(channel.deadline));
-        let repeatable = method.repeatable(&head.headers);
-        let (deadline, caller) = (Instant::now() + within, Span::current());
-        Self { channel, method, head, message, repeatable, deadline, caller }
+        let limit = time_limit(&head.headers).map_or(channel.deadline, |limit| limit.min(channel.deadline));
+        Self { channel, method, head, message, deadline: Instant::now() + limit, caller: Span::current() }
     }
 
-    /// Makes the call. Decisions are metrics and events of the caller's span.
     pub async fn make(self) -> Result<Response<Body>, Status> {
         let mut permit = self.admit()?;
-        let (mut number, mut previous, mut avoid) = (1, None, None);
+        let mut last = Attempt::default();
         loop {
-            let (context, endpoint, answer) =
-                self.attempt(number, previous, avoid.as_ref(), &mut permit).await;
-            self.learn(permit, answer.as_ref().err());
-            let failed = match answer {
+            let (attempt, answer) = self.attempt(&last, &mut permit).await;
+            self.learn(permit, &attempt.meaning);
+            let status = match answer {
                 Ok(answer) => return Ok(answer),
-                Err(failed) => failed,
+                Err(status) => status,
             };
-            let Some(next) = self.retry(number, &failed, endpoint.as_ref()).await else {
-                return Err(failed.status);
-            };
-            (permit, number, previous, avoid) = (next, number + 1, context, endpoint);
+            let Some(next) = self.retry(&attempt, &status).await else { return Err(status) };
+            (permit, last) = (next, attempt);
         }
     }
 
@@ -84,63 +89,74 @@ impl<'a> Call<'a> {
         Ok(permit)
     }
 
-    /// One attempt, with the trace context of its span and the endpoint it went to.
     async fn attempt(
         &self,
-        number: u32,
-        previous: Option<TraceContext>,
-        avoid: Option<&Arc<Endpoint>>,
+        last: &Attempt,
         permit: &mut Permit,
-    ) -> (Option<TraceContext>, Option<Arc<Endpoint>>, Result<Response<Body>, Failed>) {
+    ) -> (Attempt, Result<Response<Body>, Status>) {
         let slow_after = self.channel.deadline / 4;
         // A slow probe has failed: its place belongs to the next one, and its caller need not wait.
         let left = if permit.is_probe() { self.left().min(slow_after) } else { self.left() };
-        let chosen = match self.channel.choose(avoid).await {
-            // There is no other endpoint.
-            None if avoid.is_some() => self.channel.choose(None).await,
-            chosen => chosen,
-        };
+        let chosen = self.channel.endpoints.choose(last.endpoint.as_ref()).await;
         let endpoint = chosen.as_ref().map(|chosen| Arc::clone(&chosen.endpoint));
-        let attempt = Attempt { method: self.method, number, previous, left, fair: left >= slow_after };
-        let (context, answer) = attempt.make(self.request(left), self.channel, chosen, permit).await;
-        (context, endpoint, answer)
+        let number = last.number + 1;
+        let record = Record::begin(self.method, number, last.span, endpoint.as_deref());
+        let exchange = async {
+            let Some(Chosen { channel, flight, .. }) = chosen else { return (None, Err(Failed::nobody())) };
+            let exchange = exchange(channel, self.request(left, &record.span));
+            let answer = timeout(left, permit.watch(exchange)).await;
+            (Some(flight), answer.unwrap_or_else(|_| Err(Failed::late())))
+        };
+        let (flight, answer) = exchange.instrument(record.span.clone()).await;
+        let meaning =
+            answer.as_ref().map_or_else(|failed| failed.meaning(left >= slow_after), |_| Meaning::default());
+        flight.into_iter().for_each(|flight| flight.end(meaning.load));
+        let span = record.span.trace_context();
+        record.end(answer.as_ref().map_or_else(|failed| failed.status.code(), |_| Code::Ok));
+        let answer = answer.map_err(|failed| {
+            endpoint.iter().for_each(|endpoint| self.channel.endpoints.suspect(endpoint, failed.reach));
+            failed.status
+        });
+        (Attempt { number, span, endpoint, meaning }, answer)
     }
 
-    /// The request of an attempt, with the time that is left.
-    fn request(&self, left: Duration) -> http::Request<Body> {
-        let message = http_body_util::Full::new(self.message.clone());
-        let mut request = http::Request::from_parts(self.head.clone(), Body::new(message));
-        let headers = request.headers_mut();
-        // At most eight digits: microseconds for up to a minute, else milliseconds.
-        let (value, unit) =
-            if left < Duration::from_secs(60) { (left.as_micros(), 'u') } else { (left.as_millis(), 'm') };
-        if let Ok(value) = format!("{value}{unit}").parse() {
-            headers.insert(GRPC_TIMEOUT, value);
+    /// The request of an attempt, with the time that is left and its place in the trace.
+    fn request(&self, left: Duration, span: &Span) -> Request<Body> {
+        let message = Body::new(Full::new(self.message.clone()));
+        let mut request = Request::from_parts(self.head.clone(), message);
+        if let Ok(value) = HeaderValue::try_from(format!("{}m", left.as_millis())) {
+            request.headers_mut().insert(GRPC_TIMEOUT, value);
         }
-        self.channel.authorize(headers);
+        propagation::inject_span(span, request.headers_mut());
         request
     }
 
     /// What an attempt says about the service.
-    fn learn(&self, permit: Permit, failed: Option<&Failed>) {
-        if let Some(accepted) = failed.map_or(Some(true), Failed::accepted) {
+    fn learn(&self, mut permit: Permit, meaning: &Meaning) {
+        if let Some(accepted) = meaning.accepted {
             self.method.throttle.answered(Instant::now(), accepted);
         }
-        let probe = permit.is_probe();
-        permit.record(failed.map_or(Verdict::Success, Failed::verdict));
-        if probe && self.channel.breaker.state() == State::Closed {
+        permit.record(meaning.verdict);
+        if permit.is_probe() && self.channel.breaker.state() == State::Closed {
             // The service is well again: its rejections are of the past.
             self.channel.methods.values().for_each(|method| method.throttle.reset(Instant::now()));
         }
     }
 
     /// Waits until the call is to be made again, if it is.
-    async fn retry(&self, number: u32, failed: &Failed, endpoint: Option<&Arc<Endpoint>>) -> Option<Permit> {
-        let reason = failed.retry(self.repeatable)?;
-        if reason == "other_endpoint" && (number > 1 || !self.channel.endpoints.has_other(endpoint)) {
+    async fn retry(&self, attempt: &Attempt, status: &Status) -> Option<Permit> {
+        let reason = attempt.meaning.retry?;
+        let allowed = match reason {
+            NOT_SENT => true,
+            // Once, and elsewhere: the fault may be this endpoint's alone.
+            OTHER_ENDPOINT if attempt.number > 1 => false,
+            OTHER_ENDPOINT if !self.channel.endpoints.has_other(attempt.endpoint.as_ref()) => false,
+            _ => self.method.repeatable(&self.head.headers),
+        };
+        if !allowed {
             return None;
         }
-        let wait = match self.wait(number, failed, reason) {
+        let wait = match self.wait(attempt.number, status, reason) {
             Ok(wait) => wait,
             Err(withheld) => return self.withhold(withheld),
         };
@@ -156,7 +172,7 @@ impl<'a> Call<'a> {
     }
 
     /// How long to wait before the next attempt, or why there is none.
-    fn wait(&self, number: u32, failed: &Failed, reason: &str) -> Result<Duration, &'static str> {
+    fn wait(&self, number: u32, status: &Status, reason: &str) -> Result<Duration, &'static str> {
         if number >= ATTEMPTS_MAX {
             return Err("attempts");
         }
@@ -164,14 +180,14 @@ impl<'a> Call<'a> {
             return Err("breaker_open");
         }
         // Another endpoint, or another connection, is tried at once.
-        let at_once = number == 1 && reason != "unavailable";
+        let at_once = number == 1 && reason != UNAVAILABLE;
         let jitter = if at_once { Duration::ZERO } else { backoff(number, rand::random()) };
-        let wait = jitter.max(retry_after(&failed.status).unwrap_or_default());
+        let wait = jitter.max(retry_after(status).unwrap_or_default());
         if self.left() < wait + SHORTEST {
             return Err("deadline");
         }
         // A call that was not sent was no work for the service, and costs nothing.
-        if reason != "not_sent" && !self.channel.budget.spend() {
+        if reason != NOT_SENT && !self.channel.budget.spend() {
             return Err("budget");
         }
         Ok(wait)
@@ -194,23 +210,94 @@ impl<'a> Call<'a> {
     }
 }
 
-const GRPC_TIMEOUT: &str = "grpc-timeout";
+/// Sends the request and reads the whole answer, so that the status in its trailers is known.
+async fn exchange(channel: transport::Channel, request: Request<Body>) -> Result<Response<Body>, Failed> {
+    let answer = channel.oneshot(request).await.map_err(|error| Failed::transport(&error))?;
+    let (head, body) = answer.into_parts();
+    let body =
+        Limited::new(body, ANSWER_MAX).collect().await.map_err(|error| match error.downcast_ref() {
+            Some(LengthLimitError { .. }) => Status::out_of_range("the answer is too long").into(),
+            None => Failed::transport(&*error),
+        })?;
+    let status = Status::from_header_map(&head.headers);
+    match status.or_else(|| body.trailers().and_then(Status::from_header_map)) {
+        Some(status) if status.code() != Code::Ok => Err(status.into()),
+        None if head.status.is_server_error() => Err(Status::unavailable("a proxy answered").into()),
+        // What is neither is for the generated client to judge.
+        _ => Ok(Response::from_parts(head, Body::new(body))),
+    }
+}
+
+/// The CLIENT span (<https://opentelemetry.io/docs/specs/semconv/rpc/grpc/>) and the latency of an attempt,
+/// recorded however it ends.
+struct Record<'a> {
+    method: &'a MethodState,
+    span: Span,
+    started: Instant,
+    /// `CANCELLED` if the caller leaves before the end.
+    code: Code,
+}
+
+impl<'a> Record<'a> {
+    fn begin(
+        method: &'a MethodState,
+        number: u32,
+        last: Option<TraceContext>,
+        endpoint: Option<&Endpoint>,
+    ) -> Self {
+        let address = endpoint.and_then(|endpoint| endpoint.address.rsplit_once(':'));
+        let span = info_span!(
+            "rpc",
+            otel.kind = "client",
+            otel.name = method.full,
+            rpc.system.name = "grpc",
+            rpc.method = method.full,
+            rpc.response.status_code = Empty,
+            server.address = address.map(|(host, _)| host.trim_matches(['[', ']'])),
+            server.port = address.and_then(|(_, port)| port.parse::<u16>().ok()),
+            attempt = number,
+            otel.status_code = Empty,
+            error.type = Empty,
+        );
+        if let Some(last) = last {
+            span.link_to(last);
+        }
+        Self { method, span, started: Instant::now(), code: Code::Cancelled }
+    }
+
+    fn end(mut self, code: Code) {
+        self.code = code;
+    }
+}
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        let name = code_name(self.code);
+        self.span.record(names::RPC_RESPONSE_STATUS_CODE, name);
+        if self.code != Code::Ok {
+            self.span.record(names::OTEL_STATUS_CODE, "ERROR");
+            self.span.record(names::ERROR_TYPE, name);
+        }
+        // Inside the span, so that the histogram gets an exemplar.
+        self.span.in_scope(|| self.method.durations.record(self.code, self.started.elapsed().as_secs_f64()));
+    }
+}
 
 /// The caller's time limit: up to eight digits and a unit
 /// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>). tonic wrote it, so it is well-formed.
-fn timeout(headers: &HeaderMap) -> Option<Duration> {
+fn time_limit(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let value = digits.parse::<u32>().ok()?;
-    Some(match unit {
-        "H" => Duration::from_secs(3600) * value,
-        "M" => Duration::from_secs(60) * value,
-        "S" => Duration::from_secs(u64::from(value)),
-        "m" => Duration::from_millis(u64::from(value)),
-        "u" => Duration::from_micros(u64::from(value)),
-        "n" => Duration::from_nanos(u64::from(value)),
+    let nanos = match unit {
+        "H" => 3_600_000_000_000,
+        "M" => 60_000_000_000,
+        "S" => 1_000_000_000,
+        "m" => 1_000_000,
+        "u" => 1_000,
+        "n" => 1,
         _ => return None,
-    })
+    };
+    Some(Duration::from_nanos(digits.parse::<u64>().ok()?.saturating_mul(nanos)))
 }
 
 /// Exponential backoff with full jitter: uniform below 25 ms × 2^(attempt − 1); `random` is uniform in 0..1.
@@ -234,21 +321,16 @@ mod tests {
 
     #[test]
     fn the_time_limit_of_a_caller_is_read_as_tonic_writes_it() {
-        for limit in [
-            Duration::ZERO,
-            Duration::from_micros(1500),
-            Duration::from_secs(90),
-            Duration::from_secs(86_400),
-        ] {
+        for limit in [0, 1_500, 90_000_000, 86_400_000_000].map(Duration::from_micros) {
             let mut request = tonic::Request::new(());
             request.set_timeout(limit);
-            assert_eq!(timeout(&request.metadata().clone().into_headers()), Some(limit));
+            assert_eq!(time_limit(&request.metadata().clone().into_headers()), Some(limit));
         }
         let mut headers = HeaderMap::new();
-        assert_eq!(timeout(&headers), None);
-        for text in ["", "S", "1", "soon", "é", "999999999999S"] {
-            headers.insert(GRPC_TIMEOUT, http::HeaderValue::from_bytes(text.as_bytes()).unwrap());
-            assert_eq!(timeout(&headers), None, "{text}");
+        assert_eq!(time_limit(&headers), None);
+        for text in ["", "S", "1", "soon", "é", "-1S"] {
+            headers.insert(GRPC_TIMEOUT, HeaderValue::from_bytes(text.as_bytes()).unwrap());
+            assert_eq!(time_limit(&headers), None, "{text}");
         }
     }
 }

@@ -1,49 +1,95 @@
 //! The channel that generated clients are put on.
 
-use crate::{
-    ClientConfig, Found, Method,
-    call::Call,
-    connect::Connector,
-    discovery,
-    endpoints::{Chosen, Endpoint, Endpoints},
-    key::Key,
-    load,
-    method::MethodState,
-    outcome::{Failed, Refusal},
-    probe,
+use crate::call::Call;
+use crate::catalogue::{
+    REFUSED, REFUSED_REASONS, RETRIES, RETRIES_WITHHELD, RETRY_REASONS, THROTTLED, WITHHELD_REASONS,
 };
-use chassis_resilience::{Breaker, BreakerConfig, RetryBudget, State};
-use chassis_telemetry::TraceContext;
+use crate::endpoints::{Chosen, Endpoints};
+use crate::key::Key;
+use crate::load::Outcome;
+use crate::outcome::{Failed, Refusal};
+use crate::{ClientConfig, Found, discovery};
+use chassis_resilience::{Breaker, BreakerConfig, RetryBudget, State, Throttle};
+use chassis_telemetry::catalogue::Metric;
+use chassis_telemetry::grpc::{Durations, Side};
+use chassis_telemetry::{names, propagation};
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, Request, Response, header::AUTHORIZATION};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt;
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
-use tokio::time::{Instant, timeout_at};
-use tonic::{Status, body::Body, transport};
+use metrics::counter;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tonic::body::Body;
+use tonic::{Status, transport};
 use tower::{Service, ServiceExt};
 
-/// How long after the opening a call waits for the first endpoint; later calls wait for none.
-const FIRST: Duration = Duration::from_secs(1);
+/// A unary method of the other service, and whether it may be retried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Method {
+    service: &'static str,
+    name: &'static str,
+    reads: bool,
+}
+
+impl Method {
+    /// A method that only reads: any call may be retried. `service` is its full name, as `package.v1.Name`.
+    pub const fn read(service: &'static str, name: &'static str) -> Self {
+        Self { service, name, reads: true }
+    }
+
+    /// A method that changes something: a call that may have arrived is retried only if it carries an
+    /// `idempotency-key`.
+    pub const fn write(service: &'static str, name: &'static str) -> Self {
+        Self { service, name, reads: false }
+    }
+}
+
+/// What the client keeps for a method.
+pub(crate) struct MethodState {
+    method: Method,
+    /// `package.v1.Service/Method`, the name of its spans.
+    pub full: String,
+    pub throttle: Throttle,
+    pub durations: Durations,
+}
+
+impl MethodState {
+    fn new(method: Method) -> Self {
+        let Method { service, name, .. } = method;
+        let durations = Durations::new(service, name, Side::Client);
+        let throttle = Throttle::new(Instant::now());
+        let state = Self { method, full: format!("{service}/{name}"), throttle, durations };
+        // Every decision has its series from the start.
+        for (metric, reasons) in
+            [(REFUSED, REFUSED_REASONS), (RETRIES, RETRY_REASONS), (RETRIES_WITHHELD, WITHHELD_REASONS)]
+        {
+            reasons.iter().for_each(|reason| state.count(&metric, reason, 0));
+        }
+        counter!(THROTTLED.name, names::LABEL_GRPC_METHOD => name).increment(0);
+        state
+    }
+
+    /// Whether a call with these headers may be made twice.
+    pub fn repeatable(&self, headers: &HeaderMap) -> bool {
+        self.method.reads || headers.contains_key("idempotency-key")
+    }
+
+    pub fn count(&self, metric: &Metric, reason: &'static str, by: u64) {
+        let labels = [(names::LABEL_GRPC_METHOD, self.method.name), (names::LABEL_REASON, reason)];
+        counter!(metric.name, &labels).increment(by);
+    }
+
+    pub fn throttled(&self) {
+        counter!(THROTTLED.name, names::LABEL_GRPC_METHOD => self.method.name).increment(1);
+    }
+}
 
 /// A channel to a service, for generated clients. Cheap to clone.
 #[derive(Clone)]
 pub struct Channel(Arc<Inner>);
-
-pub(crate) struct Inner {
-    opened: Instant,
-    pub endpoints: Arc<Endpoints>,
-    pub key: Key,
-    pub deadline: Duration,
-    pub breaker: Breaker,
-    pub budget: RetryBudget,
-    /// By path.
-    pub methods: HashMap<String, MethodState>,
-}
 
 /// Keeps a channel's endpoints and key up to date; never ends.
 pub type Driver = BoxFuture<'static, ()>;
@@ -57,6 +103,16 @@ pub enum OpenError {
     Dns(#[from] hickory_resolver::net::NetError),
 }
 
+pub(crate) struct Inner {
+    pub endpoints: Endpoints,
+    key: Key,
+    pub deadline: Duration,
+    pub breaker: Breaker,
+    pub budget: RetryBudget,
+    /// By path.
+    pub methods: HashMap<String, MethodState>,
+}
+
 impl Channel {
     /// Opens a channel to the endpoints of `config.target`. `name` is what metrics, spans and log lines call the
     /// service. Spawn the [`Driver`] as an essential task. Call this after the metrics recorder is installed.
@@ -68,8 +124,8 @@ impl Channel {
         config: &ClientConfig,
         methods: &[Method],
     ) -> Result<(Self, Driver), OpenError> {
-        let discovery = discovery::of(&config.target)?;
-        Self::open_with(name, config, methods, |found| discovery.follow(found))
+        let (target, resolver) = (config.target.clone(), discovery::resolver(&config.target)?);
+        Self::open_with(name, config, methods, |found| discovery::follow(target, resolver, found))
     }
 
     /// The same with a discovery of one's own, such as one that polls Nacos (see `examples/nacos.rs`): a future
@@ -83,26 +139,24 @@ impl Channel {
         methods: &[Method],
         discovery: impl FnOnce(Found) -> D,
     ) -> Result<(Self, Driver), OpenError> {
-        let connector = Connector::new(&config.tls, &config.target);
         // Reports faults of TLS now.
-        connector.channel("localhost:1")?;
-        let endpoints = Arc::new(Endpoints::new(name, connector));
+        config.channel("localhost:1")?;
         // A quarter of the deadline, so that a service that hangs is known before the first calls run out of time.
         let breaker = BreakerConfig { slow_after: config.deadline / 4, ..BreakerConfig::default() };
-        let channel = Self(Arc::new(Inner {
-            opened: Instant::now(),
-            endpoints: Arc::clone(&endpoints),
+        let methods = methods.iter().map(|method| MethodState::new(*method));
+        let inner = Arc::new(Inner {
+            endpoints: Endpoints::new(name, config.clone()),
             key: Key::new(config.api_key_file.as_ref()),
             deadline: config.deadline,
             breaker: Breaker::new(name, breaker),
             budget: RetryBudget::default(),
-            methods: methods.iter().map(MethodState::new).map(|method| (method.path(), method)).collect(),
-        }));
+            methods: methods.map(|method| (format!("/{}", method.full), method)).collect(),
+        });
+        let channel = Self(Arc::clone(&inner));
         let (found, receiver) = Found::channel(name);
         let discovery = discovery(found);
-        let inner = Arc::clone(&channel.0);
         let driver = async move {
-            tokio::join!(discovery, probe::follow(endpoints, receiver), inner.key.follow(name));
+            tokio::join!(discovery, inner.endpoints.follow(receiver), inner.key.follow(name));
         };
         Ok((channel, Box::pin(driver)))
     }
@@ -114,61 +168,25 @@ impl Channel {
 }
 
 impl Inner {
-    async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
-        let Some(method) = self.methods.get(request.uri().path()) else { return self.pass(request).await };
-        let (head, body) = request.into_parts();
-        // The one message of a unary call, kept for further attempts.
-        let message = body.collect().await?.to_bytes();
-        Call::new(self, method, head, message).make().await
-    }
-
-    /// Sends a call of a method that is not listed.
-    async fn pass(&self, mut request: Request<Body>) -> Result<Response<Body>, Status> {
-        let Chosen { endpoint, channel, flight } =
-            self.choose(None).await.ok_or_else(|| Status::from(Refusal::NoEndpoint))?;
-        self.authorize(request.headers_mut());
-        if let Some(context) = TraceContext::current() {
-            context.inject(request.headers_mut());
-        }
-        let answer = channel.oneshot(request).await.map_err(|error| Failed::transport(&error, true));
-        match &answer {
-            Ok(_) => flight.end(load::Outcome::Answered),
-            Err(failed) => {
-                flight.end(failed.load());
-                self.suspect(failed, &endpoint);
-            }
-        }
-        answer.map_err(|failed| failed.status)
-    }
-
-    /// The endpoint for a call, unless none is healthy.
-    pub async fn choose(&self, avoid: Option<&Arc<Endpoint>>) -> Option<Chosen> {
-        let settled = &self.endpoints.settled;
-        if !settled.is_cancelled() {
-            let _ = timeout_at(self.opened + FIRST, settled.cancelled()).await;
-        }
-        self.endpoints.choose(avoid)
-    }
-
-    /// Presents the API key, unless the caller presents one of its own.
-    pub fn authorize(&self, headers: &mut HeaderMap) {
+    async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, Status> {
         if let Some(key) = self.key.header() {
-            headers.entry(AUTHORIZATION).or_insert(key);
+            request.headers_mut().entry(AUTHORIZATION).or_insert(key);
         }
-    }
-
-    /// Takes out an endpoint that can't be connected to, and has one whose connection broke probed at once.
-    pub fn suspect(&self, failed: &Failed, endpoint: &Endpoint) {
-        use crate::outcome::Reach;
-        match failed.reach {
-            Reach::NoConnection => {
-                self.endpoints.down(endpoint, "no connection");
-                endpoint.probe_now.notify_one();
-            }
-            Reach::Broken => endpoint.probe_now.notify_one(),
-            // Draining is not dead: the next call opens a new connection.
-            Reach::Answered | Reach::Nobody | Reach::Draining | Reach::Late => {}
+        if let Some(method) = self.methods.get(request.uri().path()) {
+            let (head, body) = request.into_parts();
+            // The one message of a unary call, kept for further attempts.
+            let message = body.collect().await?.to_bytes();
+            return Call::new(self, method, head, message).make().await;
         }
+        let Chosen { endpoint, channel, flight } =
+            self.endpoints.choose(None).await.ok_or(Refusal::NoEndpoint)?;
+        propagation::inject(request.headers_mut());
+        let answer = channel.oneshot(request).await.map_err(|error| Failed::transport(&error));
+        flight.end(Outcome::Answered);
+        answer.map_err(|failed| {
+            self.endpoints.suspect(&endpoint, failed.reach);
+            failed.status
+        })
     }
 }
 

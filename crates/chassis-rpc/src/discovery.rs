@@ -1,51 +1,55 @@
 //! Finds the endpoints of a target and follows their changes. Whether an endpoint is healthy is found out by
 //! `probe`: discovery only says where to ask.
 
-mod dns;
-#[cfg(feature = "etcd")]
-mod etcd;
-
-use crate::{Address, OpenError, Target, catalogue::LOOKUPS};
-use metrics::Counter;
+use crate::Target;
+use crate::catalogue::LOOKUPS;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tokio::time::sleep;
+
+/// Between two look-ups of a name, however short the time to live of its records.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
+/// However long it is: an endpoint that has moved is found within this. A dead one is out long before.
+const INTERVAL_MAX: Duration = Duration::from_secs(30);
+/// For one question to one name server.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Takes what a discovery finds. After a failed look-up the known endpoints stay in use.
 pub struct Found {
     target: &'static str,
-    endpoints: watch::Sender<Option<BTreeSet<Address>>>,
-    ok: Counter,
-    failed: Counter,
+    endpoints: watch::Sender<BTreeSet<String>>,
     failing: bool,
 }
 
 impl Found {
-    pub(crate) fn channel(target: &'static str) -> (Self, watch::Receiver<Option<BTreeSet<Address>>>) {
-        let (endpoints, receiver) = watch::channel(None);
-        let [ok, failed] = ["ok", "failed"]
-            .map(|outcome| metrics::counter!(LOOKUPS.name, "target" => target, "outcome" => outcome));
-        (Self { target, endpoints, ok, failed, failing: false }, receiver)
+    pub(crate) fn channel(target: &'static str) -> (Self, watch::Receiver<BTreeSet<String>>) {
+        let (endpoints, receiver) = watch::channel(BTreeSet::new());
+        let found = Self { target, endpoints, failing: false };
+        ["ok", "failed"].iter().for_each(|outcome| found.count(outcome, 0));
+        (found, receiver)
     }
 
-    /// These are all endpoints that there are.
-    pub fn endpoints(&mut self, found: BTreeSet<Address>) {
-        self.ok.increment(1);
+    /// These are all endpoints that there are, as `host:port`.
+    pub fn endpoints(&mut self, found: BTreeSet<String>) {
+        self.count("ok", 1);
         if std::mem::take(&mut self.failing) {
             tracing::info!(rpc_target = self.target, "endpoint look-ups succeed again");
         }
-        self.endpoints.send_if_modified(|known| {
-            let changed = known.as_ref() != Some(&found);
-            if changed {
-                tracing::info!(rpc_target = self.target, endpoints = found.len(), "endpoints found");
-                *known = Some(found);
-            }
-            changed
-        });
+        if *self.endpoints.borrow() != found {
+            tracing::info!(rpc_target = self.target, endpoints = found.len(), "endpoints found");
+            self.endpoints.send_replace(found);
+        }
     }
 
-    /// A look-up failed. The first failure in a row is logged; `reason` comes from a closed set.
+    /// A look-up failed. Only the first failure in a row is logged; `reason` comes from a closed set.
     pub fn failed(&mut self, reason: &'static str) {
-        self.failed.increment(1);
+        self.count("failed", 1);
         if !std::mem::replace(&mut self.failing, true) {
             tracing::warn!(
                 rpc_target = self.target,
@@ -54,35 +58,59 @@ impl Found {
             );
         }
     }
+
+    fn count(&self, outcome: &'static str, by: u64) {
+        metrics::counter!(LOOKUPS.name, "target" => self.target, "outcome" => outcome).increment(by);
+    }
 }
 
-/// How the endpoints of a target are found.
-pub(crate) enum Discovery {
-    Static(BTreeSet<Address>),
-    Dns(dns::Dns),
-    #[cfg(feature = "etcd")]
-    Etcd(etcd::Discovery),
-}
-
-pub(crate) fn of(target: &Target) -> Result<Discovery, OpenError> {
-    Ok(match target {
-        Target::Static(addresses) => Discovery::Static(addresses.iter().cloned().collect()),
-        Target::Dns { name, port, server } => Discovery::Dns(dns::Dns::new(name.clone(), *port, *server)?),
+/// Follows the endpoints of `target`.
+pub(crate) async fn follow(target: Target, resolver: Option<TokioResolver>, mut found: Found) {
+    match (target, resolver) {
+        (Target::Static(addresses), _) => found.endpoints(addresses.into_iter().collect()),
+        (Target::Dns { name, port, .. }, Some(resolver)) => follow_name(resolver, name, port, found).await,
         #[cfg(feature = "etcd")]
-        Target::Etcd { members, prefix } => Discovery::Etcd(etcd::Discovery::new(members.clone(), prefix)),
-        // No text is parsed to this without the feature.
-        #[cfg(not(feature = "etcd"))]
-        Target::Etcd { .. } => Discovery::Static(BTreeSet::new()),
-    })
+        (Target::Etcd { members, prefix }, _) => crate::etcd::follow(members, prefix, found).await,
+        // A name has a resolver, and without the feature no text is parsed to an etcd target.
+        _ => {}
+    }
 }
 
-impl Discovery {
-    pub async fn follow(self, mut found: Found) {
-        match self {
-            Self::Static(addresses) => found.endpoints(addresses),
-            Self::Dns(dns) => dns.follow(found).await,
-            #[cfg(feature = "etcd")]
-            Self::Etcd(etcd) => etcd.follow(found).await,
+/// For a name: one that asks its name server without search domains, or as the system's settings say.
+pub(crate) fn resolver(target: &Target) -> Result<Option<TokioResolver>, NetError> {
+    let Target::Dns { server, .. } = target else { return Ok(None) };
+    let mut builder = match server {
+        Some(server) => {
+            let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
+            connections.iter_mut().for_each(|connection| connection.port = server.port());
+            let servers = vec![NameServerConfig::new(server.ip(), true, connections)];
+            let config = ResolverConfig::from_name_servers(servers);
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         }
+        None => TokioResolver::builder_tokio()?,
+    };
+    let options = builder.options_mut();
+    options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+    options.timeout = TIMEOUT;
+    // We ask when records have expired, not before.
+    options.cache_size = 0;
+    builder.build().map(Some)
+}
+
+/// Looks a name up as often as the time to live of its records says. An answer without an address counts as a
+/// failure: whether the known endpoints are still there is found out by their probes.
+async fn follow_name(resolver: TokioResolver, name: String, port: u16, mut found: Found) {
+    loop {
+        let mut pause = INTERVAL_MIN;
+        match resolver.lookup_ip(name.as_str()).await {
+            Ok(answer) if answer.iter().next().is_some() => {
+                found.endpoints(answer.iter().map(|ip| SocketAddr::new(ip, port).to_string()).collect());
+                let expires = answer.valid_until().saturating_duration_since(Instant::now());
+                pause = expires.clamp(INTERVAL_MIN, INTERVAL_MAX);
+            }
+            Ok(_) => found.failed("the name has no address"),
+            Err(_) => found.failed("the name is not found"),
+        }
+        sleep(pause).await;
     }
 }

@@ -4,13 +4,11 @@ use crate::catalogue::KEY_RELOADS;
 use http::HeaderValue;
 use parking_lot::RwLock;
 use secrecy::{ExposeSecret, SecretString};
-use std::{
-    fs::File,
-    io::Read,
-    path::{Path, PathBuf},
-    str::FromStr,
-    time::Duration,
-};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
 
 /// Longer keys are nobody's.
 const KEY_MAX: usize = 256;
@@ -65,35 +63,34 @@ impl Key {
     }
 
     /// Follows the file for ever. A broken file changes nothing and is reported once.
+    #[expect(clippy::disallowed_methods, reason = "reading the key belongs to no span")]
     pub async fn follow(&self, target: &'static str) {
         let Some(path) = &self.file else { return std::future::pending().await };
-        let reloads = ["ok", "failed"]
-            .map(|outcome| metrics::counter!(KEY_RELOADS.name, "target" => target, "outcome" => outcome));
+        let count = |outcome, by| {
+            metrics::counter!(KEY_RELOADS.name, "target" => target, "outcome" => outcome).increment(by);
+        };
+        ["ok", "failed"].iter().for_each(|outcome| count(*outcome, 0));
         let mut broken = false;
         loop {
             tokio::time::sleep(INTERVAL).await;
             let file = path.clone();
             // The key stays as it is if the runtime is shutting down.
             let Ok(read) = tokio::task::spawn_blocking(move || read(&file)).await else { continue };
-            let [ok, failed] = &reloads;
+            let was_broken = std::mem::replace(&mut broken, read.is_err());
             match read {
-                Ok(key) => {
-                    broken = false;
-                    if self.replace(&key) {
-                        ok.increment(1);
-                        tracing::info!(target, "API key for another service reloaded");
-                    }
+                Ok(key) if self.replace(&key) => {
+                    count("ok", 1);
+                    tracing::info!(target, "API key for another service reloaded");
                 }
-                Err(fault) if !broken => {
-                    broken = true;
-                    failed.increment(1);
+                Err(fault) if !was_broken => {
+                    count("failed", 1);
                     tracing::error!(
                         target,
                         fault,
                         "API key file is broken: the key from before stays in use"
                     );
                 }
-                Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
         }
     }
@@ -101,10 +98,7 @@ impl Key {
     /// Whether the key is another one than before.
     fn replace(&self, key: &SecretString) -> bool {
         let new = bearer(key);
-        let mut header = self.header.write();
-        let changed = *header != new;
-        *header = new;
-        changed
+        std::mem::replace(&mut *self.header.write(), new.clone()) != new
     }
 }
 

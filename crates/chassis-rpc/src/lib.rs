@@ -25,30 +25,25 @@
 //! Calls of methods that are not listed, streams among them, get an endpoint, the key and the trace context, and
 //! nothing else.
 
-mod attempt;
 mod call;
 mod catalogue;
 mod channel;
 mod config;
-mod connect;
 mod discovery;
 mod endpoints;
 #[cfg(feature = "etcd")]
 mod etcd;
 mod key;
 mod load;
-mod method;
 mod outcome;
-mod probe;
 mod register;
 mod target;
 
 pub use catalogue::METRICS;
-pub use channel::{Channel, Driver, OpenError};
-pub use config::{CaFile, ClientConfig, TlsConfig};
+pub use channel::{Channel, Driver, Method, OpenError};
+pub use config::{ClientConfig, TlsConfig};
 pub use discovery::Found;
 pub use key::KeyFile;
-pub use method::Method;
 pub use outcome::{DEGRADED, Refusal, is_shed, retry_after};
 pub use register::{RegisterConfig, Registry};
-pub use target::{Address, Target};
+pub use target::Target;

@@ -5,7 +5,8 @@
 //! and calls in flight count by their age, because a hanging endpoint never reports a latency.
 
 use parking_lot::Mutex;
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// The time constant of the decay. Finagle has 10 s, after which a healed endpoint stays unused for a minute.
@@ -23,10 +24,8 @@ pub(crate) struct Load(Arc<Mutex<Estimate>>);
 pub(crate) enum Outcome {
     Answered,
     Failed,
-    /// The caller left: the answer would have taken longer.
-    Left,
-    /// The call did not get as far as the endpoint.
-    Unsent,
+    /// There was no answer: it would have taken longer than this.
+    Unknown,
 }
 
 struct Estimate {
@@ -65,8 +64,8 @@ impl Estimate {
                 self.learn(now, took);
             }
             Outcome::Failed => self.learn(now, took.max(FAILURE)),
-            Outcome::Left if took.as_secs_f64() > self.seconds * self.kept(now) => self.learn(now, took),
-            Outcome::Left | Outcome::Unsent => {}
+            Outcome::Unknown if took.as_secs_f64() > self.seconds * self.kept(now) => self.learn(now, took),
+            Outcome::Unknown => {}
         }
     }
 
@@ -99,7 +98,12 @@ impl Load {
     pub fn begin(&self) -> Flight {
         let started = Instant::now();
         self.0.lock().begin(started);
-        Flight { load: self.clone(), started, outcome: Outcome::Left }
+        Flight { load: self.clone(), started, outcome: Outcome::Unknown }
+    }
+
+    /// Forgets the past.
+    pub fn reset(&self) {
+        *self.0.lock() = Estimate::new(Instant::now());
     }
 
     pub fn has_answered_since(&self, time: Instant) -> bool {
@@ -168,14 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_was_left_early_or_not_sent_says_nothing() {
+    fn a_call_that_was_left_early_says_nothing() {
         let (mut slow, now) = after(Duration::from_millis(200), Outcome::Answered);
         let before = slow.cost(now);
-        for outcome in [Outcome::Left, Outcome::Unsent] {
-            slow.begin(now);
-            slow.end(now, now, outcome);
-            assert!((slow.cost(now) - before).abs() < f64::EPSILON);
-        }
+        slow.begin(now);
+        slow.end(now, now, Outcome::Unknown);
+        assert!((slow.cost(now) - before).abs() < f64::EPSILON);
     }
 
     proptest! {

@@ -3,8 +3,9 @@
 
 use crate::load;
 use chassis_resilience::{Verdict, believable};
-use http::StatusCode;
-use std::{error::Error, sync::Arc, time::Duration};
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt;
 
@@ -51,10 +52,15 @@ pub fn retry_after(status: &Status) -> Option<Duration> {
     status.get_details_retry_info().and_then(|info| info.retry_delay).map(believable)
 }
 
+// Why a call is made again: label values of `rpc_client_retries_total`.
+pub(crate) const NOT_SENT: &str = "not_sent";
+pub(crate) const UNAVAILABLE: &str = "unavailable";
+pub(crate) const OTHER_ENDPOINT: &str = "other_endpoint";
+
 /// How far an attempt got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
-    /// The other service answered.
+    /// The service answered, or its time ran out.
     Answered,
     /// There is no healthy endpoint.
     Nobody,
@@ -64,8 +70,6 @@ pub(crate) enum Reach {
     Draining,
     /// The connection broke after the call was sent, or may have been.
     Broken,
-    /// No answer came in time.
-    Late,
 }
 
 /// A failed attempt.
@@ -73,115 +77,92 @@ pub(crate) enum Reach {
 pub(crate) struct Failed {
     pub status: Status,
     pub reach: Reach,
-    /// Whether the attempt had so much time that running out of it is the other service's fault.
-    fair: bool,
+}
+
+/// What an attempt means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Meaning {
+    /// For the endpoint's load.
+    pub load: load::Outcome,
+    /// For the breaker.
+    pub verdict: Verdict,
+    /// For the throttle: whether the service took the call, if it was asked and had time.
+    pub accepted: Option<bool>,
+    /// Why the call may be made again if it is repeatable; what was not sent always is.
+    pub retry: Option<&'static str>,
+}
+
+/// That of a success.
+impl Default for Meaning {
+    fn default() -> Self {
+        let load = load::Outcome::Answered;
+        Self { load, verdict: Verdict::Success, accepted: Some(true), retry: None }
+    }
+}
+
+impl From<Status> for Failed {
+    fn from(status: Status) -> Self {
+        Self { status, reach: Reach::Answered }
+    }
 }
 
 impl Failed {
-    pub fn answered(status: Status, fair: bool) -> Self {
-        Self { status, reach: Reach::Answered, fair }
-    }
-
     pub fn nobody() -> Self {
-        Self { status: Refusal::NoEndpoint.into(), reach: Reach::Nobody, fair: true }
+        Self { status: Refusal::NoEndpoint.into(), reach: Reach::Nobody }
     }
 
-    pub fn late(fair: bool) -> Self {
-        Self { status: Status::deadline_exceeded("no answer in time"), reach: Reach::Late, fair }
+    pub fn late() -> Self {
+        Status::deadline_exceeded("no answer in time").into()
     }
 
     /// Tells by the sources of an error how far the attempt got.
-    pub fn transport(error: &(dyn Error + 'static), fair: bool) -> Self {
+    pub fn transport(error: &(dyn Error + 'static)) -> Self {
         let any = |is: fn(&(dyn Error + 'static)) -> bool| sources(Some(error)).any(is);
         let (reach, message) = match () {
-            () if any(<dyn Error>::is::<TimeoutExpired>) => return Self::late(fair),
+            () if any(<dyn Error>::is::<TimeoutExpired>) => return Self::late(),
             () if any(<dyn Error>::is::<ConnectError>) => {
                 (Reach::NoConnection, "no connection to the endpoint")
             }
             () if any(was_not_processed) => (Reach::Draining, "the endpoint closed the connection"),
             () => (Reach::Broken, "the connection broke"),
         };
-        Self { status: Status::unavailable(message), reach, fair }
+        Self { status: Status::unavailable(message), reach }
     }
 
-    /// What the attempt says about the endpoint: never that it is a fast one, if the fault may be its own (a key
-    /// that is not rolled out there yet, an old version, a broken disk).
-    pub fn load(&self) -> load::Outcome {
+    /// A fault that may be the endpoint's own (a key that is not rolled out there yet, an old version, a broken
+    /// disk) never makes it a fast one, and another one may do better. The caller's faults are answers.
+    /// `fair` is whether there was so much time that running out of it is the service's fault.
+    pub fn meaning(&self, fair: bool) -> Meaning {
         use Code::{
-            DataLoss, DeadlineExceeded, Internal, PermissionDenied, ResourceExhausted, Unauthenticated,
-            Unavailable, Unimplemented, Unknown,
+            Cancelled, DataLoss, DeadlineExceeded, Internal, PermissionDenied, ResourceExhausted,
+            Unauthenticated, Unavailable, Unimplemented, Unknown,
         };
-        match (self.reach, self.status.code()) {
-            (Reach::Draining | Reach::Nobody, _) => load::Outcome::Unsent,
-            (Reach::NoConnection | Reach::Broken | Reach::Late, _) => load::Outcome::Failed,
-            (
-                Reach::Answered,
-                Unauthenticated | PermissionDenied | Unimplemented | Unavailable | Internal | Unknown
-                | DataLoss | DeadlineExceeded | ResourceExhausted,
-            ) => load::Outcome::Failed,
-            (Reach::Answered, _) => load::Outcome::Answered,
-        }
-    }
-
-    /// What the attempt says to the breaker. An answer that the call was wrong, or one of too many, is an answer.
-    pub fn verdict(&self) -> Verdict {
-        use Code::{Cancelled, DataLoss, DeadlineExceeded, Internal, Unavailable, Unknown};
-        match self.status.code() {
+        use Verdict::{Failure, Ignored, Success};
+        use load::Outcome::{Answered, Failed};
+        let (load, verdict, accepted, retry) = match (self.reach, self.status.code()) {
+            (Reach::Nobody, _) => (load::Outcome::Unknown, Failure, None, None),
+            (Reach::NoConnection, _) => (Failed, Failure, None, Some(NOT_SENT)),
+            (Reach::Draining, _) => (load::Outcome::Unknown, Ignored, None, Some(NOT_SENT)),
+            (_, DeadlineExceeded) if fair => (Failed, Failure, Some(false), None),
             // Little time says more about the caller.
-            DeadlineExceeded if !self.fair => Verdict::Ignored,
-            Cancelled => Verdict::Ignored,
-            Unavailable if is_shed(&self.status) || self.reach == Reach::Draining => Verdict::Ignored,
-            Unavailable | DeadlineExceeded | Unknown | Internal | DataLoss => Verdict::Failure,
-            _ => Verdict::Success,
-        }
-    }
-
-    /// What the attempt says to the throttle: whether the service took the call, if it was asked and had time.
-    pub fn accepted(&self) -> Option<bool> {
-        match (self.reach, self.status.code()) {
-            (Reach::NoConnection | Reach::Draining | Reach::Nobody, _) | (_, Code::Cancelled) => None,
-            (_, Code::DeadlineExceeded) => self.fair.then_some(false),
-            (_, Code::Unavailable | Code::ResourceExhausted) => Some(false),
-            _ => Some(true),
-        }
-    }
-
-    /// Why the call may be made again, if it may. Not if it was shed, which more calls would make worse, not if
-    /// time ran out, and not if there is nobody.
-    pub fn retry(&self, repeatable: bool) -> Option<&'static str> {
-        use Code::{
-            DataLoss, Internal, PermissionDenied, Unauthenticated, Unavailable, Unimplemented, Unknown,
-        };
-        match (self.reach, self.status.code()) {
-            (Reach::NoConnection | Reach::Draining, _) => Some("not_sent"),
-            (Reach::Nobody | Reach::Late, _) => None,
-            _ if !repeatable || is_shed(&self.status) => None,
-            (_, Unavailable) => Some("unavailable"),
-            // Perhaps this endpoint's fault alone: another one is asked once.
-            (_, Unauthenticated | PermissionDenied | Unimplemented | Internal | Unknown | DataLoss) => {
-                Some("other_endpoint")
+            (_, DeadlineExceeded) => (Failed, Ignored, None, None),
+            (_, Cancelled) => (Answered, Ignored, None, None),
+            // Shed on purpose: more calls would make it worse.
+            (_, Unavailable) if is_shed(&self.status) => (Failed, Ignored, Some(false), None),
+            (_, Unavailable) => (Failed, Failure, Some(false), Some(UNAVAILABLE)),
+            (_, ResourceExhausted) => (Failed, Success, Some(false), None),
+            (_, Internal | Unknown | DataLoss) => (Failed, Failure, Some(true), Some(OTHER_ENDPOINT)),
+            (_, Unauthenticated | PermissionDenied | Unimplemented) => {
+                (Failed, Success, Some(true), Some(OTHER_ENDPOINT))
             }
-            _ => None,
-        }
+            _ => return Meaning::default(),
+        };
+        Meaning { load, verdict, accepted, retry }
     }
-}
-
-/// The status of an answer without a `grpc-status`
-/// (<https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>).
-pub(crate) fn of_http(status: StatusCode) -> Status {
-    let code = match status.as_u16() {
-        400 => Code::Internal,
-        401 => Code::Unauthenticated,
-        403 => Code::PermissionDenied,
-        404 => Code::Unimplemented,
-        429 | 502 | 503 | 504 => Code::Unavailable,
-        _ => Code::Unknown,
-    };
-    Status::new(code, format!("an answer with HTTP status {status} and without a grpc-status"))
 }
 
 pub(crate) fn is_connect_error(status: &Status) -> bool {
-    sources(status.source()).any(|error| error.is::<ConnectError>())
+    sources(status.source()).any(<dyn Error>::is::<ConnectError>)
 }
 
 /// An error and everything that it came of.
@@ -214,83 +195,70 @@ mod tests {
     use tonic_types::ErrorDetails;
 
     fn answered(code: Code) -> Failed {
-        Failed::answered(Status::new(code, ""), true)
+        Status::new(code, "").into()
     }
 
     fn broken() -> Failed {
-        Failed::transport(&std::io::Error::other("gone"), true)
+        Failed::transport(&std::io::Error::other("gone"))
     }
 
     fn shed() -> Failed {
         let details = ErrorDetails::with_error_info(DEGRADED, "shop", HashMap::<String, String>::new());
-        Failed::answered(Status::with_error_details(Code::Unavailable, "", details), true)
+        Status::with_error_details(Code::Unavailable, "", details).into()
     }
 
-    fn all() -> impl Iterator<Item = Code> {
-        (1..17).map(Code::from_i32)
+    /// The codes of answers that mean this.
+    fn codes(means: impl Fn(Meaning) -> bool) -> Vec<Code> {
+        (1..17).map(Code::from_i32).filter(|code| means(answered(*code).meaning(true))).collect()
     }
 
     #[test]
     fn a_fault_that_may_be_the_endpoints_never_makes_it_attractive() {
-        let answers: Vec<Code> =
-            all().filter(|code| answered(*code).load() == load::Outcome::Answered).collect();
-        let business = [
-            Code::Cancelled,
-            Code::InvalidArgument,
-            Code::NotFound,
-            Code::AlreadyExists,
-            Code::FailedPrecondition,
-            Code::Aborted,
-            Code::OutOfRange,
-        ];
-        assert_eq!(answers, business);
-        assert_eq!(broken().load(), load::Outcome::Failed);
+        use Code::{
+            Aborted, AlreadyExists, Cancelled, FailedPrecondition, InvalidArgument, NotFound, OutOfRange,
+        };
+        let business =
+            [Cancelled, InvalidArgument, NotFound, AlreadyExists, FailedPrecondition, Aborted, OutOfRange];
+        assert_eq!(codes(|meaning| meaning.load == load::Outcome::Answered), business);
+        assert_eq!(broken().meaning(true).load, load::Outcome::Failed);
     }
 
     #[test]
     fn five_codes_are_failures_for_the_breaker_and_lost_calls_are_too() {
-        let failures: Vec<Code> =
-            all().filter(|code| answered(*code).verdict() == Verdict::Failure).collect();
-        let faults =
-            [Code::Unknown, Code::DeadlineExceeded, Code::Internal, Code::Unavailable, Code::DataLoss];
-        assert_eq!(failures, faults);
-        for failed in [broken(), Failed::nobody(), Failed::late(true)] {
-            assert_eq!(failed.verdict(), Verdict::Failure, "{failed:?}");
+        use Code::{DataLoss, DeadlineExceeded, Internal, Unavailable, Unknown};
+        let faults = [Unknown, DeadlineExceeded, Internal, Unavailable, DataLoss];
+        assert_eq!(codes(|meaning| meaning.verdict == Verdict::Failure), faults);
+        for failed in [broken(), Failed::nobody(), Failed::late()] {
+            assert_eq!(failed.meaning(true).verdict, Verdict::Failure, "{failed:?}");
         }
-        let hurried = [Failed::late(false), Failed::answered(Status::deadline_exceeded(""), false)];
-        for failed in hurried.into_iter().chain([shed(), answered(Code::Cancelled)]) {
-            assert_eq!(failed.verdict(), Verdict::Ignored, "{failed:?}");
+        assert_eq!(Failed::late().meaning(false).verdict, Verdict::Ignored);
+        for failed in [shed(), answered(Code::Cancelled)] {
+            assert_eq!(failed.meaning(true).verdict, Verdict::Ignored, "{failed:?}");
         }
     }
 
     #[test]
     fn the_throttle_counts_what_was_turned_away() {
-        for failed in
-            [shed(), answered(Code::ResourceExhausted), answered(Code::Unavailable), Failed::late(true)]
-        {
-            assert_eq!(failed.accepted(), Some(false), "{failed:?}");
-        }
-        for code in [Code::NotFound, Code::Internal, Code::Unauthenticated] {
-            assert_eq!(answered(code).accepted(), Some(true));
-        }
-        for failed in [Failed::nobody(), Failed::late(false), answered(Code::Cancelled)] {
-            assert_eq!(failed.accepted(), None, "{failed:?}");
+        let refused = [Code::DeadlineExceeded, Code::ResourceExhausted, Code::Unavailable];
+        assert_eq!(codes(|meaning| meaning.accepted == Some(false)), refused);
+        assert_eq!(shed().meaning(true).accepted, Some(false));
+        assert_eq!(Failed::late().meaning(false).accepted, None);
+        for failed in [Failed::nobody(), answered(Code::Cancelled)] {
+            assert_eq!(failed.meaning(true).accepted, None, "{failed:?}");
         }
     }
 
     #[test]
-    fn only_what_is_safe_and_worth_it_is_retried() {
-        for failed in [answered(Code::Unavailable), broken()] {
-            assert_eq!((failed.retry(true), failed.retry(false)), (Some("unavailable"), None));
-        }
-        for code in [Code::PermissionDenied, Code::Internal] {
-            assert_eq!(
-                (answered(code).retry(true), answered(code).retry(false)),
-                (Some("other_endpoint"), None)
-            );
-        }
-        for failed in [shed(), Failed::nobody(), Failed::late(true), answered(Code::NotFound)] {
-            assert_eq!(failed.retry(true), None, "{failed:?}");
+    fn only_what_is_worth_it_is_retried() {
+        use Code::{
+            DataLoss, Internal, PermissionDenied, Unauthenticated, Unavailable, Unimplemented, Unknown,
+        };
+        assert_eq!(codes(|meaning| meaning.retry == Some(UNAVAILABLE)), [Unavailable]);
+        let elsewhere = [Unknown, PermissionDenied, Unimplemented, Internal, DataLoss, Unauthenticated];
+        assert_eq!(codes(|meaning| meaning.retry == Some(OTHER_ENDPOINT)), elsewhere);
+        assert_eq!(broken().meaning(true).retry, Some(UNAVAILABLE));
+        for failed in [shed(), Failed::nobody(), Failed::late()] {
+            assert_eq!(failed.meaning(true).retry, None, "{failed:?}");
         }
     }
 

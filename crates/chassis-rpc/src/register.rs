@@ -1,40 +1,33 @@
 //! Registers a server in etcd, so that clients with `etcd://` find it, as go-zero does.
 
-#[cfg(feature = "etcd")]
-mod lease;
-
-use crate::{Address, Target};
+use crate::Target;
+use crate::target::address;
 use conf::Conf;
-use std::{net::SocketAddr, str::FromStr};
+use std::net::SocketAddr;
+use std::str::FromStr;
 
 /// Settings of the registration, flattened into those of the listener.
-#[derive(Clone, Debug, Default, Conf)]
+#[derive(Clone, Debug, Conf)]
 #[conf(validation_predicate = RegisterConfig::check)]
 pub struct RegisterConfig {
     /// Where the server registers, as etcd://host:port,host:port/prefix.
     #[arg(env)]
     pub register: Option<Registry>,
     /// The host:port that is registered, if not the listener's own.
-    #[arg(env)]
-    pub advertise: Option<Address>,
+    #[arg(env, value_parser = address)]
+    pub advertise: Option<String>,
 }
 
-/// `etcd://host:port,host:port/prefix`.
+/// A [`Target::Etcd`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registry {
-    members: Vec<Address>,
-    prefix: String,
-}
+pub struct Registry(Target);
 
 impl FromStr for Registry {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.starts_with("etcd://").then(|| text.parse()) {
-            Some(Ok(Target::Etcd { members, prefix })) => Ok(Self { members, prefix }),
-            Some(Err(fault)) => Err(fault),
-            _ => Err("must be etcd://host:port/prefix"),
-        }
+        let is_etcd = text.starts_with("etcd://");
+        if is_etcd { text.parse().map(Self) } else { Err("must be etcd://host:port,host:port/prefix") }
     }
 }
 
@@ -51,39 +44,29 @@ impl RegisterConfig {
     pub fn check_for(&self, listen: SocketAddr) -> Result<(), &'static str> {
         let needed = self.register.is_some() && self.advertise.is_none() && listen.ip().is_unspecified();
         if needed {
-            Err("advertise must be set where listen is every address: clients can't connect to that")
+            Err("must be set where listen is every address: clients can't connect to that")
         } else {
             Ok(())
         }
     }
 
     /// Registers the server whose listener is bound to `bound` until `stop` resolves. The future resolves once
-    /// the registration is withdrawn (or could not be within a second), so that the listener may close: a server
-    /// that is withdrawn gets no new clients. Without a registration it just waits for `stop`.
-    #[cfg(feature = "etcd")]
-    pub fn hold(
-        &self,
-        bound: SocketAddr,
-        stop: impl Future<Output = ()> + Send,
-    ) -> impl Future<Output = ()> + Send {
-        let advertised = self.advertise.clone().unwrap_or_else(|| bound.into());
-        let lease = self.register.clone().map(|registry| lease::Lease::new(registry, advertised));
-        async move {
-            match lease {
-                Some(lease) => lease.hold(stop).await,
-                None => stop.await,
+    /// the registration is withdrawn (or could not be, within two seconds), so that the listener may close: a
+    /// server that is withdrawn gets no new clients. Without a registration it just waits for `stop`.
+    pub async fn hold(&self, bound: SocketAddr, stop: impl Future<Output = ()>) {
+        match &self.register {
+            #[cfg(feature = "etcd")]
+            Some(Registry(Target::Etcd { members, prefix })) => {
+                let advertised = self.advertise.clone().unwrap_or_else(|| bound.to_string());
+                let mut registration = crate::etcd::Registration::new(members, prefix.clone(), advertised);
+                tokio::select! {
+                    () = stop => {}
+                    () = registration.keep() => {}
+                }
+                registration.withdraw().await;
             }
+            _ => stop.await,
         }
-    }
-
-    /// Waits for `stop`: without the feature no registration can be configured.
-    #[cfg(not(feature = "etcd"))]
-    pub fn hold(
-        &self,
-        _: SocketAddr,
-        stop: impl Future<Output = ()> + Send,
-    ) -> impl Future<Output = ()> + Send {
-        stop
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads the signals at a steady pace and moves the level by them; every change is one log line.
 
-use super::{Degradation, PRESSURE, ladder::Step};
+use super::{Degradation, PRESSURE};
 use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 
@@ -87,8 +87,9 @@ impl Degradation {
         let readings: Vec<Reading> = own.into_iter().chain(others).collect();
 
         let mut state = self.0.state.lock();
-        let step = if state.pinned { None } else { state.ladder.step(now, &readings) };
-        if let Some(Step { from, to }) = step {
+        let from = state.ladder.level();
+        if !state.pinned && state.ladder.step(now, &readings) {
+            let to = state.ladder.level();
             self.apply(to);
             let (signal, pressure) = strongest(&readings, from);
             if to > from {

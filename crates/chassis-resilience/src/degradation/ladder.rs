@@ -13,13 +13,6 @@ const NEXT_STEP: Duration = Duration::from_secs(1);
 /// A step down that came too soon doubles the wait for the next one, up to this many times `hold`.
 const PATIENCE_MAX: u32 = 4;
 
-/// A change of level.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Step {
-    pub from: u8,
-    pub to: u8,
-}
-
 #[derive(Clone, Debug)]
 pub(super) struct Ladder {
     highest: u8,
@@ -47,9 +40,9 @@ impl Ladder {
         *self = Self { level: level.min(self.highest), ..Self::new(self.highest, self.hold) };
     }
 
-    /// Takes a step if it is time to. A signal counts only up to the level that it may raise to: it neither
+    /// Takes a step if it is time to, and returns whether it did. A signal counts only up to the level that it may raise to: it neither
     /// raises nor holds a level that would not relieve it.
-    pub fn step(&mut self, now: Instant, readings: &[Reading]) -> Option<Step> {
+    pub fn step(&mut self, now: Instant, readings: &[Reading]) -> bool {
         let from = self.level;
         let raises = |reading: &Reading| reading.raises_to > from && reading.pressure.value >= OVERLOADED;
         let holds = |reading: &Reading| reading.raises_to >= from && reading.pressure.value >= CALM;
@@ -60,22 +53,23 @@ impl Ladder {
         };
         let lasting = self.trend.filter(|(rising, _)| Some(*rising) == trend);
         self.trend = lasting.or(trend.map(|rising| (rising, now)));
-        let (rising, since) = self.trend?;
-        let wait = match (rising, from) {
-            (true, 0) => FIRST_STEP,
-            (true, _) => NEXT_STEP,
-            (false, _) => self.wait(),
-        };
-        if now.duration_since(since) < wait {
-            return None;
+        let due = self.trend.is_some_and(|(rising, since)| {
+            let wait = match (rising, from) {
+                (true, 0) => FIRST_STEP,
+                (true, _) => NEXT_STEP,
+                (false, _) => self.wait(),
+            };
+            now.duration_since(since) >= wait
+        });
+        if due {
+            if trend == Some(true) {
+                self.rise(now)
+            } else {
+                self.fall(now)
+            }
+            self.trend = None;
         }
-        if rising {
-            self.rise(now)
-        } else {
-            self.fall(now)
-        }
-        self.trend = None;
-        Some(Step { from, to: self.level })
+        due
     }
 
     /// How long it takes until the level is below `level`, if the service is calm from now on.

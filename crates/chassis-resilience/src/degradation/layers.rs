@@ -1,91 +1,53 @@
-//! Tower layers: one sheds a route, two measure requests for the controller.
+//! Axum layers: one sheds a route, two measure requests for the controller.
 
-use super::{Degradation, Feature, Shed, load::Guard};
+use super::{Degradation, Feature, Shed};
+use axum::extract::Request;
+use axum::middleware::{FromFnLayer, Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use futures_util::future::{Either, Ready, ready};
-use pin_project_lite::pin_project;
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
-use tower::{Layer, Service};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
+/// A layer of [`axum::middleware::from_fn`] that calls `F`.
+pub type Middleware<F> = FromFnLayer<F, (), (Request,)>;
 
 impl Degradation {
     /// Sheds everything below this layer while `feature` is shed. `answer` makes the response, such as a 503
     /// problem with `Retry-After`.
-    pub fn shed_layer<R: IntoResponse>(
+    pub fn shed_layer<R: IntoResponse + 'static>(
         &self,
         feature: Feature,
         answer: fn(Shed) -> R,
-    ) -> EnterLayer<impl Fn() -> Result<(), Response> + Clone + use<R>> {
+    ) -> Middleware<impl Fn(Request, Next) -> BoxFuture<'static, Response> + Clone + Send + Sync + use<R>>
+    {
         let degradation = self.clone();
-        EnterLayer(move || degradation.admit(feature).map_err(|shed| answer(shed).into_response()))
+        from_fn(move |request, next: Next| match degradation.admit(feature) {
+            Ok(()) => next.run(request).boxed(),
+            Err(shed) => std::future::ready(answer(shed).into_response()).boxed(),
+        })
     }
 
     /// Counts requests in flight. Goes around everything that is served.
-    pub fn in_flight_layer(&self) -> EnterLayer<impl Fn() -> Result<Guard, Response> + Clone + use<>> {
+    pub fn in_flight_layer(
+        &self,
+    ) -> Middleware<impl Fn(Request, Next) -> BoxFuture<'static, Response> + Clone + Send + Sync + use<>>
+    {
         let degradation = self.clone();
-        EnterLayer(move || Ok(degradation.0.load.enter()))
+        from_fn(move |request, next: Next| {
+            let guard = degradation.0.load.enter();
+            next.run(request).inspect(move |_| drop(guard)).boxed()
+        })
     }
 
     /// Holds the latency of requests against `degradation.latency`. Goes around routes that wait for nobody
     /// outside: a slow gateway is no overload.
-    pub fn latency_layer(&self) -> EnterLayer<impl Fn() -> Result<Guard, Response> + Clone + use<>> {
+    pub fn latency_layer(
+        &self,
+    ) -> Middleware<impl Fn(Request, Next) -> BoxFuture<'static, Response> + Clone + Send + Sync + use<>>
+    {
         let degradation = self.clone();
-        EnterLayer(move || Ok(degradation.0.load.watch()))
-    }
-}
-
-/// Enters each request: it passes with a guard, or is answered at once.
-#[derive(Clone)]
-pub struct EnterLayer<E>(E);
-
-/// The service of [`EnterLayer`].
-#[derive(Clone)]
-pub struct Entering<S, E>(S, E);
-
-impl<S, E: Clone> Layer<S> for EnterLayer<E> {
-    type Service = Entering<S, E>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Entering(inner, self.0.clone())
-    }
-}
-
-impl<S, Q, E, G> Service<Q> for Entering<S, E>
-where
-    S: Service<Q, Response = Response>,
-    E: Fn() -> Result<G, Response>,
-{
-    type Response = Response;
-    type Error = S::Error;
-    type Future = Either<Guarded<S::Future, G>, Ready<Result<Response, S::Error>>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Q) -> Self::Future {
-        match (self.1)() {
-            Ok(guard) => Either::Left(Guarded { inner: self.0.call(request), guard }),
-            Err(answer) => Either::Right(ready(Ok(answer))),
-        }
-    }
-}
-
-pin_project! {
-    /// A request with its guard, which is dropped with the answer or when the caller leaves.
-    pub struct Guarded<F, G> {
-        #[pin]
-        inner: F,
-        guard: G,
-    }
-}
-
-impl<F: Future, G> Future for Guarded<F, G> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        self.project().inner.poll(cx)
+        from_fn(move |request, next: Next| {
+            let guard = degradation.0.load.watch();
+            next.run(request).inspect(move |_| drop(guard)).boxed()
+        })
     }
 }

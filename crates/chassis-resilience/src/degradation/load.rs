@@ -2,13 +2,9 @@
 
 use crate::rolling::Rolling;
 use parking_lot::Mutex;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// Watched requests are judged over this time.
 const WINDOW: Duration = Duration::from_secs(2);

@@ -8,6 +8,13 @@ const HOLD: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(100);
 const HIGHEST: u8 = 3;
 
+/// A change of level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Step {
+    from: u8,
+    to: u8,
+}
+
 /// A ladder that is stepped every tick.
 struct Course {
     ladder: Ladder,
@@ -25,8 +32,10 @@ impl Course {
         let mut steps = Vec::new();
         while self.now - started < time {
             self.now += TICK;
-            let step = self.ladder.step(self.now, readings);
-            steps.extend(step.map(|step| (self.now - started, step)));
+            let from = self.ladder.level();
+            if self.ladder.step(self.now, readings) {
+                steps.push((self.now - started, Step { from, to: self.ladder.level() }));
+            }
         }
         steps
     }
