@@ -425,7 +425,7 @@ mod tests {
     proptest! {
         #[test]
         fn packing_keeps_every_member_in_order_and_every_chunk_small(
-            sizes in prop::collection::vec((1usize..=20, 1usize..2000), 0..400),
+            sizes in prop::collection::vec((1usize..=20, 1usize..2000), 0..40),
         ) {
             let mut members = Members::default();
             let mut all = String::new();

@@ -76,6 +76,7 @@ async fn run<W: Worker>(core: Arc<Core<W>>, slot: i64, receiver: Arc<Mutex<mpsc:
 /// Commits a batch and answers its callers.
 async fn commit<W: Worker>(core: &Core<W>, slot: i64, batch: Vec<Pending>) {
     let begun = Instant::now();
+    let counting = core.counting.read().await;
     match store(core, slot, &batch).await {
         Ok(others) => {
             let took = begun.elapsed();
@@ -90,6 +91,7 @@ async fn commit<W: Worker>(core: &Core<W>, slot: i64, batch: Vec<Pending>) {
         }
         // One statement of a service can be wrong; the others in the batch shall not suffer from it.
         Err(StoreError::Statement(_)) if batch.len() > 1 => {
+            drop(counting);
             for pending in batch {
                 Box::pin(commit(core, slot, vec![pending])).await;
             }

@@ -155,7 +155,7 @@ impl<W: Worker> Dispatcher<W> {
         let core = Arc::clone(&self.queue.core);
         let begun = Instant::now();
         let ended = &self.ended;
-        let mut tx = core.store.begin().await?;
+        let (mut tx, _counting) = core.begin().await?;
         let found = core.complete(&mut tx, core.shared_slot(), ended).await?;
         let (mut started, mut interrupted) = (Vec::new(), Vec::new());
         if core.doubt.load(Ordering::Relaxed) {
@@ -250,7 +250,8 @@ impl<W: Worker> crate::queue::Core<W> {
         most_bulk: usize,
     ) -> Result<Vec<Started>, StoreError> {
         let (steady, wall) = (self.store.steady_ms(), self.store.now_ms());
-        let shares: [f64; 3] = rand::rng().random();
+        // The first of exponentially distributed times, divided by weights, is each one's with its weight's chance.
+        let shares = [(); 3].map(|()| 1.0 + (1.0 - rand::rng().random::<f64>()).ln());
         let query = self.sql.claim.query().bind(channel).bind(steady).bind(wall).bind(steady.max(wall));
         let query = query.bind(free as i64).bind(self.identity.load(Ordering::Relaxed));
         let query = query.bind(shares[0]).bind(shares[1]).bind(shares[2]).bind(most_bulk as i64);

@@ -65,7 +65,7 @@ impl<W: Worker> Core<W> {
 
     /// Decides on attempts whose process has gone; gives how many there were.
     async fn recover(&self) -> Result<usize, StoreError> {
-        let mut tx = self.store.begin().await?;
+        let (mut tx, _counting) = self.begin().await?;
         let now = self.store.steady_ms();
         let rows = self.sql.orphans.query().bind(now).fetch_all(&mut *tx).await?;
         let interrupted = rows.iter().map(|row| self.interrupted(row)).collect::<Result<Vec<_>, _>>()?;
@@ -141,7 +141,8 @@ impl<W: Worker> Core<W> {
 
     /// Gives for how long the server has been up.
     async fn heartbeat(&self) -> Result<Duration, StoreError> {
-        const SQL: &str = "UPDATE worker SET lease_until = $1 WHERE id = $2";
+        const SQL: &str =
+            "UPDATE worker SET lease_until = $1 WHERE id = $2 RETURNING (SELECT count(*) FROM worker)";
         let mut connection = self.store.writer().await?;
         let up = self.store.synchronise(&mut connection).await.map_err(|error| self.store.failed(error))?;
         let identity = self.identity.load(Ordering::Relaxed);

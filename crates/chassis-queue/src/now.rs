@@ -104,16 +104,16 @@ impl<W: Worker> Queue<W> {
         loop {
             let begun = Instant::now();
             let commit = async {
-                let mut tx = core.store.begin().await?;
+                let (mut tx, counting) = core.begin().await?;
                 let found = core.complete(&mut tx, core.shared_slot(), &ended).await?;
                 if let Some((key, answer)) = &answer {
                     let query = sqlx::query(ANSWER).bind(i64::from(answer.status)).bind(&answer.body[..]);
                     query.bind(answer.location.as_deref()).bind(&key.scope[..]).execute(&mut *tx).await?;
                 }
-                tx.commit().await.map(|()| found)
+                tx.commit().await.map(|()| (found, counting))
             };
             match commit.await {
-                Ok(found) => {
+                Ok((found, _counting)) => {
                     core.metrics.committed(Operation::Complete, found.len(), begun.elapsed());
                     return core.completed(ended, &found);
                 }

@@ -65,7 +65,7 @@ impl<W: Worker> Queue<W> {
         const CANCEL: &str =
             "UPDATE job SET state = 9, at = $1 WHERE id >= $2 AND id < $3 AND state <= 4 RETURNING id";
         let core = &self.core;
-        let mut tx = core.store.begin().await?;
+        let (mut tx, _counting) = core.begin().await?;
         let Some(end) = end_of(&mut tx, group).await? else {
             tx.rollback().await;
             return Ok(None);
@@ -111,7 +111,7 @@ impl<W: Worker> Queue<W> {
     /// See [`StoreError`].
     pub async fn replay(&self, job: JobId) -> Result<Option<Result<(), JobState>>, StoreError> {
         let core = &self.core;
-        let mut tx = core.store.begin().await?;
+        let (mut tx, _counting) = core.begin().await?;
         let found = core.job(&mut tx, job).await?;
         match found {
             Some(found) if [JobState::Failed, JobState::Unknown].contains(&found.state) => {
@@ -142,7 +142,7 @@ impl<W: Worker> Queue<W> {
         let (since, until) = (filter.since.unwrap_or(i64::MIN), filter.until.unwrap_or(i64::MAX));
         let mut replayed = 0;
         while left > 0 {
-            let mut tx = core.store.begin().await?;
+            let (mut tx, _counting) = core.begin().await?;
             let query =
                 sqlx::query(SQL).bind(before).bind(filter.reason.as_deref()).bind(filter.channel.as_deref());
             let query = query.bind(since).bind(until).bind(left.min(PIECE) as i64);

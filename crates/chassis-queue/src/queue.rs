@@ -17,7 +17,7 @@ use std::{
     },
     time::Duration,
 };
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, RwLock, RwLockReadGuard, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// Enqueues that wait for a commit.
@@ -45,6 +45,8 @@ pub(crate) struct Core<W: Worker> {
     pub(crate) sql: Statements,
     pub(crate) metrics: QueueMetrics,
     pub(crate) backlog: Arc<Backlog>,
+    /// Held for reading from a commit until the backlog knows of it, and for writing while a recount begins.
+    pub(crate) counting: RwLock<()>,
     pub(crate) counts: Mutex<Counts>,
     pub(crate) lag: Mutex<Duration>,
     /// This process among those that run jobs: the fence.
@@ -59,6 +61,8 @@ pub(crate) struct Core<W: Worker> {
     pub(crate) unexpanded: Notify,
     /// Jobs were committed that another process may run.
     pub(crate) announce: Notify,
+    /// There are other processes.
+    pub(crate) has_peers: AtomicBool,
     pub(crate) stop: CancellationToken,
     first_slot: i64,
 }
@@ -131,7 +135,9 @@ impl<W: Worker> Queue<W> {
                 core.keep_counting(),
                 core.expand(),
                 core.clear(),
-                core.keep_lease()
+                core.keep_lease(),
+                core.announce(),
+                core.listen()
             );
         };
         tokio::select! {
@@ -198,7 +204,9 @@ impl<W: Worker> Core<W> {
             sql: Statements::new(store.dialect(), guards, channels),
             metrics: QueueMetrics::new(&store, &names, channels, config.workers),
             backlog: Arc::new(Backlog::new(&config)),
+            counting: RwLock::default(),
             counts: Mutex::default(),
+            has_peers: AtomicBool::default(),
             lag: Mutex::default(),
             identity: AtomicI64::default(),
             in_hand: Mutex::default(),
@@ -229,6 +237,13 @@ impl<W: Worker> Core<W> {
     /// The row that transactions besides the committers write.
     pub(crate) fn shared_slot(&self) -> i64 {
         self.slot(SLOTS - 1)
+    }
+
+    /// Begins a transaction that changes how many jobs are unfinished; the guard is kept until the backlog knows.
+    pub(crate) async fn begin(&self) -> Result<(Tx, RwLockReadGuard<'_, ()>), StoreError> {
+        // Before the transaction: who waits for a recount must not hold the one writer.
+        let counting = self.counting.read().await;
+        Ok((self.store.begin().await?, counting))
     }
 
     /// Makes the rows of the ledger that this process writes.

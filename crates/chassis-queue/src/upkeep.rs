@@ -42,13 +42,16 @@ impl<W: Worker> Core<W> {
             CAST(sum(c.jobs) AS BIGINT), min(b.first_due) FROM chunk c JOIN batch b ON b.id = c.batch GROUP BY 1, 2";
         const LEDGER: &str = "SELECT CAST(sum(accepted) AS BIGINT), CAST(sum(completed) AS BIGINT), CAST(sum(failed) AS BIGINT),
             CAST(sum(expired) AS BIGINT), CAST(sum(cancelled) AS BIGINT), CAST(sum(unknown) AS BIGINT) FROM ledger";
-        let mark = self.backlog.mark();
         let (steady, wall) = (self.store.steady_ms(), self.store.now_ms());
         let mut snapshot = self.store.snapshot().await?;
+        let counting = self.counting.write().await;
+        // The first statement takes the snapshot.
+        let ledger = sqlx::query(LEDGER).fetch_one(&mut *snapshot).await?;
+        let mark = self.backlog.mark();
+        drop(counting);
         let waiting = sqlx::query(WAITING).bind(steady).bind(wall).fetch_all(&mut *snapshot).await?;
         let running = sqlx::query(RUNNING).fetch_all(&mut *snapshot).await?;
         let unexpanded = sqlx::query(UNEXPANDED).bind(steady).bind(wall).fetch_all(&mut *snapshot).await?;
-        let ledger = sqlx::query(LEDGER).fetch_one(&mut *snapshot).await?;
         snapshot.rollback().await;
         let mut census = Census { now: steady, ..Census::default() };
         for row in &waiting {

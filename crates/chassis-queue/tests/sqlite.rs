@@ -2,22 +2,39 @@
 
 mod suite;
 
+mod sqlite_files;
+
 use chassis_queue::{StoreConfig, StoreUrl};
+use std::path::PathBuf;
 use tempfile::TempDir;
 
+/// How often a process is killed.
+pub const KILLS: u64 = 5;
+
 /// A file in a folder of its own.
-pub struct Database(TempDir);
+pub struct Database {
+    _folder: Option<TempDir>,
+    path: PathBuf,
+}
 
 impl Database {
     #[expect(clippy::unused_async, reason = "as for PostgreSQL")]
     pub async fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        let folder = tempfile::tempdir().unwrap();
+        Self { path: folder.path().join("data/a b%c.db"), _folder: Some(folder) }
+    }
+
+    pub fn for_child(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    pub fn of_child(path: &str) -> Self {
+        Self { _folder: None, path: path.into() }
     }
 
     pub fn config(&self) -> StoreConfig {
-        let path = self.0.path().join("data/a b%c.db");
         StoreConfig {
-            url: StoreUrl::Sqlite { path, synchronous: true },
+            url: StoreUrl::Sqlite { path: self.path.clone(), synchronous: true },
             password_file: None,
             max_connections: 4,
             max_readers: 4,

@@ -8,6 +8,7 @@ mod sqlite;
 
 pub use error::{OpenError, StoreError};
 pub use migrate::{Component, Migration};
+pub(crate) use postgres::CHANNEL;
 
 use crate::{JobId, StoreConfig, StoreUrl, id::IdMaker, schema};
 use chassis_telemetry::names;
@@ -47,6 +48,8 @@ struct Shared {
     write: AnyPool,
     read: AnyPool,
     file: Option<sqlite::DatabaseFile>,
+    /// PostgreSQL's address, for listening.
+    address: Option<AnyConnectOptions>,
     label: String,
     instance: i64,
     clock: Clock,
@@ -95,27 +98,27 @@ impl Store {
     /// See [`OpenError`].
     pub async fn open(config: &StoreConfig, components: &[Component]) -> Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
-        let (shown, dialect, write, read, file) = connect(config).await?;
+        let Connected { shown, dialect, write, read, file, address } = connect(config).await?;
         let unusable =
             |reason: StoreError| OpenError::Unusable { store: shown.clone(), reason: reason.to_string() };
         let mut all = vec![schema::STORE, schema::QUEUE];
         all.extend(components);
         // The transaction needs a store; what the database says about itself is filled in afterwards.
-        let store = Self::new(dialect, write, read, file, Known::default());
+        let store = Self::new(dialect, (write, read), file, address, Known::default());
         let mut tx = store.begin().await.map_err(unusable)?;
         migrate::migrate(&mut tx, dialect, &shown, &all).await?;
         let known = know(&mut tx, dialect, &all).await.map_err(|error| unusable(error.into()))?;
         tx.commit().await.map_err(unusable)?;
         let shared = Arc::into_inner(store.shared);
         let shared = shared.ok_or_else(|| unusable(StoreError::Unavailable("the store is closed")))?;
-        Ok(Self::new(dialect, shared.write, shared.read, shared.file, known))
+        Ok(Self::new(dialect, (shared.write, shared.read), shared.file, shared.address, known))
     }
 
     fn new(
         dialect: Dialect,
-        write: AnyPool,
-        read: AnyPool,
+        (write, read): (AnyPool, AnyPool),
         file: Option<sqlite::DatabaseFile>,
+        address: Option<AnyConnectOptions>,
         known: Known,
     ) -> Self {
         let shared = Shared {
@@ -123,6 +126,7 @@ impl Store {
             write,
             read,
             file,
+            address,
             label: known.label,
             instance: known.instance.unwrap_or_default(),
             clock: known.server_time.map_or_else(Clock::of_machine, Clock::of_server),
@@ -138,7 +142,10 @@ impl Store {
     /// # Errors
     /// The store is unavailable.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        let connection = self.writer().await?;
+        self.begin_on(self.writer().await?).await
+    }
+
+    async fn begin_on(&self, connection: PoolConnection<Any>) -> Result<Tx, StoreError> {
         let mut tx = Tx { connection, store: self.clone(), open: true, wakes: false, then: Vec::new() };
         let begin = if self.dialect() == Dialect::Sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
         tx.control(begin).await?;
@@ -267,13 +274,20 @@ impl Store {
         Ok(tx)
     }
 
+    /// What other processes of the store say with `NOTIFY`; `None` on SQLite, which has no others.
+    pub(crate) async fn listener(&self) -> Option<Result<sqlx::postgres::PgListener, sqlx::Error>> {
+        Some(postgres::listener(self.shared.address.as_ref()?).await)
+    }
+
     /// This process's number among those that opened the store.
     pub(crate) fn instance(&self) -> i64 {
         self.shared.instance
     }
 
+    /// A connection that writes. Whoever waited for it while the store failed need not find that out again.
     pub(crate) async fn writer(&self) -> Result<PoolConnection<Any>, StoreError> {
-        self.shared.write.acquire().await.map_err(|error| self.failed(error.into()))
+        let connection = self.shared.write.acquire().await.map_err(|error| self.failed(error.into()))?;
+        self.outage().map_or(Ok(connection), |reason| Err(StoreError::Unavailable(reason)))
     }
 
     /// Runs one call that is a transaction of its own. An error leaves the connection clean, or closes it.
@@ -343,7 +357,7 @@ impl Store {
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_on(self.shared.write.acquire().await?).await?;
         sqlx::query("UPDATE store SET probed_at = $1").bind(self.now_ms()).execute(&mut *tx).await?;
         tx.commit().await
     }
@@ -365,14 +379,23 @@ struct Known {
     server_time: Option<i64>,
 }
 
-type Connected = (String, Dialect, AnyPool, AnyPool, Option<sqlite::DatabaseFile>);
+struct Connected {
+    shown: String,
+    dialect: Dialect,
+    write: AnyPool,
+    read: AnyPool,
+    file: Option<sqlite::DatabaseFile>,
+    address: Option<AnyConnectOptions>,
+}
 
 async fn connect(config: &StoreConfig) -> Result<Connected, OpenError> {
     match &config.url {
         StoreUrl::Sqlite { path, synchronous } => {
             let opened = sqlite::open(path, *synchronous, config.max_readers).await?;
             let shown = path.display().to_string();
-            Ok((shown, Dialect::Sqlite, opened.write, opened.read, Some(opened.file)))
+            let sqlite::Opened { file, write, read } = opened;
+            let (file, address) = (Some(file), None);
+            Ok(Connected { shown, dialect: Dialect::Sqlite, write, read, file, address })
         }
         StoreUrl::Postgres(url) => {
             let options: AnyConnectOptions = postgres::address(url, config.password_file.as_deref())?;
@@ -382,7 +405,8 @@ async fn connect(config: &StoreConfig) -> Result<Connected, OpenError> {
             postgres::check_durable(&write)
                 .await
                 .map_err(|reason| OpenError::Unusable { store: shown.clone(), reason })?;
-            Ok((shown, Dialect::Postgres, write, read, None))
+            let (file, address) = (None, Some(options));
+            Ok(Connected { shown, dialect: Dialect::Postgres, write, read, file, address })
         }
     }
 }

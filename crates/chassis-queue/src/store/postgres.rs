@@ -5,6 +5,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{
     AnyConnection, AnyPool, ConnectOptions as _, Row as _,
     any::{AnyConnectOptions, AnyPoolOptions},
+    postgres::{PgListener, PgPoolOptions},
 };
 use std::{fs, path::Path};
 
@@ -63,4 +64,15 @@ pub(super) async fn server_time(connection: &mut AnyConnection) -> Result<(i64, 
         CAST(extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()) * 1000 AS BIGINT)";
     let row = sqlx::query(SQL).fetch_one(connection).await?;
     Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
+/// Where processes tell each other that there are jobs.
+pub(crate) const CHANNEL: &str = "chassis_queue";
+
+/// A connection that hears what is said on [`CHANNEL`], and reconnects by itself once.
+pub(super) async fn listener(options: &AnyConnectOptions) -> Result<PgListener, sqlx::Error> {
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(super::PATIENCE);
+    let mut listener = PgListener::connect_with(&pool.connect_lazy(options.database_url.as_str())?).await?;
+    listener.listen(CHANNEL).await?;
+    Ok(listener)
 }

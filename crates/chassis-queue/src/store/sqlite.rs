@@ -16,6 +16,8 @@ use std::{
 const APPLICATION_ID: i64 = 0x6368_7371;
 /// Older ones can damage a file whose log starts again beside a checkpoint (fixed in 3.51.3).
 const OLDEST: (u32, u32, u32) = (3, 51, 3);
+/// How long the one writer, whom everybody waits for, may take; its own waits are bounded by its busy time-out.
+const TURN: Duration = Duration::from_secs(10);
 /// Bytes in the log from which on it is copied into the file.
 const COPY_AT: u64 = 32 * 1024 * 1024;
 /// Bytes in the log from which on the log file is also cut back.
@@ -99,7 +101,7 @@ fn address(path: &Path, mode: &str) -> Result<AnyConnectOptions, sqlx::Error> {
 fn pool(path: &Path, connections: u32, pragmas: String) -> Result<AnyPool, sqlx::Error> {
     let options = AnyPoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(super::PATIENCE)
+        .acquire_timeout(TURN)
         .test_before_acquire(false)
         .idle_timeout(None)
         .max_lifetime(None)

@@ -4,6 +4,7 @@ mod accept;
 mod batches;
 mod crash;
 mod deliver;
+mod kills;
 mod people;
 mod transactions;
 

@@ -1,0 +1,52 @@
+//! The queue on PostgreSQL, which has to be installed: `cargo test -p chassis-queue --test postgres`.
+
+mod postgres_server;
+mod suite;
+
+use chassis_queue::{StoreConfig, StoreUrl};
+use postgres_server::Server;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+/// A database of its own in the server that the tests share.
+pub struct Database {
+    _server: Option<Arc<Server>>,
+    url: String,
+}
+
+/// How often a process is killed.
+pub const KILLS: u64 = 5;
+
+impl Database {
+    pub async fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let create = format!("CREATE DATABASE {name}");
+        let server = tokio::task::spawn_blocking(move || {
+            let server = postgres_server::shared();
+            server.execute("postgres", &create);
+            server
+        });
+        let server = server.await.unwrap();
+        Self { url: format!("postgres://test@127.0.0.1:{}/{name}", server.port), _server: Some(server) }
+    }
+
+    pub fn for_child(&self) -> String {
+        self.url.clone()
+    }
+
+    pub fn of_child(url: &str) -> Self {
+        Self { _server: None, url: url.to_owned() }
+    }
+
+    pub fn config(&self) -> StoreConfig {
+        StoreConfig {
+            url: StoreUrl::Postgres(self.url.clone().into()),
+            password_file: None,
+            max_connections: 8,
+            max_readers: 4,
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! A PostgreSQL server of the tests: in a temporary folder, on a free port, as a user that is not root.
+
+use parking_lot::Mutex;
+use std::{
+    net::TcpListener,
+    os::unix::fs::{PermissionsExt, chown},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+/// A running server; it stops with its owner, also if that is killed.
+pub struct Server {
+    folder: TempDir,
+    pub port: u16,
+    process: Mutex<Option<Child>>,
+}
+
+/// Debian keeps the programs out of the path.
+fn program(name: &str) -> PathBuf {
+    let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
+        .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path().join("bin").join(name))).collect())
+        .unwrap_or_default();
+    versions.retain(|path| path.exists());
+    versions.sort();
+    versions.pop().unwrap_or_else(|| PathBuf::from(name))
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// PostgreSQL refuses to run as root: `nobody` runs it then.
+fn command(name: &str) -> Command {
+    if !is_root() {
+        return Command::new(program(name));
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(program(name));
+    command
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+impl Server {
+    pub fn start(settings: &[&str]) -> Self {
+        let server = Self::folder();
+        run(command("initdb")
+            .args(["-U", "test", "-A", "trust", "-E", "UTF8", "--no-sync", "-D"])
+            .arg(server.data()));
+        server.launch(settings);
+        server
+    }
+
+    /// A standby of `primary`, by streaming replication.
+    #[allow(dead_code, reason = "not every target of the tests needs it")]
+    pub fn standby_of(primary: &Self) -> Self {
+        let server = Self::folder();
+        let port = primary.port.to_string();
+        run(command("pg_basebackup")
+            .args(["-h", "127.0.0.1", "-p", &port, "-U", "test", "-R", "-X", "stream", "-c", "fast", "-D"])
+            .arg(server.data()));
+        server.launch(&[]);
+        server
+    }
+
+    fn folder() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        std::fs::set_permissions(folder.path().join("data"), PermissionsExt::from_mode(0o700)).unwrap();
+        if is_root() {
+            chown(folder.path(), Some(65534), Some(65534)).unwrap();
+            chown(folder.path().join("data"), Some(65534), Some(65534)).unwrap();
+        }
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self { folder, port, process: Mutex::new(None) }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Starts the server, again if it was stopped.
+    pub fn launch(&self, settings: &[&str]) {
+        let mut server = command("postgres");
+        server.arg("-D").arg(self.data()).args(["-p", &self.port.to_string()]);
+        server
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-k"])
+            .arg(self.folder.path());
+        server.args(settings.iter().flat_map(|setting| ["-c", setting]));
+        // The shell stops the server when its input ends: with this process, however that ends.
+        let line: Vec<String> = std::iter::once(server.get_program())
+            .chain(server.get_args())
+            .map(|word| format!("'{}'", word.to_str().unwrap()))
+            .collect();
+        let script =
+            format!("{} 2>>'{}' & read -r _; kill -QUIT $!; wait", line.join(" "), self.log().display());
+        let child =
+            Command::new("sh").arg("-c").arg(script).stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+        *self.process.lock() = Some(child.unwrap());
+        self.wait_until_ready();
+    }
+
+    fn wait_until_ready(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.is_ready() {
+            assert!(Instant::now() < deadline, "{}", std::fs::read_to_string(self.log()).unwrap_or_default());
+            #[expect(clippy::disallowed_methods, reason = "another process is waited for")]
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    pub fn is_ready(&self) -> bool {
+        let mut probe = command("pg_isready");
+        probe.args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
+        probe.status().is_ok_and(|status| status.success())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// Stops at once, as a crash does.
+    pub fn stop(&self) {
+        if let Some(mut process) = self.process.lock().take() {
+            drop(process.stdin.take());
+            let _ = process.wait();
+        }
+    }
+
+    /// Freezes or resumes every process of the server.
+    #[allow(dead_code, reason = "not every target of the tests needs it")]
+    pub fn signal(&self, signal: &str) {
+        let data = self.data();
+        let _ =
+            Command::new("pkill").args([signal, "-f", &format!("postgres.* -D {}", data.display())]).status();
+    }
+
+    #[allow(dead_code, reason = "not every target of the tests needs it")]
+    pub fn promote(&self) {
+        run(command("pg_ctl").arg("promote").arg("-D").arg(self.data()));
+    }
+
+    pub fn execute(&self, database: &str, sql: &str) {
+        let port = self.port.to_string();
+        run(command("psql").args([
+            "-q",
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &port,
+            "-U",
+            "test",
+            "-d",
+            database,
+            "-c",
+            sql,
+        ]));
+    }
+
+    #[allow(dead_code, reason = "not every target of the tests needs it")]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The server that the tests of this process share while any of them runs.
+#[allow(dead_code, reason = "not every target of the tests needs it")]
+pub fn shared() -> Arc<Server> {
+    static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock();
+    shared.upgrade().unwrap_or_else(|| {
+        let server = Arc::new(Server::start(&[]));
+        *shared = Arc::downgrade(&server);
+        server
+    })
+}
