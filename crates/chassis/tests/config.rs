@@ -289,3 +289,22 @@ listen = \"127.0.0.1:8080\"
     assert_eq!(format!("{loaded:?}"), format!("{:?}", load::<Config>(Sources::default()).unwrap()));
     assert_eq!(loaded.limits.per_client.rate, 50, "the service's default does not replace the section's");
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_value_panics_or_shows_a_secret_and_each_fault_is_one_line(
+        value in "[^\\x00]{0,40}|[a-z]{1,5}://[ -~]{0,20}|(\\n|    |'|: |when parsing env 'APP_HTTP__LISTEN' value| value was invalid){0,6}",
+        toml in "(\\[?http\\]?|listen|=|\"|\\.|\\n|[ -~]){0,20}",
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("service.toml");
+        fs::write(&path, toml).unwrap();
+        let secret = "canary7";
+        let wrong = [("APP_HTTP__LISTEN", &*value), ("APP_GATEWAY__HTTP__URL", &value), ("APP_LIMITS__TRUSTED_PROXIES", &value),
+            ("APP_GATEWAY__HTTP__PASSWORD", secret)];
+        let sources = Sources { file: Some(path), set: vec![value.clone()], ..variables(&wrong) };
+        let faults = load::<Config>(sources).unwrap_err().to_string();
+        proptest::prop_assert!(!faults.contains(secret) && !faults.contains('\r'), "{}", faults);
+        proptest::prop_assert!(faults.contains("gateway.http.password = (a secret) (environment variable"), "{}", faults);
+    }
+}
