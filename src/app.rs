@@ -45,9 +45,7 @@ pub fn run(config: Config) -> ExitCode {
 
 /// Binds every listener, opens the store, then serves until the end of the shutdown.
 async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Result<(), Failure> {
-    for warning in config.warnings() {
-        tracing::warn!("{warning}");
-    }
+    config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let tasks = Tasks::new(&shutdown);
     let health = Health::default();
     // Registered before anybody can ask, so that the service is not ready too soon.

@@ -1,7 +1,7 @@
 //! Words that several parts of the service share.
 
 use garde::Validate;
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::DateTime, tz::Offset};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 use utoipa::ToSchema;
@@ -107,20 +107,39 @@ impl TryFrom<String> for Moment {
 
 impl FromStr for Moment {
     type Err = &'static str;
+
+    /// A time that is later than jiff knows is its last.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let stamp = text.parse().ok().filter(|_| has_rfc3339_shape(text.as_bytes()));
-        stamp.map(Self).ok_or("must be a time in RFC 3339, as 2026-11-22T09:30:00Z")
+        let (time, offset) =
+            split_rfc3339(text).ok_or("must be a time in RFC 3339, as 2026-11-22T09:30:00Z")?;
+        Ok(Self(offset.to_timestamp(time).unwrap_or(Timestamp::MAX)))
     }
 }
 
-/// jiff also reads times without seconds, without an offset's minutes, with blanks and with zones in brackets.
-fn has_rfc3339_shape(text: &[u8]) -> bool {
-    let [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b't', _, _, b':', _, _, b':', _, _, rest @ ..] = text
+/// jiff alone would also read times without seconds or an offset's minutes, with blanks and with zones in brackets.
+fn split_rfc3339(text: &str) -> Option<(DateTime, Offset)> {
+    let [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b't', _, _, b':', _, _, b':', _, _, rest @ ..] =
+        text.as_bytes()
     else {
-        return false;
+        return None;
     };
     let (fraction, zone) = rest.split_at(rest.iter().take_while(|b| matches!(b, b'.' | b'0'..=b'9')).count());
-    matches!(fraction, [] | [b'.', _, ..]) && matches!(zone, [b'Z' | b'z'] | [b'+' | b'-', _, _, b':', _, _])
+    let offset = match zone {
+        [b'Z' | b'z'] => Offset::UTC,
+        [sign @ (b'+' | b'-'), zone @ ..] => {
+            let (hours, minutes) = std::str::from_utf8(zone).ok()?.split_once(':')?;
+            // `parse` alone would read a sign as well.
+            let is_two = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+            let two = |text: &str| is_two(text).then(|| text.parse::<u8>().ok()).flatten();
+            let (hours, minutes) = (two(hours).filter(|h| *h < 24)?, two(minutes).filter(|m| *m < 60)?);
+            let seconds = i32::from(hours) * 3600 + i32::from(minutes) * 60;
+            Offset::from_seconds(if *sign == b'-' { -seconds } else { seconds }).ok()?
+        }
+        _ => return None,
+    };
+    let is_whole = matches!(fraction, [] | [b'.', _, ..]);
+    let time = text.get(..text.len() - zone.len()).filter(|_| is_whole)?;
+    Some((time.parse().ok()?, offset))
 }
 
 #[cfg(test)]
@@ -160,6 +179,8 @@ mod tests {
     fn only_rfc_3339_is_read() {
         assert_eq!("1970-01-01T00:00:01.5Z".parse(), Ok(moment(1500)));
         assert_eq!("1970-01-01t01:00:00+01:00".parse(), Ok(moment(0)));
+        assert_eq!("1969-12-31T00:30:00-23:30".parse(), Ok(moment(0)));
+        assert_eq!("9999-12-31T23:59:59Z".parse(), Ok(Moment(Timestamp::MAX)));
         for bad in [
             "",
             "1970-01-01",
@@ -171,6 +192,8 @@ mod tests {
             "1970-01-01T00:00:00.Z",
             "1970-01-01T00:00:00,5Z",
             "1970-01-01T00:00:00+0100",
+            "1970-01-01T00:00:00+24:00",
+            "1970-01-01T00:00:00++1:00",
             "1970-01-01T00:00:00Z[UTC]",
             "+01970-01-01T00:00:00Z",
         ] {

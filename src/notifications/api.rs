@@ -17,15 +17,18 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use chassis_http::{Idempotent, ProblemBody, RequestKey, Valid};
+use chassis_http::{Idempotent, Problem, ProblemBody, RequestKey, Valid};
 use chassis_queue::{Answer, Enqueue, Enqueued, Finished, JobId, JobState, Key, Priority, Verdict};
-use chassis_telemetry::TraceContext;
+use chassis_telemetry::{TraceContext, http::ResourceId};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
 
 const NO_NOTIFICATION: ApiError = ApiError::NotFound("There is no notification of this id.");
+/// A body that may be refused by now although it was accepted before.
+pub(super) type Body<T> = Idempotent<Result<Valid<Json<T>>, Problem>>;
+
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Sends an SMS later.
@@ -36,12 +39,17 @@ const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 ))]
 pub async fn send_sms_later(
     State(app): State<Arc<Notifications>>,
-    Idempotent { key, body: Valid(Json(sms)) }: Idempotent<Valid<Json<SmsLater>>>,
+    Idempotent { key, body }: Body<SmsLater>,
 ) -> Result<Response, ApiError> {
-    let SmsLater { patient_id, message, priority, send_at, not_after } = sms;
-    let draft =
-        Draft { channel: Channel::Sms, patient_id, title: None, message, priority, send_at, not_after };
-    app.accept(draft, key).await
+    let draft = |Valid(Json(sms)): Valid<Json<SmsLater>>| Draft {
+        channel: Channel::Sms,
+        patient_id: sms.patient_id,
+        title: None,
+        message: sms.message,
+        priority: sms.priority,
+        schedule: Schedule::new(sms.send_at, sms.not_after),
+    };
+    app.accept(body.map(draft), key).await
 }
 
 /// Sends a push notification later.
@@ -52,12 +60,17 @@ pub async fn send_sms_later(
 ))]
 pub async fn send_push_later(
     State(app): State<Arc<Notifications>>,
-    Idempotent { key, body: Valid(Json(push)) }: Idempotent<Valid<Json<PushLater>>>,
+    Idempotent { key, body }: Body<PushLater>,
 ) -> Result<Response, ApiError> {
-    let PushLater { patient_id, title, message, priority, send_at, not_after } = push;
-    let title = Some(title);
-    let draft = Draft { channel: Channel::Push, patient_id, title, message, priority, send_at, not_after };
-    app.accept(draft, key).await
+    let draft = |Valid(Json(push)): Valid<Json<PushLater>>| Draft {
+        channel: Channel::Push,
+        patient_id: push.patient_id,
+        title: Some(push.title),
+        message: push.message,
+        priority: push.priority,
+        schedule: Schedule::new(push.send_at, push.not_after),
+    };
+    app.accept(body.map(draft), key).await
 }
 
 /// Sends an SMS and waits for it.
@@ -73,9 +86,11 @@ pub async fn send_push_later(
 ))]
 pub async fn send_sms_now(
     State(app): State<Arc<Notifications>>,
-    Idempotent { key, body: Valid(Json(sms)) }: Idempotent<Valid<Json<SmsNow>>>,
+    Idempotent { key, body }: Body<SmsNow>,
 ) -> Result<Response, ApiError> {
-    app.attempt(Draft::now(Channel::Sms, sms.patient_id, None, sms.message), key).await
+    let draft =
+        |Valid(Json(sms)): Valid<Json<SmsNow>>| Draft::now(Channel::Sms, sms.patient_id, None, sms.message);
+    app.attempt(Channel::Sms, body.map(draft), key).await
 }
 
 /// Sends a push notification and waits for it.
@@ -90,9 +105,12 @@ pub async fn send_sms_now(
 ))]
 pub async fn send_push_now(
     State(app): State<Arc<Notifications>>,
-    Idempotent { key, body: Valid(Json(push)) }: Idempotent<Valid<Json<PushNow>>>,
+    Idempotent { key, body }: Body<PushNow>,
 ) -> Result<Response, ApiError> {
-    app.attempt(Draft::now(Channel::Push, push.patient_id, Some(push.title), push.message), key).await
+    let draft = |Valid(Json(push)): Valid<Json<PushNow>>| {
+        Draft::now(Channel::Push, push.patient_id, Some(push.title), push.message)
+    };
+    app.attempt(Channel::Push, body.map(draft), key).await
 }
 
 /// Shows what became of a notification.
@@ -197,35 +215,41 @@ struct Draft {
     title: Option<Title>,
     message: Message,
     priority: Priority,
-    send_at: Option<Moment>,
-    not_after: Option<Moment>,
+    schedule: Schedule,
 }
 
 impl Draft {
     fn now(channel: Channel, patient_id: PatientId, title: Option<Title>, message: Message) -> Self {
-        let priority = Priority::Normal;
-        Self { channel, patient_id, title, message, priority, send_at: None, not_after: None }
+        Self { channel, patient_id, title, message, priority: Priority::Normal, schedule: Schedule::now() }
     }
 }
 
 impl Notifications {
     /// Commits a message to be delivered later.
-    async fn accept(&self, draft: Draft, key: Option<RequestKey>) -> Result<Response, ApiError> {
+    async fn accept(
+        &self,
+        draft: Result<Draft, Problem>,
+        key: Option<RequestKey>,
+    ) -> Result<Response, ApiError> {
         let enqueue = match self.prepare(draft, key).await {
             Ok(enqueue) => enqueue,
             Err(refused) => return self.first_answer(key, refused).await,
         };
-        let answer = enqueue.answer.clone();
+        let (id, answer) = (enqueue.id, enqueue.answer.clone());
         match self.queue.enqueue(enqueue).await? {
-            Enqueued::New => Ok(respond(answer)),
+            Enqueued::New => Ok(respond(id, answer)),
             Enqueued::Replayed(first) => Ok(replay(first)),
             Enqueued::InFlight => Err(ApiError::InFlight),
         }
     }
 
     /// Makes one attempt to deliver a message while the caller waits.
-    async fn attempt(&self, draft: Draft, key: Option<RequestKey>) -> Result<Response, ApiError> {
-        let channel = draft.channel;
+    async fn attempt(
+        &self,
+        channel: Channel,
+        draft: Result<Draft, Problem>,
+        key: Option<RequestKey>,
+    ) -> Result<Response, ApiError> {
         let prepared = self.prepare(draft, key).await.and_then(|enqueue| {
             let ready = self.queue.worker().gateway(channel).ready(enqueue.jobs.len());
             ready.map(|()| enqueue).map_err(|retry_after| ApiError::GatewayUnavailable { retry_after })
@@ -236,15 +260,18 @@ impl Notifications {
         };
         let id = enqueue.id;
         match self.queue.run_now(enqueue, move |states| attempted(id, channel, states)).await? {
-            Finished::States(states) => Ok(respond(attempted(id, channel, &states))),
+            Finished::States(states) => Ok(respond(id, attempted(id, channel, &states))),
             Finished::Replayed(first) => Ok(replay(first)),
             Finished::InFlight => Err(ApiError::InFlight),
         }
     }
 
-    async fn prepare(&self, draft: Draft, key: Option<RequestKey>) -> Result<Enqueue<Delivery>, ApiError> {
-        let Draft { channel, patient_id, title, message, priority, send_at, not_after } = draft;
-        let Schedule { send_at, not_after } = Schedule::new(send_at, not_after)?;
+    async fn prepare(
+        &self,
+        draft: Result<Draft, Problem>,
+        key: Option<RequestKey>,
+    ) -> Result<Enqueue<Delivery>, ApiError> {
+        let Draft { channel, patient_id, title, message, priority, schedule } = draft?;
         if priority == Priority::Bulk {
             self.degradation.admit(BULK)?;
         }
@@ -258,8 +285,8 @@ impl Notifications {
             id,
             channel: channel.as_str(),
             priority,
-            run_at: send_at.map(Moment::unix_ms),
-            not_after: not_after.unix_ms(),
+            run_at: schedule.send_at.map(Moment::unix_ms),
+            not_after: schedule.not_after.unix_ms(),
             jobs,
             key: key.map(queue_key),
             answer,
@@ -268,8 +295,8 @@ impl Notifications {
         })
     }
 
-    /// The answer to a request that is refused now: a repeat of one that was accepted, as before its patient was deleted,
-    /// still gets the first answer.
+    /// The answer to a request that is refused now: a repeat of one that was accepted, before its `notAfter` passed or its
+    /// patient was deleted, still gets the first answer.
     pub(super) async fn first_answer(
         &self,
         key: Option<RequestKey>,
@@ -314,12 +341,19 @@ pub(super) fn queue_key(key: RequestKey) -> Key {
 
 /// The answer to a request with a key that was used before.
 pub(super) fn replay(answer: Answer) -> Response {
-    let mut response = respond(answer);
+    let mut response = answer_with(answer);
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     response
 }
 
-pub(super) fn respond(Answer { status, body, location }: Answer) -> Response {
+/// The answer to a request that created something; the line of the request names the id.
+pub(super) fn respond(id: JobId, answer: Answer) -> Response {
+    let mut response = answer_with(answer);
+    response.extensions_mut().insert(ResourceId(id.to_string()));
+    response
+}
+
+fn answer_with(Answer { status, body, location }: Answer) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let (kind, body) = if status.is_success() {
         ("application/json", body)

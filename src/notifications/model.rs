@@ -5,7 +5,6 @@
 //! repeats the value; no `Debug` shows a value either, so none reaches a line or a span.
 
 use crate::model::{Moment, PatientId, ensure, identifier, is_visible, texts};
-use chassis_http::{Fault, Problem};
 use chassis_queue::Priority;
 use garde::Validate;
 use jiff::{SignedDuration, Timestamp, tz::TimeZoneDatabase};
@@ -150,10 +149,10 @@ pub struct SmsLater {
     #[serde(default = "normal")]
     pub priority: Priority,
     /// When to send, within a year; a time in the past means now.
-    #[garde(skip)]
+    #[garde(custom(within_a_year))]
     pub send_at: Option<Moment>,
     /// No attempt begins after this time: by default 24 hours after `sendAt`, or after now.
-    #[garde(skip)]
+    #[garde(custom(ends_after(self.send_at)))]
     pub not_after: Option<Moment>,
 }
 
@@ -183,10 +182,10 @@ pub struct PushLater {
     #[serde(default = "normal")]
     pub priority: Priority,
     /// When to send, within a year; a time in the past means now.
-    #[garde(skip)]
+    #[garde(custom(within_a_year))]
     pub send_at: Option<Moment>,
     /// No attempt begins after this time: by default 24 hours after `sendAt`, or after now.
-    #[garde(skip)]
+    #[garde(custom(ends_after(self.send_at)))]
     pub not_after: Option<Moment>,
 }
 
@@ -205,10 +204,10 @@ pub struct StudyMessage {
     #[serde(default = "bulk")]
     pub priority: Priority,
     /// When to send, within a year; a time in the past means now.
-    #[garde(skip)]
+    #[garde(custom(within_a_year))]
     pub send_at: Option<Moment>,
     /// No attempt begins after this time: by default 24 hours after `sendAt`, or after now.
-    #[garde(skip)]
+    #[garde(custom(ends_after(self.send_at)))]
     pub not_after: Option<Moment>,
 }
 
@@ -235,33 +234,26 @@ impl Schedule {
 
     /// For a message that is sent at once.
     pub fn now() -> Self {
-        let not_after = Timestamp::now().saturating_add(Self::DEFAULT_LIFE).unwrap_or(Timestamp::MAX);
-        Self { send_at: None, not_after: Moment(not_after) }
+        Self::new(None, None)
     }
 
-    /// Checks the times of a body against the clock. That is no part of its validation, because a repeat of the same body
-    /// with the same `Idempotency-Key` gets its first answer when the times have passed as well.
-    ///
-    /// # Errors
-    /// 422, with the field.
-    pub fn new(send_at: Option<Moment>, not_after: Option<Moment>) -> Result<Self, Problem> {
-        let fault = |field: &str, detail: &str| {
-            Err(Problem::invalid(vec![Fault { pointer: format!("/{field}"), detail: detail.to_owned() }]))
-        };
+    pub fn new(send_at: Option<Moment>, not_after: Option<Moment>) -> Self {
         let now = Moment::now();
         let send_at = send_at.filter(|at| *at > now);
-        let due = send_at.unwrap_or(now);
-        if due.0.duration_since(now.0) > Self::MAX_AHEAD {
-            return fault("sendAt", "must lie within a year");
-        }
-        match not_after {
-            Some(end) if end <= due => fault("notAfter", "must be later than sendAt, and in the future"),
-            Some(not_after) => Ok(Self { send_at, not_after }),
-            None => {
-                let end = due.0.saturating_add(Self::DEFAULT_LIFE).unwrap_or(Timestamp::MAX);
-                Ok(Self { send_at, not_after: Moment(end) })
-            }
-        }
+        let last = send_at.unwrap_or(now).0.saturating_add(Self::DEFAULT_LIFE).unwrap_or(Timestamp::MAX);
+        Self { send_at, not_after: not_after.unwrap_or(Moment(last)) }
+    }
+}
+
+fn within_a_year(send_at: &Option<Moment>, _: &()) -> garde::Result {
+    let ahead = send_at.map(|at| at.0.duration_since(Timestamp::now()));
+    ensure(ahead.is_none_or(|ahead| ahead <= Schedule::MAX_AHEAD), "must lie within a year")
+}
+
+fn ends_after(send_at: Option<Moment>) -> impl FnOnce(&Option<Moment>, &()) -> garde::Result {
+    move |not_after, ()| {
+        let due = send_at.map_or_else(Moment::now, |at| at.max(Moment::now()));
+        ensure(not_after.is_none_or(|end| end > due), "must be later than sendAt, and in the future")
     }
 }
 
@@ -335,6 +327,7 @@ fn token(text: &str, _: &()) -> garde::Result {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::json;
 
     fn moment(ms: i64) -> Moment {
         Moment::from_unix_ms(ms)
@@ -400,29 +393,30 @@ mod tests {
     }
 
     #[test]
-    fn a_schedule_is_a_span_of_time_in_the_coming_year() {
-        let day = |days: i64| Some(moment(now() + days * 86_400_000));
-        let past = Schedule::new(day(-1), None).unwrap();
+    fn the_past_is_now_and_a_day_is_the_default() {
+        let day = 86_400_000;
+        let past = Schedule::new(Some(moment(now() - 1)), None);
         assert_eq!(past.send_at, None);
-        assert!((past.not_after.unix_ms() - now() - 86_400_000).abs() < 10_000);
-        let later = Schedule::new(day(365), None).unwrap();
-        assert_eq!(later.not_after.unix_ms() - later.send_at.unwrap().unix_ms(), 86_400_000);
-        for (send_at, not_after) in [(day(368), None), (None, day(0)), (day(2), day(1))] {
-            assert!(Schedule::new(send_at, not_after).is_err());
-        }
+        assert!((past.not_after.unix_ms() - now() - day).abs() < 10_000);
+        let later = Schedule::new(Some(moment(now() + day)), None);
+        assert_eq!(later.not_after.unix_ms() - later.send_at.unwrap().unix_ms(), day);
     }
 
     #[test]
     fn every_fault_of_a_body_is_found_at_once() {
+        let day = |days: i64| moment(now() + days * 86_400_000);
         let faults = |body| {
             let message: StudyMessage = serde_json::from_value(body).unwrap();
             let report = message.validate().err().map(garde::Report::into_inner).unwrap_or_default();
             report.into_iter().map(|(path, _)| path.to_string()).collect::<Vec<_>>()
         };
-        assert!(faults(serde_json::json!({"channel": "sms", "message": "x"})).is_empty());
-        assert_eq!(faults(serde_json::json!({"channel": "push", "message": "x"})), ["title"]);
-        let bad = serde_json::json!({"channel": "sms", "title": "", "message": ""});
-        assert_eq!(faults(bad), ["message", "title", "title"]);
+        assert!(faults(json!({"channel": "sms", "message": "x", "sendAt": day(365)})).is_empty());
+        assert_eq!(faults(json!({"channel": "push", "message": "x"})), ["title"]);
+        assert_eq!(faults(json!({"channel": "sms", "message": "x", "notAfter": day(0)})), ["not_after"]);
+        let bad = json!({
+            "channel": "sms", "title": "", "message": "", "sendAt": day(400), "notAfter": day(1),
+        });
+        assert_eq!(faults(bad), ["message", "not_after", "send_at", "title", "title"]);
     }
 
     #[test]

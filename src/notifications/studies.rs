@@ -2,7 +2,7 @@
 
 use super::{
     BULK, Notifications,
-    api::{json, queue_key, replay, respond},
+    api::{Body, json, queue_key, replay, respond},
     model::{Channel, Message, Schedule, StudyId, StudyMessage, Title},
     view::BatchView,
 };
@@ -17,7 +17,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use chassis_http::{Idempotent, NoBody, ProblemBody, RequestKey, Valid};
+use chassis_http::{Idempotent, NoBody, Problem, ProblemBody, RequestKey, Valid};
 use chassis_queue::{Answer, Batch, Enqueued, JobId, Members, Migration, Priority};
 use futures_util::TryStreamExt as _;
 use garde::Validate;
@@ -147,15 +147,15 @@ pub struct BatchReceipt {
 pub async fn send_to_study(
     State(app): State<Arc<Notifications>>,
     Valid(Path(StudyPath { study_id })): Valid<Path<StudyPath>>,
-    Idempotent { key, body: Valid(Json(message)) }: Idempotent<Valid<Json<StudyMessage>>>,
+    Idempotent { key, body }: Body<StudyMessage>,
 ) -> Result<Response, ApiError> {
-    let batch = match app.prepare_batch(&study_id, message, key).await {
+    let batch = match app.prepare_batch(&study_id, body, key).await {
         Ok(batch) => batch,
         Err(refused) => return app.first_answer(key, refused).await,
     };
-    let answer = batch.answer.clone();
+    let (id, answer) = (batch.id, batch.answer.clone());
     match app.queue.enqueue_batch(batch).await? {
-        Enqueued::New => Ok(respond(answer)),
+        Enqueued::New => Ok(respond(id, answer)),
         Enqueued::Replayed(first) => Ok(replay(first)),
         Enqueued::InFlight => Err(ApiError::InFlight),
     }
@@ -195,11 +195,11 @@ impl Notifications {
     async fn prepare_batch(
         &self,
         study: &StudyId,
-        message: StudyMessage,
+        body: Result<Valid<Json<StudyMessage>>, Problem>,
         key: Option<RequestKey>,
     ) -> Result<Batch, ApiError> {
-        let StudyMessage { channel, title, message, priority, send_at, not_after } = message;
-        let Schedule { send_at, not_after } = Schedule::new(send_at, not_after)?;
+        let Valid(Json(StudyMessage { channel, title, message, priority, send_at, not_after })) = body?;
+        let Schedule { send_at, not_after } = Schedule::new(send_at, not_after);
         if priority == Priority::Bulk {
             self.degradation.admit(BULK)?;
         }
