@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use http_body_util::{BodyStream, StreamBody};
 use std::convert::Infallible;
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, service::Routes};
 use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -72,19 +73,18 @@ pub fn health(
 ) -> (Router, impl Future<Output = ()> + Send + use<>) {
     let (mut reporter, service) = tonic_health::server::health_reporter();
     let names: Vec<&'static str> = services.iter().copied().chain([""]).collect();
+    // Told before anybody can ask; the reporter's lock is free.
+    let _ = tell(&reporter, &names, *ready.borrow_and_update()).now_or_never();
     let passed_on = async move {
         loop {
-            let serving =
-                if *ready.borrow_and_update() { ServingStatus::Serving } else { ServingStatus::NotServing };
-            for name in &names {
-                reporter.set_service_status(name, serving).await;
-            }
             tokio::select! {
                 biased;
                 // Before the end: who watches learns of the last change too.
                 Ok(()) = ready.changed() => {}
                 () = stop.cancelled() => break,
             }
+            let now = *ready.borrow_and_update();
+            tell(&reporter, &names, now).await;
         }
         for name in &names {
             // Ends the streams.
@@ -92,6 +92,13 @@ pub fn health(
         }
     };
     (Routes::new(service).into_axum_router().reset_fallback(), passed_on)
+}
+
+async fn tell(reporter: &HealthReporter, names: &[&str], ready: bool) {
+    let serving = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+    for name in names {
+        reporter.set_service_status(name, serving).await;
+    }
 }
 
 /// `grpc.reflection`, v1 and v1alpha, of these encoded file descriptor sets, for every known key. Its streams end at

@@ -90,7 +90,7 @@ fn slow_body() -> Problem {
 }
 
 /// Only the type `commit-unknown` may leave something behind, so it is the one for every method that changes something.
-fn slow_handler(method: &Method) -> Problem {
+pub(crate) fn slow_handler(method: &Method) -> Problem {
     if method.is_safe() {
         return Problem::unavailable("timeout", "The request took too long.");
     }

@@ -2,6 +2,7 @@
 
 use crate::ProblemBody;
 use axum::Router;
+use tower_http::compression::CompressionLayer;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -12,9 +13,9 @@ use utoipa_swagger_ui::SwaggerUi;
 /// The name of the scheme by which operations say that they take an API key: `security(("key" = ["send"]))`.
 pub const SECURITY: &str = "key";
 
-/// Serves the document at `json` and a page that shows it at `page`.
+/// Serves the document at `json` and a page that shows it at `page`, compressed for callers that take it.
 pub fn router(page: &'static str, json: &'static str, document: OpenApi) -> Router {
-    SwaggerUi::new(page).url(json, document).into()
+    Router::from(SwaggerUi::new(page).url(json, document)).layer(CompressionLayer::new())
 }
 
 /// Adds what all operations share: the schema of problems, the security scheme, and the problems that the layers answer

@@ -13,6 +13,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 /// `detail` and `errors` say what is wrong and what would be right. They never repeat a value of the request and
 /// show nothing of our own inside.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Problem(Box<Parts>);
 
 #[derive(Clone, Debug, Default)]
@@ -66,28 +67,24 @@ impl Problem {
     }
 
     /// Explains this occurrence to people; it is the title unless set.
-    #[must_use]
     pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
         self.0.detail = detail.into();
         self
     }
 
     /// Sets the faulty places of the body.
-    #[must_use]
     pub fn errors(mut self, errors: Vec<Fault>) -> Self {
         self.0.errors = errors;
         self
     }
 
     /// Adds `Retry-After` in whole seconds, rounded up, at least 1.
-    #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.0.retry_after = Some(after);
         self
     }
 
     /// Adds `WWW-Authenticate`.
-    #[must_use]
     pub(crate) fn challenge(mut self, challenge: &'static str) -> Self {
         self.0.challenge = Some(challenge);
         self

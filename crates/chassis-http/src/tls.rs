@@ -54,7 +54,7 @@ impl TlsConfig {
     fn load(&self) -> Result<Option<Served>, TlsFault> {
         let (Some(cert), Some(key)) = (&self.cert_file, &self.key_file) else { return Ok(None) };
         load(cert, key).map(Some).map_err(|(setting, what)| {
-            let path = if setting == CERT { cert } else { key };
+            let path = if setting == "cert_file" { cert } else { key };
             TlsFault { setting, path: path.clone(), what }
         })
     }
@@ -70,9 +70,6 @@ pub struct TlsFault {
     what: String,
 }
 
-const CERT: &str = "cert_file";
-const KEY: &str = "key_file";
-
 /// What is served.
 struct Served {
     server: Arc<ServerConfig>,
@@ -82,15 +79,15 @@ struct Served {
 }
 
 fn load(cert_file: &Path, key_file: &Path) -> Result<Served, (&'static str, String)> {
-    let (chain, valid) = chain(cert_file).map_err(|what| (CERT, what))?;
-    let key = private_key(key_file).map_err(|what| (KEY, what))?;
+    let (chain, valid) = chain(cert_file).map_err(|what| ("cert_file", what))?;
+    let key = private_key(key_file).map_err(|what| ("key_file", what))?;
     let server = server_config(chain.clone(), key).map_err(|error| match error {
-        Error::InvalidCertificate(_) => (CERT, "holds a damaged certificate, the first of its chain".to_owned()),
+        Error::InvalidCertificate(_) => ("cert_file", "holds a damaged certificate, the first of its chain".to_owned()),
         Error::InconsistentKeys(_) => {
-            (KEY, format!("is not the key of the certificate in {}", cert_file.display()))
+            ("key_file", format!("is not the key of the certificate in {}", cert_file.display()))
         }
         _ => (
-            KEY,
+            "key_file",
             "holds a private key that is damaged or not supported (RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, Ed25519)"
                 .to_owned(),
         ),

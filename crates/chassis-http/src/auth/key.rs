@@ -44,10 +44,6 @@ impl FromStr for KeyName {
 /// The SHA-256 of a key's text.
 pub(super) type Digest = [u8; 32];
 
-pub(super) fn digest(text: &[u8]) -> Digest {
-    Sha256::digest(text).into()
-}
-
 /// A configured key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {
@@ -59,7 +55,7 @@ pub struct Key {
 impl Key {
     /// The key that is this text.
     pub fn of(name: KeyName, scopes: Scopes, text: &str) -> Self {
-        Self { name, scopes, digest: digest(text.as_bytes()) }
+        Self { name, scopes, digest: Sha256::digest(text).into() }
     }
 
     /// Its line for the key file.

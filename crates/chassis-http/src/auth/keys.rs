@@ -1,13 +1,14 @@
 //! The keys that are known, and finding the one that a request presents.
 
 use super::file::read_keys;
-use super::key::{Digest, NOBODY, digest};
+use super::key::{Digest, NOBODY};
 use super::{Key, KeyName, Scopes};
 use crate::metrics as names;
 use crate::watch::{Watch, follow};
 use http::{HeaderMap, header};
 use metrics::Counter;
 use parking_lot::RwLock;
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::PathBuf;
@@ -65,13 +66,14 @@ impl Counts {
 ///
 /// Make it after the metrics recorder is installed, since handles are kept.
 #[derive(Clone, Debug)]
-pub struct Keys(Arc<Inner>);
+pub struct Keys(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
+pub(super) struct Inner {
     /// `None` without a key file.
     known: Option<RwLock<Known>>,
-    nobody: Counts,
+    /// Of callers without a known key.
+    pub nobody: Counts,
 }
 
 /// By the hash of a key's text: what a look-up's time reveals of a hash helps nobody to find the text.
@@ -99,14 +101,10 @@ impl Keys {
             Ok(None) => Identity::Nobody,
             Err(NoKey) => Identity::Unknown,
             Ok(Some(text)) => {
-                known.read().get(&digest(text)).cloned().map_or(Identity::Unknown, Identity::Holder)
+                let digest: Digest = Sha256::digest(text).into();
+                known.read().get(&digest).cloned().map_or(Identity::Unknown, Identity::Holder)
             }
         }
-    }
-
-    /// The counts of callers without a known key.
-    pub(crate) fn nobody(&self) -> &Counts {
-        &self.0.nobody
     }
 
     /// Watches the file from here on; the future reads it again on each change and on SIGHUP, forever. A broken file

@@ -36,7 +36,7 @@ impl Caller {
     /// Whether its key allows this, counted in `auth_requests_total`. No scope: any known key will do.
     pub(crate) fn permit(&self, scope: Option<Scope>) -> Result<(), Problem> {
         match &self.identity {
-            Identity::Open => self.keys.nobody().ok.increment(1),
+            Identity::Open => self.keys.0.nobody.ok.increment(1),
             // Counted when it was presented, whether the rate limit then let it this far or not.
             Identity::Unknown => {
                 return Err(unauthenticated(
@@ -45,7 +45,7 @@ impl Caller {
                 ));
             }
             Identity::Nobody => {
-                self.keys.nobody().unknown_key.increment(1);
+                self.keys.0.nobody.unknown_key.increment(1);
                 return Err(unauthenticated("Send a key as Authorization: Bearer KEY.", "Bearer"));
             }
             Identity::Holder(holder) => {
@@ -61,7 +61,7 @@ impl Caller {
 
     /// Counts a call that needs no key as one without.
     pub(crate) fn count_open(&self) {
-        self.keys.nobody().ok.increment(1);
+        self.keys.0.nobody.ok.increment(1);
     }
 }
 
@@ -88,7 +88,7 @@ pub fn identify(keys: &Keys, limits: &LimitsConfig) -> Gate<impl Decide> {
             Client::Network(caller_address(request.headers(), peer, &limits).into())
         };
         if matches!(identity, Identity::Unknown) {
-            keys.nobody().unknown_key.increment(1);
+            keys.0.nobody.unknown_key.increment(1);
         }
         request.extensions_mut().insert(Caller { client, key, identity, keys: keys.clone() });
         Ok(())

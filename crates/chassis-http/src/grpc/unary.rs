@@ -1,13 +1,13 @@
 //! Unary calls: the whole request is read first, as one message, and its answer has a deadline.
 
-use crate::layers::Times;
+use crate::layers::{Times, slow_handler};
 use crate::{Around, ServerConfig};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use http_body_util::BodyExt;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep_until, timeout};
@@ -23,8 +23,9 @@ const LARGEST_MESSAGE: usize = 256 * 1024;
 const PREFIX: usize = 5;
 
 /// For routes of services whose methods take one message and answer with one. Reads the message within `body_timeout`
-/// (CANCELLED) and 256 KiB (RESOURCE_EXHAUSTED), refuses a second one, and gives the answer the smaller of
-/// `grpc-timeout` and `handler_timeout` (DEADLINE_EXCEEDED), which handlers find as [`Deadline`].
+/// (CANCELLED) and 256 KiB (RESOURCE_EXHAUSTED), refuses a second one, and gives the answer the smaller of the caller's
+/// `grpc-timeout` (DEADLINE_EXCEEDED) and `handler_timeout` (UNAVAILABLE with the reason COMMIT_UNKNOWN), which handlers
+/// find as [`Deadline`].
 pub fn unary(config: &ServerConfig) -> Around<Times> {
     from_fn_with_state((config.body_timeout, config.handler_timeout), |State(times), request, next| {
         Box::pin(async move { answer(times, request, next).await.unwrap_or_else(Status::into_http) })
@@ -33,8 +34,8 @@ pub fn unary(config: &ServerConfig) -> Around<Times> {
 
 async fn answer((body_time, ours): Times, request: Request, next: Next) -> Result<Response, Status> {
     let slow = |_| Status::cancelled("the request took too long to arrive");
-    let time = asked(request.headers())?.map_or(ours, |asked| asked.min(ours));
-    let deadline = Instant::now() + time;
+    let asked = asked(request.headers())?.filter(|asked| *asked <= ours);
+    let deadline = Instant::now() + asked.unwrap_or(ours);
     let answered = async {
         let (mut parts, body) = request.into_parts();
         let message = timeout(body_time, message(body)).await.map_err(slow)??;
@@ -44,7 +45,10 @@ async fn answer((body_time, ours): Times, request: Request, next: Next) -> Resul
     // What was begun is dropped; a commit that is under way goes on without it. A deadline that has passed begins nothing.
     tokio::select! {
         biased;
-        () = sleep_until(deadline.into()) => Err(Status::deadline_exceeded("the deadline passed before the answer was there")),
+        () = sleep_until(deadline.into()) => Err(match asked {
+            Some(_) => Status::deadline_exceeded("the deadline passed before the answer was there"),
+            None => slow_handler(&Method::POST).into(),
+        }),
         answer = answered => answer,
     }
 }

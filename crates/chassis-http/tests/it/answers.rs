@@ -53,6 +53,7 @@ async fn every_error_is_a_problem_whichever_layer_answers() {
         assert_eq!(answer.status, status, "{request:.60}: {answer:?}");
         assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{answer:?}");
         assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert_eq!(answer.header("content-length"), Some(&*answer.body.len().to_string()), "{answer:?}");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
         // A panic goes through the limiter's layer.
         assert_eq!(answer.header("x-ratelimit-limit").is_some(), status != 500, "{request:.60}");

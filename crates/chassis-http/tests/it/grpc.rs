@@ -51,7 +51,7 @@ async fn every_end_of_a_call_is_a_status() {
     for (service, metadata, code) in [
         ("fine", &[reader][..], Code::Ok),
         ("panic", &[reader], Code::Internal),
-        ("slow", &[reader], Code::DeadlineExceeded),
+        ("slow", &[reader], Code::Unavailable),
         ("problem", &[reader], Code::NotFound),
         ("fine", &[reader, ("grpc-timeout", "soon")], Code::InvalidArgument),
         ("fine", &[("authorization", "Bearer sender")], Code::PermissionDenied),

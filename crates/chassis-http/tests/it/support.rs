@@ -11,6 +11,7 @@ use chassis_http::{
     Valid, grpc, host_check, identify, layers, require,
     server::{self, Listener},
 };
+use chassis_telemetry::http::{MetricsLayer, trace_layer};
 use garde::Validate;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use parking_lot::Mutex;
@@ -96,7 +97,7 @@ struct Thing {
     full_name: String,
 }
 
-/// Everything that a service's `http.rs` stacks, but telemetry.
+/// Everything that a service's `http.rs` stacks.
 pub fn router(meeting: Meeting, config: &ServerConfig, keys: &Keys, limits: &LimitsConfig) -> Router {
     let waits = meeting.clone();
     let read = Router::new()
@@ -137,6 +138,8 @@ pub fn router(meeting: Meeting, config: &ServerConfig, keys: &Keys, limits: &Lim
         .method_not_allowed_fallback(layers::method_not_allowed)
         .layer(
             ServiceBuilder::new()
+                .layer(trace_layer(|_| false))
+                .layer(MetricsLayer::new())
                 .layer(layers::headers(config.tls.is_set()))
                 .option_layer(layers::cors(&config.cors_origins))
                 .layer(layers::catch_panic())
