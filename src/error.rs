@@ -2,7 +2,7 @@
 
 use crate::notifications::Channel;
 use axum::response::{IntoResponse, Response};
-use chassis_http::{Fault, Problem};
+use chassis_http::{Fault, Problem, ProblemBody};
 use chassis_queue::{Refused, StoreError};
 use chassis_resilience::Shed;
 use http::StatusCode;
@@ -146,6 +146,18 @@ fn no_contact(channel: Channel) -> Problem {
         .detail("Put a contact of the patient into the directory first.")
         .errors(vec![Fault { pointer: "/patientId".to_owned(), detail: missing.to_owned() }])
 }
+
+/// Nothing has this id or name.
+#[derive(utoipa::IntoResponses)]
+#[response(status = NOT_FOUND, content_type = "application/problem+json")]
+#[expect(dead_code, reason = "describes the answer")]
+pub struct NotFound(ProblemBody);
+
+/// It is not in a state for this.
+#[derive(utoipa::IntoResponses)]
+#[response(status = CONFLICT, content_type = "application/problem+json")]
+#[expect(dead_code, reason = "describes the answer")]
+pub struct Conflict(ProblemBody);
 
 /// The reason of a refused notification, for the layer that counts refusals.
 #[derive(Clone, Copy, Debug)]

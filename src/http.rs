@@ -145,8 +145,19 @@ fn document_scope(scope: Scope, mut routes: OpenApiRouter<Api>) -> OpenApiRouter
     routes
 }
 
+/// The header of every call that creates something.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes what `Idempotent` reads")]
+pub struct IdempotencyKey {
+    /// 1 to 255 visible ASCII characters: a repeat within 24 hours gets the first answer.
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255)]
+    key: Option<String>,
+}
+
 /// The id in a path. A text that is no id names nothing, so it is 404.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, utoipa::IntoParams)]
+#[into_params(names("id"), parameter_in = Path)]
 pub struct PathId(pub JobId);
 
 impl<S: Send + Sync> FromRequestParts<S> for PathId {

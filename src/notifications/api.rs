@@ -6,8 +6,8 @@ use super::{
     view::{NotificationView, Receipt, Status, Undelivered, overall},
 };
 use crate::{
-    error::{ApiError, Refusal},
-    http::PathId,
+    error::{ApiError, Conflict, NotFound, Refusal},
+    http::{IdempotencyKey, PathId},
     model::{Moment, PatientId},
 };
 use axum::{
@@ -17,7 +17,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use chassis_http::{Idempotent, Problem, ProblemBody, RequestKey, Valid};
+use chassis_http::{Idempotent, Problem, RequestKey, Valid};
 use chassis_queue::{Answer, Enqueue, Enqueued, Finished, JobId, JobState, Key, Priority, Verdict};
 use chassis_telemetry::{TraceContext, http::ResourceId};
 use garde::Validate;
@@ -26,17 +26,19 @@ use std::sync::Arc;
 use utoipa::ToSchema;
 
 const NO_NOTIFICATION: ApiError = ApiError::NotFound("There is no notification of this id.");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
 /// A body that may be refused by now although it was accepted before.
 pub(super) type Body<T> = Idempotent<Result<Valid<Json<T>>, Problem>>;
-
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Sends an SMS later.
 ///
 /// It is answered once the job is committed and synced.
-#[utoipa::path(post, path = "/api/v1/notifications/sms/async", tag = "send", request_body = SmsLater, responses(
-    (status = ACCEPTED, body = Receipt, headers(("Location" = String, description = "The notification."))),
-))]
+#[utoipa::path(
+    post, path = "/api/v1/notifications/sms/async", tag = "send", operation_id = "sendSmsLater",
+    params(IdempotencyKey), request_body = SmsLater,
+    responses((status = ACCEPTED, body = Receipt, headers(("Location" = String))))
+)]
 pub async fn send_sms_later(
     State(app): State<Arc<Notifications>>,
     Idempotent { key, body }: Body<SmsLater>,
@@ -55,9 +57,11 @@ pub async fn send_sms_later(
 /// Sends a push notification later.
 ///
 /// Each of the patient's devices gets a job of its own. It is answered once the jobs are committed and synced.
-#[utoipa::path(post, path = "/api/v1/notifications/push/async", tag = "send", request_body = PushLater, responses(
-    (status = ACCEPTED, body = Receipt, headers(("Location" = String, description = "The notification."))),
-))]
+#[utoipa::path(
+    post, path = "/api/v1/notifications/push/async", tag = "send", operation_id = "sendPushLater",
+    params(IdempotencyKey), request_body = PushLater,
+    responses((status = ACCEPTED, body = Receipt, headers(("Location" = String))))
+)]
 pub async fn send_push_later(
     State(app): State<Arc<Notifications>>,
     Idempotent { key, body }: Body<PushLater>,
@@ -77,13 +81,17 @@ pub async fn send_push_later(
 ///
 /// One attempt is made, and it is never repeated. Job and key are committed before it; when the caller leaves, it is made
 /// all the same.
-#[utoipa::path(post, path = "/api/v1/notifications/sms", tag = "send", request_body = SmsNow, responses(
-    (status = OK, body = Receipt, description = "The gateway took it."),
-    (status = BAD_GATEWAY, body = Undelivered, content_type = "application/problem+json",
-        description = "The gateway did not take it."),
-    (status = GATEWAY_TIMEOUT, body = Undelivered, content_type = "application/problem+json",
-        description = "Nobody knows whether it was delivered."),
-))]
+#[utoipa::path(
+    post, path = "/api/v1/notifications/sms", tag = "send", operation_id = "sendSmsNow",
+    params(IdempotencyKey), request_body = SmsNow,
+    responses(
+        (status = OK, body = Receipt, description = "The gateway took it."),
+        (status = BAD_GATEWAY, body = Undelivered, content_type = "application/problem+json",
+            description = "The gateway did not take it."),
+        (status = GATEWAY_TIMEOUT, body = Undelivered, content_type = "application/problem+json",
+            description = "Nobody knows whether it was delivered."),
+    )
+)]
 pub async fn send_sms_now(
     State(app): State<Arc<Notifications>>,
     Idempotent { key, body }: Body<SmsNow>,
@@ -96,13 +104,17 @@ pub async fn send_sms_now(
 /// Sends a push notification and waits for it.
 ///
 /// As an SMS, with one attempt for each of the patient's devices; 200 if any was delivered.
-#[utoipa::path(post, path = "/api/v1/notifications/push", tag = "send", request_body = PushNow, responses(
-    (status = OK, body = Receipt, description = "The gateway took it, for one device at least."),
-    (status = BAD_GATEWAY, body = Undelivered, content_type = "application/problem+json",
-        description = "The gateway did not take it."),
-    (status = GATEWAY_TIMEOUT, body = Undelivered, content_type = "application/problem+json",
-        description = "Nobody knows whether it was delivered."),
-))]
+#[utoipa::path(
+    post, path = "/api/v1/notifications/push", tag = "send", operation_id = "sendPushNow",
+    params(IdempotencyKey), request_body = PushNow,
+    responses(
+        (status = OK, body = Receipt, description = "The gateway took it, for one device at least."),
+        (status = BAD_GATEWAY, body = Undelivered, content_type = "application/problem+json",
+            description = "The gateway did not take it."),
+        (status = GATEWAY_TIMEOUT, body = Undelivered, content_type = "application/problem+json",
+            description = "Nobody knows whether it was delivered."),
+    )
+)]
 pub async fn send_push_now(
     State(app): State<Arc<Notifications>>,
     Idempotent { key, body }: Body<PushNow>,
@@ -114,10 +126,11 @@ pub async fn send_push_now(
 }
 
 /// Shows what became of a notification.
-#[utoipa::path(get, path = "/api/v1/notifications/{id}", tag = "notifications", params(("id" = JobId, Path, description = "The id of a notification, or of one of its jobs.")), responses(
-    (status = OK, body = NotificationView),
-    (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    get, path = "/api/v1/notifications/{id}", tag = "notifications", operation_id = "getNotification",
+    params(PathId),
+    responses((status = OK, body = NotificationView), NotFound)
+)]
 pub async fn get_notification(
     State(app): State<Arc<Notifications>>,
     PathId(id): PathId,
@@ -129,11 +142,15 @@ pub async fn get_notification(
 /// Cancels a notification.
 ///
 /// Cancels those of its jobs that are `accepted` or `retrying`; 409 if there is none.
-#[utoipa::path(delete, path = "/api/v1/notifications/{id}", tag = "notifications", params(("id" = JobId, Path, description = "The id of a notification, or of one of its jobs.")), responses(
-    (status = OK, body = NotificationView, description = "The notification as it is now."),
-    (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
-    (status = CONFLICT, body = ProblemBody, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    delete, path = "/api/v1/notifications/{id}", tag = "notifications", operation_id = "cancelNotification",
+    params(PathId),
+    responses(
+        (status = OK, body = NotificationView, description = "The notification as it is now."),
+        NotFound,
+        Conflict,
+    )
+)]
 pub async fn cancel_notification(
     State(app): State<Arc<Notifications>>,
     PathId(id): PathId,
@@ -170,12 +187,11 @@ pub struct Resolved {
 /// Judges an unknown notification.
 ///
 /// The verdict is for all unknown jobs of a notification, or for one of them by its own id; 409 if none is unknown.
-#[utoipa::path(post, path = "/api/v1/notifications/{id}/resolve", tag = "notifications", params(("id" = JobId, Path, description = "The id of a notification, or of one of its jobs.")),
-    request_body = Resolve, responses(
-        (status = OK, body = Resolved),
-        (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
-        (status = CONFLICT, body = ProblemBody, content_type = "application/problem+json"),
-    ))]
+#[utoipa::path(
+    post, path = "/api/v1/notifications/{id}/resolve", tag = "notifications", operation_id = "resolveNotification",
+    params(PathId), request_body = Resolve,
+    responses((status = OK, body = Resolved), NotFound, Conflict)
+)]
 pub async fn resolve_notification(
     State(app): State<Arc<Notifications>>,
     PathId(id): PathId,

@@ -5,13 +5,17 @@ use super::{
     model::Channel,
     view::{DeadLetter, Receipt, Status},
 };
-use crate::{error::ApiError, http::PathId, model::Moment};
+use crate::{
+    error::{ApiError, Conflict, NotFound},
+    http::PathId,
+    model::Moment,
+};
 use axum::{
     Json,
     extract::{Query, State},
     http::StatusCode,
 };
-use chassis_http::{ProblemBody, Valid};
+use chassis_http::Valid;
 use chassis_queue::{Filter, JobId, Waiting};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -29,15 +33,21 @@ enum Which {
     Unknown,
 }
 
-#[derive(Debug, Deserialize, Validate)]
+#[derive(Debug, Deserialize, Validate, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct Page {
+    /// Which dead letters, `dead` by default.
     #[garde(skip)]
     #[serde(default)]
+    #[param(inline, required = false)]
     status: Which,
+    /// Items of a page, 50 by default.
     #[garde(range(min = 1, max = 500))]
     #[serde(default = "usual_limit")]
+    #[param(minimum = 1, maximum = 500, required = false)]
     limit: usize,
+    /// The `nextCursor` of the page before.
     #[garde(skip)]
     cursor: Option<JobId>,
 }
@@ -56,13 +66,11 @@ pub struct DeadLetters {
 }
 
 /// Lists what waits for a person, newest first.
-#[utoipa::path(get, path = "/api/v1/dead-letters", tag = "dead letters",
-    params(
-        ("status" = inline(Option<Which>), Query, description = "`dead` by default."),
-        ("limit" = Option<usize>, Query, minimum = 1, maximum = 500, description = "Items of a page, 50 by default."),
-        ("cursor" = Option<JobId>, Query, description = "The `nextCursor` of the page before."),
-    ),
-    responses((status = OK, body = DeadLetters)))]
+#[utoipa::path(
+    get, path = "/api/v1/dead-letters", tag = "dead letters", operation_id = "listDeadLetters",
+    params(Page),
+    responses((status = OK, body = DeadLetters))
+)]
 pub async fn list_dead_letters(
     State(app): State<Arc<Notifications>>,
     Valid(Query(Page { status, limit, cursor })): Valid<Query<Page>>,
@@ -82,11 +90,11 @@ pub async fn list_dead_letters(
 /// Queues a dead or unknown job again.
 ///
 /// It has all its attempts again, and a deadline as long as its first; its history stays.
-#[utoipa::path(post, path = "/api/v1/dead-letters/{id}/replay", tag = "dead letters", params(("id" = JobId, Path, description = "The id of a job.")), responses(
-    (status = ACCEPTED, body = Receipt),
-    (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
-    (status = CONFLICT, body = ProblemBody, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    post, path = "/api/v1/dead-letters/{id}/replay", tag = "dead letters", operation_id = "replayDeadLetter",
+    params(PathId),
+    responses((status = ACCEPTED, body = Receipt), NotFound, Conflict)
+)]
 pub async fn replay_dead_letter(
     State(app): State<Arc<Notifications>>,
     PathId(id): PathId,
@@ -130,9 +138,11 @@ pub struct Replayed {
 }
 
 /// Queues all dead letters again that match.
-#[utoipa::path(post, path = "/api/v1/dead-letters/replay", tag = "dead letters", request_body = Replay, responses(
-    (status = OK, body = Replayed),
-))]
+#[utoipa::path(
+    post, path = "/api/v1/dead-letters/replay", tag = "dead letters", operation_id = "replayDeadLetters",
+    request_body = Replay,
+    responses((status = OK, body = Replayed))
+)]
 pub async fn replay_dead_letters(
     State(app): State<Arc<Notifications>>,
     Valid(Json(Replay { reason, channel, since, until, limit })): Valid<Json<Replay>>,

@@ -4,13 +4,16 @@ use super::{
     Notifications,
     model::{Contact, Device},
 };
-use crate::{error::ApiError, model::PatientId};
+use crate::{
+    error::{ApiError, NotFound},
+    model::PatientId,
+};
 use axum::{
     Json,
     extract::{Path, State},
     http::StatusCode,
 };
-use chassis_http::{ProblemBody, Valid};
+use chassis_http::Valid;
 use chassis_queue::{Migration, Store, StoreError, Tx};
 use garde::Validate;
 use serde::Deserialize;
@@ -39,9 +42,11 @@ pub const TABLES: Migration = Migration {
 
 const NO_PATIENT: ApiError = ApiError::NotFound("The directory has no such patient.");
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, utoipa::IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Path)]
 pub struct PatientPath {
+    /// The caller's own identifier of the patient.
     #[garde(dive)]
     pub patient_id: PatientId,
 }
@@ -49,11 +54,14 @@ pub struct PatientPath {
 /// Makes or replaces a contact.
 ///
 /// What is left out is not there. Provider `console` needs no contact; any other refuses patients who have none.
-#[utoipa::path(put, path = "/api/v1/patients/{patientId}", tag = "patients", params(("patientId" = PatientId, Path)), request_body = Contact,
+#[utoipa::path(
+    put, path = "/api/v1/patients/{patientId}", tag = "patients", operation_id = "putPatient",
+    params(PatientPath), request_body = Contact,
     responses(
         (status = OK, body = Contact, description = "It replaced one."),
         (status = CREATED, body = Contact, description = "It is new."),
-    ))]
+    )
+)]
 pub async fn put_patient(
     State(app): State<Arc<Notifications>>,
     Valid(Path(PatientPath { patient_id })): Valid<Path<PatientPath>>,
@@ -68,10 +76,11 @@ pub async fn put_patient(
 }
 
 /// Shows a contact.
-#[utoipa::path(get, path = "/api/v1/patients/{patientId}", tag = "patients", params(("patientId" = PatientId, Path)), responses(
-    (status = OK, body = Contact),
-    (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    get, path = "/api/v1/patients/{patientId}", tag = "patients", operation_id = "getPatient",
+    params(PatientPath),
+    responses((status = OK, body = Contact), NotFound)
+)]
 pub async fn get_patient(
     State(app): State<Arc<Notifications>>,
     Valid(Path(PatientPath { patient_id })): Valid<Path<PatientPath>>,
@@ -80,10 +89,11 @@ pub async fn get_patient(
 }
 
 /// Deletes a contact.
-#[utoipa::path(delete, path = "/api/v1/patients/{patientId}", tag = "patients", params(("patientId" = PatientId, Path)), responses(
-    (status = NO_CONTENT),
-    (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    delete, path = "/api/v1/patients/{patientId}", tag = "patients", operation_id = "deletePatient",
+    params(PatientPath),
+    responses((status = NO_CONTENT), NotFound)
+)]
 pub async fn delete_patient(
     State(app): State<Arc<Notifications>>,
     Valid(Path(PatientPath { patient_id })): Valid<Path<PatientPath>>,

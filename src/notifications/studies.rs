@@ -7,8 +7,8 @@ use super::{
     view::BatchView,
 };
 use crate::{
-    error::ApiError,
-    http::PathId,
+    error::{ApiError, NotFound},
+    http::{IdempotencyKey, PathId},
     model::{Moment, PatientId},
 };
 use axum::{
@@ -17,7 +17,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use chassis_http::{Idempotent, NoBody, Problem, ProblemBody, RequestKey, Valid};
+use chassis_http::{Idempotent, NoBody, Problem, RequestKey, Valid};
 use chassis_queue::{Answer, Batch, Enqueued, JobId, Members, Migration, Priority};
 use futures_util::TryStreamExt as _;
 use garde::Validate;
@@ -43,18 +43,23 @@ const ENROLLED_WITH_DEVICES: &str = "SELECT e.patient, CASE WHEN d.device IS NUL
     FROM enrolments e LEFT JOIN devices d ON d.patient = e.patient WHERE e.study = $1
     ORDER BY e.patient, d.position";
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, utoipa::IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Path)]
 pub struct StudyPath {
+    /// The caller's own identifier of the study.
     #[garde(dive)]
     study_id: StudyId,
 }
 
-#[derive(Deserialize, Validate)]
+#[derive(Deserialize, Validate, utoipa::IntoParams)]
 #[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Path)]
 pub struct EnrolmentPath {
+    /// The caller's own identifier of the study.
     #[garde(dive)]
     study_id: StudyId,
+    /// The caller's own identifier of the patient.
     #[garde(dive)]
     patient_id: PatientId,
 }
@@ -68,11 +73,14 @@ pub struct Enrolment {
 /// Enrols a patient.
 ///
 /// The patient need not be in the directory; a message to the study skips patients who cannot be reached.
-#[utoipa::path(put, path = "/api/v1/studies/{studyId}/patients/{patientId}", tag = "studies", params(("studyId" = StudyId, Path), ("patientId" = PatientId, Path)),
+#[utoipa::path(
+    put, path = "/api/v1/studies/{studyId}/patients/{patientId}", tag = "studies", operation_id = "enrolPatient",
+    params(EnrolmentPath),
     responses(
         (status = OK, body = Enrolment, description = "The patient was enrolled already."),
         (status = CREATED, body = Enrolment, description = "The patient is enrolled now."),
-    ))]
+    )
+)]
 pub async fn enrol_patient(
     State(app): State<Arc<Notifications>>,
     Valid(Path(EnrolmentPath { study_id, patient_id })): Valid<Path<EnrolmentPath>>,
@@ -101,11 +109,11 @@ pub async fn enrol_patient(
 }
 
 /// Ends an enrolment.
-#[utoipa::path(delete, path = "/api/v1/studies/{studyId}/patients/{patientId}", tag = "studies", params(("studyId" = StudyId, Path), ("patientId" = PatientId, Path)),
-    responses(
-        (status = NO_CONTENT),
-        (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
-    ))]
+#[utoipa::path(
+    delete, path = "/api/v1/studies/{studyId}/patients/{patientId}", tag = "studies", operation_id = "withdrawPatient",
+    params(EnrolmentPath),
+    responses((status = NO_CONTENT), NotFound)
+)]
 pub async fn withdraw_patient(
     State(app): State<Arc<Notifications>>,
     Valid(Path(EnrolmentPath { study_id, patient_id })): Valid<Path<EnrolmentPath>>,
@@ -139,11 +147,14 @@ pub struct BatchReceipt {
 ///
 /// To those who are enrolled now, all or nothing. It is answered once the batch and its members are committed; its
 /// notifications are made afterwards, and delivered as any other.
-#[utoipa::path(post, path = "/api/v1/studies/{studyId}/notifications", tag = "studies", params(("studyId" = StudyId, Path)),
-    request_body = StudyMessage, responses(
-        (status = ACCEPTED, body = BatchReceipt, headers(("Location" = String, description = "The batch."))),
-        (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
-    ))]
+#[utoipa::path(
+    post, path = "/api/v1/studies/{studyId}/notifications", tag = "studies", operation_id = "sendToStudy",
+    params(StudyPath, IdempotencyKey), request_body = StudyMessage,
+    responses(
+        (status = ACCEPTED, body = BatchReceipt, headers(("Location" = String))),
+        NotFound,
+    )
+)]
 pub async fn send_to_study(
     State(app): State<Arc<Notifications>>,
     Valid(Path(StudyPath { study_id })): Valid<Path<StudyPath>>,
@@ -162,10 +173,11 @@ pub async fn send_to_study(
 }
 
 /// Shows what became of a message to a study.
-#[utoipa::path(get, path = "/api/v1/batches/{batchId}", tag = "studies", params(("batchId" = JobId, Path)), responses(
-    (status = OK, body = BatchView),
-    (status = NOT_FOUND, body = ProblemBody, content_type = "application/problem+json"),
-))]
+#[utoipa::path(
+    get, path = "/api/v1/batches/{batchId}", tag = "studies", operation_id = "getBatch",
+    params(("batchId" = JobId, Path, description = "The id of a batch.")),
+    responses((status = OK, body = BatchView), NotFound)
+)]
 pub async fn get_batch(
     State(app): State<Arc<Notifications>>,
     PathId(id): PathId,
