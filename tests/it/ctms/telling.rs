@@ -25,10 +25,13 @@ fn one_trace_leads_from_the_caller_through_both_services_to_the_store() {
     let header = [("traceparent", &*context.to_string())];
     let answer = fleet.ctms.ask_with("GET", &path(0), &header, "");
     assert_eq!((answer.status, answer.trace_id()), (200, context.trace_id.clone()), "{answer:?}");
-    let chain = until("the whole trace", || {
+    let of_it = || {
         let spans = collector.spans();
-        let spans: Vec<Span> =
-            spans.into_iter().filter(|span| hex(&span.trace_id) == context.trace_id).collect();
+        spans.into_iter().filter(|span| hex(&span.trace_id) == context.trace_id).collect::<Vec<Span>>()
+    };
+    until_so("four spans of the trace", || of_it().len() >= 4);
+    let chain = until(&format!("the whole trace: {:#?}", of_it()), || {
+        let spans = of_it();
         let call = "epro.v1.EproService/GetLatestReport";
         Some([
             one(&spans, "GET /api/v1/patients/{patientId}/latest-report", SpanKind::Server)?,

@@ -16,7 +16,7 @@ const REPORT: &str = r#"{"patientId":"canary-patient","content":"canary content"
 const LATEST: &str = "/api/v1/patients/canary-patient/reports/latest";
 
 /// Answers of a gateway in words of its own.
-pub const DELIVERED: &str = "HTTP/1.1 200 canary-reason\r\nx-canary: canary\r\nset-cookie: canary=canary\r\ncontent-length: 22\r\n\r\n{\"messageId\":\"canary\"}";
+pub const DELIVERED: &str = "HTTP/1.1 200 canary-reason\r\nx-canary: canary\r\nset-cookie: canary=canary\r\ncontent-length: 19\r\n\r\n{\"messageId\":\"m-1\"}";
 const ANSWERS: [&str; 7] = [
     "HTTP/1.1 302 canary\r\nlocation: http://canary.invalid/canary?canary\r\ncontent-length: 0\r\n\r\n",
     "HTTP/1.1 404 canary\r\nx-canary: canary\r\ncontent-length: 6\r\n\r\ncanary",

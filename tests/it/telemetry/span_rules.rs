@@ -27,7 +27,9 @@ fn name_is_allowed(span: &Span) -> bool {
         SpanKind::Producer => span.name == "send notifications",
         SpanKind::Consumer => span.name == "process notifications",
         SpanKind::Client => matches!(&*span.name, "POST" | "commit") || READS.contains(&&*span.name),
-        SpanKind::Internal | SpanKind::Unspecified => false,
+        // The process itself.
+        SpanKind::Internal => matches!(&*span.name, "start" | "run" | "stop"),
+        SpanKind::Unspecified => false,
     }
 }
 
