@@ -1,0 +1,138 @@
+//! What an alert leads to is there: its panel, its section in a runbook, its cases; and routing and runbooks name nothing that
+//! is not. What its expression does, `promtool` says in `tests/promtool`.
+
+use crate::{read::boards, root};
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
+
+/// Cases that an alert may do without, with the reason.
+const WITHOUT: &[(&str, &str)] = &[("Watchdog", "it always fires, so that its silence is noticed")];
+
+struct Alert {
+    name: String,
+    rule: Value,
+}
+
+impl Alert {
+    fn text(&self, field: &str, key: &str) -> &str {
+        self.rule[field][key].as_str().unwrap_or_default()
+    }
+}
+
+fn alerts() -> Vec<Alert> {
+    let mut alerts = Vec::new();
+    for entry in fs::read_dir(root().join("deploy/prometheus/rules")).unwrap() {
+        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+        let file: Value = serde_yaml_ng::from_str(&text).unwrap();
+        let groups = file["groups"].as_array().unwrap().iter();
+        for rule in groups.flat_map(|group| group["rules"].as_array().unwrap()) {
+            if let Some(name) = rule["alert"].as_str() {
+                alerts.push(Alert { name: name.to_owned(), rule: rule.clone() });
+            }
+        }
+    }
+    assert!(alerts.len() > 30, "{}", alerts.len());
+    alerts
+}
+
+/// The runbooks by their file names.
+fn runbooks() -> BTreeMap<String, String> {
+    let entries = fs::read_dir(root().join("deploy/runbooks")).unwrap();
+    let page = |path: std::path::PathBuf| {
+        (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read_to_string(&path).unwrap())
+    };
+    entries.map(|entry| page(entry.unwrap().path())).collect()
+}
+
+#[test]
+fn each_alert_links_a_panel_that_exists() {
+    let boards = boards().unwrap();
+    for alert in alerts() {
+        let url = alert.text("annotations", "dashboard_url");
+        let (uid, panel) = url.rsplit_once("/d/").unwrap().1.split_once("?viewPanel=").unwrap();
+        let board = boards.iter().find(|board| board.uid() == uid);
+        let found = board.is_some_and(|board| board.panels().iter().any(|one| one.id().to_string() == panel));
+        assert!(found, "{}: {url}", alert.name);
+    }
+}
+
+#[test]
+fn each_alert_has_its_section_and_each_section_its_alert() {
+    let mut wanted = BTreeSet::new();
+    for alert in alerts() {
+        let (page, anchor) =
+            alert.text("annotations", "runbook_url").rsplit_once('/').unwrap().1.split_once('#').unwrap();
+        assert_eq!(anchor, alert.name.to_lowercase());
+        wanted.insert((page.to_owned(), alert.name));
+    }
+    let sections = |(page, text): (String, String)| {
+        let names = text.lines().filter_map(|line| line.strip_prefix("## ")).map(str::to_owned);
+        names.map(|name| (page.clone(), name)).collect::<Vec<_>>()
+    };
+    let found: Vec<_> = runbooks().into_iter().flat_map(sections).collect();
+    assert_eq!(found.len(), wanted.len(), "a section is there twice");
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), wanted);
+}
+
+#[test]
+fn each_section_says_what_it_means_how_to_see_it_what_to_do_and_when_it_is_over() {
+    for (page, text) in runbooks() {
+        for section in text.split("\n## ").skip(1) {
+            for part in ["**Means.**", "**See.**", "**Do.**", "**Over.**", "**Do not**", "```promql\n"] {
+                assert!(section.contains(part), "{page}: {part} is missing in {section}");
+            }
+        }
+    }
+}
+
+#[test]
+fn each_alert_says_what_happens_and_whom_it_calls() {
+    for alert in alerts() {
+        let (summary, description) =
+            (alert.text("annotations", "summary"), alert.text("annotations", "description"));
+        assert!(summary.len() > 20 && description.len() > 20, "{}", alert.name);
+        assert!(summary.len() < 120, "{}: a summary is for a phone's screen", alert.name);
+        let severity = alert.text("labels", "severity");
+        let known = if alert.name == "Watchdog" { &["none"][..] } else { &["page", "ticket"] };
+        assert!(known.contains(&severity), "{}: {severity}", alert.name);
+        assert!(!alert.text("labels", "component").is_empty(), "{}", alert.name);
+    }
+}
+
+#[test]
+fn each_alert_has_cases_in_which_it_is_quiet_fires_resolves_and_sees_no_traffic() {
+    let folder = root().join("deploy/prometheus/tests");
+    let cases: String = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    for alert in alerts().into_iter().filter(|alert| !WITHOUT.iter().any(|(name, _)| *name == alert.name)) {
+        for case in ["quiet, fires, resolves", "no traffic"] {
+            assert!(cases.contains(&format!("name: \"{}: {case}\"", alert.name)), "{}: {case}", alert.name);
+        }
+    }
+}
+
+#[test]
+fn alertmanager_names_only_alerts_that_there_are() {
+    let configuration = fs::read_to_string(root().join("deploy/alertmanager/alertmanager.yml")).unwrap();
+    let known: BTreeSet<String> = alerts().into_iter().map(|alert| alert.name).collect();
+    for part in configuration.split("alertname ").skip(1) {
+        let names = expanded(part.split('"').nth(1).unwrap());
+        let strange: Vec<_> = names.iter().filter(|name| !known.contains(*name)).collect();
+        assert!(strange.is_empty(), "{strange:?}");
+    }
+}
+
+/// The names of `A|B`, or of `(A|B)C(D|E)`.
+fn expanded(pattern: &str) -> Vec<String> {
+    if !pattern.contains('(') {
+        return pattern.split('|').map(str::to_owned).collect();
+    }
+    pattern.split(['(', ')']).filter(|part| !part.is_empty()).fold(vec![String::new()], |names, part| {
+        names.iter().flat_map(|name| part.split('|').map(move |end| format!("{name}{end}"))).collect()
+    })
+}

@@ -1,0 +1,88 @@
+//! The Dockerfile, as far as it can be judged without building it: what it copies is there and is not
+//! ignored, its compiler is the repository's, and nothing in it runs as root.
+
+use super::{repository, text};
+use std::{fs, path::Path};
+
+const FILE: &str = "deploy/Dockerfile";
+const IGNORED: &str = "deploy/Dockerfile.dockerignore";
+
+fn quoted_after<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.split(key).nth(1)?.split('"').nth(1)
+}
+
+#[test]
+fn its_compiler_is_the_repository_s() {
+    let toolchain = text("rust-toolchain.toml");
+    let version = quoted_after(&toolchain, "channel").unwrap();
+    let file = text(FILE);
+    assert!(file.contains(&format!("FROM rust:{version}-")), "another image than {version}");
+    assert!(file.contains(&format!("RUSTUP_TOOLCHAIN={version}\n")), "another tool chain than {version}");
+}
+
+#[test]
+fn every_stage_that_runs_is_not_root_and_starts_a_program_that_it_has() {
+    let file = text(FILE);
+    let manifest = text("Cargo.toml");
+    for target in ["epro-notify", "ctms", "sms-gateway"] {
+        let stage =
+            file.split(&format!(" AS {target}\n")).nth(1).unwrap_or_else(|| panic!("no stage {target}"));
+        let stage = stage.split("\nFROM ").next().unwrap_or_default();
+        assert!(stage.contains("\nUSER 10001:10001\n"), "{target} runs as root");
+        let program = quoted_after(stage, "ENTRYPOINT [").unwrap();
+        assert!(stage.contains(&format!("/programs/{program} /usr/local/bin/")), "{target} has no {program}");
+        let built = manifest.contains(&format!("name = \"{program}\""))
+            || repository("examples").join(program).is_dir();
+        assert!(built, "nothing builds {program}");
+    }
+}
+
+#[test]
+fn the_features_that_it_builds_are_there() {
+    let file = text(FILE);
+    let features = file.split("--features ").nth(1).unwrap().split_whitespace().next().unwrap();
+    let manifest = text("Cargo.toml");
+    for feature in features.split(',') {
+        assert!(manifest.contains(&format!("\n{feature} = [")), "no feature {feature}");
+    }
+}
+
+/// Whether a path from the repository's root reaches the build: the list names what does.
+fn reaches(path: &str) -> bool {
+    let list = text(IGNORED);
+    list.lines().filter_map(|line| line.strip_prefix('!')).any(|kept| Path::new(path).starts_with(kept))
+}
+
+#[test]
+fn what_the_sources_include_reaches_the_build() {
+    for path in text(IGNORED).lines().filter_map(|line| line.strip_prefix('!')) {
+        assert!(repository(path).exists(), "{path} is not there");
+    }
+    for package in
+        ["Cargo.toml", "Cargo.lock", "build.rs", "src/main.rs", "xtask/Cargo.toml", "fuzz/Cargo.toml"]
+    {
+        assert!(reaches(package), "{package} is ignored");
+    }
+    assert!(!reaches("README.md") && !reaches("docs/operations.md"), "a page builds the image anew");
+    let mut seen = 0;
+    included(&repository("src"), &mut |source, named| {
+        seen += 1;
+        let root = fs::canonicalize(repository(".")).unwrap();
+        let file = fs::canonicalize(source.parent().unwrap().join(named)).unwrap();
+        let path = file.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+        assert!(reaches(&path), "{} includes {path}, which is ignored", source.display());
+    });
+    assert!(seen > 0, "no source includes anything: this test has lost its object");
+}
+
+/// Calls back for each file that a source includes as a text.
+fn included(path: &Path, found: &mut impl FnMut(&Path, &str)) {
+    if path.is_dir() {
+        fs::read_dir(path).unwrap().for_each(|entry| included(&entry.unwrap().path(), found));
+    } else if path.extension().is_some_and(|extension| extension == "rs") {
+        let source = fs::read_to_string(path).unwrap();
+        source.split("include_str!(\"").skip(1).filter_map(|rest| rest.split('"').next()).for_each(|named| {
+            found(path, named);
+        });
+    }
+}

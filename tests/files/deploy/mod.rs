@@ -1,0 +1,49 @@
+//! What can be said of the files in `deploy` without the programs that read them: what they promise each other,
+//! the code and the README. `tests/peers/deploy` has their own programs judge them.
+
+mod compose;
+mod fields;
+mod grafana;
+mod image;
+mod loki;
+mod prometheus;
+mod redaction;
+
+use serde_yaml_ng::Value;
+use std::{fs, path::PathBuf};
+
+/// A file or folder of the repository.
+fn repository(path: &str) -> PathBuf {
+    crate::root().join(path)
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// A YAML file with its anchors and merges resolved.
+fn yaml(path: &str) -> Value {
+    read_yaml(&text(path))
+}
+
+fn read_yaml(text: &str) -> Value {
+    let mut value: Value = serde_yaml_ng::from_str(text).unwrap();
+    value.apply_merge().unwrap();
+    value
+}
+
+/// The texts of a list; none where there is no list.
+fn texts(list: &Value) -> Vec<String> {
+    list.as_sequence().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// The keys of a mapping; none where there is none.
+fn keys(mapping: &Value) -> Vec<String> {
+    mapping
+        .as_mapping()
+        .into_iter()
+        .flat_map(|map| map.keys())
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
+}

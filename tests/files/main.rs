@@ -1,0 +1,29 @@
+//! Judges the files that people edit: dashboards, rules, alerts and their runbooks, and what deploys the services. Nothing is
+//! started here; `tests/peers` has the programs that read these files judge them, and runs every query on live services.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test ends at what it did not expect"
+)]
+
+mod alerts;
+mod dashboards;
+mod deploy;
+mod promql;
+mod query;
+mod read;
+
+use std::path::Path;
+
+/// Where the repository is.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Fails with all that is wrong.
+#[track_caller]
+fn nothing(faults: &[String]) {
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
