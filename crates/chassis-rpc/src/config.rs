@@ -102,8 +102,8 @@ mod tests {
         ClientConfig::try_parse_from(["test"], env.iter().copied()).map_err(|error| error.to_string())
     }
 
-    #[test]
-    fn files_and_names_are_checked_with_the_settings() {
+    #[tokio::test]
+    async fn files_and_names_are_checked_with_the_settings() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path().to_str().unwrap();
         let with = |pem: &str| {

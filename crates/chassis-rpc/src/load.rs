@@ -13,8 +13,10 @@ use tokio::time::Instant;
 const DECAY: Duration = Duration::from_secs(1);
 /// Smaller differences are noise.
 const FLOOR: Duration = Duration::from_millis(1);
-/// The latency that a failed call counts as, at least.
+/// The latency that a failed call counts as, at least; it doubles while failures follow each other, so that the
+/// endpoint ends behind every one that answers, however slow.
 const FAILURE: Duration = Duration::from_secs(1);
+const FAILURE_MAX: Duration = Duration::from_secs(32);
 
 #[derive(Clone)]
 pub(crate) struct Load(Arc<Mutex<Estimate>>);
@@ -63,7 +65,10 @@ impl Estimate {
                 self.last_answer = Some(now);
                 self.learn(now, took);
             }
-            Outcome::Failed => self.learn(now, took.max(FAILURE)),
+            Outcome::Failed => {
+                let doubled = Duration::from_secs_f64(self.seconds * self.kept(now) * 2.0);
+                self.learn(now, took.max(doubled).clamp(FAILURE, FAILURE_MAX));
+            }
             Outcome::Unknown if took.as_secs_f64() > self.seconds * self.kept(now) => self.learn(now, took),
             Outcome::Unknown => {}
         }
@@ -160,6 +165,17 @@ mod tests {
         let (failing, now) = after(Duration::from_micros(100), Outcome::Failed);
         let (slow, then) = after(Duration::from_millis(100), Outcome::Answered);
         assert!(failing.cost(now) > slow.cost(then));
+    }
+
+    #[test]
+    fn an_endpoint_that_keeps_failing_is_worse_than_the_slowest() {
+        let (mut failing, now) = after(Duration::from_millis(1), Outcome::Failed);
+        for _ in 0..100 {
+            failing.begin(now);
+            failing.end(now, now, Outcome::Failed);
+        }
+        let (slow, then) = after(Duration::from_secs(10), Outcome::Answered);
+        assert!(failing.cost(now) > slow.cost(then) && failing.cost(now) <= FAILURE_MAX.as_secs_f64());
     }
 
     #[test]

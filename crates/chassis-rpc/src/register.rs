@@ -53,6 +53,7 @@ impl RegisterConfig {
     /// Registers the server whose listener is bound to `bound` until `stop` resolves. The future resolves once
     /// the registration is withdrawn (or could not be, within two seconds), so that the listener may close: a
     /// server that is withdrawn gets no new clients. Without a registration it just waits for `stop`.
+    #[cfg_attr(not(feature = "etcd"), expect(unused_variables, reason = "there is no registration"))]
     pub async fn hold(&self, bound: SocketAddr, stop: impl Future<Output = ()>) {
         match &self.register {
             #[cfg(feature = "etcd")]
