@@ -35,7 +35,8 @@ fn router(degradation: &Degradation) -> Router {
 async fn ask(router: &Router, method: &str, path: &str, body: &str) -> (StatusCode, Option<String>, String) {
     let request = Request::builder().method(method).uri(path).body(Body::from(body.to_owned())).unwrap();
     let answer = router.clone().oneshot(request).await.unwrap();
-    let retry_after = answer.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned());
+    let retry_after =
+        answer.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned());
     let (status, body) = (answer.status(), to_bytes(answer.into_body(), usize::MAX).await.unwrap());
     (status, retry_after, String::from_utf8(body.to_vec()).unwrap())
 }
