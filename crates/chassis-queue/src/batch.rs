@@ -3,9 +3,9 @@
 use crate::{
     Answer, Enqueue, Enqueued, Fact, JobId, JobState, Key, Priority, Queue, Refused, Statement, StoreError,
     Value, Worker,
-    enqueue::Row,
-    queue::{Core, commit_span},
-    schema::code,
+    enqueue::{Hex, Row, Start, json},
+    model::SCHEDULED,
+    queue::{Core, Message, commit_span},
     store::Dialect,
 };
 use chassis_telemetry::{SpanExt as _, TraceContext, names};
@@ -13,7 +13,7 @@ use serde::Serialize;
 use sqlx::Row as _;
 use std::{fmt::Write as _, time::Duration};
 use tokio::time::{sleep, timeout};
-use tracing::{Instrument as _, Span, field::Empty};
+use tracing::{Instrument as _, Span};
 
 /// Jobs of a chunk, which is what one commit expands: few enough for a commit of about a millisecond, so that an
 /// urgent job hardly waits behind one.
@@ -129,7 +129,13 @@ impl<W: Worker> Queue<W> {
     /// See [`Refused`].
     pub async fn enqueue_batch(&self, batch: Batch) -> Result<Enqueued, Refused> {
         let core = &self.core;
-        let span = core.batch_span(&batch);
+        let message = Message {
+            id: batch.id,
+            channel: batch.channel,
+            priority: batch.priority,
+            jobs: batch.members.jobs,
+        };
+        let span = core.message_span("send", Span::current().id(), &message);
         let run_at = batch.run_at.filter(|at| *at > core.store.now_ms());
         let room = core.backlog.reserve(run_at.is_some(), batch.priority, batch.members.jobs);
         let room = match room {
@@ -144,7 +150,7 @@ impl<W: Worker> Queue<W> {
         let accepted = Fact::Accepted { channel, priority, jobs };
         let enqueue = core.batch_enqueue(batch, run_at, context.unwrap_or_else(TraceContext::new_root))?;
         let enqueued = async {
-            let (mut pending, answered) = core.pending(&enqueue, crate::model::Start::Later, &span)?;
+            let (mut pending, answered) = core.pending(&enqueue, Start::Later, &span)?;
             (pending.room, pending.fact, pending.context) = (Some(room), Some(accepted), context);
             self.send(pending, answered).await
         };
@@ -179,8 +185,10 @@ impl<W: Worker> Queue<W> {
         }
         for group in &groups {
             let (bits, count): (i64, i64) = (group.try_get(0)?, group.try_get(1)?);
-            let states: Vec<_> =
-                (0..62).filter(|bit| bits >> bit & 1 == 1).filter_map(JobState::from_code).collect();
+            let states: Vec<_> = (0..62)
+                .filter(|bit| bits >> bit & 1 == 1)
+                .filter_map(|state| JobState::from_stored(state).ok())
+                .collect();
             *counts.entry(overall(&states)).or_insert(0) += count as usize;
         }
         let trace: Vec<u8> = row.try_get(5)?;
@@ -211,25 +219,6 @@ struct Shared {
 }
 
 impl<W: Worker> Core<W> {
-    fn batch_span(&self, batch: &Batch) -> Span {
-        tracing::info_span!(
-            "send",
-            otel.name = format_args!("send {}", self.names.destination),
-            otel.kind = "producer",
-            otel.status_code = Empty,
-            messaging.system = self.names.system,
-            messaging.operation.name = "send",
-            messaging.operation.type = "send",
-            messaging.destination.name = self.names.destination,
-            messaging.message.id = %batch.id,
-            messaging.batch.message_count = batch.members.jobs,
-            channel = batch.channel,
-            priority = batch.priority.as_str(),
-            waited_ms = Empty,
-            committed_ms = Empty,
-        )
-    }
-
     /// A batch is accepted as statements that commit together with its key: no job stands in the way of others' yet.
     fn batch_enqueue(
         &self,
@@ -242,7 +231,7 @@ impl<W: Worker> Core<W> {
             members.chunks.iter().map(|chunk| (chunk.jobs, chunk.groups, &chunk.members)).collect();
         let chunks =
             serde_json::to_string(&chunks).map_err(|error| StoreError::Statement(error.to_string()))?;
-        let state = if run_at.is_some() { code::SCHEDULED } else { code::ACCEPTED };
+        let state = if run_at.is_some() { SCHEDULED } else { JobState::Accepted as i64 };
         let int = |number: usize| Value::Int(number as i64);
         let values = vec![
             Value::Int(id.0),
@@ -328,8 +317,8 @@ impl<W: Worker> Core<W> {
             template: row.try_get(5)?,
         };
         let (rows, spans) = self.expanded(&shared, &members)?;
-        let span = commit_span(&self.store, spans.len());
-        let insert = crate::commit::bind(self, &self.sql.insert_expanded, &rows, 0);
+        let span = commit_span(&self.store, spans.len(), std::iter::once(shared.trace));
+        let insert = self.bind(&self.sql.expand, &rows, 0);
         let stored = async {
             insert.execute(&mut *tx).await?;
             tx.wakes = true;
@@ -357,50 +346,33 @@ impl<W: Worker> Core<W> {
         for line in members.lines() {
             let group: Vec<&serde_json::value::RawValue> = serde_json::from_str(line).map_err(damaged)?;
             let id = self.store.new_id(group.len());
-            let span = self.member_span(shared, id);
+            let Shared { channel, priority, .. } = *shared;
+            let message = Message { id, channel, priority, jobs: group.len() };
+            let span = self.message_span("create", None, &message);
+            span.link_to(shared.trace);
             let context = span.trace_context().unwrap_or_else(TraceContext::new_root);
             spans.push(span);
             for (part, member) in group.iter().enumerate() {
-                let payload = merge(&shared.template, member.get());
                 let row = Row {
-                    id: id.part(part),
-                    group: id,
+                    id: id.part(part).0,
+                    group_id: id.0,
                     parts: group.len(),
                     batch: shared.id,
-                    channel: shared.channel,
-                    priority: shared.priority,
-                    state: code::ACCEPTED,
+                    channel,
+                    priority: priority as u8,
+                    state: JobState::Accepted as i64,
                     first_due: Some(shared.first_due),
                     not_after: shared.not_after,
-                    context: Some(context),
-                    payload: Some(&payload),
+                    trace: Hex(context.to_bytes().to_vec()),
+                    payload: Some(merge(&shared.template, member.get())),
+                    ..Row::default()
                 };
-                rows.push_str(if rows.len() == 1 { "[" } else { ",[" });
-                row.write(&mut rows).map_err(damaged)?;
-                rows.push(']');
+                rows.push_str(if rows.len() == 1 { "" } else { "," });
+                rows.push_str(&json(&row)?);
             }
         }
         rows.push(']');
         Ok((rows, spans))
-    }
-
-    fn member_span(&self, shared: &Shared, id: JobId) -> Span {
-        let span = tracing::info_span!(
-            parent: None,
-            "create",
-            otel.name = format_args!("create {}", self.names.destination),
-            otel.kind = "producer",
-            otel.status_code = Empty,
-            messaging.system = self.names.system,
-            messaging.operation.name = "create",
-            messaging.operation.type = "create",
-            messaging.destination.name = self.names.destination,
-            messaging.message.id = %id,
-            channel = shared.channel,
-            priority = shared.priority.as_str(),
-        );
-        span.link_to(shared.trace);
-        span
     }
 }
 

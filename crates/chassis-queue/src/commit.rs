@@ -5,11 +5,12 @@ use crate::{
     backlog::Room,
     enqueue::{Enqueued, Value},
     metrics::Operation,
-    queue::{Core, LINKS, commit_span},
+    queue::{Core, commit_span},
+    sql::Sql,
     store::{Dialect, Tx},
 };
-use chassis_telemetry::{SpanExt as _, TraceContext, names};
-use sqlx::{Row as _, any::AnyRow};
+use chassis_telemetry::{TraceContext, names};
+use sqlx::{Any, Row as _, any::AnyArguments, any::AnyRow, query::Query};
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
@@ -36,6 +37,9 @@ pub(crate) struct Pending {
     pub(crate) since: Instant,
     pub(crate) answer: oneshot::Sender<Result<Committed, Refused>>,
 }
+
+/// Where its caller waits.
+pub(crate) type Answered = oneshot::Receiver<Result<Committed, Refused>>;
 
 /// How a commit went for one of its callers.
 #[derive(Debug)]
@@ -67,8 +71,8 @@ async fn run<W: Worker>(core: Arc<Core<W>>, slot: i64, receiver: Arc<Mutex<mpsc:
         if receiver.lock().await.recv_many(&mut batch, BATCH).await == 0 {
             return;
         }
-        let span = commit_span(&core.store, batch.iter().map(|pending| pending.jobs).sum());
-        batch.iter().filter_map(|pending| pending.context).take(LINKS).for_each(|of| span.link_to(of));
+        let jobs = batch.iter().map(|pending| pending.jobs).sum();
+        let span = commit_span(&core.store, jobs, batch.iter().filter_map(|pending| pending.context));
         commit(&core, slot, batch).instrument(span).await;
     }
 }
@@ -83,8 +87,10 @@ async fn commit<W: Worker>(core: &Core<W>, slot: i64, batch: Vec<Pending>) {
             let jobs = batch.iter().map(|pending| pending.jobs).sum();
             core.metrics.committed(Operation::Accept, jobs, took);
             for pending in batch {
-                let told = others.get(&pending.group).map_or(Ok(Enqueued::New), |found| found.tell(&pending));
-                answer(core, pending, told, begun, took);
+                let told = others
+                    .get(&pending.group)
+                    .map_or(Ok(Enqueued::New), |found| found.under(pending.key.as_ref()));
+                pending.tell(core, told, begun, took);
             }
             core.store.wake().notify_one();
             core.announce.notify_one();
@@ -104,55 +110,57 @@ async fn commit<W: Worker>(core: &Core<W>, slot: i64, batch: Vec<Pending>) {
             let refused = Refused::from(error);
             batch
                 .into_iter()
-                .for_each(|pending| answer(core, pending, Err(refused.clone()), begun, begun.elapsed()));
+                .for_each(|pending| pending.tell(core, Err(refused.clone()), begun, begun.elapsed()));
         }
     }
 }
 
-fn answer<W: Worker>(
-    core: &Core<W>,
-    pending: Pending,
-    told: Result<Enqueued, Refused>,
-    begun: Instant,
-    took: Duration,
-) {
-    if told == Ok(Enqueued::New) {
-        pending.room.into_iter().for_each(Room::keep);
-        pending.fact.iter().for_each(|fact| core.worker.observe(fact));
+impl Pending {
+    fn tell<W: Worker>(
+        mut self,
+        core: &Core<W>,
+        told: Result<Enqueued, Refused>,
+        begun: Instant,
+        took: Duration,
+    ) {
+        let waited = begun.saturating_duration_since(self.since);
+        if told == Ok(Enqueued::New) {
+            self.stored(core);
+        }
+        // The caller may have left; what is committed stays committed.
+        let _ = self.answer.send(told.map(|enqueued| Committed { enqueued, waited, took }));
     }
-    let waited = begun.saturating_duration_since(pending.since);
-    // The caller may have left; what is committed stays committed.
-    let _ = pending.answer.send(told.map(|enqueued| Committed { enqueued, waited, took }));
+
+    /// Counts it, once it is committed.
+    pub(crate) fn stored<W: Worker>(&mut self, core: &Core<W>) {
+        self.room.take().into_iter().for_each(Room::keep);
+        self.fact.iter().for_each(|fact| core.worker.observe(fact));
+    }
 }
 
 /// What stands under a key that somebody else used first, or nothing where a guard does not hold.
-#[derive(Debug)]
 pub(crate) struct Found {
     digest: Option<Vec<u8>>,
     answer: Option<Answer>,
 }
 
 impl Found {
-    /// Reads a row of [`crate::sql::Statements::not_stored`], from the digest on.
-    pub(crate) fn read(row: &AnyRow, first: usize) -> Result<Self, sqlx::Error> {
-        let status: Option<i64> = row.try_get(first + 1)?;
-        let (body, location) = (row.try_get::<Option<Vec<u8>>, _>(first + 2)?, row.try_get(first + 3)?);
+    /// Reads a row of `not_stored`.
+    fn read(row: &AnyRow) -> Result<(i64, Self), sqlx::Error> {
+        let (status, body): (Option<i64>, Option<Vec<u8>>) = (row.try_get(2)?, row.try_get(3)?);
+        let location = row.try_get(4)?;
         let answer =
             status.map(|status| Answer { status: status as u16, body: body.unwrap_or_default(), location });
-        Ok(Self { digest: row.try_get(first)?, answer })
+        Ok((row.try_get(0)?, Self { digest: row.try_get(1)?, answer }))
     }
 
-    pub(crate) fn under(&self, key: &Key) -> Result<Enqueued, Refused> {
-        match (&self.digest, &self.answer) {
-            (None, _) => Err(Refused::Unmet),
-            (Some(digest), _) if digest[..] != key.digest => Err(Refused::KeyReused),
-            (Some(_), Some(answer)) => Ok(Enqueued::Replayed(answer.clone())),
-            (Some(_), None) => Ok(Enqueued::InFlight),
+    /// What a caller with this key is told.
+    pub(crate) fn under(&self, key: Option<&Key>) -> Result<Enqueued, Refused> {
+        match (&self.digest, key) {
+            (Some(digest), Some(key)) if digest[..] != key.digest => Err(Refused::KeyReused),
+            (Some(_), Some(_)) => Ok(self.answer.clone().map_or(Enqueued::InFlight, Enqueued::Replayed)),
+            _ => Err(Refused::Unmet),
         }
-    }
-
-    fn tell(&self, pending: &Pending) -> Result<Enqueued, Refused> {
-        pending.key.as_ref().map_or(Err(Refused::Unmet), |key| self.under(key))
     }
 }
 
@@ -162,30 +170,25 @@ async fn store<W: Worker>(
     slot: i64,
     batch: &[Pending],
 ) -> Result<HashMap<i64, Found>, StoreError> {
-    let rows = rows(batch);
     let sql = &core.sql;
     if batch.iter().any(|pending| !pending.writes.is_empty()) {
         let mut tx = core.store.begin().await?;
-        let others = store_in(core, &mut tx, slot, &rows, batch).await?;
+        let others = store_in(core, &mut tx, slot, batch).await?;
         tx.commit().await?;
         return Ok(others);
     }
+    let rows = rows(batch);
     let plain = batch.iter().all(|pending| pending.key.is_none() && !pending.guarded);
     let accept = if plain { &sql.accept_plain } else { &sql.accept };
-    let found = core.store.one_call(bind(core, accept, &rows, slot)).await?;
-    let found = match core.store.dialect() {
-        Dialect::Postgres if !plain => {
-            let mut connection = core.store.writer().await.map_err(StoreError::in_commit)?;
-            sql.not_stored.query().bind(&rows).fetch_all(&mut *connection).await.map_err(uncertain)?
-        }
-        _ => found,
-    };
-    others(&found)
-}
-
-/// The jobs are committed; only which of them could not be read.
-fn uncertain(error: sqlx::Error) -> StoreError {
-    StoreError::CommitUnknown(StoreError::from(error).outage().unwrap_or("its result could not be read"))
+    let mut found = core.store.one_call(core.bind(accept, &rows, slot)).await?;
+    if core.store.dialect() == Dialect::Postgres && !plain {
+        // The jobs are committed; only which of them could not be known.
+        let uncertain = |_| StoreError::CommitUnknown("its result could not be read");
+        let mut connection = core.store.writer().await.map_err(uncertain)?;
+        let asked = sql.not_stored.query().bind(rows).fetch_all(&mut *connection).await;
+        found = asked.map_err(|error| uncertain(error.into()))?;
+    }
+    Ok(found.iter().map(Found::read).collect::<Result<_, _>>()?)
 }
 
 /// The same inside a transaction, with the service's own statements.
@@ -193,51 +196,37 @@ pub(crate) async fn store_in<W: Worker>(
     core: &Core<W>,
     tx: &mut Tx,
     slot: i64,
-    rows: &str,
     batch: &[Pending],
 ) -> Result<HashMap<i64, Found>, StoreError> {
-    let mut found = bind(core, &core.sql.accept_in, rows, slot).fetch_all(&mut **tx).await?;
+    let rows = rows(batch);
+    let mut found = core.bind(&core.sql.accept_in, &rows, slot).fetch_all(&mut **tx).await?;
     if core.store.dialect() == Dialect::Postgres {
         found = core.sql.not_stored.query().bind(rows).fetch_all(&mut **tx).await?;
     }
-    let others = others(&found)?;
-    for pending in batch.iter().filter(|pending| !others.contains_key(&pending.group)) {
-        for statement in &pending.writes {
-            statement.query().execute(&mut **tx).await?;
-        }
+    let others: HashMap<i64, Found> = found.iter().map(Found::read).collect::<Result<_, _>>()?;
+    let stored = batch.iter().filter(|pending| !others.contains_key(&pending.group));
+    for statement in stored.flat_map(|pending| &pending.writes) {
+        statement.query().execute(&mut **tx).await?;
     }
     Ok(others)
 }
 
-pub(crate) fn rows(batch: &[Pending]) -> String {
-    let mut rows =
-        String::with_capacity(2 + batch.iter().map(|pending| pending.rows.len() + 1).sum::<usize>());
-    rows.push('[');
-    for (index, pending) in batch.iter().enumerate() {
-        rows.push_str(if index == 0 { "" } else { "," });
-        rows.push_str(&pending.rows);
+fn rows(batch: &[Pending]) -> String {
+    let rows: Vec<&str> = batch.iter().map(|pending| &pending.rows[..]).collect();
+    format!("[{}]", rows.join(","))
+}
+
+impl<W: Worker> Core<W> {
+    /// A statement that takes rows of jobs.
+    pub(crate) fn bind(&self, sql: &Sql, rows: &str, slot: i64) -> Query<'static, Any, AnyArguments> {
+        let (steady, wall) = (self.store.steady_ms(), self.store.now_ms());
+        let identity = self.identity.load(Ordering::Relaxed);
+        sql.query().bind(rows.to_owned()).bind(steady).bind(wall).bind(identity).bind(slot)
     }
-    rows.push(']');
-    rows
-}
-
-fn others(found: &[AnyRow]) -> Result<HashMap<i64, Found>, StoreError> {
-    found.iter().map(|row| Ok((row.try_get(0)?, Found::read(row, 1)?))).collect()
-}
-
-pub(crate) fn bind<W: Worker>(
-    core: &Core<W>,
-    sql: &crate::sql::Sql,
-    rows: &str,
-    slot: i64,
-) -> sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments> {
-    let (steady, wall) = (core.store.steady_ms(), core.store.now_ms());
-    let identity = core.identity.load(Ordering::Relaxed);
-    sql.query().bind(rows.to_owned()).bind(steady).bind(wall).bind(identity).bind(slot)
 }
 
 impl Statement {
-    pub(crate) fn query(&self) -> sqlx::query::Query<'_, sqlx::Any, sqlx::any::AnyArguments> {
+    pub(crate) fn query(&self) -> Query<'_, Any, AnyArguments> {
         let mut query = sqlx::query(self.sql);
         for value in &self.values {
             query = match value {

@@ -1,11 +1,10 @@
 //! The dispatcher: one transaction after another ends attempts and starts due jobs for the workers that are free.
 
 use crate::{
-    Health, Priority, Queue, StoreError, Worker,
-    attempt::{Ended, Started},
+    Fact, Health, JobRecord, JobState, Priority, Queue, StoreError, Tx, Worker,
+    attempt::Ended,
     metrics::{Ledger, Operation},
-    queue::{LINKS, commit_span},
-    schema::code,
+    queue::{Core, commit_span},
 };
 use chassis_telemetry::{SpanExt as _, names};
 use rand::Rng as _;
@@ -77,14 +76,19 @@ impl<W: Worker> Queue<W> {
                 () = sleep_until(dispatcher.next_look.into()), if !stopping => dispatcher.look(),
                 () = core.stop.cancelled(), if !stopping => {}
             }
-            // Attempts that end at once share this transaction.
+            // Attempts that end at once share the next transaction.
             yield_now().await;
-            while let Ok(more) = ended.try_recv() {
-                dispatcher.ended.push(more);
-            }
-            while dispatcher.has_work() && !dispatcher.turn().await {
-                sleep(AGAIN).await;
-                let _ = core.store.health().wait_for(|health| *health == Health::Up).await;
+            loop {
+                while let Ok(more) = ended.try_recv() {
+                    dispatcher.ended.push(more);
+                }
+                if !dispatcher.has_work() {
+                    break;
+                }
+                if !dispatcher.turn().await {
+                    sleep(AGAIN).await;
+                    let _ = core.store.health().wait_for(|health| *health == Health::Up).await;
+                }
             }
         }
     }
@@ -119,19 +123,14 @@ impl<W: Worker> Dispatcher<W> {
     /// One transaction. `false` if it failed: what has ended is kept.
     async fn turn(&mut self) -> bool {
         let core = Arc::clone(&self.queue.core);
-        // Their places are free for what starts in the same transaction.
-        let span = commit_span(&core.store, self.ended.len());
-        self.ended
-            .iter()
-            .filter_map(|ended| ended.span.trace_context())
-            .take(LINKS)
-            .for_each(|of| span.link_to(of));
+        let contexts = self.ended.iter().filter_map(|ended| ended.span.trace_context());
+        let span = commit_span(&core.store, self.ended.len(), contexts);
         let transaction = timeout(LONGEST, self.commit()).instrument(span.clone());
         let result =
             transaction.await.unwrap_or(Err(StoreError::CommitUnknown("a transaction took too long")));
         match result {
             Ok(started) => {
-                started.iter().take(LINKS).for_each(|job| span.link_to(job.trace));
+                started.iter().for_each(|job| span.link_to(job.trace));
                 drop(span);
                 self.start(started);
                 self.plan().await;
@@ -151,12 +150,12 @@ impl<W: Worker> Dispatcher<W> {
     }
 
     /// Ends attempts, and starts as many jobs as there are free workers. Gives those that started.
-    async fn commit(&mut self) -> Result<Vec<Started>, StoreError> {
+    async fn commit(&mut self) -> Result<Vec<JobRecord>, StoreError> {
         let core = Arc::clone(&self.queue.core);
         let begun = Instant::now();
         let ended = &self.ended;
         let (mut tx, _counting) = core.begin().await?;
-        let found = core.complete(&mut tx, core.shared_slot(), ended).await?;
+        let found = core.complete(&mut tx, ended).await?;
         let (mut started, mut interrupted) = (Vec::new(), Vec::new());
         if core.doubt.load(Ordering::Relaxed) {
             (started, interrupted) = core.unaccounted(&mut tx).await?;
@@ -171,11 +170,11 @@ impl<W: Worker> Dispatcher<W> {
                 lane.look = claimed.len() == free;
                 let bulk = claimed.iter().filter(|job| job.priority == Priority::Bulk).count();
                 lane.more_bulk = bulk == most_bulk;
-                expired.expired += claimed.iter().filter(|job| job.state == code::EXPIRED).count() as i64;
+                expired.expired += claimed.iter().filter(|job| job.state == JobState::Expired).count() as i64;
                 started.extend(claimed);
             }
         }
-        core.write_ledger(&mut tx, core.shared_slot(), &expired).await?;
+        core.write_ledger(&mut tx, &expired).await?;
         tx.commit().await?;
         core.doubt.store(false, Ordering::Relaxed);
         let took = begun.elapsed();
@@ -192,11 +191,13 @@ impl<W: Worker> Dispatcher<W> {
     }
 
     /// Hands jobs to workers.
-    fn start(&mut self, started: Vec<Started>) {
+    fn start(&mut self, started: Vec<JobRecord>) {
         for job in started {
             let core = Arc::clone(&self.queue.core);
-            if job.state == code::EXPIRED {
-                core.expired(&job);
+            if job.state == JobState::Expired {
+                let (channel, priority, state) = (job.channel, job.priority, job.state);
+                core.worker.observe(&Fact::Finished { channel, priority, state, end_to_end: None });
+                core.backlog.finished(1);
                 continue;
             }
             core.in_hand.lock().insert(job.id.0);
@@ -241,14 +242,14 @@ impl<W: Worker> Dispatcher<W> {
     }
 }
 
-impl<W: Worker> crate::queue::Core<W> {
+impl<W: Worker> Core<W> {
     async fn claim(
         &self,
-        tx: &mut crate::Tx,
+        tx: &mut Tx,
         channel: &'static str,
         free: usize,
         most_bulk: usize,
-    ) -> Result<Vec<Started>, StoreError> {
+    ) -> Result<Vec<JobRecord>, StoreError> {
         let (steady, wall) = (self.store.steady_ms(), self.store.now_ms());
         // The first of exponentially distributed times, divided by weights, is each one's with its weight's chance.
         let shares = [(); 3].map(|()| 1.0 + (1.0 - rand::rng().random::<f64>()).ln());
@@ -256,6 +257,6 @@ impl<W: Worker> crate::queue::Core<W> {
         let query = query.bind(free as i64).bind(self.identity.load(Ordering::Relaxed));
         let query = query.bind(shares[0]).bind(shares[1]).bind(shares[2]).bind(most_bulk as i64);
         let rows = query.fetch_all(&mut **tx).await?;
-        rows.iter().map(|row| Started::read(self, row)).collect()
+        rows.iter().map(|row| JobRecord::read(row, self.channels)).collect()
     }
 }

@@ -2,19 +2,22 @@
 
 use crate::{
     Fact, JobId, JobState, Priority, Queue, StoreError, Tx, Worker,
-    commit::{self, Committed, Found, Pending},
-    model::Start,
-    queue::Core,
-    schema::code,
+    commit::{self, Answered, Pending},
+    model::SCHEDULED,
+    queue::{Core, Message},
 };
 use chassis_telemetry::{SpanExt as _, TraceContext, names};
-use serde::Serialize;
-use std::{
-    fmt::Write as _,
-    time::{Duration, Instant},
-};
+use serde::{Serialize, Serializer};
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-use tracing::{Instrument as _, Span, field::Empty};
+use tracing::{Instrument as _, Span};
+
+/// Whether jobs are committed as waiting, or as running already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    Now,
+    Later,
+}
 
 /// Jobs to enqueue: one group, whose jobs differ in their payload only.
 #[derive(Clone, Debug)]
@@ -57,7 +60,7 @@ pub struct Answer {
 /// A precondition: the `index`-th of [`crate::QueueSetup::guards`] holds for `subject`.
 #[derive(Clone, Debug)]
 pub struct Guard {
-    pub index: i32,
+    pub index: usize,
     pub subject: String,
 }
 
@@ -134,7 +137,7 @@ impl<W: Worker> Queue<W> {
     /// # Errors
     /// See [`Refused`]; only [`Refused::CommitUnknown`] may have stored something.
     pub async fn enqueue(&self, enqueue: Enqueue<W::Job>) -> Result<Enqueued, Refused> {
-        let span = self.core.producer_span(&enqueue);
+        let span = self.core.send_span(&enqueue);
         self.submit(&enqueue, Start::Later).instrument(span).await
     }
 
@@ -143,81 +146,40 @@ impl<W: Worker> Queue<W> {
     /// # Errors
     /// See [`Refused`].
     pub async fn enqueue_in(&self, tx: &mut Tx, enqueue: Enqueue<W::Job>) -> Result<Enqueued, Refused> {
-        let core = &self.core;
-        let span = core.producer_span(&enqueue);
-        let (mut pending, _) = core.pending(&enqueue, Start::Later, &span)?;
-        let stored = async {
-            let rows = commit::rows(std::slice::from_ref(&pending));
-            let slot = core.shared_slot();
-            commit::store_in(core, tx, slot, &rows, std::slice::from_ref(&pending)).await
-        };
-        let others = stored.instrument(span).await?;
-        if let Some(found) = others.get(&pending.group) {
-            return pending.key.as_ref().map_or(Err(Refused::Unmet), |key| found.under(key));
+        let core = self.core.clone();
+        let span = core.send_span(&enqueue);
+        let mut batch = [core.pending(&enqueue, Start::Later, &span)?.0];
+        let others = commit::store_in(&core, tx, core.shared_slot(), &batch).instrument(span).await?;
+        if let Some(found) = others.get(&enqueue.id.0) {
+            return found.under(enqueue.key.as_ref());
         }
-        let (room, fact, core) = (pending.room.take(), pending.fact.take(), self.core.clone());
         tx.wakes = true;
         tx.then.push(Box::new(move || {
-            room.into_iter().for_each(crate::backlog::Room::keep);
-            fact.iter().for_each(|fact| core.worker.observe(fact));
+            batch.iter_mut().for_each(|pending| pending.stored(&core));
             core.announce.notify_one();
         }));
         Ok(Enqueued::New)
     }
 
-    /// What a repeat with this key gets, without storing anything; `None` if the key is new.
+    /// What a repeat with this key gets; `None` if the key is new. Asked of the committers, so that it waits for a first
+    /// that is being committed.
     ///
     /// # Errors
-    /// [`Refused::KeyReused`] and [`Refused::StoreUnavailable`].
+    /// [`Refused::KeyReused`], or the store is unavailable.
     pub async fn repeated(&self, key: &Key) -> Result<Option<Enqueued>, Refused> {
-        const SQL: &str =
-            "SELECT digest, CAST(status AS BIGINT), body, location FROM idempotency WHERE scope = $1";
-        let mut reader = self.core.store.read("find idempotency key").await?;
-        let row = sqlx::query(SQL).bind(&key.scope[..]).fetch_optional(&mut *reader).await;
-        let Some(row) = row.map_err(StoreError::from)? else { return Ok(None) };
-        Found::read(&row, 0).map_err(StoreError::from)?.under(key).map(Some)
-    }
-
-    /// Sends an enqueue to the committers and waits for its commit.
-    pub(crate) async fn submit(&self, enqueue: &Enqueue<W::Job>, start: Start) -> Result<Enqueued, Refused> {
-        let span = Span::current();
-        let (pending, answered) = match self.core.pending(enqueue, start, &span) {
-            Ok(pending) => pending,
-            Err(full) => return self.repeated_or(enqueue.key.as_ref(), full).await,
+        let id = self.new_id(1);
+        let never = Some(GuardRow { guard: -1, subject: "" });
+        let row = Row {
+            id: id.0,
+            group_id: id.0,
+            key: Some(KeyRow::new(key, None)),
+            guard: never,
+            ..Row::default()
         };
-        self.send(pending, answered).await
-    }
-
-    pub(crate) async fn send(
-        &self,
-        pending: Pending,
-        answered: oneshot::Receiver<Result<Committed, Refused>>,
-    ) -> Result<Enqueued, Refused> {
-        if let Some(reason) = self.core.store.outage() {
-            return Err(Refused::StoreUnavailable(reason));
-        }
-        const CLOSED: Refused = Refused::StoreUnavailable("the store is closed");
-        self.accept.send(pending).await.map_err(|_| CLOSED)?;
-        let committed = answered.await.map_err(|_| Refused::CommitUnknown)??;
-        let span = Span::current();
-        span.record(names::WAITED_MS, committed.waited.as_secs_f64() * 1000.0);
-        span.record(names::COMMITTED_MS, committed.took.as_secs_f64() * 1000.0);
-        Ok(committed.enqueued)
-    }
-
-    /// Refuses an enqueue unless it repeats another: asked of the committers, so that it waits for a first that is
-    /// being committed. What was accepted once is not refused to its repeat.
-    pub(crate) async fn repeated_or(&self, key: Option<&Key>, refused: Refused) -> Result<Enqueued, Refused> {
-        let Some(key) = key else { return Err(refused) };
         let (answer, answered) = oneshot::channel();
-        let (mut rows, group) = ("[".to_owned(), self.new_id(1));
-        Row { id: group, group, ..Row::NOTHING }.write(&mut rows).map_err(unwritable)?;
-        let guard = Guard { index: -1, subject: String::new() };
-        write_key(&mut rows, Some((key, None)), Some(&guard)).map_err(unwritable)?;
-        rows.push(']');
         let pending = Pending {
-            rows,
-            group: group.0,
+            rows: json(&row)?,
+            group: id.0,
             jobs: 0,
             key: Some(key.clone()),
             guarded: true,
@@ -229,32 +191,47 @@ impl<W: Worker> Queue<W> {
             answer,
         };
         match self.send(pending, answered).await {
-            Err(Refused::Unmet) => Err(refused),
-            other => other,
+            Err(Refused::Unmet) => Ok(None),
+            other => other.map(Some),
         }
+    }
+
+    /// Refuses an enqueue unless it repeats another: what was accepted once is not refused to its repeat.
+    pub(crate) async fn repeated_or(&self, key: Option<&Key>, refused: Refused) -> Result<Enqueued, Refused> {
+        let Some(key) = key else { return Err(refused) };
+        self.repeated(key).await?.ok_or(refused)
+    }
+
+    /// Sends an enqueue to the committers and waits for its commit.
+    pub(crate) async fn submit(&self, enqueue: &Enqueue<W::Job>, start: Start) -> Result<Enqueued, Refused> {
+        match self.core.pending(enqueue, start, &Span::current()) {
+            Ok((pending, answered)) => self.send(pending, answered).await,
+            Err(full) => self.repeated_or(enqueue.key.as_ref(), full).await,
+        }
+    }
+
+    pub(crate) async fn send(&self, pending: Pending, answered: Answered) -> Result<Enqueued, Refused> {
+        if let Some(reason) = self.core.store.outage() {
+            return Err(Refused::StoreUnavailable(reason));
+        }
+        let closed = |_| Refused::StoreUnavailable("the store is closed");
+        self.accept.send(pending).await.map_err(closed)?;
+        let committed = answered.await.map_err(|_| Refused::CommitUnknown)??;
+        let span = Span::current();
+        span.record(names::WAITED_MS, committed.waited.as_secs_f64() * 1000.0);
+        span.record(names::COMMITTED_MS, committed.took.as_secs_f64() * 1000.0);
+        Ok(committed.enqueued)
     }
 }
 
 impl<W: Worker> Core<W> {
-    pub(crate) fn producer_span(&self, enqueue: &Enqueue<W::Job>) -> Span {
+    pub(crate) fn send_span(&self, enqueue: &Enqueue<W::Job>) -> Span {
         if enqueue.jobs.is_empty() {
             return Span::current();
         }
-        tracing::info_span!(
-            "send",
-            otel.name = format_args!("send {}", self.names.destination),
-            otel.kind = "producer",
-            otel.status_code = Empty,
-            messaging.system = self.names.system,
-            messaging.operation.name = "send",
-            messaging.operation.type = "send",
-            messaging.destination.name = self.names.destination,
-            messaging.message.id = %enqueue.id,
-            channel = enqueue.channel,
-            priority = enqueue.priority.as_str(),
-            waited_ms = Empty,
-            committed_ms = Empty,
-        )
+        let Enqueue { id, channel, priority, jobs, .. } = enqueue;
+        let message = Message { id: *id, channel, priority: *priority, jobs: jobs.len() };
+        self.message_span("send", Span::current().id(), &message)
     }
 
     /// Takes room in the backlog and writes the rows.
@@ -263,28 +240,20 @@ impl<W: Worker> Core<W> {
         enqueue: &Enqueue<W::Job>,
         start: Start,
         span: &Span,
-    ) -> Result<(Pending, oneshot::Receiver<Result<Committed, Refused>>), Refused> {
-        let jobs = enqueue.jobs.len();
+    ) -> Result<(Pending, Answered), Refused> {
+        let (channel, priority, jobs) = (enqueue.channel, enqueue.priority, enqueue.jobs.len());
         let run_at = enqueue.run_at.filter(|at| *at > self.store.now_ms());
-        let room = (jobs > 0).then(|| self.backlog.reserve(run_at.is_some(), enqueue.priority, jobs));
-        let room = room.transpose().map_err(|retry_after| Refused::BacklogFull { retry_after })?;
+        let room = (jobs > 0).then(|| self.backlog.reserve(run_at.is_some(), priority, jobs));
         let context = span.trace_context().unwrap_or_else(TraceContext::new_root);
-        let state = match start {
-            Start::Now => code::RUNNING,
-            Start::Later if run_at.is_some() => code::SCHEDULED,
-            Start::Later => code::ACCEPTED,
-        };
-        let rows = rows(enqueue, &RowSetup { state, run_at, context, now: start == Start::Now });
-        let (channel, priority) = (enqueue.channel, enqueue.priority);
         let (answer, answered) = oneshot::channel();
         let pending = Pending {
-            rows: rows.map_err(unwritable)?,
+            room: room.transpose().map_err(|retry_after| Refused::BacklogFull { retry_after })?,
+            rows: rows(enqueue, start, run_at, context)?,
             group: enqueue.id.0,
             jobs,
             key: enqueue.key.clone(),
             guarded: enqueue.guard.is_some(),
             writes: enqueue.writes.clone(),
-            room,
             fact: (jobs > 0).then_some(Fact::Accepted { channel, priority, jobs }),
             context: (jobs > 0).then_some(context),
             since: Instant::now(),
@@ -294,127 +263,105 @@ impl<W: Worker> Core<W> {
     }
 }
 
-struct RowSetup {
-    state: i64,
-    run_at: Option<i64>,
-    context: TraceContext,
-    now: bool,
+/// A job, or a key without a job, as `sql` takes it.
+#[derive(Clone, Default, Serialize)]
+pub(crate) struct Row<'a> {
+    pub(crate) id: i64,
+    pub(crate) group_id: i64,
+    pub(crate) parts: usize,
+    pub(crate) batch: i64,
+    pub(crate) channel: &'a str,
+    pub(crate) priority: u8,
+    pub(crate) state: i64,
+    /// `None` is now.
+    pub(crate) first_due: Option<i64>,
+    pub(crate) not_after: i64,
+    pub(crate) trace: Hex,
+    /// `None` is no job.
+    pub(crate) payload: Option<String>,
+    #[serde(flatten)]
+    pub(crate) key: Option<KeyRow>,
+    #[serde(flatten)]
+    pub(crate) guard: Option<GuardRow<'a>>,
 }
 
-/// The rows of a group, as `sql` reads them: 0 id, 1 group, 2 parts, 3 batch, 4 channel, 5 priority, 6 state,
-/// 7 first due or null for now, 8 not after, 9 trace, 10 payload (null: no job), 11 key's scope, 12 its digest,
-/// 13 answer's status, 14 body, 15 location, 16 guard, 17 its subject.
-fn rows<J: Serialize>(enqueue: &Enqueue<J>, setup: &RowSetup) -> Result<String, serde_json::Error> {
-    let mut rows = String::with_capacity(600 * enqueue.jobs.len().max(1));
-    let parts = enqueue.jobs.len().max(1);
-    for part in 0..parts {
-        let payload = enqueue.jobs.get(part).map(serde_json::to_string).transpose()?;
-        let row = Row {
-            id: enqueue.id.part(part),
-            group: enqueue.id,
-            parts,
-            batch: 0,
-            channel: enqueue.channel,
-            priority: enqueue.priority,
-            state: setup.state,
-            first_due: setup.run_at,
-            not_after: enqueue.not_after,
-            context: Some(setup.context),
-            payload: payload.as_deref(),
-        };
-        rows.push_str(if part == 0 { "[" } else { ",[" });
-        row.write(&mut rows)?;
-        let answer = (!setup.now).then_some(&enqueue.answer);
-        write_key(&mut rows, enqueue.key.as_ref().map(|key| (key, answer)), enqueue.guard.as_ref())?;
-        rows.push(']');
+/// A key, with the answer under it once there is one.
+#[derive(Clone, Serialize)]
+pub(crate) struct KeyRow {
+    scope: Hex,
+    digest: Hex,
+    status: Option<u16>,
+    body: Option<Hex>,
+    location: Option<String>,
+}
+
+#[derive(Clone, Serialize)]
+pub(crate) struct GuardRow<'a> {
+    guard: i64,
+    subject: &'a str,
+}
+
+impl KeyRow {
+    fn new(key: &Key, answer: Option<&Answer>) -> Self {
+        Self {
+            scope: Hex(key.scope.to_vec()),
+            digest: Hex(key.digest.to_vec()),
+            status: answer.map(|answer| answer.status),
+            body: answer.map(|answer| Hex(answer.body.clone())),
+            location: answer.and_then(|answer| answer.location.clone()),
+        }
+    }
+}
+
+/// Bytes, which JSON writes as hex digits.
+#[derive(Clone, Default)]
+pub(crate) struct Hex(pub(crate) Vec<u8>);
+
+impl Serialize for Hex {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+        let text: String = self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
+        serializer.serialize_str(&text)
+    }
+}
+
+/// The rows of a group: one for each job, or one for its key.
+fn rows<J: Serialize>(
+    enqueue: &Enqueue<J>,
+    start: Start,
+    run_at: Option<i64>,
+    context: TraceContext,
+) -> Result<String, Refused> {
+    // A key that waits for its outcome has no answer yet.
+    let answer = (start == Start::Later).then_some(&enqueue.answer);
+    let guard = enqueue.guard.as_ref();
+    let mut row = Row {
+        group_id: enqueue.id.0,
+        parts: enqueue.jobs.len().max(1),
+        channel: enqueue.channel,
+        priority: enqueue.priority as u8,
+        state: match start {
+            Start::Now => JobState::Running as i64,
+            Start::Later if run_at.is_some() => SCHEDULED,
+            Start::Later => JobState::Accepted as i64,
+        },
+        first_due: run_at,
+        not_after: enqueue.not_after,
+        trace: Hex(context.to_bytes().to_vec()),
+        key: enqueue.key.as_ref().map(|key| KeyRow::new(key, answer)),
+        guard: guard.map(|guard| GuardRow { guard: guard.index as i64, subject: &guard.subject }),
+        ..Row::default()
+    };
+    let mut rows = String::with_capacity(700 * row.parts);
+    for part in 0..row.parts {
+        row.id = enqueue.id.part(part).0;
+        row.payload = enqueue.jobs.get(part).map(json).transpose()?;
+        rows.push_str(if part == 0 { "" } else { "," });
+        rows.push_str(&json(&row)?);
     }
     Ok(rows)
 }
 
-/// The columns of a job.
-pub(crate) struct Row<'a> {
-    pub(crate) id: JobId,
-    pub(crate) group: JobId,
-    pub(crate) parts: usize,
-    pub(crate) batch: i64,
-    pub(crate) channel: &'a str,
-    pub(crate) priority: Priority,
-    pub(crate) state: i64,
-    pub(crate) first_due: Option<i64>,
-    pub(crate) not_after: i64,
-    pub(crate) context: Option<TraceContext>,
-    pub(crate) payload: Option<&'a str>,
-}
-
-impl Row<'_> {
-    /// No job.
-    const NOTHING: Self = Self {
-        id: JobId(0),
-        group: JobId(0),
-        parts: 1,
-        batch: 0,
-        channel: "",
-        priority: Priority::Bulk,
-        state: code::ACCEPTED,
-        first_due: None,
-        not_after: 0,
-        context: None,
-        payload: None,
-    };
-
-    /// Writes places 0 to 10.
-    pub(crate) fn write(&self, out: &mut String) -> Result<(), serde_json::Error> {
-        let Self { id, group, parts, batch, channel, priority, state, not_after, .. } = self;
-        let (id, group, priority) = (id.0, group.0, *priority as u8);
-        let _ = write!(out, r#"{id},{group},{parts},{batch},"{channel}",{priority},{state},"#);
-        match self.first_due {
-            Some(at) => drop(write!(out, "{at}")),
-            None => out.push_str("null"),
-        }
-        let _ = write!(out, ",{not_after},");
-        push_hex(out, self.context.map(TraceContext::to_bytes).as_ref().map_or(&[], |bytes| &bytes[..]));
-        out.push(',');
-        out.push_str(&serde_json::to_string(&self.payload)?);
-        Ok(())
-    }
-}
-
-/// Writes places 11 to 17. A key without an answer waits for one.
-fn write_key(
-    out: &mut String,
-    key: Option<(&Key, Option<&Answer>)>,
-    guard: Option<&Guard>,
-) -> Result<(), serde_json::Error> {
-    if let Some((key, answer)) = key {
-        out.push(',');
-        push_hex(out, &key.scope);
-        out.push(',');
-        push_hex(out, &key.digest);
-        if let Some(answer) = answer {
-            let _ = write!(out, ",{},", answer.status);
-            push_hex(out, &answer.body);
-            let _ = write!(out, ",{}", serde_json::to_string(&answer.location)?);
-        } else {
-            out.push_str(",null,null,null");
-        }
-    } else if guard.is_some() {
-        out.push_str(",null,null,null,null,null");
-    }
-    if let Some(guard) = guard {
-        let _ = write!(out, ",{},{}", guard.index, serde_json::to_string(&guard.subject)?);
-    }
-    Ok(())
-}
-
-fn unwritable(error: serde_json::Error) -> Refused {
-    StoreError::Statement(format!("a job can't be written as JSON: {error}")).into()
-}
-
-/// Writes bytes as a JSON string of hex digits.
-pub(crate) fn push_hex(out: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).map_or('0', |digit| char::from(*digit));
-    out.push('"');
-    out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
-    out.push('"');
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Statement(format!("a job is no JSON: {error}")))
 }

@@ -143,7 +143,7 @@ mod tests {
 
         #[test]
         fn ids_rise_and_never_meet_whatever_the_clock_does(
-            steps in prop::collection::vec((-5_000i64..5_000, 1usize..3_000), 1..200),
+            steps in prop::collection::vec((-5_000i64..5_000, 1usize..300), 1..40),
         ) {
             let makers = [IdMaker::new(0, Some(1)), IdMaker::new(0, Some(2))];
             let (mut now, mut last, mut seen) = (NOW, [0; 2], std::collections::HashSet::new());

@@ -4,8 +4,8 @@
 //! it, and another process takes over what a process without a lease had in hand.
 
 use crate::{
-    StoreError, Worker,
-    attempt::{Ended, Started},
+    JobRecord, StoreError, Worker,
+    attempt::Ended,
     queue::Core,
     store::{Dialect, Tx},
 };
@@ -68,8 +68,10 @@ impl<W: Worker> Core<W> {
         let (mut tx, _counting) = self.begin().await?;
         let now = self.store.steady_ms();
         let rows = self.sql.orphans.query().bind(now).fetch_all(&mut *tx).await?;
-        let interrupted = rows.iter().map(|row| self.interrupted(row)).collect::<Result<Vec<_>, _>>()?;
-        let found = self.complete(&mut tx, self.shared_slot(), &interrupted).await?;
+        let jobs = rows.iter().map(|row| JobRecord::read(row, self.channels));
+        let interrupted =
+            jobs.map(|job| Ok(job?.interrupted(self))).collect::<Result<Vec<_>, StoreError>>()?;
+        let found = self.complete(&mut tx, &interrupted).await?;
         if rows.len() < PIECE {
             // Whoever comes back after this takes a new identity.
             sqlx::query("DELETE FROM worker WHERE lease_until <= $1").bind(now).execute(&mut *tx).await?;
@@ -87,29 +89,20 @@ impl<W: Worker> Core<W> {
         Ok(rows.len())
     }
 
-    fn interrupted(&self, row: &sqlx::any::AnyRow) -> Result<Ended, StoreError> {
-        let (sync, began): (i64, i64) = (row.try_get(15)?, row.try_get(16)?);
-        Ok(Started::read(self, row)?.interrupted(self, sync == 1, began))
-    }
-
     /// After an uncertain commit: jobs that run under our identity and that nobody here runs. Their attempts have
     /// not begun: they do now, but for those whose caller has gone.
-    pub(crate) async fn unaccounted(&self, tx: &mut Tx) -> Result<(Vec<Started>, Vec<Ended>), StoreError> {
+    pub(crate) async fn unaccounted(&self, tx: &mut Tx) -> Result<(Vec<JobRecord>, Vec<Ended>), StoreError> {
         let identity = self.identity.load(Ordering::Relaxed);
         let rows = self.sql.own.query().bind(identity).fetch_all(&mut **tx).await?;
         let (mut started, mut interrupted) = (Vec::new(), Vec::new());
         for row in &rows {
-            let job = Started::read(self, row)?;
+            let job = JobRecord::read(row, self.channels)?;
             if self.in_hand.lock().contains(&job.id.0) {
                 continue;
             }
-            if row.try_get::<i64, _>(15)? == 1 {
-                interrupted.push(self.interrupted(row)?);
-            } else {
-                started.push(job);
-            }
+            if job.sync { interrupted.push(job.interrupted(self)) } else { started.push(job) }
         }
-        self.complete(tx, self.shared_slot(), &interrupted).await?;
+        self.complete(tx, &interrupted).await?;
         Ok((started, interrupted))
     }
 
@@ -146,15 +139,17 @@ impl<W: Worker> Core<W> {
         let mut connection = self.store.writer().await?;
         let up = self.store.synchronise(&mut connection).await.map_err(|error| self.store.failed(error))?;
         let identity = self.identity.load(Ordering::Relaxed);
-        let renewed =
-            sqlx::query(SQL).bind(self.lease_until()).bind(identity).execute(&mut *connection).await;
-        let renewed = renewed.map_err(|error| self.store.failed(error.into()))?;
+        let query = sqlx::query(SQL).bind(self.lease_until()).bind(identity);
+        let renewed = query.fetch_optional(&mut *connection).await;
         drop(connection);
-        if renewed.rows_affected() == 0 {
-            tracing::warn!(
-                "this process's lease ended while it could not renew it; its attempts were taken over"
-            );
-            self.register().await?;
+        match renewed.map_err(|error| self.store.failed(error.into()))? {
+            Some(row) => self.has_peers.store(row.try_get::<i64, _>(0)? > 1, Ordering::Relaxed),
+            None => {
+                tracing::warn!(
+                    "this process's lease ended while it could not renew it; its attempts were taken over"
+                );
+                self.register().await?;
+            }
         }
         Ok(up)
     }

@@ -3,6 +3,7 @@
 use crate::{JobId, StoreError};
 use chassis_telemetry::TraceContext;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sqlx::{Row as _, any::AnyRow};
 use std::{future::Future, time::Duration};
 
 /// Runs jobs. What a job means is the implementor's.
@@ -47,22 +48,47 @@ impl Priority {
     }
 }
 
-/// Where a job is in its life.
+/// Where a job is in its life. The numbers are stored; accepted jobs with a `run_at` have 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum JobState {
     /// Waits for its first attempt.
-    Accepted,
+    Accepted = 2,
     /// Waits for another attempt.
-    Retrying,
+    Retrying = 4,
     /// An attempt has started.
-    Running,
-    Completed,
-    Failed,
+    Running = 5,
+    Completed = 6,
+    Failed = 7,
     /// Its `not_after` passed before an attempt.
-    Expired,
-    Cancelled,
+    Expired = 8,
+    Cancelled = 9,
     /// It may have taken effect; a person decides.
-    Unknown,
+    Unknown = 10,
+}
+
+/// Accepted with a `run_at`, which follows the wall clock.
+pub(crate) const SCHEDULED: i64 = 3;
+
+impl JobState {
+    /// Whether nothing more happens by itself.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Accepted | Self::Retrying | Self::Running)
+    }
+
+    pub(crate) fn from_stored(number: i64) -> Result<Self, StoreError> {
+        Ok(match number {
+            2 | SCHEDULED => Self::Accepted,
+            4 => Self::Retrying,
+            5 => Self::Running,
+            6 => Self::Completed,
+            7 => Self::Failed,
+            8 => Self::Expired,
+            9 => Self::Cancelled,
+            10 => Self::Unknown,
+            _ => return Err(StoreError::Statement(format!("state {number} is not one of this release"))),
+        })
+    }
 }
 
 /// One attempt at a job, as its worker sees it.
@@ -79,13 +105,6 @@ pub struct Attempt {
     pub number: u32,
     /// The caller waits for the outcome; nothing is retried.
     pub now: bool,
-}
-
-/// Whether jobs are committed as waiting, or as running already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Start {
-    Now,
-    Later,
 }
 
 /// What one attempt came to.
@@ -113,7 +132,8 @@ pub enum Outcome {
 }
 
 /// How an attempt, or a person's decision, stands in a job's history and in metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AttemptOutcome {
     Completed,
     Retry,
@@ -123,27 +143,6 @@ pub enum AttemptOutcome {
     Replayed,
     ResolvedCompleted,
     ResolvedFailed,
-}
-
-impl AttemptOutcome {
-    const STORED: [(Self, &str); 8] = [
-        (Self::Completed, "completed"),
-        (Self::Retry, "retry"),
-        (Self::Snoozed, "snoozed"),
-        (Self::Failed, "failed"),
-        (Self::Unknown, "unknown"),
-        (Self::Replayed, "replayed"),
-        (Self::ResolvedCompleted, "resolved_completed"),
-        (Self::ResolvedFailed, "resolved_failed"),
-    ];
-
-    fn stored(self) -> &'static str {
-        Self::STORED.iter().find(|(outcome, _)| *outcome == self).map_or("unknown", |(_, word)| word)
-    }
-
-    fn from_stored(word: &str) -> Option<Self> {
-        Self::STORED.iter().find(|(_, stored)| *stored == word).map(|(outcome, _)| *outcome)
-    }
 }
 
 /// Something that is true because it has been committed.
@@ -181,7 +180,7 @@ pub struct JobRecord {
     pub accepted_at: i64,
     /// When it was, or is to be, due first.
     pub first_due: i64,
-    /// When it is due next, or when it finished.
+    /// When it is due next, started or finished.
     pub at: i64,
     pub not_after: i64,
     pub trace: TraceContext,
@@ -190,10 +189,20 @@ pub struct JobRecord {
     pub attempts: Vec<AttemptRecord>,
     /// The job's JSON, as it was enqueued.
     pub payload: String,
+    /// Attempts, without snoozed ones.
+    pub(crate) spent: u32,
+    /// Attempts of unknown outcome.
+    pub(crate) unknowns: u32,
+    /// The caller waits.
+    pub(crate) sync: bool,
+    /// The process that runs it.
+    pub(crate) worker: i64,
+    /// The attempt before.
+    pub(crate) last_trace: Option<TraceContext>,
 }
 
 /// An entry of a job's history.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptRecord {
     /// Unix milliseconds.
     pub at: i64,
@@ -201,61 +210,52 @@ pub struct AttemptRecord {
     pub provider: String,
     pub duration_ms: i64,
     /// What the provider gave for a completed attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<String>,
 }
 
 /// Entries that a job's history keeps; older ones make room.
 const HISTORY: usize = 64;
 
-impl AttemptRecord {
-    /// Reads a stored history; entries that this release does not know are left out.
-    pub(crate) fn history(stored: &str) -> Vec<Self> {
-        type Entry = (i64, String, String, i64, Option<String>);
-        let entries = serde_json::Deserializer::from_str(stored).into_iter::<Entry>().map_while(Result::ok);
-        let record = |(at, outcome, provider, duration_ms, receipt): Entry| {
-            let outcome = AttemptOutcome::from_stored(&outcome)?;
-            Some(Self { at, outcome, provider, duration_ms, receipt })
-        };
-        entries.filter_map(record).collect()
+impl JobRecord {
+    /// Reads the columns of `sql::columns`.
+    pub(crate) fn read(row: &AnyRow, channels: &[&'static str]) -> Result<Self, StoreError> {
+        let (id, name): (i64, &str) = (row.try_get(0)?, row.try_get(3)?);
+        let channel = channels.iter().copied().find(|channel| *channel == name);
+        let context = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| TraceContext::from_bytes(&bytes));
+        let batch: i64 = row.try_get(2)?;
+        Ok(Self {
+            id: JobId(id),
+            group: JobId(id - row.try_get::<i64, _>(1)?),
+            batch: (batch != 0).then_some(JobId(batch)),
+            channel: channel
+                .ok_or_else(|| StoreError::Statement(format!("channel {name} is not one of this release")))?,
+            priority: Priority::from_stored(row.try_get(4)?)?,
+            state: JobState::from_stored(row.try_get(5)?)?,
+            accepted_at: row.try_get(6)?,
+            first_due: row.try_get(7)?,
+            at: row.try_get(8)?,
+            not_after: row.try_get(9)?,
+            trace: context(row.try_get(10)?).unwrap_or_else(TraceContext::new_root),
+            reason: row.try_get(11)?,
+            attempts: serde_json::from_str(row.try_get(12)?).unwrap_or_default(),
+            payload: row.try_get(13)?,
+            spent: row.try_get::<i64, _>(14)? as u32,
+            unknowns: row.try_get::<i64, _>(15)? as u32,
+            sync: row.try_get::<i64, _>(16)? == 1,
+            worker: row.try_get(17)?,
+            last_trace: context(row.try_get(18)?),
+        })
     }
 
-    /// The stored form of a history with this entry at its end. A run of snoozes keeps its last one.
-    pub(crate) fn append_to(&self, stored: &str) -> String {
-        self.append(Self::history(stored))
-    }
-
-    pub(crate) fn append(&self, mut all: Vec<Self>) -> String {
-        if self.outcome == AttemptOutcome::Snoozed {
+    /// Its history with another entry, as it is stored. A run of snoozes keeps its last one.
+    pub(crate) fn history_with(&self, entry: &AttemptRecord) -> String {
+        let mut all: Vec<&AttemptRecord> = self.attempts.iter().collect();
+        if entry.outcome == AttemptOutcome::Snoozed {
             all.pop_if(|last| last.outcome == AttemptOutcome::Snoozed);
         }
-        all.push(self.clone());
-        all.iter().skip(all.len().saturating_sub(HISTORY)).map(Self::stored).collect()
-    }
-
-    fn stored(&self) -> String {
-        serde_json::json!([self.at, self.outcome.stored(), self.provider, self.duration_ms, self.receipt])
-            .to_string()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(at: i64, outcome: AttemptOutcome) -> AttemptRecord {
-        AttemptRecord { at, outcome, provider: "p".to_owned(), duration_ms: 1, receipt: None }
-    }
-
-    #[test]
-    fn a_history_is_read_back_and_stays_short() {
-        let mut stored = String::new();
-        for at in 0..200 {
-            let outcome = if at % 3 == 0 { AttemptOutcome::Retry } else { AttemptOutcome::Snoozed };
-            stored = entry(at, outcome).append_to(&stored);
-        }
-        let history = AttemptRecord::history(&stored);
-        assert_eq!(history.len(), HISTORY);
-        assert_eq!(history.last(), Some(&entry(199, AttemptOutcome::Snoozed)));
-        assert!(history.windows(2).all(|pair| pair[0].outcome != pair[1].outcome));
+        all.push(entry);
+        let kept = all.get(all.len().saturating_sub(HISTORY)..).unwrap_or_default();
+        serde_json::to_string(kept).unwrap_or_else(|_| "[]".to_owned())
     }
 }

@@ -1,15 +1,15 @@
 //! Jobs that run while their caller waits.
 
 use crate::{
-    Answer, Enqueue, Enqueued, Finished, JobId, JobState, Queue, Refused, StoreError, Worker,
-    attempt::{Ended, Started},
+    Answer, Enqueue, Enqueued, Finished, JobId, JobRecord, JobState, Key, Queue, Refused, StoreError, Worker,
+    attempt::Ended,
+    enqueue::{Start, json},
     metrics::Operation,
-    model::Start,
-    schema::code,
 };
 use chassis_telemetry::{SpanExt as _, TraceContext};
 use futures_util::future::join_all;
 use std::{
+    collections::HashSet,
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -36,7 +36,7 @@ impl<W: Worker> Queue<W> {
             let full = Refused::BacklogFull { retry_after: Duration::from_secs(1) };
             return self.repeated_or(enqueue.key.as_ref(), full).await.map(Finished::from);
         };
-        let (queue, span) = (self.clone(), core.producer_span(&enqueue));
+        let (queue, span) = (self.clone(), core.send_span(&enqueue));
         // A task of its own: once committed, the attempt is made whoever waits for it.
         let work = async move {
             let finished = queue.commit_and_run(enqueue, answer).await;
@@ -53,9 +53,9 @@ impl<W: Worker> Queue<W> {
         answer: impl Fn(&[JobState]) -> Answer + Send,
     ) -> Result<Finished, Refused> {
         let core = &self.core;
-        let ids: Vec<i64> = (0..enqueue.jobs.len()).map(|part| enqueue.id.part(part).0).collect();
+        let jobs = self.running(&enqueue)?;
+        let ids: Vec<i64> = jobs.iter().map(|job| job.id.0).collect();
         core.in_hand.lock().extend(&ids);
-        let worker = core.identity.load(Ordering::Relaxed);
         let enqueued = self.submit(&enqueue, Start::Now).await;
         if enqueued != Ok(Enqueued::New) {
             core.in_hand.lock().retain(|id| !ids.contains(id));
@@ -65,55 +65,50 @@ impl<W: Worker> Queue<W> {
                 (other, _) => Ok(other.into()),
             };
         }
-        let attempts = self.started(&enqueue, worker).into_iter().map(|job| job.attempt(core));
-        let ended = join_all(attempts).await;
+        let ended = join_all(jobs.into_iter().map(|job| job.attempt(core))).await;
         let states: Vec<JobState> = ended.iter().map(|ended| ended.decision.state).collect();
         self.keep_outcomes(ended, enqueue.key.as_ref().map(|key| (key, answer(&states)))).await;
         Ok(Finished::States(states))
     }
 
-    /// The committed jobs as attempts take them.
-    fn started(&self, enqueue: &Enqueue<W::Job>, worker: i64) -> Vec<Started> {
-        let trace = Span::current().trace_context().unwrap_or_else(TraceContext::new_root);
+    /// The jobs as they will be stored.
+    fn running(&self, enqueue: &Enqueue<W::Job>) -> Result<Vec<JobRecord>, StoreError> {
         let now = self.core.store.steady_ms();
-        let job = |(part, job): (usize, &W::Job)| Started {
-            id: enqueue.id.part(part),
-            group: enqueue.id,
-            batch: None,
-            channel: enqueue.channel,
-            priority: enqueue.priority,
-            state: code::RUNNING,
-            spent: 1,
-            unknowns: 0,
-            sync: true,
-            first_due: now,
-            not_after: enqueue.not_after,
-            worker,
-            trace,
-            last_trace: None,
-            history: String::new(),
-            payload: serde_json::to_string(job).unwrap_or_default(),
+        let job = |(part, job): (usize, &W::Job)| {
+            Ok(JobRecord {
+                id: enqueue.id.part(part),
+                group: enqueue.id,
+                batch: None,
+                channel: enqueue.channel,
+                priority: enqueue.priority,
+                state: JobState::Running,
+                accepted_at: now,
+                first_due: now,
+                at: now,
+                not_after: enqueue.not_after,
+                trace: Span::current().trace_context().unwrap_or_else(TraceContext::new_root),
+                reason: None,
+                attempts: Vec::new(),
+                payload: json(job)?,
+                spent: 1,
+                unknowns: 0,
+                sync: true,
+                worker: self.core.identity.load(Ordering::Relaxed),
+                last_trace: None,
+            })
         };
         enqueue.jobs.iter().enumerate().map(job).collect()
     }
 
     /// Commits the outcomes and the answer for repeats, however long the store takes to come back.
-    async fn keep_outcomes(&self, mut ended: Vec<Ended>, answer: Option<(&crate::Key, Answer)>) {
-        const ANSWER: &str = "UPDATE idempotency SET status = $1, body = $2, location = $3 WHERE scope = $4";
+    async fn keep_outcomes(&self, mut ended: Vec<Ended>, answer: Option<(&Key, Answer)>) {
         let core = &self.core;
         loop {
             let begun = Instant::now();
-            let commit = async {
-                let (mut tx, counting) = core.begin().await?;
-                let found = core.complete(&mut tx, core.shared_slot(), &ended).await?;
-                if let Some((key, answer)) = &answer {
-                    let query = sqlx::query(ANSWER).bind(i64::from(answer.status)).bind(&answer.body[..]);
-                    query.bind(answer.location.as_deref()).bind(&key.scope[..]).execute(&mut *tx).await?;
-                }
-                tx.commit().await.map(|()| (found, counting))
-            };
-            match commit.await {
-                Ok((found, _counting)) => {
+            // The backlog knows before the next recount begins.
+            let counting = core.counting.read().await;
+            match self.commit_outcomes(&ended, answer.as_ref()).await {
+                Ok(found) => {
                     core.metrics.committed(Operation::Complete, found.len(), begun.elapsed());
                     return core.completed(ended, &found);
                 }
@@ -121,16 +116,33 @@ impl<W: Worker> Queue<W> {
                     tracing::warn!(%error, "an attempt's end is not committed yet; trying again");
                     let doubtful = matches!(error, StoreError::CommitUnknown(_));
                     ended.iter_mut().for_each(|ended| ended.doubtful |= doubtful);
+                    drop(counting);
                     sleep(AGAIN).await;
                 }
             }
         }
     }
 
+    async fn commit_outcomes(
+        &self,
+        ended: &[Ended],
+        answer: Option<&(&Key, Answer)>,
+    ) -> Result<HashSet<i64>, StoreError> {
+        const ANSWER: &str = "UPDATE idempotency SET status = $1, body = $2, location = $3 WHERE scope = $4";
+        let mut tx = self.core.store.begin().await?;
+        let found = self.core.complete(&mut tx, ended).await?;
+        if let Some((key, answer)) = answer {
+            let query = sqlx::query(ANSWER).bind(i64::from(answer.status)).bind(&answer.body[..]);
+            query.bind(answer.location.as_deref()).bind(&key.scope[..]).execute(&mut *tx).await?;
+        }
+        tx.commit().await?;
+        Ok(found)
+    }
+
     /// The answer to a key whose jobs finished without one.
     async fn finished_before(
         &self,
-        key: &crate::Key,
+        key: &Key,
         answer: impl Fn(&[JobState]) -> Answer,
     ) -> Result<Finished, Refused> {
         let mut reader = self.core.store.read("find jobs").await?;

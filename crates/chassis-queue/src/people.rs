@@ -1,17 +1,16 @@
 //! What callers and operators ask and decide: find, cancel, dead letters, replay, resolve.
 
 use crate::{
-    AttemptOutcome, AttemptRecord, Fact, JobId, JobRecord, JobState, Priority, Queue, StoreError, Tx, Worker,
-    metrics::Ledger, queue::Core, schema::code,
+    AttemptOutcome, AttemptRecord, Fact, JobId, JobRecord, JobState, Queue, StoreError, Tx, Worker,
+    metrics::Ledger, queue::Core, sql::columns,
 };
-use chassis_telemetry::TraceContext;
-use sqlx::{Any, AnyConnection, Row as _, any::AnyArguments, any::AnyRow, query::Query};
+use sqlx::{Any, AnyConnection, Row as _, any::AnyArguments, query::Query};
 
 /// Which jobs wait for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
-    Failed,
-    Unknown,
+    Failed = JobState::Failed as isize,
+    Unknown = JobState::Unknown as isize,
 }
 
 /// Which failed jobs to replay; everything is optional. Times are Unix milliseconds of the failure.
@@ -38,10 +37,7 @@ const PIECE: usize = 200;
 
 macro_rules! jobs {
     ($rest:literal) => {
-        concat!(
-            "SELECT id, part, batch, channel, priority, state, accepted_at, first_due, at, not_after, trace, reason, history, payload FROM job ",
-            $rest
-        )
+        concat!("SELECT ", columns!(), " FROM job ", $rest)
     };
 }
 
@@ -73,7 +69,7 @@ impl<W: Worker> Queue<W> {
         let cancel = sqlx::query(CANCEL).bind(core.store.now_ms()).bind(group.0).bind(end);
         let cancelled = cancel.fetch_all(&mut *tx).await?.len();
         let more = Ledger { cancelled: cancelled as i64, ..Ledger::default() };
-        core.write_ledger(&mut tx, core.shared_slot(), &more).await?;
+        core.write_ledger(&mut tx, &more).await?;
         let jobs = core.group(&mut tx, group).await?;
         tx.commit().await?;
         core.backlog.finished(cancelled);
@@ -100,7 +96,7 @@ impl<W: Worker> Queue<W> {
             jobs!("WHERE state IN (7, 10) AND state = $1 AND id < $2 ORDER BY id DESC LIMIT $3");
         let before = before.map_or(i64::MAX, |id| id.0);
         let mut reader = self.core.store.read("list dead letters").await?;
-        let query = sqlx::query(SQL).bind(which.code()).bind(before).bind(limit as i64);
+        let query = sqlx::query(SQL).bind(which as i64).bind(before).bind(limit as i64);
         self.core.records(&mut reader, query).await
     }
 
@@ -189,13 +185,16 @@ impl<W: Worker> Queue<W> {
         let now = core.store.now_ms();
         let mut more = Ledger::default();
         for job in &unknown {
-            let query =
-                sqlx::query(SQL).bind(state.code()).bind(now).bind(job.with(outcome, now)).bind(job.id.0);
+            let query = sqlx::query(SQL)
+                .bind(state as i64)
+                .bind(now)
+                .bind(job.history_with(&decided(outcome, now)))
+                .bind(job.id.0);
             query.execute(&mut *tx).await?;
             more.add(JobState::Unknown, -1);
             more.add(state, 1);
         }
-        core.write_ledger(&mut tx, core.shared_slot(), &more).await?;
+        core.write_ledger(&mut tx, &more).await?;
         tx.commit().await?;
         for job in &unknown {
             let (channel, priority) = (job.channel, job.priority);
@@ -227,30 +226,7 @@ impl<W: Worker> Core<W> {
         query: Query<'_, Any, AnyArguments>,
     ) -> Result<Vec<JobRecord>, StoreError> {
         let rows = query.fetch_all(connection).await?;
-        rows.iter().map(|row| self.record(row)).collect()
-    }
-
-    fn record(&self, row: &AnyRow) -> Result<JobRecord, StoreError> {
-        let id: i64 = row.try_get(0)?;
-        let (batch, state): (i64, i64) = (row.try_get(2)?, row.try_get(5)?);
-        let trace: Vec<u8> = row.try_get(10)?;
-        Ok(JobRecord {
-            id: JobId(id),
-            group: JobId(id - row.try_get::<i64, _>(1)?),
-            batch: (batch != 0).then_some(JobId(batch)),
-            channel: self.channel(row.try_get(3)?)?,
-            priority: Priority::from_stored(row.try_get(4)?)?,
-            state: JobState::from_code(state)
-                .ok_or_else(|| StoreError::Statement(format!("state {state} is not one of this release")))?,
-            accepted_at: row.try_get(6)?,
-            first_due: row.try_get(7)?,
-            at: row.try_get(8)?,
-            not_after: row.try_get(9)?,
-            trace: TraceContext::from_bytes(&trace).unwrap_or_else(TraceContext::new_root),
-            reason: row.try_get(11)?,
-            attempts: AttemptRecord::history(row.try_get(12)?),
-            payload: row.try_get(13)?,
-        })
+        rows.iter().map(|row| JobRecord::read(row, self.channels)).collect()
     }
 
     /// Queues finished jobs again: due now, with all attempts before them. A deadline that has passed is moved: a
@@ -262,31 +238,18 @@ impl<W: Worker> Core<W> {
         let mut more = Ledger::default();
         for job in jobs {
             let not_after = job.not_after.max(wall.saturating_add(job.not_after - job.first_due));
-            let history = job.with(AttemptOutcome::Replayed, wall);
+            let history = job.history_with(&decided(AttemptOutcome::Replayed, wall));
             let query = sqlx::query(SQL).bind(steady).bind(not_after).bind(history).bind(job.id.0);
             query.execute(&mut **tx).await?;
             more.add(job.state, -1);
         }
-        Ok(self.write_ledger(tx, self.shared_slot(), &more).await?)
+        Ok(self.write_ledger(tx, &more).await?)
     }
 }
 
-impl Waiting {
-    fn code(self) -> i64 {
-        match self {
-            Self::Failed => code::FAILED,
-            Self::Unknown => code::UNKNOWN,
-        }
-    }
-}
-
-impl JobRecord {
-    /// Its history with a person's decision, as it is stored.
-    fn with(&self, outcome: AttemptOutcome, at: i64) -> String {
-        let record =
-            AttemptRecord { at, outcome, provider: "operator".to_owned(), duration_ms: 0, receipt: None };
-        record.append(self.attempts.clone())
-    }
+/// A person's decision in a job's history.
+fn decided(outcome: AttemptOutcome, at: i64) -> AttemptRecord {
+    AttemptRecord { at, outcome, provider: "operator".to_owned(), duration_ms: 0, receipt: None }
 }
 
 /// The id after the last of a group's; `None` if there is no such group.

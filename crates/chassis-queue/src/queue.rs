@@ -1,13 +1,14 @@
 //! The queue: what it is built of, and how it runs and stops.
 
 use crate::{
-    AttemptOutcome, JobId, JobState, QueueConfig, RetryConfig, Store, StoreError, Worker,
+    AttemptOutcome, JobId, JobState, Priority, QueueConfig, RetryConfig, Store, StoreError, Worker,
     backlog::Backlog,
     commit::{self, Pending},
     metrics::{Counts, Ledger, QueueMetrics},
     sql::Statements,
     store::{Dialect, Tx},
 };
+use chassis_telemetry::{SpanExt as _, TraceContext};
 use parking_lot::Mutex;
 use std::{
     collections::HashSet,
@@ -19,6 +20,7 @@ use std::{
 };
 use tokio::sync::{Notify, RwLock, RwLockReadGuard, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
+use tracing::{Span, field::Empty, span::Id};
 
 /// Enqueues that wait for a commit.
 const WAITING: usize = 4096;
@@ -101,6 +103,14 @@ pub struct Names {
     pub outcome: fn(AttemptOutcome) -> &'static str,
 }
 
+/// What a span says of the jobs that it is about.
+pub(crate) struct Message {
+    pub(crate) id: JobId,
+    pub(crate) channel: &'static str,
+    pub(crate) priority: Priority,
+    pub(crate) jobs: usize,
+}
+
 /// How far the workers are behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lag {
@@ -142,7 +152,7 @@ impl<W: Worker> Queue<W> {
         };
         tokio::select! {
             () = self.dispatch() => {}
-            () = upkeep => {}
+            _ = upkeep => {}
         }
     }
 
@@ -258,12 +268,7 @@ impl<W: Worker> Core<W> {
     }
 
     /// Adds to the ledger in its own transaction.
-    pub(crate) async fn write_ledger(
-        &self,
-        tx: &mut Tx,
-        slot: i64,
-        more: &Ledger,
-    ) -> Result<(), sqlx::Error> {
+    pub(crate) async fn write_ledger(&self, tx: &mut Tx, more: &Ledger) -> Result<(), sqlx::Error> {
         const SQL: &str =
             "UPDATE ledger SET accepted = accepted + $1, completed = completed + $2, failed = failed + $3,
             expired = expired + $4, cancelled = cancelled + $5, unknown = unknown + $6 WHERE slot = $7";
@@ -272,7 +277,37 @@ impl<W: Worker> Core<W> {
         }
         let query =
             sqlx::query(SQL).bind(more.accepted).bind(more.completed).bind(more.failed).bind(more.expired);
-        query.bind(more.cancelled).bind(more.unknown).bind(slot).execute(&mut **tx).await.map(drop)
+        query
+            .bind(more.cancelled)
+            .bind(more.unknown)
+            .bind(self.shared_slot())
+            .execute(&mut **tx)
+            .await
+            .map(drop)
+    }
+
+    /// A span of the messaging conventions: `send` and `create` are PRODUCERs, `process` is a CONSUMER.
+    pub(crate) fn message_span(&self, operation: &'static str, parent: Option<Id>, of: &Message) -> Span {
+        tracing::info_span!(
+            parent: parent,
+            "message",
+            otel.name = format_args!("{operation} {}", self.names.destination),
+            otel.kind = if operation == "process" { "consumer" } else { "producer" },
+            otel.status_code = Empty,
+            messaging.system = self.names.system,
+            messaging.operation.name = operation,
+            messaging.operation.type = operation,
+            messaging.destination.name = self.names.destination,
+            messaging.message.id = %of.id,
+            messaging.batch.message_count = of.jobs,
+            channel = of.channel,
+            priority = of.priority.as_str(),
+            job_id = Empty,
+            attempt = Empty,
+            outcome = Empty,
+            waited_ms = Empty,
+            committed_ms = Empty,
+        )
     }
 
     /// The service's constant for a stored channel.
@@ -286,19 +321,21 @@ impl<W: Worker> Core<W> {
     }
 }
 
-/// A CLIENT span of one commit, in a trace of its own.
-pub(crate) fn commit_span(store: &Store, rows: usize) -> tracing::Span {
-    tracing::info_span!(
+/// Links of one commit's span, at most.
+const LINKS: usize = 128;
+
+/// A CLIENT span of one commit, in a trace of its own, linked to those that it serves.
+pub(crate) fn commit_span(store: &Store, rows: usize, of: impl Iterator<Item = TraceContext>) -> Span {
+    let span = tracing::info_span!(
         parent: None,
         "commit",
         otel.kind = "client",
-        otel.status_code = tracing::field::Empty,
+        otel.status_code = Empty,
         db.system.name = store.system(),
         db.operation.name = "COMMIT",
         db.operation.batch.size = rows,
         store = store.label(),
-    )
+    );
+    of.take(LINKS).for_each(|of| span.link_to(of));
+    span
 }
-
-/// Links of one commit's span, at most.
-pub(crate) const LINKS: usize = 128;

@@ -1,6 +1,6 @@
 //! The tables of the store and of the queue.
 
-use crate::{Component, JobState, Migration};
+use crate::{Component, Migration};
 
 pub(crate) const STORE: Component = Component {
     name: "store",
@@ -39,7 +39,7 @@ pub(crate) const QUEUE: Component = Component {
                 sync SMALLINT NOT NULL,      -- 1: one attempt while the caller waits
                 channel TEXT NOT NULL,
                 priority SMALLINT NOT NULL,  -- 0 urgent, 1 normal, 2 bulk
-                state SMALLINT NOT NULL,     -- see JobState
+                state SMALLINT NOT NULL,     -- see JobState: from 2 on a number takes one byte in SQLite
                 spent SMALLINT NOT NULL,     -- attempts, without snoozed ones
                 unknowns SMALLINT NOT NULL,  -- attempts of unknown outcome
                 accepted_at BIGINT NOT NULL,
@@ -50,7 +50,7 @@ pub(crate) const QUEUE: Component = Component {
                 trace {bytes} NOT NULL,      -- the context that every attempt continues
                 last_trace {bytes},          -- the attempt before, which the next links to
                 reason TEXT,
-                history TEXT NOT NULL,       -- attempts, as JSON arrays one after another
+                history TEXT NOT NULL,       -- attempts, as a JSON array
                 payload TEXT NOT NULL);
             -- What waits, in the order in which it is due: holds all that counting needs.
             CREATE INDEX job_waiting ON job (channel, priority, at, state, first_due) WHERE state <= 4;
@@ -70,52 +70,3 @@ pub(crate) const QUEUE: Component = Component {
                 members TEXT NOT NULL, PRIMARY KEY (batch, n));",
     }],
 };
-
-/// States as they are stored. From 2 on a number takes one byte in SQLite, so that a row does not grow with it.
-pub(crate) mod code {
-    pub(crate) const ACCEPTED: i64 = 2;
-    /// Accepted with a `run_at`, which follows the wall clock.
-    pub(crate) const SCHEDULED: i64 = 3;
-    pub(crate) const RETRYING: i64 = 4;
-    pub(crate) const RUNNING: i64 = 5;
-    pub(crate) const COMPLETED: i64 = 6;
-    pub(crate) const FAILED: i64 = 7;
-    pub(crate) const EXPIRED: i64 = 8;
-    pub(crate) const CANCELLED: i64 = 9;
-    pub(crate) const UNKNOWN: i64 = 10;
-}
-
-impl JobState {
-    pub(crate) fn code(self) -> i64 {
-        match self {
-            Self::Accepted => code::ACCEPTED,
-            Self::Retrying => code::RETRYING,
-            Self::Running => code::RUNNING,
-            Self::Completed => code::COMPLETED,
-            Self::Failed => code::FAILED,
-            Self::Expired => code::EXPIRED,
-            Self::Cancelled => code::CANCELLED,
-            Self::Unknown => code::UNKNOWN,
-        }
-    }
-
-    pub(crate) fn from_code(code: i64) -> Option<Self> {
-        Some(match code {
-            code::ACCEPTED | code::SCHEDULED => Self::Accepted,
-            code::RETRYING => Self::Retrying,
-            code::RUNNING => Self::Running,
-            code::COMPLETED => Self::Completed,
-            code::FAILED => Self::Failed,
-            code::EXPIRED => Self::Expired,
-            code::CANCELLED => Self::Cancelled,
-            code::UNKNOWN => Self::Unknown,
-            _ => return None,
-        })
-    }
-
-    /// Whether nothing more happens by itself.
-    #[must_use]
-    pub fn is_final(self) -> bool {
-        !matches!(self, Self::Accepted | Self::Retrying | Self::Running)
-    }
-}

@@ -1,7 +1,7 @@
 //! The statements that run for every job, written for both databases when the queue is opened.
 //!
-//! A batch of rows travels as one JSON text: `{rows}` is a table of its elements, `v.value`. Where the databases
-//! differ, the two forms stand side by side.
+//! A batch of rows travels as one JSON text, of which `{rows}` makes the table `v`. Where the databases differ, the
+//! two forms stand side by side.
 
 use crate::store::Dialect;
 use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query::Query};
@@ -21,13 +21,13 @@ impl Sql {
 pub(crate) struct Statements {
     /// Accepts rows that have neither key nor guard, as one call that is a transaction.
     pub(crate) accept_plain: Sql,
-    /// Accepts any rows, as one call that is a transaction. On SQLite it gives what [`Self::not_stored`] gives.
+    /// Accepts any rows, as one call that is a transaction. On SQLite it gives what `not_stored` gives.
     pub(crate) accept: Sql,
     /// The same inside a transaction.
     pub(crate) accept_in: Sql,
     /// Which groups of `accept` were not stored, and what their keys say.
     pub(crate) not_stored: Sql,
-    /// Ends attempts; gives the ids that it found running under the row's worker.
+    /// Ends attempts; gives the ids that were running under the row's worker.
     pub(crate) complete: Sql,
     /// Starts (or expires) due jobs of one channel by weight.
     pub(crate) claim: Sql,
@@ -37,65 +37,71 @@ pub(crate) struct Statements {
     pub(crate) orphans: Sql,
     /// Running jobs of one worker.
     pub(crate) own: Sql,
+    /// The next piece of the most urgent batch that is due.
     pub(crate) take_chunk: Sql,
-    pub(crate) insert_expanded: Sql,
+    /// Inserts the jobs of a batch, which the ledger has counted.
+    pub(crate) expand: Sql,
 }
 
-/// $1 rows, $2 steady now, $3 wall now, $4 worker, $5 ledger slot. A row is an array, see `enqueue::Row`.
-const INSERT_JOBS: &str =
-    "INSERT INTO job (id, part, parts, batch, sync, channel, priority, state, spent, unknowns,
+/// What is read of a job, in the order that `JobRecord::read` knows.
+macro_rules! columns {
+    () => {
+        "job.id, part, batch, channel, priority, state, accepted_at, first_due, at, not_after, trace, reason, \
+         history, payload, spent, unknowns, sync, worker, last_trace"
+    };
+}
+pub(crate) use columns;
+
+/// The fields of a row: of an enqueued job (`enqueue::Row`), or of an attempt that ends (`attempt::Row`).
+const FIELDS: &str = "id BIGINT, group_id BIGINT, parts BIGINT, batch BIGINT, channel TEXT, priority BIGINT, state BIGINT, \
+    first_due BIGINT, not_after BIGINT, trace TEXT, payload TEXT, scope TEXT, digest TEXT, status BIGINT, body TEXT, \
+    location TEXT, guard BIGINT, subject TEXT, worker BIGINT, at BIGINT, spent BIGINT, unknowns BIGINT, history TEXT, \
+    last_trace TEXT, reason TEXT";
+
+/// $1 rows, $2 steady now, $3 wall now, $4 worker, $5 ledger slot.
+const INSERT_JOBS: &str = "INSERT INTO job (id, part, parts, batch, sync, channel, priority, state, spent, unknowns,
     accepted_at, first_due, at, not_after, worker, trace, history, payload)
-  SELECT CAST(v.value->>0 AS BIGINT), CAST(v.value->>0 AS BIGINT) - CAST(v.value->>1 AS BIGINT),
-    CAST(v.value->>2 AS BIGINT), CAST(v.value->>3 AS BIGINT),
-    CASE CAST(v.value->>6 AS BIGINT) WHEN 5 THEN 1 ELSE 0 END, v.value->>4, CAST(v.value->>5 AS BIGINT),
-    CAST(v.value->>6 AS BIGINT), CASE CAST(v.value->>6 AS BIGINT) WHEN 5 THEN 1 ELSE 0 END, 0, $3,
-    coalesce(CAST(v.value->>7 AS BIGINT), $2), coalesce(CAST(v.value->>7 AS BIGINT), $2),
-    CAST(v.value->>8 AS BIGINT), CASE CAST(v.value->>6 AS BIGINT) WHEN 5 THEN $4 ELSE 0 END,
-    unhex(v.value->>9), '', v.value->>10
-  FROM {rows} WHERE v.value->>10 IS NOT NULL";
+  SELECT v.id, v.id - v.group_id, v.parts, v.batch, CASE v.state WHEN 5 THEN 1 ELSE 0 END, v.channel, v.priority,
+    v.state, CASE v.state WHEN 5 THEN 1 ELSE 0 END, 0, $3, coalesce(v.first_due, $2), coalesce(v.first_due, $2),
+    v.not_after, CASE v.state WHEN 5 THEN $4 ELSE 0 END, unhex(v.trace), '[]', v.payload
+  FROM {rows} WHERE v.payload IS NOT NULL";
 
 const INSERT_KEYS: &str = "INSERT INTO idempotency (scope, digest, owner, expires, status, body, location)
-  SELECT unhex(v.value->>11), unhex(v.value->>12), CAST(v.value->>1 AS BIGINT), $3 + 86400000,
-    CAST(v.value->>13 AS BIGINT), unhex(v.value->>14), v.value->>15
-  FROM {rows} WHERE v.value->>11 IS NOT NULL AND v.value->>0 = v.value->>1 AND {guard}
-  ORDER BY v.value->>11 ON CONFLICT (scope) DO NOTHING";
+  SELECT unhex(v.scope), unhex(v.digest), v.group_id, $3 + 86400000, v.status, unhex(v.body), v.location
+  FROM {rows} WHERE v.scope IS NOT NULL AND v.id = v.group_id AND {guard}
+  ORDER BY v.scope ON CONFLICT (scope) DO NOTHING";
 
-const NOT_STORED: &str =
-    "SELECT CAST(v.value->>1 AS BIGINT), i.digest, CAST(i.status AS BIGINT), i.body, i.location, i.owner
-  FROM {rows} LEFT JOIN idempotency i ON i.scope = unhex(v.value->>11)
-  WHERE v.value->>0 = v.value->>1 AND NOT CASE
-    WHEN v.value->>11 IS NOT NULL THEN coalesce(i.owner = CAST(v.value->>1 AS BIGINT), 1 = 0)
-    WHEN v.value->>10 IS NOT NULL THEN EXISTS (SELECT 1 FROM job WHERE job.id = CAST(v.value->>0 AS BIGINT))
+const NOT_STORED: &str = "SELECT v.group_id, i.digest, CAST(i.status AS BIGINT), i.body, i.location
+  FROM {rows} LEFT JOIN idempotency i ON i.scope = unhex(v.scope)
+  WHERE v.id = v.group_id AND NOT CASE
+    WHEN v.scope IS NOT NULL THEN coalesce(i.owner = v.group_id, 1 = 0)
+    WHEN v.payload IS NOT NULL THEN EXISTS (SELECT 1 FROM job WHERE job.id = v.id)
     ELSE {guard} END";
 
 /// SQLite runs several statements in one call, with the values of all.
 const ACCEPT_PLAIN_SQLITE: &str = "{jobs}; UPDATE ledger SET accepted = accepted + changes() WHERE slot = $5";
 const ACCEPT_SQLITE: &str = "{keys};
-  {jobs} AND {guard} AND (v.value->>11 IS NULL OR EXISTS (SELECT 1 FROM idempotency i
-    WHERE i.scope = unhex(v.value->>11) AND i.owner = CAST(v.value->>1 AS BIGINT)));
-  UPDATE ledger SET accepted = accepted + changes() WHERE slot = $5; {not_stored}";
+  {jobs} AND {guard} AND (v.scope IS NULL OR EXISTS (SELECT 1 FROM idempotency i
+    WHERE i.scope = unhex(v.scope) AND i.owner = v.group_id));
+  UPDATE ledger SET accepted = accepted + changes() WHERE slot = $5 AND changes() > 0; {not_stored}";
 /// PostgreSQL runs one statement, whose parts see one snapshot.
 const ACCEPT_PLAIN_POSTGRES: &str = "WITH jobs AS ({jobs} RETURNING 1)
   UPDATE ledger SET accepted = accepted + (SELECT count(*) FROM jobs) WHERE slot = $5";
 const ACCEPT_POSTGRES: &str = "WITH keys AS ({keys} RETURNING owner),
-  jobs AS ({jobs} AND {guard} AND (v.value->>11 IS NULL OR CAST(v.value->>1 AS BIGINT) IN (SELECT owner FROM keys)) RETURNING 1)
+  jobs AS ({jobs} AND {guard} AND (v.scope IS NULL OR v.group_id IN (SELECT owner FROM keys)) RETURNING 1)
   UPDATE ledger SET accepted = accepted + (SELECT count(*) FROM jobs) WHERE slot = $5";
 
-/// $1 rows: id, worker, state, at, spent, unknowns, history, last trace, reason.
-const COMPLETE: &str = "UPDATE job SET state = CAST(v.value->>2 AS BIGINT), at = CAST(v.value->>3 AS BIGINT),
-    spent = CAST(v.value->>4 AS BIGINT), unknowns = CAST(v.value->>5 AS BIGINT), history = v.value->>6,
-    last_trace = unhex(v.value->>7), reason = v.value->>8, worker = 0
-  FROM {rows} WHERE job.id = CAST(v.value->>0 AS BIGINT) AND job.state = 5 AND job.worker = CAST(v.value->>1 AS BIGINT)
-  RETURNING job.id";
+const COMPLETE: &str = "UPDATE job SET state = v.state, at = v.at, spent = v.spent, unknowns = v.unknowns,
+    history = v.history, last_trace = unhex(v.last_trace), reason = v.reason, worker = 0
+  FROM {rows} WHERE job.id = v.id AND job.state = 5 AND job.worker = v.worker RETURNING job.id";
 
-/// $1 channel, $2 steady now, $3 wall now, $4 the later of both, $5 how many, $6 worker, $10 how many of them
-/// may be bulk, $7 … $9 random shares of a turn: a job that is the n-th of its priority has its turn at (n - share) / weight, and the first turns win.
+/// $1 channel, $2 steady now, $3 wall now, $4 the later of both, $5 how many, $6 worker, $10 how many of them may be
+/// bulk, $7 … $9 random shares of a turn: a job that is the n-th of its priority has its turn at
+/// (n - share) / weight, and the first turns win.
 const CLAIM: &str = "WITH due AS {materialized} (SELECT id FROM ({lanes}) AS lanes ORDER BY turn LIMIT $5)
   UPDATE job SET state = CASE WHEN not_after < $3 THEN 8 ELSE 5 END, at = $2,
     spent = spent + CASE WHEN not_after < $3 THEN 0 ELSE 1 END, worker = CASE WHEN not_after < $3 THEN 0 ELSE $6 END
-  FROM due WHERE job.id = due.id
-  RETURNING job.id, part, batch, channel, priority, state, spent, unknowns, first_due, not_after, worker, trace,
-    last_trace, history, payload";
+  FROM due WHERE job.id = due.id RETURNING {columns}";
 const LANE: &str =
     "SELECT id, (row_number() OVER (ORDER BY at) - CAST({share} AS DOUBLE PRECISION)) / {weight}.0 AS turn
   FROM (SELECT id, at FROM job WHERE state <= 4 AND channel = $1 AND priority = {priority} AND at <= $4
@@ -103,14 +109,12 @@ const LANE: &str =
 /// How often each priority has its turn.
 const WEIGHTS: [u32; 3] = [16, 4, 1];
 
-const RUNNING: &str =
-    "SELECT id, part, batch, channel, priority, state, spent, unknowns, first_due, not_after, worker, trace,
-    last_trace, history, payload, sync, at FROM job WHERE state = 5";
 /// $1 steady now.
-const ORPHANS: &str =
-    "{running} AND worker NOT IN (SELECT id FROM worker WHERE lease_until > $1) ORDER BY id LIMIT 500 {skip}";
+const ORPHANS: &str = "SELECT {columns} FROM job
+  WHERE state = 5 AND worker NOT IN (SELECT id FROM worker WHERE lease_until > $1) ORDER BY id LIMIT 500 {skip}";
+const OWN: &str = "SELECT {columns} FROM job WHERE state = 5 AND worker = $1";
 
-/// $1 steady now, $2 wall now: the next piece of the most urgent batch that is due.
+/// $1 steady now, $2 wall now.
 const TAKE_CHUNK: &str =
     "DELETE FROM chunk WHERE (batch, n) IN (SELECT c.batch, c.n FROM chunk c JOIN batch b ON b.id = c.batch
     WHERE b.first_due <= CASE WHEN b.state = 3 THEN $2 ELSE $1 END
@@ -129,10 +133,9 @@ impl Statements {
         };
         let lanes: Vec<String> =
             (0..).zip(WEIGHTS).map(|(priority, weight)| lane(priority, weight)).collect();
-        let next: Vec<String> = channels
-            .iter()
-            .flat_map(|channel| (0..WEIGHTS.len()).map(move |priority| next_due(channel, priority)))
-            .collect();
+        let pairs =
+            channels.iter().flat_map(|channel| (0..WEIGHTS.len()).map(move |priority| (channel, priority)));
+        let next: Vec<String> = pairs.map(|(channel, priority)| next_due(channel, priority)).collect();
         Self {
             accept_plain: text(&transaction(plain)),
             accept: text(&transaction(full)),
@@ -142,51 +145,62 @@ impl Statements {
             claim: text(&CLAIM.replace("{lanes}", &lanes.join(" UNION ALL "))),
             next_due: text(&next.join(" UNION ALL ")),
             orphans: text(ORPHANS),
-            own: text("{running} AND worker = $1"),
+            own: text(OWN),
             take_chunk: text(TAKE_CHUNK),
-            insert_expanded: text("{jobs}"),
+            expand: text("{jobs}"),
         }
     }
 }
 
 fn lane(priority: usize, weight: u32) -> String {
-    LANE.replace("{share}", &format!("${}", 7 + priority))
-        .replace("{weight}", &weight.to_string())
-        .replace("{limit}", if priority == 2 { "$10" } else { "$5" })
-        .replace("{priority}", &priority.to_string())
+    let limit = if priority == 2 { "$10" } else { "$5" };
+    let lane = LANE.replace("{share}", &format!("${}", 7 + priority)).replace("{limit}", limit);
+    lane.replace("{weight}", &weight.to_string()).replace("{priority}", &priority.to_string())
 }
 
 /// A channel is one of the service's own constants.
 fn next_due(channel: &str, priority: usize) -> String {
-    format!(
-        "SELECT '{channel}', (SELECT min(at) FROM job WHERE state <= 4 AND channel = '{channel}' AND priority = {priority})"
-    )
+    let due = format!("state <= 4 AND channel = '{channel}' AND priority = {priority}");
+    format!("SELECT '{channel}', (SELECT min(at) FROM job WHERE {due})")
+}
+
+/// The table of a batch's rows.
+fn rows(dialect: Dialect) -> String {
+    let extract = |field: &str| {
+        let name = field.split_whitespace().next().unwrap_or_default();
+        format!("value->>'{name}' AS {name}")
+    };
+    match dialect {
+        Dialect::Sqlite => {
+            let fields: Vec<String> = FIELDS.split(',').map(extract).collect();
+            format!("(SELECT {} FROM json_each($1)) AS v", fields.join(", "))
+        }
+        Dialect::Postgres => format!("jsonb_to_recordset(CAST($1 AS jsonb)) AS v ({FIELDS})"),
+    }
 }
 
 /// Fills in parts, and what differs between the databases.
 fn fill(dialect: Dialect, text: &str, guards: &[&str]) -> String {
-    let (rows, skip, skip_chunk, materialized) = match dialect {
-        Dialect::Sqlite => ("json_each($1) AS v", "", "", ""),
-        Dialect::Postgres => (
-            "jsonb_array_elements(CAST($1 AS jsonb)) AS v(value)",
-            "FOR UPDATE SKIP LOCKED",
-            "FOR UPDATE OF c SKIP LOCKED",
-            "MATERIALIZED",
-        ),
+    let (skip, skip_chunk, materialized) = match dialect {
+        Dialect::Sqlite => ("", "", ""),
+        Dialect::Postgres => ("FOR UPDATE SKIP LOCKED", "FOR UPDATE OF c SKIP LOCKED", "MATERIALIZED"),
     };
-    let cases: String = (0..)
-        .zip(guards)
-        .map(|(index, guard)| format!(" WHEN {index} THEN {}", guard.replace("{subject}", "(v.value->>17)")))
-        .collect();
+    let case = |(index, guard): (usize, &&str)| {
+        format!(" WHEN {index} THEN {}", guard.replace("{subject}", "v.subject"))
+    };
+    let cases: String = guards.iter().enumerate().map(case).collect();
     // Number -1 never holds: the row only asks what stands under its key.
-    let guard = format!("CASE CAST(v.value->>16 AS BIGINT) WHEN -1 THEN 1 = 0{cases} ELSE 1 = 1 END");
-    text.replace("{running}", RUNNING)
-        .replace("{jobs}", INSERT_JOBS)
-        .replace("{keys}", INSERT_KEYS)
-        .replace("{not_stored}", NOT_STORED)
-        .replace("{guard}", &guard)
-        .replace("{rows}", rows)
-        .replace("{skip_chunk}", skip_chunk)
-        .replace("{skip}", skip)
-        .replace("{materialized}", materialized)
+    let guard = format!("CASE v.guard WHEN -1 THEN 1 = 0{cases} ELSE 1 = 1 END");
+    let parts = [
+        ("{jobs}", INSERT_JOBS),
+        ("{keys}", INSERT_KEYS),
+        ("{not_stored}", NOT_STORED),
+        ("{guard}", &guard),
+        ("{columns}", columns!()),
+        ("{rows}", &rows(dialect)),
+        ("{skip_chunk}", skip_chunk),
+        ("{skip}", skip),
+        ("{materialized}", materialized),
+    ];
+    parts.iter().fold(text.to_owned(), |text, (name, part)| text.replace(name, part))
 }

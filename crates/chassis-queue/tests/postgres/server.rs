@@ -128,6 +128,7 @@ impl Server {
 
     /// Stops at once, as a crash does.
     pub fn stop(&self) {
+        self.signal("-CONT");
         if let Some(mut process) = self.process.lock().take() {
             drop(process.stdin.take());
             let _ = process.wait();
@@ -137,9 +138,11 @@ impl Server {
     /// Freezes or resumes every process of the server.
     #[allow(dead_code, reason = "not every target of the tests needs it")]
     pub fn signal(&self, signal: &str) {
-        let data = self.data();
-        let _ =
-            Command::new("pkill").args([signal, "-f", &format!("postgres.* -D {}", data.display())]).status();
+        let file = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
+        let Some(first) = file.lines().next() else { return };
+        let children =
+            std::fs::read_to_string(format!("/proc/{first}/task/{first}/children")).unwrap_or_default();
+        let _ = Command::new("kill").arg(signal).arg(first).args(children.split_whitespace()).status();
     }
 
     #[allow(dead_code, reason = "not every target of the tests needs it")]

@@ -1,10 +1,12 @@
 //! The queue on PostgreSQL, which has to be installed: `cargo test -p chassis-queue --test postgres`.
 
-mod postgres_server;
+mod faults;
+mod server;
+#[path = "../suite/mod.rs"]
 mod suite;
 
 use chassis_queue::{StoreConfig, StoreUrl};
-use postgres_server::Server;
+use server::Server;
 use std::sync::{
     Arc,
     atomic::{AtomicU32, Ordering},
@@ -25,7 +27,7 @@ impl Database {
         let name = format!("test{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let create = format!("CREATE DATABASE {name}");
         let server = tokio::task::spawn_blocking(move || {
-            let server = postgres_server::shared();
+            let server = server::shared();
             server.execute("postgres", &create);
             server
         });
@@ -38,7 +40,12 @@ impl Database {
     }
 
     pub fn of_child(url: &str) -> Self {
-        Self { _server: None, url: url.to_owned() }
+        Self::at(url.to_owned())
+    }
+
+    /// A database of a server that the test has started.
+    pub fn at(url: String) -> Self {
+        Self { _server: None, url }
     }
 
     pub fn config(&self) -> StoreConfig {

@@ -1,8 +1,9 @@
 //! The queue on SQLite.
 
+#[path = "../suite/mod.rs"]
 mod suite;
 
-mod sqlite_files;
+mod files;
 
 use chassis_queue::{StoreConfig, StoreUrl};
 use std::path::PathBuf;
