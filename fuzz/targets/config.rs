@@ -1,14 +1,9 @@
 //! Settings: a file, the environment, and single values.
 
 use super::text;
-use epro_notify::{
-    config::Config,
-    platform::{
-        config::{List, Parse, Sources},
-        http::Origin,
-    },
-};
-use std::{ffi::OsString, io::Write, os::unix::ffi::OsStringExt, path::PathBuf, time::Duration};
+use chassis::config::{self, Sources};
+use epro_notify::config::Config;
+use std::{ffi::OsString, io::Write, os::unix::ffi::OsStringExt, path::PathBuf};
 
 /// A TOML file is a configuration, or has faults that are told.
 pub fn file(bytes: &[u8]) {
@@ -29,26 +24,22 @@ pub fn environment(bytes: &[u8]) {
 }
 
 fn load(sources: Sources) {
-    match Config::load(sources) {
-        Ok((_, document)) => assert!(!document.is_empty()),
-        Err(faults) => assert!(!faults.to_string().is_empty()),
+    if let Err(faults) = config::load::<Config>(sources) {
+        assert!(!faults.to_string().is_empty());
     }
 }
 
-/// Durations, addresses, networks and origins, and the lists of OpenTelemetry's variables.
+/// Durations, addresses, networks and URLs.
 pub fn values(bytes: &[u8]) {
     let text = text(bytes);
-    if let Ok(duration) = Duration::parse(&text) {
-        assert!(text.starts_with(|first: char| first.is_ascii_digit()), "{duration:?}");
-    }
-    let _ = (List::<Origin>::parse(&text), List::<String>::parse(&text), std::net::SocketAddr::parse(&text));
     for name in [
+        "APP_HTTP__HANDLER_TIMEOUT",
+        "APP_HTTP__LISTEN",
+        "APP_HTTP__CORS_ORIGINS",
         "APP_LIMITS__TRUSTED_PROXIES",
         "APP_SMS__HTTP__URL",
-        "OTEL_RESOURCE_ATTRIBUTES",
-        "OTEL_EXPORTER_OTLP_HEADERS",
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "RUST_LOG",
+        "APP_STORE__URL",
+        "APP_GRPC__REGISTER",
     ] {
         load(Sources { environment: vec![(name.into(), text.clone().into())], ..Sources::default() });
     }

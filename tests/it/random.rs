@@ -65,7 +65,7 @@ fn serves_as_before(service: Service) {
     assert!(!output.contains(r#""level":"ERROR""#) && !output.contains("panicked"), "{output}");
 }
 
-/// The requests of the fuzz target, whole and in parts.
+/// The requests in `tests/it/requests`, whole and in parts.
 struct Requests {
     seeds: Vec<Vec<u8>>,
     wires: Vec<Vec<u8>>,
@@ -74,7 +74,7 @@ struct Requests {
 
 impl Requests {
     fn read() -> Self {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/request");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/requests");
         let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         files.sort();
         let seeds: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();

@@ -4,16 +4,15 @@ mod small_disk;
 
 use self::small_disk::SmallDisk;
 use crate::support::{
-    client::Connection,
+    gateway::Gateway,
     service::{ASYNC, MESSAGE, Service, Site},
-    sms_gateway::Gateway,
-    wait::until_so,
 };
+use chassis_test::{Connection, until_so};
 
 /// A site whose store is on the disk.
 fn site_on(disk: &SmallDisk, gateway: &Gateway) -> Site {
     let mut site = Site::sending_to(gateway);
-    site.store_folder = Some(disk.folder().to_owned());
+    site.set("APP_STORE__URL", &format!("sqlite://{}/store.db", disk.folder().display()));
     site.under = disk.enter();
     site
 }

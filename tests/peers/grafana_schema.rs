@@ -21,7 +21,7 @@ fn grafanas_types_accept_every_dashboard_and_no_broken_one() {
     }
     let installed = ran(folder, "npm", &["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
     assert!(installed.status.success(), "{}", told(&installed));
-    let boards = observability::read::boards().unwrap();
+    let boards = crate::read::boards().unwrap();
     assert!(!boards.is_empty());
     for board in &boards {
         write(folder, board.uid(), &board.json.to_string());

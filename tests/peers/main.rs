@@ -2,7 +2,7 @@
 //! `cargo test`, which is hermetic.
 //!
 //! `cargo xtask test` runs each module when what it needs is there; by hand it is
-//! `cargo test --test peers -- system_calls::`.
+//! `cargo test --all-features --test peers -- system_calls::`.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
 #![expect(clippy::disallowed_methods, reason = "no span is lost here, and another process can't be awaited")]
@@ -16,29 +16,25 @@ mod live;
 mod metrics_page;
 mod preview;
 mod program;
+#[path = "../files/read.rs"]
+#[expect(dead_code, reason = "the hermetic tests of the files use the rest")]
+mod read;
 mod schemathesis;
-#[path = "../it/support"]
-#[expect(dead_code, reason = "the hermetic tests use the rest")]
-mod support {
-    pub mod certificates;
-    pub mod client;
-    pub mod collector;
-    pub mod http;
-    pub mod instance;
-    pub mod kills;
-    pub mod load;
-    pub mod locked;
-    pub mod metrics_page;
-    pub mod said;
-    pub mod service;
-    pub mod sms_gateway;
-    pub mod wait;
-}
+#[path = "../it/support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "the hermetic tests use the rest")]
+mod support;
 mod system_calls;
+
+use std::path::Path;
 
 /// Fails with what to do about it when a program is not there.
 fn need(program: &str) {
     let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
         .any(|folder| folder.join(program).is_file());
     assert!(found, "{program} is not on the PATH: `cargo xtask test --install` fetches it");
+}
+
+/// Where the repository is.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }

@@ -14,12 +14,12 @@ use std::{
 #[test]
 fn promtool_finds_nothing_wrong_with_the_page_of_a_service_that_has_worked() {
     need("promtool");
-    let service = Site::new().start();
+    let service = Site::new().start_with_patient();
     for (body, expected) in [(MESSAGE, 202), (r#"{"patientId":"p-1"}"#, 422), ("{", 400)] {
         let answer = service.ask("POST", ASYNC, body);
         assert_eq!(answer.status, expected, "{answer:?}");
     }
-    let page = service.metrics().0;
+    let page = service.admin("GET", "/metrics", "").body;
     assert!(page.contains("http_request_duration_seconds_bucket"), "{page}");
 
     let mut promtool = Command::new("promtool");

@@ -5,27 +5,34 @@ mod paper;
 mod served;
 
 use crate::need;
-use epro_notify::reports::preview::{Drawn, Face, draw};
+use epro_notify::{
+    model::Moment,
+    reports::{
+        model::{Content, Report},
+        preview::Fonts,
+    },
+};
 use paper::{Paper, pages, text};
 use proptest::prelude::*;
-use std::{path::Path, time::Instant};
+use std::{path::Path, sync::LazyLock, time::Instant};
 
 const FONT: &str = "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc";
 /// What a report holds at most, in bytes.
 const LARGEST: usize = 32 * 1024;
 
-fn face() -> Face {
+fn fonts() -> Fonts {
     assert!(Path::new(FONT).is_file(), "{FONT} is missing: `cargo xtask test --install` fetches it");
-    Face::open(Path::new(FONT)).unwrap()
+    Fonts::open(&[FONT]).unwrap()
 }
 
 fn drawn(content: &str) -> Vec<u8> {
-    let report = Drawn {
-        id: "0sahnpdaw0000".to_owned(),
-        submitted_at: 1_795_417_814_359,
-        content: content.to_owned(),
+    static FONTS: LazyLock<Fonts> = LazyLock::new(fonts);
+    let report = Report {
+        report_id: "0sahnpdaw0000".to_owned(),
+        submitted_at: Moment::from_unix_ms(1_795_417_814_359),
+        content: Content::new(content.to_owned()),
     };
-    draw(&face(), &report).unwrap()
+    FONTS.draw(&report).unwrap()
 }
 
 /// The report's own lines, without what stands above and below them.

@@ -1,6 +1,7 @@
 //! Programs of others as processes: each ends with its owner, also when a test fails, and tells its log then.
 
-use crate::{need, support::wait::until};
+use crate::need;
+use chassis_test::until;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs::{self, File},

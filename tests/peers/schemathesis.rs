@@ -4,8 +4,8 @@
 use crate::{
     need,
     support::{
+        gateway::Gateway,
         service::{MESSAGE, SYNC, Service, Site},
-        sms_gateway::Gateway,
     },
 };
 use serde_json::Value;

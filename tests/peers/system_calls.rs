@@ -9,11 +9,9 @@ use self::{
 };
 use crate::{
     need,
-    support::{
-        client::Connection,
-        service::{ASYNC, MESSAGE},
-    },
+    support::service::{ASYNC, MESSAGE},
 };
+use chassis_test::Connection;
 use std::thread;
 
 const CONNECTIONS: usize = 4;

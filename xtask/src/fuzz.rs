@@ -1,5 +1,5 @@
 //! `cargo xtask fuzz`: libFuzzer on the targets of `fuzz/`, on the stable compiler. What a target is stands in
-//! `fuzz/targets/mod.rs`; the hermetic tests run the same targets without libFuzzer.
+//! `fuzz/targets/mod.rs`; the hermetic tests (`fuzz/seeds.rs`) run the same targets without libFuzzer.
 
 use crate::EX_USAGE;
 use std::{

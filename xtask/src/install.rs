@@ -18,6 +18,7 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
         // This one too: its package starts a server, and the other one's does not.
         Tool::Etcd => with_package_lists(|| unpacked("etcd-server", tool, folder)),
         Tool::Dnsmasq => from_debian(&["dnsmasq-base"]),
+        Tool::Postgres => with_package_lists(postgres),
         Tool::Schemathesis => virtual_environment(tool, folder),
         Tool::Chromium => from_debian(&["chromium"]),
         Tool::Strace => from_debian(&["strace"]),
@@ -93,6 +94,20 @@ fn virtual_environment(tool: Tool, folder: &Path) -> Result<(), String> {
 
 fn from_debian(packages: &[&str]) -> Result<(), String> {
     with_package_lists(|| run(as_root("apt-get").args(["install", "-y", "--quiet"]).args(packages)))
+}
+
+/// Without the server that its package would make and start: the tests have their own.
+fn postgres() -> Result<(), String> {
+    let none = "mkdir -p /etc/postgresql-common && echo create_main_cluster = false > /etc/postgresql-common/createcluster.conf";
+    run(as_root("sh").args(["-c", none]))?;
+    run(as_root("apt-get").args([
+        "install",
+        "-y",
+        "--quiet",
+        "-o",
+        "Dpkg::Options::=--force-confold",
+        "postgresql",
+    ]))
 }
 
 /// Takes one program out of a Debian package, without installing the package.

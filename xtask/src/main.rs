@@ -1,10 +1,11 @@
 //! Developer commands, run as `cargo xtask COMMAND`. What each does stands in its own file.
 //!
-//! Nothing but the standard library, so that the first run builds in seconds.
+//! Few dependencies, so that the first run builds in seconds.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to whoever typed it")]
 
 mod account;
+mod dashboards;
 mod fuzz;
 mod go;
 mod install;
@@ -27,6 +28,8 @@ commands:
   load [SCENARIO] [--quick]
                     load tests against the limits, on a release build: minutes on a machine that does nothing
                     else. `load --help` names the scenarios.
+  dashboards [normalise FILE…]
+                    checks dashboards, rules and runbooks; or brings exports from Grafana into their checked-in form.
   pictures          the README's pictures, out of a run of everything: fetches what is missing, takes minutes.";
 
 /// Exit code for a wrong command line, as in sysexits.h.
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(false),
         ["test", "--install"] => test::run(true),
         ["load", rest @ ..] => load(rest),
+        ["dashboards", rest @ ..] => dashboards::run(rest),
         ["pictures"] => test::pictures(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["help" | "--help" | "-h"] => {

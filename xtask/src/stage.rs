@@ -21,6 +21,9 @@ pub struct Policy {
     pub strict: bool,
 }
 
+/// One test target out of everything, so that its dependencies are those that every other stage has built.
+const TARGET: [&str; 5] = ["test", "--workspace", "--all-features", "--locked", "--test"];
+
 enum Run {
     /// `cargo` with these arguments.
     Cargo(&'static [&'static str]),
@@ -28,6 +31,8 @@ enum Run {
     Tool(&'static [&'static str]),
     /// The tests of the `peers` binary whose path starts so. It is apart from `cargo test`, which is hermetic.
     Peer(&'static str),
+    /// All tests of this binary, which is apart for the same reason.
+    Target(&'static str),
 }
 
 /// A named command.
@@ -53,6 +58,10 @@ impl Stage {
 
     pub const fn peer(name: &'static str, tools: &'static [Tool], filter: &'static str) -> Self {
         Self { name, tools, run: Run::Peer(filter), env: None }
+    }
+
+    pub const fn target(name: &'static str, tools: &'static [Tool], target: &'static str) -> Self {
+        Self { name, tools, run: Run::Target(target), env: None }
     }
 
     /// Tests of the `peers` binary that need no program, but minutes.
@@ -106,9 +115,14 @@ impl Stage {
                 command.args(*arguments);
                 command
             }
+            (Run::Target(target), _) => {
+                let mut command = cargo();
+                command.args(TARGET).arg(target);
+                command
+            }
             (Run::Peer(filter), _) => {
                 let mut command = cargo();
-                command.args(["test", "--all-features", "--locked", "--test", "peers", "--", filter]);
+                command.args(TARGET).args(["peers", "--", filter]);
                 // Some tell figures that are worth reading when all is well.
                 command.arg("--show-output");
                 command

@@ -20,15 +20,16 @@ const STAGES: &[Stage] = &[
         &["--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"],
     ),
     Stage::with("unused dependencies", &[Tool::CargoMachete], &[]),
-    Stage::cargo("tests, hermetic", &["test", "--workspace", "--all-features", "--locked", "--no-fail-fast"]),
+    Stage::cargo(
+        "tests, hermetic, with all features",
+        &["test", "--workspace", "--all-features", "--locked", "--no-fail-fast"],
+    ),
+    Stage::cargo("tests, hermetic, as built by default", &["test", "--locked", "--no-fail-fast"]),
     Stage::cargo("fuzzing, seconds a target", &["xtask", "fuzz", "--seconds", "3"]).needing(&[Tool::Cxx]),
     Stage::peer("tests with strace", &[Tool::Strace], "system_calls::"),
     Stage::peer("tests with promtool and Prometheus", &[Tool::Promtool, Tool::Prometheus], "metrics_page::"),
-    Stage::cargo(
-        "rules with promtool and amtool",
-        &["test", "--package", "observability", "--locked", "--test", "promtool"],
-    )
-    .needing(&[Tool::Promtool, Tool::Amtool]),
+    Stage::target("rules with promtool and amtool", &[Tool::Promtool, Tool::Amtool], "promtool"),
+    Stage::target("the queue on PostgreSQL", &[Tool::Postgres], "postgres"),
     Stage::peer("tests with etcd", &[Tool::Etcd], "endpoints::etcd::"),
     Stage::peer("tests with a name server", &[Tool::Dnsmasq], "endpoints::dns::"),
     Stage::peer("tests with poppler", &[Tool::Pdf], "preview::"),

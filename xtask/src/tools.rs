@@ -8,6 +8,7 @@ use crate::{
 use std::{
     env,
     ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -34,6 +35,7 @@ pub enum Tool {
     Jaeger,
     /// Node and its package manager.
     Npm,
+    Postgres,
     /// Reads and draws PDF: `pdftotext` and `pdftoppm` of poppler, and a font with Chinese and Latin.
     Pdf,
     Prometheus,
@@ -59,6 +61,7 @@ impl Tool {
             Self::Jaeger => "jaeger",
             Self::Npm => "npm",
             Self::Pdf => "pdftotext",
+            Self::Postgres => "postgres",
             Self::Prometheus => "prometheus",
             Self::Promtool => "promtool",
             Self::Schemathesis => "schemathesis",
@@ -110,6 +113,9 @@ impl Tool {
 /// Where Debian puts servers, which not everybody's `PATH` has.
 const SERVERS: &str = "/usr/sbin";
 
+/// Where Debian puts PostgreSQL, each release in a folder of its own.
+const POSTGRES: &str = "/usr/lib/postgresql";
+
 /// Where the stages find their programs: a folder of ours in the target directory, what we built from Go
 /// modules, then `PATH`, then servers.
 pub struct Tools {
@@ -131,10 +137,13 @@ impl Tools {
     /// `PATH` for the stages' commands.
     pub fn path(&self) -> OsString {
         let outside = env::var_os("PATH").unwrap_or_default();
+        let postgres =
+            fs::read_dir(POSTGRES).into_iter().flatten().flatten().map(|entry| entry.path().join("bin"));
         let folders = [self.folder.join("bin"), go::cache().join("bin")]
             .into_iter()
             .chain(env::split_paths(&outside))
-            .chain([PathBuf::from(SERVERS)]);
+            .chain([PathBuf::from(SERVERS)])
+            .chain(postgres);
         env::join_paths(folders).unwrap_or(outside)
     }
 

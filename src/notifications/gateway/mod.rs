@@ -1,6 +1,6 @@
 //! The gateways that messages leave by. A fork adds a provider as a variant of [`Gateway`].
 
-mod answer;
+pub mod answer;
 mod http;
 
 pub use answer::meaning as meaning_of_answer;

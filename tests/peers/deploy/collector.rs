@@ -1,9 +1,6 @@
 //! A real collector on the shipped configuration, and what is sent to it.
 
-use crate::{
-    program::{Program, free_address, shipped},
-    support::client,
-};
+use crate::program::{Program, free_address, shipped};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -81,7 +78,7 @@ impl Site {
             self.arrange(command);
         });
         program.until_so("is well", || {
-            client::ask(self.health, "GET", "/", "").is_ok_and(|answer| answer.status == 200)
+            chassis_test::ask(self.health, "GET", "/", "").is_ok_and(|answer| answer.status == 200)
         });
         Collector { program, http: self.http, metrics: self.metrics }
     }
@@ -108,7 +105,7 @@ impl Collector {
             [attribute("service.name", "epro-notify"), attribute("patient.name", "canary-resource")];
         let body = json!({"resourceSpans": [{"resource": {"attributes": attributes},
             "scopeSpans": [{"scope": {"name": "test"}, "spans": spans}]}]});
-        let answer = client::ask(self.http, "POST", "/v1/traces", &body.to_string()).unwrap();
+        let answer = chassis_test::ask(self.http, "POST", "/v1/traces", &body.to_string()).unwrap();
         assert_eq!(answer.status, 200, "{answer:?}\n{}", self.program.log());
     }
 

@@ -4,10 +4,8 @@ use super::{
     backends::Lines,
     collector::{SERVER, Site, UNSET, span},
 };
-use crate::{
-    program::{Program, free_address, shipped},
-    support::{client, wait::until_so},
-};
+use crate::program::{Program, free_address, shipped};
+use chassis_test::until_so;
 use std::time::Duration;
 
 #[test]
@@ -25,7 +23,7 @@ fn jaeger_answers_for_a_trace_that_came_through_the_collector() {
             .arg("--config")
             .arg(shipped("deploy/jaeger/config.yaml"));
     });
-    let ask = |address, path: &str| client::ask(address, "GET", path, "").ok();
+    let ask = |address, path: &str| chassis_test::ask(address, "GET", path, "").ok();
     jaeger.until_so("is well", || ask(health, "/status").is_some_and(|answer| answer.status == 200));
 
     let lines = Lines::start();

@@ -4,7 +4,8 @@ use super::{
     backends::{Line, Lines},
     collector::Site,
 };
-use crate::support::{service::Site as Service, wait::until_so};
+use crate::support::service::Site as Service;
+use chassis_test::until_so;
 use serde_json::{Value, json};
 use std::{fs::OpenOptions, io::Write};
 
@@ -93,14 +94,14 @@ fn what_is_no_json_is_the_service_s_whose_container_wrote_it_and_others_are_left
 
 #[test]
 fn no_line_that_a_real_service_writes_loses_anything() {
-    let service = Service::new().with("RUST_LOG", "info,epro_notify=debug").start();
+    let service = Service::new().with("RUST_LOG", "info,epro_notify=debug").start_with_patient();
     service.accept();
     service.ask("POST", "/api/v1/notifications/sms/async", "{");
     service.ask("GET", "/nowhere", "");
     service.until_drained();
     // Lines are written some milliseconds after what they tell.
     let told = |message: &str| service.lines().iter().filter(|line| line["message"] == message).count();
-    until_so("its lines are written", || told("attempt finished") == 1 && told("request") == 3);
+    until_so("its lines are written", || told("attempt finished") == 1 && told("request") == 4);
     let written = service.lines();
     service.stop();
     assert!(written.len() > 5, "{written:?}");

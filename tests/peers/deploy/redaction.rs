@@ -4,10 +4,7 @@ use super::{
     backends::{Lines, object},
     collector::{ERROR, SERVER, Site, attribute, span},
 };
-use crate::support::{
-    collector::{Behaviour, Collector as Backend},
-    wait::until_so,
-};
+use chassis_test::{Behaviour, Collector as Backend, until_so};
 use serde_json::{Value, json};
 use std::time::Duration;
 

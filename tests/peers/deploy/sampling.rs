@@ -5,10 +5,7 @@ use super::{
     backends::Lines,
     collector::{Collector, ERROR, INTERNAL, SERVER, Site, UNSET, span},
 };
-use crate::support::{
-    collector::{Behaviour, Collector as Backend},
-    wait::until_so,
-};
+use chassis_test::{Behaviour, Collector as Backend, until_so};
 use std::{collections::HashSet, time::Duration};
 
 const FAST: Duration = Duration::from_millis(2);

@@ -5,13 +5,8 @@ use super::{
     collector::{ERROR, SERVER, Site, span},
     lines::write,
 };
-use crate::{
-    program::free_address,
-    support::{
-        collector::{Behaviour, Collector as Backend},
-        wait::until_so,
-    },
-};
+use crate::program::free_address;
+use chassis_test::{Behaviour, Collector as Backend, until_so};
 use std::{collections::HashSet, time::Duration};
 
 #[test]

@@ -1,7 +1,8 @@
 //! A small disk in memory, in a mount namespace of its own: whoever may make one needs no other right, the
 //! rest of the machine does not see it, and it is gone with its process, however a test ends.
 
-use crate::{need, support::wait::until};
+use crate::need;
+use chassis_test::until;
 use std::{
     ffi::OsString,
     fs::{self, File},

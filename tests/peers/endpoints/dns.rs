@@ -1,10 +1,7 @@
 //! A real name server on loopback: records that change, a name that vanishes, a server that dies.
 
 use super::{LONG, all_answered, call, free_port, open, until_called, until_left};
-use crate::{
-    need,
-    support::instance::{Behaviour, Instance},
-};
+use crate::{need, support::instance::Instance};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs,
@@ -77,7 +74,7 @@ impl Drop for NameServer {
 fn instances<const N: usize>(addresses: [&str; N]) -> ([Instance; N], u16) {
     let port = free_port();
     let at = |address: &str| format!("{address}:{port}").parse().unwrap();
-    (addresses.map(|address| Instance::start_at(at(address), Behaviour::default(), None)), port)
+    (addresses.map(|address| Instance::at(at(address))), port)
 }
 
 #[tokio::test]

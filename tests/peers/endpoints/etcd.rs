@@ -5,11 +5,8 @@ use crate::{
     need,
     support::{instance::Instance, service::Site},
 };
-use epro_notify::platform::{
-    config::Reader,
-    grpc::{RegisterConfig, Registration},
-    shutdown::{Cause, Shutdown},
-};
+use chassis_rpc::RegisterConfig;
+use conf::Conf;
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
@@ -17,6 +14,21 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A server that is registered as long as the test's runtime runs, or until it withdraws.
+struct Registration {
+    stop: CancellationToken,
+    held: JoinHandle<()>,
+}
+
+impl Registration {
+    async fn withdraw(self) {
+        self.stop.cancel();
+        self.held.await.unwrap();
+    }
+}
 
 /// One member on free ports, with a folder of its own.
 struct Etcd {
@@ -84,10 +96,11 @@ impl Etcd {
         format!("etcd://127.0.0.1:{}/services/test", self.ports[0])
     }
 
-    fn register(&self, at: SocketAddr) -> (Registration, Shutdown) {
-        let config = RegisterConfig::read(&mut Reader::for_tests(&[("grpc.register", &self.target())]), at);
-        let shutdown = Shutdown::default();
-        (Registration::start(config.as_ref(), at, &shutdown), shutdown)
+    fn register(&self, at: SocketAddr) -> Registration {
+        let config = RegisterConfig::try_parse_from(["test"], [("REGISTER", &*self.target())]).unwrap();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        Registration { stop, held: tokio::spawn(async move { config.hold(at, stopped).await }) }
     }
 }
 
@@ -118,15 +131,14 @@ fn base64(text: &str) -> String {
 async fn servers_that_register_are_called_until_they_withdraw() {
     let etcd = Etcd::start().await;
     let (first, second) = (Instance::start(), Instance::start());
-    let (registration, shutdown) = etcd.register(first.address);
+    let registration = etcd.register(first.address);
     // A member that is not there is passed over.
     let dead = format!("etcd://127.0.0.1:{},", free_port());
     let channel = open(&etcd.target().replace("etcd://", &dead));
     until_called(&channel, &[&first]).await;
     let _other = etcd.register(second.address);
     until_called(&channel, &[&first, &second]).await;
-    shutdown.begin(Cause::Asked);
-    registration.withdrawn().await;
+    registration.withdraw().await;
     until_left(&channel, &first).await;
     all_answered(&channel, Duration::from_millis(300)).await;
 }
@@ -157,12 +169,11 @@ async fn while_etcd_is_away_what_is_known_stays_and_afterwards_changes_are_follo
     until_called(&channel, &[&first]).await;
     etcd.kill();
     all_answered(&channel, Duration::from_secs(2)).await;
-    let (registration, shutdown) = etcd.register(second.address);
+    let registration = etcd.register(second.address);
     all_answered(&channel, Duration::from_secs(1)).await;
     etcd.start_again().await;
     until_called(&channel, &[&second, &first]).await;
-    shutdown.begin(Cause::Asked);
-    registration.withdrawn().await;
+    registration.withdraw().await;
     until_left(&channel, &second).await;
     assert!(call(&channel).await);
 }
@@ -213,7 +224,7 @@ async fn the_service_registers_its_listener_and_takes_it_back_when_it_stops() {
     let range = json!({"key": base64("services/test/"), "range_end": base64("services/test0")});
     let service = Site::new().with("APP_GRPC__REGISTER", &etcd.target()).start();
     let began = Instant::now();
-    while !service.metrics().0.contains("grpc_registration_up 1\n") {
+    while service.metrics().sum("grpc_registration_up", &[]) != 1 {
         assert!(began.elapsed() < LONG, "not registered");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

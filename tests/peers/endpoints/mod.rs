@@ -5,28 +5,32 @@ pub mod dns;
 pub mod etcd;
 
 use crate::support::instance::Instance;
-use epro_notify::{
-    platform::{
-        config::Parse,
-        grpc::client::{Channel, ChannelError, Target},
-    },
-    proto::epro::{GetLatestReportRequest, epro_service_client::EproServiceClient},
-};
+use chassis_rpc::{ClientConfig, Method};
+use conf::Conf;
+use epro_notify::proto::epro::{GetLatestReportRequest, epro_service_client::EproServiceClient};
 use std::time::{Duration, Instant};
+use tonic::Code;
 
 /// For what never takes so long.
-const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(60);
+const METHODS: &[Method] = &[Method::read("epro.v1.EproService", "GetLatestReport")];
 
+type Channel = chassis_rpc::Channel;
+
+/// A channel, driven for as long as the test's runtime.
 fn open(target: &str) -> Channel {
-    Channel::open("test", &Target::parse(target).unwrap()).unwrap()
+    let config = ClientConfig::try_parse_from(["test"], [("TARGET", target)]).unwrap();
+    let (channel, driver) = Channel::open("test", &config, METHODS).unwrap();
+    tokio::spawn(driver);
+    channel
 }
 
-/// One call, and whether it was answered.
+/// One call, and whether an instance answered it: they know no report.
 async fn call(channel: &Channel) -> bool {
     let mut client = EproServiceClient::new(channel.clone());
     let answer = client.get_latest_report(GetLatestReportRequest::default()).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
-    answer.is_err_and(|status| ChannelError::of(&status).is_none())
+    answer.is_err_and(|status| status.code() == Code::NotFound)
 }
 
 /// Calls until each of these has been called.
@@ -65,5 +69,5 @@ async fn all_answered(channel: &Channel, time: Duration) {
 }
 
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    crate::program::free_address().port()
 }

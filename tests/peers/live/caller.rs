@@ -1,10 +1,7 @@
 //! Callers of the services' HTTP and gRPC, with a key.
 
 use super::keys::{Files, Key};
-use crate::support::{
-    client::{Answer, Connection},
-    wait::until_so,
-};
+use chassis_test::{Answer, Connection, until_so};
 use epro_notify::proto::epro::{
     GetLatestReportRequest, SubmitReportRequest, epro_service_client::EproServiceClient,
 };

@@ -11,7 +11,7 @@ use super::{
     prometheus::{Prometheus, RATE_INTERVAL, Series, Window},
     promql::{self, Selector},
 };
-use observability::read::{self, Choice};
+use crate::read::{self, Choice};
 use std::{cell::RefCell, collections::HashMap};
 
 /// A query of a dashboard, and where it stands.

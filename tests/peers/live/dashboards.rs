@@ -8,10 +8,7 @@ use super::{
     scenario::{self, act},
     stack::Stack,
 };
-use crate::support::{
-    collector::{Behaviour, Collector},
-    wait::until_so,
-};
+use chassis_test::{Behaviour, Collector, until_so};
 use std::time::{Duration, Instant};
 
 /// What has not held by then never does: the last scrapes and evaluations are in.

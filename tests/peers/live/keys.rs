@@ -1,7 +1,6 @@
 //! The API keys and certificates that the services of the stack are given.
 
-use crate::support::certificates::Certificate;
-use epro_notify::platform::tls::TlsConfig;
+use chassis_test::{Certificate, certificates};
 use sha2::{Digest, Sha256};
 use std::{
     fs,
@@ -44,7 +43,7 @@ pub struct Files {
     /// The one key that ctms shows.
     pub ctms: PathBuf,
     /// Of the gRPC listeners.
-    pub tls: TlsConfig,
+    pub tls: certificates::Files,
     /// What callers of gRPC believe: the certificate now and the one to come.
     pub authorities: PathBuf,
     next: Certificate,
@@ -52,10 +51,9 @@ pub struct Files {
 
 impl Files {
     pub fn write(folder: &Path) -> Self {
-        let tls = TlsConfig { cert_file: folder.join("cert.pem"), key_file: folder.join("key.pem") };
         // The next one ends at another time.
         let (now, next) = (Certificate::new(), Certificate::of(&rcgen::PKCS_ECDSA_P256_SHA256, 3000));
-        now.write(&tls);
+        let tls = now.write(folder);
         let authorities = folder.join("authorities.pem");
         fs::write(&authorities, format!("{}{}", now.chain, next.chain)).unwrap();
         let files = Self { keys: folder.join("keys"), ctms: folder.join("ctms-key"), tls, authorities, next };
@@ -82,11 +80,11 @@ impl Files {
     }
 
     pub fn break_certificate(&self) {
-        fs::write(&self.tls.cert_file, "this is no certificate\n").unwrap();
+        fs::write(&self.tls.cert, "this is no certificate\n").unwrap();
     }
 
     /// The second certificate takes the first one's place.
     pub fn renew_certificate(&self) {
-        self.next.write(&self.tls);
+        self.next.write(self.tls.cert.parent().unwrap());
     }
 }

@@ -15,7 +15,7 @@ mod keys;
 mod moved;
 mod mutations;
 mod pictures;
-mod prometheus;
+pub mod prometheus;
 mod promql;
 mod rules;
 mod scenario;

@@ -8,7 +8,7 @@ use super::{
     prometheus::Labels,
     promql::{self, Renamed},
 };
-use observability::read::{self, Choice};
+use crate::read::{self, Choice};
 use std::collections::BTreeSet;
 
 /// Not ours: Prometheus', and those of the usual collectors.

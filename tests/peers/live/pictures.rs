@@ -9,8 +9,9 @@ use super::{
     stack::Stack,
     telemetry::Telemetry,
 };
-use crate::{need, program::shipped, support::wait::until};
-use observability::read;
+use crate::read;
+use crate::{need, program::shipped};
+use chassis_test::until;
 use serde_json::json;
 use std::{
     env, fs,

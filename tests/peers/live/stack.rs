@@ -10,11 +10,11 @@ use super::{
 use crate::{
     program::{Program, free_address},
     support::{
+        gateway::Gateway,
         service::{Service, Site},
-        sms_gateway::Gateway,
-        wait::until_so,
     },
 };
+use chassis_test::until_so;
 use std::{net::SocketAddr, path::Path};
 use tempfile::TempDir;
 
@@ -27,8 +27,6 @@ const BURST: &str = "60";
 pub const BACKLOG: usize = 40;
 /// Connections that a listener has open.
 pub const CONNECTIONS: usize = 100;
-/// Clients that are remembered.
-pub const CLIENTS: usize = 8;
 
 /// A service, or the place of one that is gone for a while.
 pub struct Member {
@@ -138,8 +136,8 @@ fn instance(gateway: &Gateway, files: &Files, registry: SocketAddr) -> Site {
         ("APP_REPORTS__RECEIPT", "sms"),
         ("APP_REPORTS__PREVIEW__FONT_FILE", FONT),
         ("APP_AUTH__API_KEYS_FILE", &files.keys.display().to_string()),
-        ("APP_GRPC__TLS__CERT_FILE", &files.tls.cert_file.display().to_string()),
-        ("APP_GRPC__TLS__KEY_FILE", &files.tls.key_file.display().to_string()),
+        ("APP_GRPC__TLS__CERT_FILE", &files.tls.cert.display().to_string()),
+        ("APP_GRPC__TLS__KEY_FILE", &files.tls.key.display().to_string()),
         ("APP_GRPC__REGISTER", &format!("etcd://{registry}/live")),
     ] {
         site.set(key, value);
@@ -170,7 +168,6 @@ fn guarded(site: &mut Site) {
     for (key, value) in [
         ("APP_LIMITS__PER_CLIENT__RATE", RATE),
         ("APP_LIMITS__PER_CLIENT__BURST", BURST),
-        ("APP_LIMITS__MAX_CLIENTS", &CLIENTS.to_string()),
         ("APP_HTTP__HEADER_TIMEOUT", "1s"),
         ("APP_HTTP__MAX_CONNECTIONS", &CONNECTIONS.to_string()),
     ] {

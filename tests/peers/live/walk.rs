@@ -8,11 +8,9 @@ use super::{
     stack::{Member, Stack},
     telemetry::{Telemetry, written},
 };
-use crate::{
-    program::shipped,
-    support::wait::{until, until_so},
-};
-use observability::read::{self, Choice, Panel};
+use crate::program::shipped;
+use crate::read::{self, Choice, Panel};
+use chassis_test::{spans::hex, until, until_so};
 use serde_json::Value;
 use std::fs;
 
@@ -198,8 +196,4 @@ fn has_all(trace: &Value, expected: &[Expected]) -> bool {
         found.extend(items(&trace["spans"]).find(is_it));
         found.last().is_some_and(is_it)
     })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,13 +1,11 @@
 //! Previews as the running service serves them.
 
-use super::{FONT, LARGEST, face, paper::text};
+use super::{FONT, LARGEST, fonts, paper::text};
 use crate::{
     need,
-    support::{
-        client::ask,
-        service::{Service, Site},
-    },
+    support::service::{Service, Site},
 };
+use chassis_test::ask;
 use serde_json::json;
 use std::{
     io::{Read, Write},
@@ -17,7 +15,7 @@ use std::{
 
 fn start() -> Service {
     // Says what is missing.
-    face();
+    fonts();
     Site::new().with("APP_REPORTS__PREVIEW__FONT_FILE", FONT).start()
 }
 

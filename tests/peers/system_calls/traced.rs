@@ -1,9 +1,7 @@
 //! The service under strace, which writes down every read, write and sync.
 
-use crate::support::{
-    service::{Service, Site},
-    wait::until,
-};
+use crate::support::service::{Service, Site};
+use chassis_test::until;
 use std::{ffi::OsString, fs};
 
 const CALLS: &str = "trace=read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,fsync,fdatasync";
@@ -17,12 +15,13 @@ impl Traced {
     /// `query` is put behind the store's URL.
     pub fn start(query: &str) -> Self {
         let mut site = Site::new();
-        site.set("APP_STORE__URL", &format!("sqlite://{}{query}", site.store().display()));
+        let store = format!("sqlite://{}{query}", site.store().display());
+        site.set("APP_STORE__URL", &store);
         // `-D` makes the service our child and strace a bystander, so that signals and exit codes are the service's.
         let strace = ["strace", "-D", "-f", "-yy", "-s", "32", "-e", CALLS, "-e", "signal=none", "-o"];
-        site.under = strace.into_iter().map(OsString::from).collect();
-        site.under.push(site.folder().join("trace").into());
-        Self { service: site.start(), site }
+        let trace = site.folder().join("trace").into();
+        site.under = strace.into_iter().map(OsString::from).chain([trace]).collect();
+        Self { service: site.start_with_patient(), site }
     }
 
     /// Stops it as an operator does, and returns the trace.

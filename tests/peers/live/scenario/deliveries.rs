@@ -4,7 +4,7 @@ use super::super::{
     caller::{message, until_told},
     stack::{Member, Stack},
 };
-use crate::support::wait::until_so;
+use chassis_test::until_so;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 

@@ -3,14 +3,17 @@
 use super::super::{
     caller::{Caller, until_told},
     keys::{CTMS, GREEDY, READER, UNKNOWN},
-    stack::{CLIENTS, CONNECTIONS, Member, Stack},
+    stack::{CONNECTIONS, Member, Stack},
 };
-use crate::support::wait::until_so;
+use chassis_test::until_so;
 use serde_json::Value;
 use std::{
     io::Write,
     net::{IpAddr, Ipv4Addr, TcpStream},
 };
+
+/// Callers without a key.
+const STRANGERS: u8 = 16;
 
 pub fn play(stack: &Stack) {
     for one in &stack.instances {
@@ -30,17 +33,14 @@ pub fn play(stack: &Stack) {
     reloads(stack);
 }
 
-/// More callers without a key than there is room to remember, and one of them never sends a head.
+/// Callers without a key from many addresses, and one of them never sends a head.
 fn strangers(one: &Member, caller: &Caller) {
     let _silent = TcpStream::connect(one.service().http).unwrap();
-    until_so("more clients than are remembered", || {
-        for last in 0..2 * CLIENTS {
-            let address = IpAddr::V4(Ipv4Addr::new(127, 0, 1, last as u8 + 1));
-            let callers: Vec<_> = (0..3).map(|_| caller.with(UNKNOWN).from(address)).collect();
-            callers.iter().for_each(|caller| drop(caller.ask("GET", "/dead-letters", "")));
-        }
-        one.count("rate_limit_overflow_total", &[]) > 0
-    });
+    for last in 1..=STRANGERS {
+        let address = IpAddr::V4(Ipv4Addr::new(127, 0, 1, last));
+        caller.with(UNKNOWN).from(address).ask("GET", "/dead-letters", "");
+    }
+    until_so("the strangers are remembered", || one.count("rate_limit_clients", &[]) >= u64::from(STRANGERS));
     until_so("the silent one is closed", || one.count("http_connections_timed_out_total", &[]) > 0);
 }
 

@@ -9,8 +9,8 @@ use super::{
     deliveries::closed,
     people::pin,
 };
-use crate::support::{locked::Locked, wait::until_so};
-use rustix::process::Signal;
+use crate::support::locked::Locked;
+use chassis_test::{Signal, until_so};
 use serde_json::{Value, json};
 use std::{thread, time::Duration};
 use tonic::Code;

@@ -4,7 +4,7 @@ use super::super::{
     caller::{Caller, until_told},
     stack::{Member, Stack},
 };
-use crate::support::client::ask;
+use chassis_test::ask;
 use serde_json::{Value, json};
 
 /// A patient with a telephone and an app, three in a study, and one who left no address.

@@ -1,7 +1,7 @@
 //! The everyday: a few calls a second of all services for as long as the scene lasts, whatever they are answered.
 
 use super::super::{caller::message, keys::EVERYDAY, stack::Stack};
-use crate::support::client::Connection;
+use chassis_test::Connection;
 use std::{
     net::SocketAddr,
     sync::{
