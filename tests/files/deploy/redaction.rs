@@ -2,11 +2,18 @@
 
 use super::{fields::Fields, repository, texts, yaml};
 use chassis_telemetry::attributes::SAFE;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fs};
 
 /// What SDKs and the collector add to a resource or a record, and what fields of spans are no attributes.
-const OF_RESOURCES: [&str; 4] =
-    ["deployment.environment.name", "telemetry.sdk.language", "telemetry.sdk.name", "telemetry.sdk.version"];
+const OF_RESOURCES: [&str; 7] = [
+    "deployment.environment.name",
+    "service.instance.id",
+    "service.name",
+    "service.version",
+    "telemetry.sdk.language",
+    "telemetry.sdk.name",
+    "telemetry.sdk.version",
+];
 const OF_THE_RECEIVER: &str = "log.iostream";
 /// The keys of every line besides its fields.
 const OF_LINES: [&str; 10] = [
@@ -32,8 +39,12 @@ fn allowed(processor: &str) -> BTreeSet<String> {
 
 /// Names of fields in the lines of all sources.
 fn of_lines() -> BTreeSet<String> {
-    let mut lines = Fields::under(&repository("src")).of_lines;
-    lines.extend(Fields::under(&repository("crates")).of_lines);
+    let crates = fs::read_dir(repository("crates")).unwrap().map(|entry| entry.unwrap().path().join("src"));
+    let mut lines: BTreeSet<String> = crates
+        .chain([repository("src")])
+        .filter(|folder| !folder.to_string_lossy().contains("chassis-test"))
+        .flat_map(|folder| Fields::under(&folder).of_lines)
+        .collect();
     lines.extend(OF_LINES.map(str::to_owned));
     lines
 }
