@@ -9,7 +9,7 @@ use tracing_opentelemetry::{OpenTelemetrySpanExt, SetParentError, get_otel_conte
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 use tracing_subscriber::{Layer, Registry, filter::filter_fn};
 
-use crate::{TraceContext, filter::Gate, names};
+use crate::{TraceContext, filter::Gate};
 
 /// The bridge. Events are kept out of it: a log line is no span event, and could say what no attribute may.
 pub(crate) fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(tracer: SdkTracer) -> impl Layer<S> {
@@ -65,7 +65,7 @@ impl SpanExt for Span {
 /// Makes the span a child of the context's span, with the context's baggage.
 pub(crate) fn set_parent(span: &Span, parent: Context) {
     if let Err(SetParentError::AlreadyStarted) = span.set_parent(parent) {
-        metrics::counter!(names::LATE_PARENTS).increment(1);
+        metrics::counter!("telemetry_late_parents_total").increment(1);
     }
 }
 

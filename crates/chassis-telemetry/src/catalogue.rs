@@ -92,27 +92,27 @@ pub const REQUEST_BUCKETS: &[f64] = &[
 /// The metrics of this crate: HTTP, gRPC, telemetry itself.
 #[rustfmt::skip]
 pub const METRICS: &[Metric] = &[
-    histogram(names::HTTP_REQUEST_DURATION, "Latency of HTTP requests, until the head of the response.").labels(&[
+    histogram("http_request_duration_seconds", "Latency of HTTP requests, until the head of the response.").labels(&[
         ("method", Values::Closed(&["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "OTHER"])),
         ("route", Values::Open("the whole template, or unmatched")),
         ("status", Values::Open("")),
     ]),
-    gauge(names::HTTP_REQUESTS_IN_FLIGHT, "HTTP requests being handled."),
-    histogram(names::GRPC_REQUEST_DURATION, "Latency of gRPC calls, until their status is known (in the trailers).").labels(&[
-        (names::LABEL_GRPC_SERVICE, Values::Open("its full name, or unmatched, as the method of what is not served")),
+    gauge("http_requests_in_flight", "HTTP requests being handled."),
+    histogram("grpc_request_duration_seconds", "Latency of gRPC calls, until their status is known (in the trailers).").labels(&[
+        ("grpc_service", Values::Open("its full name, or unmatched, as the method of what is not served")),
         (names::LABEL_GRPC_METHOD, Values::Open("")),
-        (names::LABEL_GRPC_CODE, Values::Closed(&names::GRPC_CODES)),
-        (names::LABEL_SIDE, Values::Closed(&["server", "client"])),
+        ("grpc_code", Values::Closed(&names::GRPC_CODES)),
+        ("side", Values::Closed(&["server", "client"])),
     ]),
-    counter(names::SPANS_ENDED, "Recorded spans that ended.").from_zero(),
-    counter(names::SPANS, "Ended spans by outcome; with the queued ones, all that ended.")
-        .labels(&[(names::LABEL_OUTCOME, Values::Closed(&["exported", "failed", "dropped"]))]).from_zero(),
-    gauge(names::SPANS_QUEUED, "Ended spans on their way to the collector; ended = exported + failed + dropped + queued."),
-    counter(names::LOG_LINES, "Log lines written to stdout, and log lines dropped because stdout did not take them.")
-        .labels(&[(names::LABEL_OUTCOME, Values::Closed(&["written", "dropped"]))]).from_zero(),
-    counter(names::LATE_PARENTS, "Spans that had started before their parent was set, and so lost their trace: always 0, else a defect.")
+    counter("telemetry_spans_ended_total", "Recorded spans that ended.").from_zero(),
+    counter("telemetry_spans_total", "Ended spans by outcome; with the queued ones, all that ended.")
+        .labels(&[("outcome", Values::Closed(&["exported", "failed", "dropped"]))]).from_zero(),
+    gauge("telemetry_spans_queued", "Ended spans on their way to the collector; ended = exported + failed + dropped + queued."),
+    counter("telemetry_log_lines_total", "Log lines written to stdout, and log lines dropped because stdout did not take them.")
+        .labels(&[("outcome", Values::Closed(&["written", "dropped"]))]).from_zero(),
+    counter("telemetry_late_parents_total", "Spans that had started before their parent was set, and so lost their trace: always 0, else a defect.")
         .from_zero(),
-    gauge(names::BUILD_INFO, "1, labelled with what was built.").labels(&[
+    gauge("build_info", "1, labelled with what was built.").labels(&[
         ("version", Values::Open("")), ("platform_version", Values::Open("that of the chassis")),
         ("commit", Values::Open("")), ("rustc", Values::Open("")),
     ]),

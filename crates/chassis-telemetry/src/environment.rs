@@ -1,21 +1,16 @@
 //! What the SDK and its exporter do not read from `OTEL_*` themselves, or read too strictly: words in any case, a
 //! warning instead of silence for what is not understood, and one service name for lines and spans.
 
-use std::hash::RandomState;
-use std::time::Duration;
+use std::{hash::RandomState, time::Duration};
 
 use opentelemetry::{Key, KeyValue};
-use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::{Resource, resource::EnvResourceDetector, resource::TelemetryResourceDetector};
 
 use crate::{Service, TraceContext, bridge::Sampling, propagation::Propagators};
 
-/// Everything that is read before the parts are built.
-pub(crate) struct Environment {
-    pub filter: String,
-    pub propagators: Propagators,
-    pub sampling: Sampling,
-    /// `None`: spans have ids and go nowhere.
-    pub export: Option<Export>,
+/// Reads variables; collects warnings.
+pub(crate) struct Environment<'a> {
+    pub get: &'a dyn Fn(&str) -> Option<String>,
     pub warnings: Vec<String>,
 }
 
@@ -24,7 +19,7 @@ pub(crate) struct Environment {
 pub(crate) struct Export {
     /// Over HTTP with protobuf, else gRPC.
     pub http: bool,
-    /// How long the first span of a batch waits for more.
+    /// How long spans wait for more.
     pub delay: Duration,
     pub max_queue_spans: u64,
     pub max_batch_spans: usize,
@@ -32,25 +27,7 @@ pub(crate) struct Export {
     pub timeout: Duration,
 }
 
-/// Reads variables; collects warnings.
-struct Reader<'a> {
-    get: &'a dyn Fn(&str) -> Option<String>,
-    warnings: Vec<String>,
-}
-
-impl Environment {
-    pub fn read(get: &dyn Fn(&str) -> Option<String>, baggage: &'static [&'static str]) -> Self {
-        let mut reader = Reader { get, warnings: Vec::new() };
-        let filter = reader.text("RUST_LOG").unwrap_or_else(|| "info".to_owned());
-        let list = reader.text("OTEL_PROPAGATORS").unwrap_or_else(|| "tracecontext,baggage".to_owned());
-        let (propagators, unknown) = Propagators::new(&list, baggage);
-        reader.warnings.extend(unknown.iter().map(|name| format!("OTEL_PROPAGATORS: `{name}` is not known")));
-        let (sampling, export) = (reader.sampling(), reader.export());
-        Self { filter, propagators, sampling, export, warnings: reader.warnings }
-    }
-}
-
-impl Reader<'_> {
+impl Environment<'_> {
     /// The value without space around it; an empty one is none, as the specification asks.
     fn text(&self, name: &str) -> Option<String> {
         (self.get)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
@@ -77,7 +54,18 @@ impl Reader<'_> {
         self.parsed(name, "a whole number above 0", parse).unwrap_or(usual)
     }
 
-    fn sampling(&mut self) -> Sampling {
+    pub fn filter(&self) -> String {
+        self.text("RUST_LOG").unwrap_or_else(|| "info".to_owned())
+    }
+
+    pub fn propagators(&mut self, baggage: &'static [&'static str]) -> Propagators {
+        let list = self.text("OTEL_PROPAGATORS").unwrap_or_else(|| "tracecontext,baggage".to_owned());
+        let (propagators, unknown) = Propagators::new(&list, baggage);
+        self.warnings.extend(unknown.iter().map(|name| format!("OTEL_PROPAGATORS: `{name}` is not known")));
+        propagators
+    }
+
+    pub fn sampling(&mut self) -> Sampling {
         let ratio = self.parsed("OTEL_TRACES_SAMPLER_ARG", "a number from 0 to 1", |text| {
             text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio))
         });
@@ -96,7 +84,8 @@ impl Reader<'_> {
         Sampling { parent_based, fraction, key: RandomState::new() }
     }
 
-    fn export(&mut self) -> Option<Export> {
+    /// `None`: spans have ids and go nowhere.
+    pub fn export(&mut self) -> Option<Export> {
         let off = self.is_second("OTEL_SDK_DISABLED", ["false", "true"])
             | self.is_second("OTEL_TRACES_EXPORTER", ["otlp", "none"]);
         let first = |names: [&'static str; 2]| names.into_iter().find(|name| self.text(name).is_some());
@@ -105,42 +94,49 @@ impl Reader<'_> {
         Some(Export {
             http: protocol.is_some_and(|name| self.is_second(name, ["grpc", "http/protobuf"])),
             // The specification's delay of 5 s would lose that much of what explains a crash, and its queue of 2048
-            // spans is full in a moment: ours is bounded by bytes.
+            // spans is full in a moment: ours is bounded by bytes. Collectors refuse messages above 4 MiB.
             delay: Duration::from_millis(self.number("OTEL_BSP_SCHEDULE_DELAY", 200).into()),
             timeout: Duration::from_millis(self.number("OTEL_BSP_EXPORT_TIMEOUT", 30_000).into()),
             max_queue_spans: self.number("OTEL_BSP_MAX_QUEUE_SIZE", u32::MAX).into(),
-            max_batch_spans: self.number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 2048) as usize,
+            max_batch_spans: self.number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 1024) as usize,
         })
     }
-}
 
-/// The SDK's resource with the program's name and version where the environment names none, and the name it ends up
-/// with: of two `service.name` in `OTEL_RESOURCE_ATTRIBUTES` the SDK takes one, and lines take the same.
-pub(crate) fn resource(service: Service) -> (Resource, String) {
-    let detected = Resource::builder().build();
-    let given = |key: &'static str| {
-        let value = detected.get(&Key::new(key)).map(|value| value.to_string());
-        value.filter(|value| !value.is_empty() && !value.starts_with("unknown_service"))
-    };
-    let name = given("service.name").unwrap_or_else(|| service.name.to_owned());
-    let own = [
-        ("service.name", name.clone()),
-        ("service.version", service.version.to_owned()),
-        ("service.instance.id", TraceContext::new_root().trace_id()),
-    ];
-    let own =
-        own.into_iter().filter(|(key, _)| given(key).is_none()).map(|(key, value)| KeyValue::new(key, value));
-    (Resource::builder().with_attributes(own).build(), name)
+    /// The program's name and version where the environment names none, and the name it ends up with: of two
+    /// `service.name` in `OTEL_RESOURCE_ATTRIBUTES` the SDK takes one, and lines take the same.
+    pub fn resource(&self, service: Service) -> (Resource, String) {
+        let own = [("service.name", service.name), ("service.version", service.version)];
+        let mut builder = Resource::builder_empty()
+            .with_attributes(own.map(|(key, value)| KeyValue::new(key, value)))
+            .with_attribute(KeyValue::new("service.instance.id", TraceContext::new_root().trace_id()))
+            .with_detector(Box::new(TelemetryResourceDetector))
+            .with_detector(Box::new(EnvResourceDetector::new()));
+        if let Some(name) = self.text("OTEL_SERVICE_NAME") {
+            builder = builder.with_service_name(name);
+        }
+        let resource = builder.build();
+        let name = resource.get(&Key::new("service.name")).map(|name| name.to_string());
+        (resource, name.unwrap_or_default())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(values: &[(&str, &str)]) -> Environment {
+    struct Read {
+        export: Option<Export>,
+        sampling: Sampling,
+        warnings: Vec<String>,
+    }
+
+    fn read(values: &[(&str, &str)]) -> Read {
         let get =
             |name: &str| values.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Environment::read(&get, &[])
+        let mut environment = Environment { get: &get, warnings: Vec::new() };
+        environment.propagators(&[]);
+        let (export, sampling) = (environment.export(), environment.sampling());
+        Read { export, sampling, warnings: environment.warnings }
     }
 
     const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317");

@@ -57,11 +57,11 @@ impl LogFilter {
     }
 
     /// Sets the first filter, without the directives that mean nothing, and warns of them and of `warnings`.
-    pub(crate) fn begin(&self, text: &str, mut warnings: Vec<String>) {
+    pub(crate) fn begin(&self, text: &str, warnings: &[String]) {
         let (targets, problem) = self.parse(text);
-        warnings.extend(problem.map(|problem| format!("RUST_LOG: {problem}; it is ignored")));
+        let problem = problem.map(|problem| format!("RUST_LOG: {problem}; it is ignored"));
         // Written whatever the filter says.
-        warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        warnings.iter().chain(&problem).for_each(|warning| tracing::warn!("{warning}"));
         let usual = targets.iter().next().is_none() && targets.default_level().is_none();
         self.apply(if usual { targets.with_default(Level::INFO) } else { targets });
     }
@@ -77,12 +77,11 @@ impl LogFilter {
         let level = |text: &str| text.parse::<LevelFilter>().ok().filter(|_| !text.is_empty());
         let directives = text.split(',').map(str::trim).zip(1..);
         for (directive, number) in directives.filter(|(directive, _)| !directive.is_empty()) {
-            match (level(directive), directive.split_once('=').unwrap_or((directive, "trace"))) {
+            let (target, text) = directive.split_once('=').unwrap_or((directive, "trace"));
+            match (level(directive), level(text).filter(|_| self.knows(target))) {
                 (Some(level), _) => targets = targets.with_default(level),
-                (None, (target, text)) => match level(text).filter(|_| self.knows(target)) {
-                    Some(level) => targets = targets.with_target(target, level),
-                    None => unknown.push(number.to_string()),
-                },
+                (_, Some(level)) => targets = targets.with_target(target, level),
+                _ => unknown.push(number.to_string()),
             }
         }
         (targets, (!unknown.is_empty()).then(|| format!("directive {} {EXPECTED}", unknown.join(", "))))
@@ -176,7 +175,7 @@ mod tests {
             [("warning", true, true), ("error,infoo", false, true), ("off", false, false)]
         {
             let filter = filter();
-            filter.begin(text, Vec::new());
+            filter.begin(text, &[]);
             let lines = filter.0.lines.read();
             let passes = |level| lines.would_enable("my_service", &level);
             assert_eq!((passes(Level::INFO), passes(Level::ERROR)), (info, error), "{text}");

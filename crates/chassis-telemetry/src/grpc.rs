@@ -1,9 +1,7 @@
 //! Layers for gRPC servers, on the same tower stack as HTTP: [`trace_layer`] opens the SERVER span, [`MetricsLayer`]
 //! inside it measures until the status is known, in the trailers as a rule.
 
-use std::collections::HashSet;
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use ::http::Request;
 use axum::body::Body;
@@ -15,6 +13,7 @@ use tower_http::trace::MakeSpan;
 use tracing::{Span, field::Empty, info_span};
 
 use crate::measure::{self, Kind, Measure, SpanLayer, Target, continue_caller, is_quiet, span_layer};
+use crate::names;
 
 /// `grpc_request_duration_seconds` of one method's calls, for clients.
 pub struct Durations {
@@ -48,7 +47,7 @@ impl Durations {
 
 /// The code's name as in metrics, lines and spans: `NOT_FOUND`.
 pub fn code_name(code: Code) -> &'static str {
-    measure::code_name(code as u16)
+    names::GRPC_CODES.get(code as usize).copied().unwrap_or("UNKNOWN")
 }
 
 /// The methods that a server serves, as `package.Service/Method`: only their names become labels. Cheap to clone.
@@ -58,8 +57,7 @@ pub struct Methods(Arc<HashSet<String>>);
 impl Methods {
     /// Those of encoded file descriptor sets, as reflection takes them. A set that cannot be read has none.
     pub fn from_descriptors<'a>(sets: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let files =
-            sets.into_iter().filter_map(|set| FileDescriptorSet::decode(set).ok()).flat_map(|set| set.file);
+        let files = sets.into_iter().flat_map(|set| FileDescriptorSet::decode(set).unwrap_or_default().file);
         let mut methods = HashSet::new();
         for file in files {
             for service in &file.service {
@@ -102,16 +100,12 @@ pub type MetricsLayer = Measure<Methods>;
 
 impl MetricsLayer {
     pub fn new(methods: Methods) -> Self {
-        Self { kind: methods, durations: Arc::default() }
+        Self { kind: methods, in_flight: Gauge::noop(), durations: Arc::default() }
     }
 }
 
 impl Kind for Methods {
     fn target<B>(&self, request: &Request<B>) -> Target {
         Target::Grpc { full: self.of(request).to_owned(), side: SERVER }
-    }
-
-    fn in_flight(&self) -> Option<Gauge> {
-        None
     }
 }

@@ -13,14 +13,11 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use ::http::{Request, Version};
-use axum::body::Body;
-use axum::extract::MatchedPath;
-use metrics::Gauge;
+use axum::{body::Body, extract::MatchedPath};
 use tower_http::trace::MakeSpan;
 use tracing::{Span, field::Empty, info_span};
 
 use crate::measure::{Kind, Measure, SpanLayer, Target, continue_caller, span_layer};
-use crate::names;
 
 /// A request extension: the connection is encrypted. Listeners set it; it becomes `url.scheme`.
 #[derive(Clone, Copy, Debug)]
@@ -70,11 +67,11 @@ fn server_span(request: &Request<Body>) -> Span {
 pub type MetricsLayer = Measure<Http>;
 
 #[derive(Clone)]
-pub struct Http(Gauge);
+pub struct Http;
 
 impl MetricsLayer {
     pub fn new() -> Self {
-        Self { kind: Http(metrics::gauge!(names::HTTP_REQUESTS_IN_FLIGHT)), durations: Arc::default() }
+        Self { kind: Http, in_flight: metrics::gauge!("http_requests_in_flight"), durations: Arc::default() }
     }
 }
 
@@ -82,10 +79,6 @@ impl Kind for Http {
     fn target<B>(&self, request: &Request<B>) -> Target {
         let route = request.extensions().get().map_or("unmatched", MatchedPath::as_str).to_owned();
         Target::Http { method: method(request), route }
-    }
-
-    fn in_flight(&self) -> Option<Gauge> {
-        Some(self.0.clone())
     }
 }
 

@@ -1,34 +1,31 @@
 //! Putting the parts together, and taking them down: each span and line out before the process ends.
 
-use std::io;
 use std::os::fd::AsFd as _;
 use std::panic::{self, PanicHookInfo};
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
-use std::{sync::Arc, thread};
+use std::{fs::File, io, sync::Arc, thread};
 
 use ::metrics::{counter, gauge};
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
-use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_otlp::{Protocol, WithExportConfig as _};
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter};
 use tracing::{Dispatch, dispatcher};
 use tracing_subscriber::{Registry, layer::SubscriberExt as _};
 
-use crate::attributes::AllowList;
 use crate::catalogue::{self, Metric};
-use crate::environment::{Environment, resource};
 use crate::lines::{LineLayer, LineWriter};
-use crate::metrics::MetricsRecorder;
-use crate::propagation::Propagators;
 use crate::spans::{Processor, Spans};
-use crate::{LogConfig, LogFilter, LogFormat, Metrics, TraceContext, bridge, filter::Gate, names};
+use crate::{LogConfig, LogFilter, LogFormat, Metrics, TraceContext, attributes::AllowList, bridge};
+use crate::{environment::Environment, filter::Gate, metrics::MetricsRecorder, propagation::Propagators};
 
 /// How long the last resort waits: something went wrong already.
 const LAST_RESORT: Duration = Duration::from_millis(500);
 /// Lines are shorter to write than spans to export, and the last to go.
 const LINES_SHARE: Duration = Duration::from_millis(250);
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// The version of OpenTelemetry's semantic conventions that the attribute names follow.
+const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.42.0";
 
 /// The program that lines, spans and `build_info` name.
 #[derive(Clone, Copy, Debug)]
@@ -102,7 +99,7 @@ pub fn init(setup: Setup) -> Result<Telemetry, InitError> {
         return Err(InitError::Installed);
     }
     // Written to directly: Rust's own standard output would search each piece for line ends again.
-    let output = std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let scoped = Scoped::new(&setup, &|name| std::env::var(name).ok(), Box::new(output), exporter)?;
     let Scoped { telemetry, dispatch, recorder, provider, propagators } = scoped;
     ::metrics::set_global_recorder(recorder).map_err(|_| InitError::Installed)?;
@@ -116,8 +113,7 @@ pub fn init(setup: Setup) -> Result<Telemetry, InitError> {
     let metrics = telemetry.metrics.clone();
     thread::Builder::new().name("metrics-upkeep".to_owned()).spawn(move || {
         loop {
-            #[expect(clippy::disallowed_methods, reason = "this thread has nothing else to do")]
-            thread::sleep(UPKEEP_INTERVAL);
+            thread::park_timeout(UPKEEP_INTERVAL);
             metrics.upkeep();
         }
     })?;
@@ -127,19 +123,18 @@ pub fn init(setup: Setup) -> Result<Telemetry, InitError> {
 fn exporter(http: bool) -> Result<opentelemetry_otlp::SpanExporter, InitError> {
     let builder = opentelemetry_otlp::SpanExporter::builder();
     let built = match http {
-        true => builder.with_http().with_protocol(opentelemetry_otlp::Protocol::HttpBinary).build(),
+        true => builder.with_http().with_protocol(Protocol::HttpBinary).build(),
         false => builder.with_tonic().build(),
     };
-    built.map_err(|error| {
-        // An address may hold a password.
-        InitError::Exporter(Some(error.to_string()).filter(|text| !text.contains('@')).unwrap_or_default())
-    })
+    // An address may hold a password.
+    let shown = |error: String| if error.contains('@') { String::new() } else { error };
+    built.map_err(|error| InitError::Exporter(shown(error.to_string())))
 }
 
 /// Telemetry that is installed nowhere, for tests: [`Self::enter`] makes it the current thread's.
 pub struct Scoped {
     pub telemetry: Telemetry,
-    pub dispatch: Dispatch,
+    dispatch: Dispatch,
     recorder: MetricsRecorder,
     provider: SdkTracerProvider,
     propagators: Propagators,
@@ -155,30 +150,28 @@ impl Scoped {
         setup: &Setup,
         environment: &dyn Fn(&str) -> Option<String>,
         output: Box<dyn io::Write + Send>,
-        make: impl Fn(bool) -> Result<E, InitError> + Send + 'static,
+        make: impl FnOnce(bool) -> Result<E, InitError>,
     ) -> Result<Self, InitError> {
-        let Environment { filter: first, sampling, export, warnings, propagators } =
-            Environment::read(environment, setup.baggage);
+        let mut environment = Environment { get: environment, warnings: Vec::new() };
+        let (sampling, propagators) = (environment.sampling(), environment.propagators(setup.baggage));
+        let (resource, service) = environment.resource(setup.service);
         let catalogues = [&[catalogue::METRICS], setup.metrics.as_slice()].concat();
         let (metrics, recorder) = Metrics::new(&catalogues)?;
-        let (lines, rejected) = (Arc::new(LineWriter::start(output)?), Arc::<AtomicU64>::default());
-        let (resource, service) = resource(setup.service);
-        let mut provider =
-            SdkTracerProvider::builder().with_resource(resource.clone()).with_sampler(sampling.sampler());
+        let (lines, rejected) = (Arc::new(LineWriter::start(output)?), Arc::default());
+        let mut provider = SdkTracerProvider::builder().with_sampler(sampling.sampler());
         let mut spans = None;
-        if let Some(export) = export {
-            let make = move || {
+        if let Some(export) = environment.export() {
+            let allowed = AllowList::new(setup.safe_attributes);
+            let started = Spans::start(export, allowed, Arc::clone(&rejected), || {
                 let mut exporter = make(export.http)?;
                 exporter.set_resource(&resource);
                 Ok(exporter)
-            };
-            let allowed = AllowList::new(setup.safe_attributes);
-            let started = Spans::start(export, allowed, Arc::clone(&rejected), make)?;
+            })?;
             provider = provider.with_span_processor(started.processor.clone());
             spans = Some(started);
         }
-        let provider = provider.build();
-        let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_schema_url(names::SCHEMA_URL);
+        let provider = provider.with_resource(resource).build();
+        let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_schema_url(SCHEMA_URL);
         let tracer = provider.tracer_with_scope(scope.build());
         // The root of the process's own trace. It ends here, so that the trace can be looked up while the process runs.
         let mut start = tracer.start("start");
@@ -197,7 +190,8 @@ impl Scoped {
         ::metrics::with_local_recorder(&recorder, || {
             telemetry.metrics.begin(&catalogues, setup.service);
             telemetry.count_itself();
-            dispatcher::with_default(&dispatch, || telemetry.filter.begin(&first, warnings));
+            let start = || telemetry.filter.begin(&environment.filter(), &environment.warnings);
+            dispatcher::with_default(&dispatch, start);
         });
         Ok(Self { telemetry, dispatch, recorder, provider, propagators })
     }
@@ -236,27 +230,25 @@ impl Telemetry {
         let deadline = Instant::now() + wait;
         let for_spans = wait.saturating_sub(LINES_SHARE.min(wait / 4));
         let spans_out = self.spans.as_ref().is_none_or(|spans| spans.shutdown(for_spans));
-        let lines_out = self.lines.close(deadline.saturating_duration_since(Instant::now()));
-        spans_out && lines_out
+        self.lines.close(deadline.saturating_duration_since(Instant::now())) && spans_out
     }
 
     /// Sets the metrics of telemetry itself before each rendering.
     fn count_itself(&self) {
-        let (spans, lines) =
-            (self.spans.as_ref().map(|spans| spans.processor.clone()), Arc::clone(&self.lines));
+        let spans = self.spans.as_ref().map(|spans| spans.processor.clone());
+        let lines = Arc::clone(&self.lines);
         self.metrics.on_scrape(move || {
             let account = spans.as_ref().map(Processor::account).unwrap_or_default();
             let (written, lines_dropped) = lines.account();
-            counter!(names::SPANS_ENDED).absolute(account.ended);
-            gauge!(names::SPANS_QUEUED).set(account.queued as f64);
-            for (name, outcome, count) in [
-                (names::SPANS, "exported", account.exported),
-                (names::SPANS, "failed", account.failed),
-                (names::SPANS, "dropped", account.dropped),
-                (names::LOG_LINES, "written", written),
-                (names::LOG_LINES, "dropped", lines_dropped),
-            ] {
-                counter!(name, names::LABEL_OUTCOME => outcome).absolute(count);
+            counter!("telemetry_spans_ended_total").absolute(account.ended);
+            gauge!("telemetry_spans_queued").set(account.queued as f64);
+            let spans =
+                [("exported", account.exported), ("failed", account.failed), ("dropped", account.dropped)];
+            for (outcome, count) in spans {
+                counter!("telemetry_spans_total", "outcome" => outcome).absolute(count);
+            }
+            for (outcome, count) in [("written", written), ("dropped", lines_dropped)] {
+                counter!("telemetry_log_lines_total", "outcome" => outcome).absolute(count);
             }
         });
     }

@@ -1,18 +1,14 @@
 //! What the HTTP and gRPC layers share: a request is measured from its headers to its end, however it ends.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::{collections::HashMap, pin::Pin, sync::Arc, time::Instant};
 
 use ::http::{HeaderMap, Request, Response};
 use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
-use http_body::Frame;
 use http_body_util::BodyExt as _;
-use metrics::{Gauge, Histogram};
+use metrics::{Gauge, Histogram, histogram};
 use parking_lot::RwLock;
 use tonic::Code;
 use tower::{BoxError, Layer, Service};
@@ -21,7 +17,7 @@ use tower_http::trace::TraceLayer;
 use tracing::{Span, info};
 
 use crate::http::{CallerKey, ResourceId};
-use crate::{SpanExt as _, TraceContext, bridge, names, propagation};
+use crate::{SpanExt as _, TraceContext, bridge, grpc::code_name, names, propagation};
 
 /// The status of a request whose caller left before the answer (nginx's convention; never sent).
 const CALLER_GONE: u16 = 499;
@@ -49,6 +45,7 @@ pub(crate) fn continue_caller<B>(span: &Span, request: &Request<B>, trusts: impl
 #[derive(Clone)]
 pub struct Measure<K> {
     pub(crate) kind: K,
+    pub(crate) in_flight: Gauge,
     pub(crate) durations: Arc<Durations>,
 }
 
@@ -70,13 +67,13 @@ impl Durations {
             return durations.record(seconds);
         }
         let durations = match &key {
-            (Target::Http { method, route }, status) => metrics::histogram!(names::HTTP_REQUEST_DURATION,
+            (Target::Http { method, route }, status) => histogram!("http_request_duration_seconds",
                 "method" => *method, "route" => route.clone(), "status" => status.to_string()),
             (Target::Grpc { full, side }, code) => {
                 let (service, method) = halves(full);
-                metrics::histogram!(names::GRPC_REQUEST_DURATION, names::LABEL_GRPC_SERVICE => service.to_owned(),
-                    names::LABEL_GRPC_METHOD => method.to_owned(), names::LABEL_GRPC_CODE => code_name(*code),
-                    names::LABEL_SIDE => *side)
+                histogram!("grpc_request_duration_seconds", "grpc_service" => service.to_owned(),
+                    names::LABEL_GRPC_METHOD => method.to_owned(), "grpc_code" => code_name(grpc_code(*code)),
+                    "side" => *side)
             }
         };
         durations.record(seconds);
@@ -89,10 +86,13 @@ fn halves(full: &str) -> (&str, &str) {
     full.split_once('/').unwrap_or(("unmatched", "unmatched"))
 }
 
+fn grpc_code(status: u16) -> Code {
+    Code::from_i32(status.into())
+}
+
 /// HTTP or gRPC.
 pub(crate) trait Kind {
     fn target<B>(&self, request: &Request<B>) -> Target;
-    fn in_flight(&self) -> Option<Gauge>;
 }
 
 impl<S, K: Clone> Layer<S> for Measure<K> {
@@ -112,8 +112,7 @@ pub struct Measured<S, K> {
 
 impl<S, K, B, R> Service<Request<B>> for Measured<S, K>
 where
-    S: Service<Request<B>, Response = Response<R>>,
-    S::Future: Send + 'static,
+    S: Service<Request<B>, Response = Response<R>, Future: Send + 'static>,
     K: Kind,
     R: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
@@ -126,12 +125,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let Measure { kind, durations } = &self.measure;
-        let in_flight = kind.in_flight().inspect(|gauge| gauge.increment(1.0));
-        let (target, durations) = (Some(kind.target(&request)), Arc::clone(durations));
-        let (span, begun, key) = (Span::current(), Instant::now(), CallerKey::default());
-        request.extensions_mut().insert(key.clone());
-        let mut call = InFlight { target, durations, in_flight, span, begun, id: None, key };
+        let mut call = InFlight::begin(&self.measure, &mut request);
         let response = self.inner.call(request);
         Box::pin(async move {
             let mut response = response.await?;
@@ -139,7 +133,7 @@ where
             if call.target.is_none() {
                 return Ok(response.map(Body::new));
             }
-            let watch = move |frame: Frame<Bytes>| {
+            let watch = move |frame: http_body::Frame<Bytes>| {
                 frame.trailers_ref().into_iter().for_each(|trailers| call.trailers(trailers));
                 frame
             };
@@ -153,7 +147,7 @@ struct InFlight {
     /// Until its end was told. Dropped before that, its caller has left.
     target: Option<Target>,
     durations: Arc<Durations>,
-    in_flight: Option<Gauge>,
+    in_flight: Gauge,
     span: Span,
     begun: Instant,
     id: Option<ResourceId>,
@@ -161,6 +155,17 @@ struct InFlight {
 }
 
 impl InFlight {
+    fn begin<B>(
+        Measure { kind, in_flight, durations }: &Measure<impl Kind>,
+        request: &mut Request<B>,
+    ) -> Self {
+        in_flight.increment(1.0);
+        let (target, key) = (Some(kind.target(request)), CallerKey::default());
+        request.extensions_mut().insert(key.clone());
+        let (durations, in_flight) = (Arc::clone(durations), in_flight.clone());
+        Self { target, durations, in_flight, span: Span::current(), begun: Instant::now(), id: None, key }
+    }
+
     /// The head of the response: the end of an HTTP request, and of a gRPC call whose status stands in it.
     fn head<B>(&mut self, response: &mut Response<B>) {
         self.id = response.extensions_mut().remove();
@@ -185,29 +190,35 @@ impl InFlight {
         // In the span, for its ids on line and exemplar, even where the request is dropped outside of it.
         self.span.in_scope(|| {
             let duration_ms = self.begun.elapsed().as_secs_f64() * 1000.0;
-            let id = self.id.as_ref().map(|ResourceId(id)| id.as_str());
-            let key = self.key.0.get().map(|key| &**key);
+            let (id, key) = (self.id.as_ref().map(|id| &*id.0), self.key.0.get().map(|key| &**key));
             let error = match &target {
                 Target::Http { method, route } => {
-                    self.span.record(names::HTTP_RESPONSE_STATUS_CODE, i64::from(status));
+                    self.span.record("http.response.status_code", i64::from(status));
                     info!(method, route, status, duration_ms, id, key, "request");
                     (status >= 500).then(|| status.to_string())
                 }
                 Target::Grpc { full, .. } => {
-                    let (grpc_service, grpc_method) = halves(full);
-                    let grpc_code = code_name(status);
-                    self.span.record(names::RPC_RESPONSE_STATUS_CODE, grpc_code);
+                    let ((grpc_service, grpc_method), code) = (halves(full), grpc_code(status));
+                    self.span.record(names::RPC_RESPONSE_STATUS_CODE, code_name(code));
                     if !is_quiet(full) {
-                        info!(grpc_service, grpc_method, grpc_code, duration_ms, id, key, "call");
+                        info!(
+                            grpc_service,
+                            grpc_method,
+                            grpc_code = code_name(code),
+                            duration_ms,
+                            id,
+                            key,
+                            "call"
+                        );
                     }
-                    is_server_error(Code::from_i32(status.into())).then(|| grpc_code.to_owned())
+                    is_server_error(code).then(|| code_name(code).to_owned())
                 }
             };
             if let Some(error) = error {
                 self.span.record(names::OTEL_STATUS_CODE, "ERROR");
                 self.span.record(names::ERROR_TYPE, error);
             }
-            self.in_flight.iter().for_each(|gauge| gauge.decrement(1.0));
+            self.in_flight.decrement(1.0);
             self.durations.record((target, status), duration_ms / 1000.0);
         });
     }
@@ -215,21 +226,14 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.tell(if let Some(Target::Http { .. }) = self.target {
-            CALLER_GONE
-        } else {
-            Code::Cancelled as u16
-        });
+        let is_http = matches!(self.target, Some(Target::Http { .. }));
+        self.tell(if is_http { CALLER_GONE } else { Code::Cancelled as u16 });
     }
 }
 
 /// Health checks and reflection are measured, but have no span and no line.
 pub(crate) fn is_quiet(full: &str) -> bool {
     full.starts_with("grpc.")
-}
-
-pub(crate) fn code_name(code: u16) -> &'static str {
-    names::GRPC_CODES.get(usize::from(code)).copied().unwrap_or("UNKNOWN")
 }
 
 /// Whether a server's span is an error with this code (<https://opentelemetry.io/docs/specs/semconv/rpc/grpc/>).

@@ -3,14 +3,12 @@
 //! They wait in memory, bounded by bytes; one thread with a runtime of its own sends them. The account is exact at
 //! every moment: ended = exported + failed + dropped + queued.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::time::Duration;
-use std::{io, mem, sync::Arc, thread};
+use std::sync::{Arc, mpsc};
+use std::{mem, panic::AssertUnwindSafe, thread, time::Duration};
 
 use futures_util::FutureExt as _;
-use opentelemetry::{Context, KeyValue, Value};
+use opentelemetry::{Context, Value};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
 use parking_lot::Mutex;
@@ -18,12 +16,11 @@ use tokio::{sync::Notify, time::timeout};
 
 use crate::{InitError, attributes::AllowList, environment::Export};
 
-/// About 30,000 spans: half a second at the load that the bench accepts, minutes of an ordinary one. A collector that
-/// is away costs this much memory, however long it is.
-const MOST_BYTES: usize = 32 * 1024 * 1024;
-/// From this many bytes on spans are sent before the delay is over, and a message holds no more: collectors refuse
-/// messages above 4 MiB.
-const BATCH_BYTES: usize = 1024 * 1024;
+/// About 15,000 spans may wait while as many are being sent: half a second at the load that the bench accepts, minutes
+/// of an ordinary one. A collector that is away costs this much memory twice, however long it is.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
+/// From this many bytes on spans are sent before the delay is over.
+const HURRY_BYTES: usize = 1024 * 1024;
 
 /// What became of all spans that ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,8 +45,6 @@ struct Queue {
     /// One lock for all threads: they hold it for a copy of some hundred bytes.
     state: Mutex<State>,
     settings: Export,
-    /// The first span of a batch waits.
-    first: Notify,
     /// So much waits that it should be sent now.
     hurry: Notify,
 }
@@ -57,7 +52,7 @@ struct Queue {
 #[derive(Debug, Default)]
 struct State {
     waiting: Vec<SpanData>,
-    /// Of all that are queued.
+    /// Of those that wait.
     bytes: usize,
     account: Account,
     closed: bool,
@@ -74,21 +69,16 @@ impl SpanProcessor for Processor {
 
     fn on_end(&self, span: SpanData) {
         let (size, most) = (size(&span), self.0.settings.max_queue_spans);
-        let mut state = self.0.state.lock();
-        state.account.ended += 1;
-        if state.closed || state.bytes + size > MOST_BYTES || state.account.queued >= most {
-            state.account.dropped += 1;
+        let State { waiting, bytes, account, closed } = &mut *self.0.state.lock();
+        account.ended += 1;
+        if *closed || *bytes + size > MOST_BYTES || account.queued >= most {
+            account.dropped += 1;
             return;
         }
-        state.waiting.push(span);
-        state.bytes += size;
-        state.account.queued += 1;
-        let (bytes, queued) = (state.bytes, state.account.queued);
-        drop(state);
-        if queued == 1 {
-            self.0.first.notify_one();
-        }
-        if bytes >= BATCH_BYTES && bytes - size < BATCH_BYTES || queued == most.div_ceil(2) {
+        waiting.push(span);
+        *bytes += size;
+        account.queued += 1;
+        if *bytes >= HURRY_BYTES || account.queued >= most.div_ceil(2) {
             self.0.hurry.notify_one();
         }
     }
@@ -104,27 +94,26 @@ impl SpanProcessor for Processor {
     }
 }
 
-/// About what a span takes in memory and in a message.
+/// About what a span takes in memory.
 fn size(span: &SpanData) -> usize {
-    let attributes = |list: &[KeyValue]| -> usize {
-        let text = |value: &Value| if let Value::String(text) = value { text.as_str().len() } else { 0 };
-        list.iter().map(|attribute| 64 + text(&attribute.value)).sum()
-    };
-    let events: usize = span.events.events.iter().map(|event| 96 + attributes(&event.attributes)).sum();
-    let links: usize = span.links.links.iter().map(|link| 128 + attributes(&link.attributes)).sum();
-    512 + attributes(&span.attributes) + events + links
+    let of_events = span.events.iter().flat_map(|event| &event.attributes);
+    let of_links = span.links.iter().flat_map(|link| &link.attributes);
+    let attributes = span.attributes.iter().chain(of_events).chain(of_links).map(|attribute| {
+        64 + if let Value::String(text) = &attribute.value { text.as_str().len() } else { 0 }
+    });
+    512 + 128 * (span.events.len() + span.links.len()) + attributes.sum::<usize>()
 }
 
 /// The owner's side of a [`Processor`].
 pub(crate) struct Spans {
     pub processor: Processor,
     /// Closed when the thread has ended.
-    ended: Mutex<Receiver<()>>,
+    ended: Mutex<mpsc::Receiver<()>>,
 }
 
 impl Spans {
-    /// Starts the thread, which makes the exporter inside its runtime, and again should it panic. `rejected` counts
-    /// the spans that the collector refused in a partial success.
+    /// Starts the thread; the exporter is made inside its runtime. `rejected` counts the spans that the collector
+    /// refused in a partial success.
     ///
     /// # Errors
     /// What `make` says, or why there is no thread.
@@ -132,127 +121,100 @@ impl Spans {
         settings: Export,
         allowed: AllowList,
         rejected: Arc<AtomicU64>,
-        make: impl Fn() -> Result<E, InitError> + Send + 'static,
+        make: impl FnOnce() -> Result<E, InitError>,
     ) -> Result<Self, InitError> {
-        let (first, hurry) = (Notify::new(), Notify::new());
-        let queue = Arc::new(Queue { state: Mutex::default(), settings, first, hurry });
+        let queue = Arc::new(Queue { state: Mutex::default(), settings, hurry: Notify::new() });
         let processor = Processor(Arc::clone(&queue));
-        let ((ending, ended), (ready, started)) = (sync_channel(0), sync_channel(1));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let exporter = {
+            let _entered = runtime.enter();
+            make()?
+        };
+        let (ending, ended) = mpsc::sync_channel(0);
         let run = move || {
-            runtime.block_on(async {
-                let (exporter, made) =
-                    make().map_or_else(|error| (None, Err(error)), |made| (Some(made), Ok(())));
-                let _ = ready.send(made);
-                if let Some(exporter) = exporter {
-                    Exporter { queue, allowed, rejected, exporter, make, failing: false }.run().await;
-                }
-            });
+            runtime.block_on(Exporter { queue, allowed, rejected, exporter, failing: false }.run());
             // A look-up of a name may hang; it must not hold up the end of the process.
             runtime.shutdown_background();
             drop(ending);
         };
         thread::Builder::new().name("span-exporter".to_owned()).spawn(run)?;
-        started.recv().map_err(io::Error::other)??;
         Ok(Self { processor, ended: Mutex::new(ended) })
     }
 
     /// Exports what it can within `wait` and drops the rest; `false` if it had to drop or fail any. Spans that end
     /// later are dropped.
     pub fn shutdown(&self, wait: Duration) -> bool {
-        let Queue { state, first, hurry, .. } = &*self.processor.0;
+        let Queue { state, hurry, .. } = &*self.processor.0;
         state.lock().closed = true;
-        let before = state.lock().account;
-        first.notify_one();
+        let failed_before = state.lock().account.failed;
         hurry.notify_one();
         let _ = self.ended.lock().recv_timeout(wait);
         let State { waiting, account, .. } = &mut *state.lock();
         waiting.clear();
         let left = mem::take(&mut account.queued);
         account.dropped += left;
-        account.failed == before.failed && left == 0
+        account.failed == failed_before && left == 0
     }
 }
 
 /// The exporting thread.
-struct Exporter<E, M> {
+struct Exporter<E> {
     queue: Arc<Queue>,
     allowed: AllowList,
     rejected: Arc<AtomicU64>,
     exporter: E,
-    make: M,
     /// Whether the last batch went wrong, so that only changes are logged.
     failing: bool,
 }
 
-impl<E: SpanExporter, M: Fn() -> Result<E, InitError>> Exporter<E, M> {
+impl<E: SpanExporter> Exporter<E> {
     /// Sends until the queue is closed and empty.
     async fn run(mut self) {
-        loop {
-            // Spans that came while others were sent were not the first, nor those that make it plenty.
-            let bytes = self.queue.state.lock().bytes;
-            if bytes == 0 {
-                self.queue.first.notified().await;
-            }
-            if bytes < BATCH_BYTES {
-                let _ = timeout(self.queue.settings.delay, self.queue.hurry.notified()).await;
-            }
-            let (mut backlog, closed) = {
-                let State { waiting, closed, .. } = &mut *self.queue.state.lock();
-                let room = Vec::with_capacity(waiting.len());
-                (mem::replace(waiting, room), *closed)
+        let Export { delay, max_batch_spans, .. } = self.queue.settings;
+        let mut closed = false;
+        while !closed {
+            let _ = timeout(delay, self.queue.hurry.notified()).await;
+            let mut spans = {
+                let state = &mut *self.queue.state.lock();
+                (closed, state.bytes) = (state.closed, 0);
+                let room = Vec::with_capacity(state.waiting.len());
+                mem::replace(&mut state.waiting, room).into_iter()
             };
-            while !backlog.is_empty() {
-                self.send(&mut backlog).await;
-            }
-            if closed {
-                return;
+            while spans.len() > 0 {
+                self.send(spans.by_ref().take(max_batch_spans).collect()).await;
             }
         }
     }
 
     /// Sends one batch and accounts it, once, whatever becomes of it.
-    async fn send(&mut self, backlog: &mut Vec<SpanData>) {
-        let (mut bytes, mut count) = (0, 0);
-        for size in backlog.iter().map(size).take(self.queue.settings.max_batch_spans) {
-            if count > 0 && bytes + size > BATCH_BYTES {
-                break;
-            }
-            (bytes, count) = (bytes + size, count + 1);
-        }
-        let rest = backlog.split_off(count);
-        let mut batch = mem::replace(backlog, rest);
+    async fn send(&mut self, mut batch: Vec<SpanData>) {
+        let count = batch.len() as u64;
         batch.iter_mut().for_each(|span| self.allowed.redact(span));
         self.rejected.store(0, Relaxed);
         let sending = AssertUnwindSafe(self.exporter.export(batch)).catch_unwind();
         let problem = match timeout(self.queue.settings.timeout, sending).await {
             Ok(Ok(result)) => result.err().map(|error| error.to_string()),
+            Ok(Err(_panic)) => Some("the exporter panicked".to_owned()),
             Err(_) => Some("timed out".to_owned()),
-            Ok(Err(_panic)) => {
-                // The old one goes on if there is no new one to be had.
-                if let Ok(exporter) = (self.make)() {
-                    self.exporter = exporter;
-                }
-                Some("the exporter panicked".to_owned())
-            }
         };
-        let (count, rejected) = (count as u64, self.rejected.load(Relaxed));
-        let failed = if problem.is_some() { count } else { rejected.min(count) };
+        let rejected = self.rejected.load(Relaxed).min(count);
+        let failed = if problem.is_some() { count } else { rejected };
         {
-            let State { bytes: all, account, .. } = &mut *self.queue.state.lock();
+            let account = &mut self.queue.state.lock().account;
             // A shutdown that could not wait counted them as dropped.
             if let Some(queued) = account.queued.checked_sub(count) {
-                (*all, account.queued) = (*all - bytes, queued);
+                account.queued = queued;
                 account.exported += count - failed;
                 account.failed += failed;
             }
         }
-        match problem.or_else(|| (failed > 0).then(|| "the collector refused some of them".to_owned())) {
-            Some(problem) if !mem::replace(&mut self.failing, true) => {
-                tracing::warn!(problem, "spans cannot be exported");
-            }
-            None if mem::take(&mut self.failing) => tracing::info!("spans are exported again"),
+        let problem =
+            problem.or_else(|| (failed > 0).then(|| "the collector refused some of them".to_owned()));
+        match (problem, self.failing) {
+            (Some(problem), false) => tracing::warn!(problem, "spans cannot be exported"),
+            (None, true) => tracing::info!("spans are exported again"),
             _ => {}
         }
+        self.failing = failed > 0;
     }
 }

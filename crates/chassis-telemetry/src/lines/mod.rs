@@ -2,24 +2,22 @@
 //!
 //! Which events become lines is decided by the gate (`filter.rs`); spans are not shown, only their ids.
 
-mod json;
 mod writer;
 
-use std::cell::RefCell;
+use std::fmt::{Debug, Write as _};
 use std::io::{self, IsTerminal as _, Write as _};
-use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::{str::FromStr, time::SystemTime};
 
 use conf::Conf;
+use serde::Serialize;
 use tracing::dispatcher::WeakDispatch;
 use tracing::field::{Field, Visit};
 use tracing::{Dispatch, Event, Level, Subscriber};
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use crate::{TraceContext, bridge, filter};
-use json::Fields;
 
 pub(crate) use writer::LineWriter;
 
@@ -78,14 +76,12 @@ impl LineLayer {
         Self { pretty, service, version, process, writer, rejected, dispatch: OnceLock::new() }
     }
 
-    fn write(&self, event: &Event<'_>, context: TraceContext, Scratch { line, fields }: &mut Scratch) {
-        line.clear();
-        fields.clear();
-        event.record(fields);
+    fn write(&self, event: &Event<'_>, context: TraceContext) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
         let (meta, now) = (event.metadata(), humantime::format_rfc3339_micros(SystemTime::now()));
         let (level, (trace_id, span_id, flags)) = (meta.level(), context.parts());
-        // Every field was written with a comma before it.
-        let others = fields.others.get(1..).unwrap_or_default();
+        let mut line = Vec::with_capacity(512);
         // Writing to memory does not fail.
         if self.pretty {
             let (target, message) = (meta.target(), fields.message.escape_debug());
@@ -95,32 +91,71 @@ impl LineLayer {
                 write!(line, "{{\"timestamp\":\"{now}\",\"level\":\"{level}\",\"trace_id\":\"{trace_id}\",");
             let _ = write!(line, "\"span_id\":\"{span_id}\",\"trace_flags\":\"{flags:02x}\"");
             for (key, text) in [
-                (",\"target\":", meta.target()),
-                (",\"message\":", &fields.message),
-                (",\"service\":", &self.service),
-                (",\"version\":", self.version),
+                ("target", meta.target()),
+                ("message", &fields.message),
+                ("service", &self.service),
+                ("version", self.version),
             ] {
-                line.extend(key.as_bytes());
-                json::value(line, text);
+                member(&mut line, key, text);
             }
             line.extend(b",\"fields\":{");
         }
-        line.extend(others);
-        line.extend(if line.starts_with(b"{") { b"}}\n".as_slice() } else { b"}\n" });
-        self.writer.push(line, *level == Level::ERROR);
+        // Every field was written with a comma before it.
+        line.extend(fields.others.get(1..).unwrap_or_default());
+        line.extend(if self.pretty { b"}\n".as_slice() } else { b"}}\n" });
+        self.writer.push(&line, *level == Level::ERROR);
     }
 }
 
-/// What a thread writes its line in before it is copied to its buffer in one piece, so that no value's own formatting
-/// ever runs under a lock.
-#[derive(Default)]
-struct Scratch {
-    line: Vec<u8>,
-    fields: Fields,
+/// Appends `,"key":value`; NaN and infinities become `null`.
+fn member(line: &mut Vec<u8>, key: &str, value: impl Serialize) {
+    // Writing text and numbers to memory does not fail.
+    line.push(b',');
+    let _ = serde_json::to_writer(&mut *line, key);
+    line.push(b':');
+    let _ = serde_json::to_writer(line, &value);
 }
 
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+/// Takes the message apart from all other values, which are written as JSON.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: Vec<u8>,
+}
+
+impl Fields {
+    fn write(&mut self, field: &Field, value: impl Serialize) {
+        member(&mut self.others, field.name().trim_start_matches("r#"), value);
+    }
+}
+
+impl Visit for Fields {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.write(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.write(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.write(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.write(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" { self.message.push_str(value) } else { self.write(field, value) }
+    }
+
+    /// A value whose formatting fails is cut off where it failed.
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let mut text = String::new();
+        let _ = write!(text, "{value:?}");
+        self.record_str(field, &text);
+    }
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LineLayer {
@@ -132,15 +167,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LineLayer {
         if event.metadata().target().starts_with(filter::OPENTELEMETRY) {
             return event.record(&mut Rejected(&self.rejected));
         }
-        let dispatch = self.dispatch.get().and_then(WeakDispatch::upgrade);
-        let span = ctx.event_span(event).zip(dispatch);
-        let context =
-            span.and_then(|(span, dispatch)| bridge::of_span(&span, &dispatch)).unwrap_or(self.process);
-        SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
-            Ok(mut scratch) => self.write(event, context, &mut scratch),
-            // A value that logs while it is formatted.
-            Err(_) => self.write(event, context, &mut Scratch::default()),
-        });
+        let span = ctx.event_span(event).zip(self.dispatch.get().and_then(WeakDispatch::upgrade));
+        let context = span.and_then(|(span, dispatch)| bridge::of_span(&span, &dispatch));
+        self.write(event, context.unwrap_or(self.process));
     }
 }
 
@@ -154,5 +183,5 @@ impl Visit for Rejected<'_> {
         }
     }
 
-    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+    fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
 }

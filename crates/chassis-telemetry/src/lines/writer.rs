@@ -3,12 +3,9 @@
 //! A reader of stdout that stalls blocks nobody: what does not fit is dropped and counted.
 
 use std::io::{ErrorKind, Result, Write};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, Instant};
-use std::{mem, thread};
+use std::{mem, sync::Arc, thread, time::Duration};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 /// Where lines go.
 pub(crate) type Output = Box<dyn Write + Send>;
@@ -23,14 +20,18 @@ const GATHER: Duration = Duration::from_millis(10);
 const ERROR_WAIT: Duration = Duration::from_millis(5);
 /// How long to leave an output alone that is full and does not block.
 const FULL_OUTPUT_WAIT: Duration = Duration::from_millis(5);
-/// How many threads may wait for their flush at once.
-const MOST_CALLS: usize = 64;
 
-/// Takes lines from any thread and writes them on its own, which ends with this.
-pub(crate) struct LineWriter {
+/// Takes lines from any thread and writes them on its own, which ends when this is closed.
+pub(crate) struct LineWriter(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
     /// One lock for all threads: they hold it for a copy of some hundred bytes.
-    state: Arc<Mutex<State>>,
-    calls: SyncSender<Call>,
+    state: Mutex<State>,
+    /// There are lines, or somebody waits for them.
+    wake: Condvar,
+    /// A buffer was written.
+    done: Condvar,
 }
 
 #[derive(Default)]
@@ -38,93 +39,93 @@ struct State {
     waiting: Vec<u8>,
     /// How many bytes are being written.
     writing: usize,
+    /// Lines that were taken, those of them that are settled, and those of these that were written.
+    taken: u64,
+    settled: u64,
     written: u64,
-    dropped: u64,
+    /// Lines that were not taken.
+    refused: u64,
+    /// Somebody waits for what was taken.
+    hurry: bool,
     /// The last ERROR waited in vain, and nothing was written since.
     stalled: bool,
     closed: bool,
 }
 
-/// Lines wait (`None`), or should be written at once, which is then answered.
-type Call = Option<SyncSender<()>>;
-
 impl LineWriter {
     pub fn start(output: Output) -> Result<Self> {
-        let (calls, inbox) = sync_channel(MOST_CALLS);
-        let state = Arc::<Mutex<State>>::default();
-        let own = Arc::clone(&state);
-        thread::Builder::new().name("log-writer".to_owned()).spawn(move || run(&own, output, &inbox))?;
-        Ok(Self { state, calls })
+        let shared = Arc::<Shared>::default();
+        let own = Arc::clone(&shared);
+        thread::Builder::new().name("log-writer".to_owned()).spawn(move || own.run(output))?;
+        Ok(Self(shared))
     }
 
     /// Takes a line that ends in a newline. An urgent one is written before this returns, unless the output stalls.
     pub fn push(&self, line: &[u8], urgent: bool) {
-        let mut state = self.state.lock();
+        let mut state = self.0.state.lock();
         if state.closed || state.waiting.len() + state.writing + line.len() > MOST_BYTES {
-            state.dropped += 1;
+            state.refused += 1;
             return;
         }
-        let first = state.waiting.is_empty();
+        if state.waiting.is_empty() {
+            self.0.wake.notify_one();
+        }
         state.waiting.extend_from_slice(line);
-        let urgent = urgent && !state.stalled;
-        drop(state);
-        if urgent {
+        state.taken += 1;
+        if urgent && !state.stalled {
+            drop(state);
             let stalled = !self.flush(ERROR_WAIT);
-            self.state.lock().stalled = stalled;
-        } else if first {
-            let _ = self.calls.try_send(None);
+            self.0.state.lock().stalled = stalled;
         }
     }
 
-    /// Writes everything that was pushed until now; `false` if that takes longer than `wait`.
+    /// Writes everything that was taken until now; `false` if that takes longer than `wait`.
     fn flush(&self, wait: Duration) -> bool {
-        let (done, answer) = sync_channel(1);
-        self.calls.try_send(Some(done)).is_ok() && answer.recv_timeout(wait).is_ok()
+        let mut state = self.0.state.lock();
+        let last = state.taken;
+        state.hurry = true;
+        self.0.wake.notify_one();
+        !self.0.done.wait_while_for(&mut state, |state| state.settled < last, wait).timed_out()
     }
 
     /// Flushes; lines that come later are dropped.
     pub fn close(&self, wait: Duration) -> bool {
-        self.state.lock().closed = true;
+        self.0.state.lock().closed = true;
         self.flush(wait)
     }
 
     /// Lines written, and lines dropped.
     pub fn account(&self) -> (u64, u64) {
-        let state = self.state.lock();
-        (state.written, state.dropped)
+        let state = self.0.state.lock();
+        (state.written, state.refused + state.settled - state.written)
     }
 }
 
-/// The writing thread.
-fn run(state: &Mutex<State>, mut output: Output, calls: &Receiver<Call>) {
-    let mut taken = Vec::new();
-    while let Ok(mut call) = calls.recv() {
-        let gathered = Instant::now() + GATHER;
-        while call.is_none() {
-            match calls.recv_timeout(gathered.saturating_duration_since(Instant::now())) {
-                Ok(next) => call = next,
-                Err(_) => break,
-            }
+impl Shared {
+    /// The writing thread.
+    fn run(&self, mut output: Output) {
+        let (mut bytes, mut closed) = (Vec::new(), false);
+        while !closed {
+            let taken = {
+                let mut state = self.state.lock();
+                self.wake.wait_while(&mut state, |state| state.waiting.is_empty() && !state.hurry);
+                self.wake.wait_while_for(&mut state, |state| !state.hurry, GATHER);
+                mem::swap(&mut state.waiting, &mut bytes);
+                (state.writing, state.hurry, closed) = (bytes.len(), false, state.closed);
+                state.taken
+            };
+            let count = write(&mut output, &bytes);
+            // Outputs that buffer must not keep what is said to be written.
+            let _ = output.flush();
+            let mut state = self.state.lock();
+            // Each line ends in its only newline.
+            state.written += bytes.iter().take(count).filter(|&&byte| byte == b'\n').count() as u64;
+            (state.settled, state.writing, state.stalled) = (taken, 0, false);
+            self.done.notify_all();
+            drop(state);
+            bytes.clear();
+            bytes.shrink_to(KEPT_BYTES);
         }
-        {
-            let mut state = state.lock();
-            mem::swap(&mut state.waiting, &mut taken);
-            state.writing = taken.len();
-        }
-        let (written, refused) = taken.split_at(write(&mut output, &taken));
-        // Outputs that buffer must not keep what is said to be written.
-        let _ = output.flush();
-        // Each line ends in its only newline.
-        let lines = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
-        {
-            let mut state = state.lock();
-            state.written += lines(written);
-            state.dropped += lines(refused);
-            (state.writing, state.stalled) = (0, false);
-        }
-        taken.clear();
-        taken.shrink_to(KEPT_BYTES);
-        let _ = call.map(|done| done.try_send(()));
     }
 }
 
@@ -136,8 +137,7 @@ fn write(output: &mut Output, bytes: &[u8]) -> usize {
             Ok(0) => break,
             Ok(count) => done += count,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            #[expect(clippy::disallowed_methods, reason = "the writing thread has nothing else to do")]
-            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(FULL_OUTPUT_WAIT),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::park_timeout(FULL_OUTPUT_WAIT),
             Err(_) => break,
         }
     }
@@ -146,7 +146,7 @@ fn write(output: &mut Output, bytes: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::{io, time::Instant};
 
     use super::*;
 

@@ -15,8 +15,8 @@ use metrics_exporter_prometheus::{
 use parking_lot::Mutex;
 use tokio_metrics::{RuntimeMetricsReporterBuilder, RuntimeMonitor};
 
+use crate::Service;
 use crate::catalogue::{Kind, Metric, Values};
-use crate::{Service, names};
 use exemplars::Exemplars;
 
 pub use exposition::Exposition;
@@ -59,7 +59,7 @@ impl Metrics {
     /// Describes every metric and sets those that exist from the start; the recorder must be in place.
     pub(crate) fn begin(&self, catalogues: &[&'static [Metric]], service: Service) {
         catalogues.iter().copied().flatten().for_each(describe);
-        ::metrics::gauge!(names::BUILD_INFO, "version" => service.version, "platform_version" => PLATFORM_VERSION,
+        ::metrics::gauge!("build_info", "version" => service.version, "platform_version" => PLATFORM_VERSION,
             "commit" => service.commit, "rustc" => service.rustc)
         .set(1.0);
         let process = metrics_process::Collector::default();
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_histogram_has_the_buckets_of_its_catalogue() {
         let (metrics, recorder) = Metrics::new(OWN).unwrap();
-        with_local_recorder(&recorder, || histogram!(names::HTTP_REQUEST_DURATION).record(0.2));
+        with_local_recorder(&recorder, || histogram!("http_request_duration_seconds").record(0.2));
         let text = metrics.render(Exposition::Text);
         assert!(text.contains("# TYPE http_request_duration_seconds histogram"));
         assert!(text.contains("http_request_duration_seconds_bucket{le=\"0.1\"} 0"));
