@@ -158,7 +158,10 @@ pub struct IdempotencyKey {
 /// The id in a path. A text that is no id names nothing, so it is 404.
 #[derive(Clone, Copy, Debug, utoipa::IntoParams)]
 #[into_params(names("id"), parameter_in = Path)]
-pub struct PathId(pub JobId);
+pub struct PathId(
+    /// The id of a notification, or of one of its jobs.
+    pub JobId,
+);
 
 impl<S: Send + Sync> FromRequestParts<S> for PathId {
     type Rejection = ApiError;

@@ -17,7 +17,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use chassis_http::{Idempotent, Problem, RequestKey, Valid};
+use chassis_http::{Idempotent, Problem, ProblemBody, RequestKey, Valid};
 use chassis_queue::{Answer, Enqueue, Enqueued, Finished, JobId, JobState, Key, Priority, Verdict};
 use chassis_telemetry::{TraceContext, http::ResourceId};
 use garde::Validate;
@@ -90,6 +90,8 @@ pub async fn send_push_later(
             description = "The gateway did not take it."),
         (status = GATEWAY_TIMEOUT, body = Undelivered, content_type = "application/problem+json",
             description = "Nobody knows whether it was delivered."),
+        (status = CONFLICT, body = ProblemBody, content_type = "application/problem+json",
+            description = "The first request with this key is still being delivered."),
     )
 )]
 pub async fn send_sms_now(
@@ -113,6 +115,8 @@ pub async fn send_sms_now(
             description = "The gateway did not take it."),
         (status = GATEWAY_TIMEOUT, body = Undelivered, content_type = "application/problem+json",
             description = "Nobody knows whether it was delivered."),
+        (status = CONFLICT, body = ProblemBody, content_type = "application/problem+json",
+            description = "The first request with this key is still being delivered."),
     )
 )]
 pub async fn send_push_now(

@@ -43,6 +43,7 @@ impl Modify for Common {
 fn add(operation: &mut Operation) {
     let secured = operation.security.is_some();
     let body = operation.request_body.is_some();
+    let parameters = operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty());
     let answers = [
         ("400", "The request cannot be read.", true),
         ("401", "No known API key.", secured),
@@ -51,7 +52,7 @@ fn add(operation: &mut Operation) {
         ("413", "The body is too large.", body),
         ("415", "The body is not declared as JSON.", body),
         ("421", "Served under loopback names only, since no API keys are configured.", true),
-        ("422", "The request is not valid; see errors.", body),
+        ("422", "The request is not valid; see errors.", body || parameters),
         ("429", "Too many requests; one passes after Retry-After.", true),
         ("500", "A defect of the service.", true),
         ("503", "Not now; see type.", true),
