@@ -11,18 +11,18 @@ use std::{
 /// Cases that an alert may do without, with the reason.
 const WITHOUT: &[(&str, &str)] = &[("Watchdog", "it always fires, so that its silence is noticed")];
 
-struct Alert {
-    name: String,
+pub struct Alert {
+    pub name: String,
     rule: Value,
 }
 
 impl Alert {
-    fn text(&self, field: &str, key: &str) -> &str {
+    pub fn text(&self, field: &str, key: &str) -> &str {
         self.rule[field][key].as_str().unwrap_or_default()
     }
 }
 
-fn alerts() -> Vec<Alert> {
+pub fn alerts() -> Vec<Alert> {
     let mut alerts = Vec::new();
     for entry in fs::read_dir(root().join("deploy/prometheus/rules")).unwrap() {
         let text = fs::read_to_string(entry.unwrap().path()).unwrap();

@@ -14,6 +14,7 @@ mod deploy;
 mod promql;
 mod query;
 mod read;
+mod reference;
 
 use std::path::Path;
 
