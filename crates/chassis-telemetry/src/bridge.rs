@@ -25,9 +25,6 @@ pub trait SpanExt {
     /// [`Self::trace_context`] starts it, and its parent is fixed then. A failure is counted in
     /// `telemetry_late_parents_total`.
     fn continue_from(&self, parent: TraceContext);
-    /// As [`Self::continue_from`] for a caller that is not trusted: the trace id is kept, but our own sampler
-    /// decides whether the trace is recorded.
-    fn continue_from_untrusted(&self, parent: TraceContext);
     /// The span's own context.
     fn trace_context(&self) -> Option<TraceContext>;
     /// Links the span to another one.
@@ -39,13 +36,6 @@ pub trait SpanExt {
 impl SpanExt for Span {
     fn continue_from(&self, parent: TraceContext) {
         set_parent(self, Context::new().with_remote_span_context(parent.to_remote()));
-    }
-
-    fn continue_from_untrusted(&self, parent: TraceContext) {
-        let sampled = self.with_subscriber(|(_, dispatch)| {
-            dispatch.downcast_ref::<Gate>().is_some_and(|gate| gate.sampling.decide_untrusted(parent))
-        });
-        self.continue_from(parent.with_sampled(sampled == Some(true)));
     }
 
     fn trace_context(&self) -> Option<TraceContext> {
@@ -67,6 +57,15 @@ pub(crate) fn set_parent(span: &Span, parent: Context) {
     if let Err(SetParentError::AlreadyStarted) = span.set_parent(parent) {
         metrics::counter!("telemetry_late_parents_total").increment(1);
     }
+}
+
+/// As [`SpanExt::continue_from`] for a caller that is not trusted: the trace id is kept, but our own sampler decides
+/// whether the trace is recorded.
+pub(crate) fn continue_untrusted(span: &Span, mut parent: TraceContext) {
+    let gate = |dispatch: &Dispatch| Some(dispatch.downcast_ref::<Gate>()?.sampling.decide_untrusted(parent));
+    let sampled = span.with_subscriber(|(_, dispatch)| gate(dispatch)).flatten();
+    parent.flags = parent.flags.with_sampled(sampled == Some(true));
+    span.continue_from(parent);
 }
 
 /// The context of the current span: what outgoing headers, exemplars and lines name.
@@ -117,6 +116,8 @@ impl Sampling {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry::TraceFlags;
+
     use super::*;
 
     #[test]
@@ -125,7 +126,8 @@ mod tests {
             let sampling = Sampling { parent_based: true, fraction, key: RandomState::new() };
             let traces = || (0..1000).map(|_| TraceContext::new_root());
             let decided_once = traces().all(|trace| {
-                sampling.decide_untrusted(trace) == sampling.decide_untrusted(trace.with_sampled(false))
+                sampling.decide_untrusted(trace)
+                    == sampling.decide_untrusted(TraceContext { flags: TraceFlags::default(), ..trace })
             });
             assert!(decided_once);
             traces().filter(|trace| sampling.decide_untrusted(*trace)).count()

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use http::HeaderMap;
-use opentelemetry::trace::{SpanContext, TraceState};
+use http::{HeaderMap, HeaderValue};
+use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceState};
 use opentelemetry::{SpanId, TraceFlags, TraceId};
 use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator};
 
@@ -15,9 +15,9 @@ use crate::{bridge, propagation};
 /// may hold anything that a caller put there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TraceContext {
-    trace_id: TraceId,
-    span_id: SpanId,
-    flags: TraceFlags,
+    pub(crate) trace_id: TraceId,
+    pub(crate) span_id: SpanId,
+    pub(crate) flags: TraceFlags,
 }
 
 impl TraceContext {
@@ -35,30 +35,27 @@ impl TraceContext {
     /// A version above 00 is read by its first 55 characters, as the recommendation asks; `ff` is never valid.
     pub fn parse(header: &str) -> Option<Self> {
         let (known, rest) = header.split_at_checked(55)?;
-        let mut parts = known.split('-');
-        let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let lengths = (version.len(), trace.len(), span.len(), flags.len()) == (2, 32, 16, 2);
-        let lower_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let parts: Vec<_> = known.split('-').collect();
+        let &[version, trace, span, flags] = parts.as_slice() else { return None };
+        let lengths = (version.len(), trace.len(), span.len()) == (2, 32, 16);
+        let digits = known.bytes().all(|byte| matches!(byte, b'-' | b'0'..=b'9' | b'a'..=b'f'));
         let well_ended = rest.is_empty() || version != "00" && rest.starts_with('-');
-        if !lengths
-            || version == "ff"
-            || !well_ended
-            || ![version, trace, span, flags].into_iter().all(lower_hex)
-        {
-            return None;
-        }
-        let flags = TraceFlags::new(u8::from_str_radix(flags, 16).ok()?) & TraceFlags::SAMPLED;
-        Self::valid(TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?, flags)
+        let valid = lengths && digits && well_ended && version != "ff";
+        Self::hex(trace, span, flags).filter(|_| valid)
     }
 
     /// The caller's context, by the propagators of `OTEL_PROPAGATORS`; `None` if a header is there twice or not valid.
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        propagation::extract_trace(headers)
+        Self::of(propagation::extract(headers).span().span_context())
     }
 
     /// Sets `traceparent`. Outgoing requests use [`propagation::inject`], which knows the other headers as well.
     pub fn inject(&self, headers: &mut HeaderMap) {
-        propagation::set_traceparent(*self, headers);
+        if let Ok(mut value) = HeaderValue::try_from(self.to_string()) {
+            // Each is another one: kept in HTTP/2's header table it would push out what comes again.
+            value.set_sensitive(true);
+            headers.insert(propagation::TRACEPARENT, value);
+        }
     }
 
     /// The storage form: trace id, span id, flags, big-endian.
@@ -73,9 +70,8 @@ impl TraceContext {
     /// Reads [`Self::to_bytes`] back; `None` for another length or all-zero ids.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; Self::BYTES] = bytes.try_into().ok()?;
-        let trace_id = TraceId::from_bytes(*bytes.first_chunk()?);
         let span_id = SpanId::from_bytes(bytes[16..24].try_into().ok()?);
-        Self::valid(trace_id, span_id, TraceFlags::new(bytes[24]) & TraceFlags::SAMPLED)
+        Self::new(TraceId::from_bytes(*bytes.first_chunk()?), span_id, bytes[24])
     }
 
     /// 32 lower-case hex digits.
@@ -98,30 +94,26 @@ impl TraceContext {
         bridge::current()
     }
 
-    /// `None` if an id is zero.
-    pub(crate) fn valid(trace_id: TraceId, span_id: SpanId, flags: TraceFlags) -> Option<Self> {
-        (trace_id != TraceId::INVALID && span_id != SpanId::INVALID).then_some(Self {
-            trace_id,
-            span_id,
-            flags,
-        })
+    /// Knows no flag but "sampled"; `None` if an id is zero.
+    fn new(trace_id: TraceId, span_id: SpanId, flags: u8) -> Option<Self> {
+        let flags = TraceFlags::new(flags) & TraceFlags::SAMPLED;
+        let valid = trace_id != TraceId::INVALID && span_id != SpanId::INVALID;
+        valid.then_some(Self { trace_id, span_id, flags })
+    }
+
+    /// Reads hexadecimal digits, of which leading zeros may be left out.
+    pub(crate) fn hex(trace_id: &str, span_id: &str, flags: &str) -> Option<Self> {
+        let flags = u8::from_str_radix(flags, 16).ok()?;
+        Self::new(TraceId::from_hex(trace_id).ok()?, SpanId::from_hex(span_id).ok()?, flags)
     }
 
     pub(crate) fn of(span: &SpanContext) -> Option<Self> {
-        Self::valid(span.trace_id(), span.span_id(), span.trace_flags())
-    }
-
-    pub(crate) fn with_sampled(self, sampled: bool) -> Self {
-        Self { flags: self.flags.with_sampled(sampled), ..self }
+        Self::new(span.trace_id(), span.span_id(), span.trace_flags().to_u8())
     }
 
     /// As OpenTelemetry's type, of a span in another process.
     pub(crate) fn to_remote(self) -> SpanContext {
         SpanContext::new(self.trace_id, self.span_id, self.flags, true, TraceState::NONE)
-    }
-
-    pub(crate) fn parts(self) -> (TraceId, SpanId, u8) {
-        (self.trace_id, self.span_id, self.flags.to_u8())
     }
 }
 
@@ -179,8 +171,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_context_survives_header_and_storage(trace_id in 1u128.., span_id in 1u64.., sampled: bool) {
-            let flags = TraceFlags::default().with_sampled(sampled);
-            let context = TraceContext::valid(trace_id.into(), span_id.into(), flags).unwrap();
+            let context = TraceContext::new(trace_id.into(), span_id.into(), sampled.into()).unwrap();
             prop_assert_eq!(TraceContext::parse(&context.to_string()), Some(context));
             prop_assert_eq!(TraceContext::from_bytes(&context.to_bytes()), Some(context));
         }

@@ -3,13 +3,12 @@
 //! `RUST_LOG` decides on lines alone. Spans exist, with their ids, whatever it says: a line keeps its ids, and a trace
 //! its spans, at any log level.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use parking_lot::RwLock;
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata, Subscriber, subscriber::Interest};
-use tracing_subscriber::{Layer, Registry, filter::Targets, layer::Context};
+use tracing_subscriber::{Layer, filter::Targets, layer::Context};
 
 use crate::bridge::Sampling;
 
@@ -130,11 +129,6 @@ impl<S: Subscriber> Layer<S> for Gate {
 
     fn enabled(&self, meta: &Metadata<'_>, _: Context<'_, S>) -> bool {
         self.passes(meta)
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        let lines = Layer::<Registry>::max_level_hint(&*self.filter.0.lines.read());
-        lines.map(|lines| lines.max(SPAN_LEVEL.into()))
     }
 }
 

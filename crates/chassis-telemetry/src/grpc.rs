@@ -5,21 +5,21 @@ use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
 use ::http::Request;
 use axum::body::Body;
-use metrics::Gauge;
+use metrics::{Gauge, Histogram};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use tonic::Code;
 use tower_http::trace::MakeSpan;
 use tracing::{Span, field::Empty, info_span};
 
-use crate::measure::{self, Kind, Measure, SpanLayer, Target, continue_caller, is_quiet, span_layer};
+use crate::measure::{Kind, Measure, SpanLayer, Target, is_quiet, span_layer};
 use crate::names;
 
 /// `grpc_request_duration_seconds` of one method's calls, for clients.
 pub struct Durations {
-    full: String,
-    side: &'static str,
-    kept: measure::Durations,
+    service: String,
+    method: String,
+    side: Side,
 }
 
 /// Which side of a call measures it.
@@ -29,20 +29,22 @@ pub enum Side {
     Client,
 }
 
-const SERVER: &str = "server";
-
 impl Durations {
     /// Both names come from our own descriptors, never from a caller.
     pub fn new(service: &str, method: &str, side: Side) -> Self {
-        let side = if side == Side::Server { SERVER } else { "client" };
-        Self { full: format!("{service}/{method}"), side, kept: measure::Durations::default() }
+        Self { service: service.to_owned(), method: method.to_owned(), side }
     }
 
     /// Records how long a call took.
     pub fn record(&self, code: Code, seconds: f64) {
-        let target = Target::Grpc { full: self.full.clone(), side: self.side };
-        self.kept.record((target, code as u16), seconds);
+        histogram(&self.service, &self.method, code, self.side).record(seconds);
     }
+}
+
+pub(crate) fn histogram(service: &str, method: &str, code: Code, side: Side) -> Histogram {
+    metrics::histogram!("grpc_request_duration_seconds", "grpc_service" => service.to_owned(),
+        names::LABEL_GRPC_METHOD => method.to_owned(), "grpc_code" => code_name(code),
+        "side" => if side == Side::Server { "server" } else { "client" })
 }
 
 /// The code's name as in metrics, lines and spans: `NOT_FOUND`.
@@ -82,17 +84,13 @@ pub fn trace_layer(
     methods: Methods,
     trusts: impl Fn(IpAddr) -> bool + Clone,
 ) -> SpanLayer<impl MakeSpan<Body> + Clone> {
-    span_layer(move |request: &Request<Body>| {
-        let method = methods.of(request);
-        if is_quiet(method) {
-            return Span::none();
-        }
-        let span = info_span!("call", otel.kind = "server", otel.name = method, rpc.system.name = "grpc",
+    let open = move |request: &Request<Body>| match methods.of(request) {
+        method if is_quiet(method) => Span::none(),
+        method => info_span!("call", otel.kind = "server", otel.name = method, rpc.system.name = "grpc",
             rpc.method = method, rpc.response.status_code = Empty, otel.status_code = Empty, error.type = Empty,
-            user.name = Empty);
-        continue_caller(&span, request, &trusts);
-        span
-    })
+            user.name = Empty),
+    };
+    span_layer(open, trusts)
 }
 
 /// `grpc_request_duration_seconds`, and the line `call`.
@@ -106,6 +104,6 @@ impl MetricsLayer {
 
 impl Kind for Methods {
     fn target<B>(&self, request: &Request<B>) -> Target {
-        Target::Grpc { full: self.of(request).to_owned(), side: SERVER }
+        Target::Grpc { full: self.of(request).to_owned() }
     }
 }

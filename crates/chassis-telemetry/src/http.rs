@@ -17,7 +17,7 @@ use axum::{body::Body, extract::MatchedPath};
 use tower_http::trace::MakeSpan;
 use tracing::{Span, field::Empty, info_span};
 
-use crate::measure::{Kind, Measure, SpanLayer, Target, continue_caller, span_layer};
+use crate::measure::{Kind, Measure, SpanLayer, Target, span_layer};
 
 /// A request extension: the connection is encrypted. Listeners set it; it becomes `url.scheme`.
 #[derive(Clone, Copy, Debug)]
@@ -42,11 +42,7 @@ impl CallerKey {
 /// tower-http's `TraceLayer` with a SERVER span by OpenTelemetry's conventions, continued from the caller's: its
 /// baggage and sampling decision count only if `trusts` says so of the peer's address (axum's `ConnectInfo`).
 pub fn trace_layer(trusts: impl Fn(IpAddr) -> bool + Clone) -> SpanLayer<impl MakeSpan<Body> + Clone> {
-    span_layer(move |request: &Request<Body>| {
-        let span = server_span(request);
-        continue_caller(&span, request, &trusts);
-        span
-    })
+    span_layer(server_span, trusts)
 }
 
 fn server_span(request: &Request<Body>) -> Span {

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd as _;
 use std::panic::{self, PanicHookInfo};
 use std::time::{Duration, Instant};
-use std::{fs::File, io, sync::Arc, thread};
+use std::{fs::File, io, sync::Arc, sync::OnceLock, thread};
 
 use ::metrics::{counter, gauge};
 use opentelemetry::InstrumentationScope;
@@ -150,7 +150,7 @@ impl Scoped {
         setup: &Setup,
         environment: &dyn Fn(&str) -> Option<String>,
         output: Box<dyn io::Write + Send>,
-        make: impl FnOnce(bool) -> Result<E, InitError>,
+        make: impl Fn(bool) -> Result<E, InitError>,
     ) -> Result<Self, InitError> {
         let mut environment = Environment { get: environment, warnings: Vec::new() };
         let (sampling, propagators) = (environment.sampling(), environment.propagators(setup.baggage));
@@ -178,12 +178,13 @@ impl Scoped {
         start.end();
         let process = TraceContext::of(start.span_context()).unwrap_or_else(TraceContext::new_root);
         let filter = LogFilter::new(setup.line_targets);
-        let names = (service, setup.service.version);
+        let (pretty, version) = (setup.log.format.is_pretty(), setup.service.version);
+        let (writer, dispatch) = (Arc::clone(&lines), OnceLock::new());
         // The bridge comes before the lines: a value that logs while its line is written would undo the bridge's filter.
         // The gate is asked first, so that a refused event costs nothing.
         let subscriber = Registry::default()
             .with(bridge::layer(tracer))
-            .with(LineLayer::new(setup.log.format, names, process, Arc::clone(&lines), rejected))
+            .with(LineLayer { pretty, service, version, process, writer, rejected, dispatch })
             .with(Gate { filter: filter.clone(), sampling });
         let dispatch = Dispatch::new(subscriber);
         let telemetry = Telemetry { metrics, filter, process, spans, lines, down: false };

@@ -8,16 +8,17 @@ use ::http::{HeaderMap, Request, Response};
 use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use http_body_util::BodyExt as _;
-use metrics::{Gauge, Histogram, histogram};
+use metrics::{Gauge, Histogram};
 use parking_lot::RwLock;
 use tonic::Code;
 use tower::{BoxError, Layer, Service};
 use tower_http::classify::{ServerErrorsAsFailures, SharedClassifier};
-use tower_http::trace::TraceLayer;
+use tower_http::trace::{MakeSpan, TraceLayer};
 use tracing::{Span, info};
 
+use crate::grpc::{self, Side, code_name};
 use crate::http::{CallerKey, ResourceId};
-use crate::{SpanExt as _, TraceContext, bridge, grpc::code_name, names, propagation};
+use crate::{SpanExt as _, TraceContext, bridge, names, propagation};
 
 /// The status of a request whose caller left before the answer (nginx's convention; never sent).
 const CALLER_GONE: u16 = 499;
@@ -25,19 +26,23 @@ const CALLER_GONE: u16 = 499;
 /// tower-http's layer with a span of ours and no lines of its own.
 pub(crate) type SpanLayer<M> = TraceLayer<SharedClassifier<ServerErrorsAsFailures>, M, (), (), (), (), ()>;
 
-pub(crate) fn span_layer<M>(make_span: M) -> SpanLayer<M> {
+/// A layer whose spans are children of the callers'. A caller's baggage and sampling decision count only if it is
+/// trusted.
+pub(crate) fn span_layer(
+    open: impl Fn(&Request<Body>) -> Span + Clone,
+    trusts: impl Fn(IpAddr) -> bool + Clone,
+) -> SpanLayer<impl MakeSpan<Body> + Clone> {
+    let make_span = move |request: &Request<Body>| {
+        let (span, peer) = (open(request), request.extensions().get());
+        if peer.is_some_and(|ConnectInfo::<SocketAddr>(peer)| trusts(peer.ip())) {
+            bridge::set_parent(&span, propagation::extract(request.headers()));
+        } else if let Some(parent) = TraceContext::from_headers(request.headers()) {
+            bridge::continue_untrusted(&span, parent);
+        }
+        span
+    };
     let layer = TraceLayer::new_for_http().make_span_with(make_span);
     layer.on_request(()).on_response(()).on_body_chunk(()).on_eos(()).on_failure(())
-}
-
-/// Makes the span a child of the caller's. The caller's baggage and sampling decision count only if it is trusted.
-pub(crate) fn continue_caller<B>(span: &Span, request: &Request<B>, trusts: impl Fn(IpAddr) -> bool) {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    if peer.is_some_and(|ConnectInfo(peer)| trusts(peer.ip())) {
-        bridge::set_parent(span, propagation::extract(request.headers()));
-    } else if let Some(parent) = TraceContext::from_headers(request.headers()) {
-        span.continue_from_untrusted(parent);
-    }
 }
 
 /// Measures every request, puts its status on its span, writes its line, and puts `traceparent` on its response.
@@ -58,22 +63,20 @@ pub(crate) struct Durations(RwLock<HashMap<(Target, u16), Histogram>>);
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) enum Target {
     Http { method: &'static str, route: String },
-    Grpc { full: String, side: &'static str },
+    Grpc { full: String },
 }
 
 impl Durations {
-    pub fn record(&self, key: (Target, u16), seconds: f64) {
+    fn record(&self, key: (Target, u16), seconds: f64) {
         if let Some(durations) = self.0.read().get(&key) {
             return durations.record(seconds);
         }
         let durations = match &key {
-            (Target::Http { method, route }, status) => histogram!("http_request_duration_seconds",
+            (Target::Http { method, route }, status) => metrics::histogram!("http_request_duration_seconds",
                 "method" => *method, "route" => route.clone(), "status" => status.to_string()),
-            (Target::Grpc { full, side }, code) => {
+            (Target::Grpc { full }, code) => {
                 let (service, method) = halves(full);
-                histogram!("grpc_request_duration_seconds", "grpc_service" => service.to_owned(),
-                    names::LABEL_GRPC_METHOD => method.to_owned(), "grpc_code" => code_name(grpc_code(*code)),
-                    "side" => *side)
+                grpc::histogram(service, method, grpc_code(*code), Side::Server)
             }
         };
         durations.record(seconds);
@@ -197,7 +200,7 @@ impl InFlight {
                     info!(method, route, status, duration_ms, id, key, "request");
                     (status >= 500).then(|| status.to_string())
                 }
-                Target::Grpc { full, .. } => {
+                Target::Grpc { full } => {
                     let ((grpc_service, grpc_method), code) = (halves(full), grpc_code(status));
                     self.span.record(names::RPC_RESPONSE_STATUS_CODE, code_name(code));
                     if !is_quiet(full) {

@@ -5,10 +5,9 @@
 
 use std::sync::OnceLock;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator, text_map_propagator::FieldIter};
-use opentelemetry::{Context, KeyValue, SpanId, TraceFlags, TraceId};
-use opentelemetry::{baggage::BaggageExt as _, trace::TraceContextExt as _};
+use opentelemetry::{Context, KeyValue, baggage::BaggageExt as _, trace::TraceContextExt as _};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_sdk::propagation::BaggagePropagator;
 use tracing::Span;
@@ -47,18 +46,6 @@ pub fn inject(headers: &mut HeaderMap) {
 /// The same for this span.
 pub fn inject_span(span: &Span, headers: &mut HeaderMap) {
     propagators().inject_context(&span.context(), &mut HeaderInjector(headers));
-}
-
-pub(crate) fn extract_trace(headers: &HeaderMap) -> Option<TraceContext> {
-    propagators().trace(&HeaderExtractor(headers))
-}
-
-pub(crate) fn set_traceparent(context: TraceContext, headers: &mut HeaderMap) {
-    if let Ok(mut value) = HeaderValue::try_from(context.to_string()) {
-        // Each is another one: kept in HTTP/2's header table it would push out what comes again.
-        value.set_sensitive(true);
-        headers.insert(TRACEPARENT, value);
-    }
 }
 
 fn propagators() -> &'static Propagators {
@@ -115,8 +102,8 @@ impl TextMapPropagator for Propagators {
                 injector.set(W3C, trace.to_string());
             }
             if self.uses(UBER_TRACE_ID) {
-                let (trace_id, span_id, flags) = trace.parts();
-                injector.set(UBER_TRACE_ID, format!("{trace_id}:{span_id}:0:{flags}"));
+                let TraceContext { trace_id, span_id, flags } = trace;
+                injector.set(UBER_TRACE_ID, format!("{trace_id}:{span_id}:0:{flags:x}"));
             }
         }
         if self.uses(BAGGAGE) {
@@ -141,30 +128,19 @@ impl TextMapPropagator for Propagators {
 }
 
 /// Reads `{trace-id}:{span-id}:{parent-span-id}:{flags}`, where leading zeros may be left out
-/// (<https://www.jaegertracing.io/sdk-migration/#propagation-format>).
+/// (<https://www.jaegertracing.io/sdk-migration/#propagation-format>). Bit 0 of the flags is "sampled", as in W3C's.
 fn parse_jaeger(header: &str) -> Option<TraceContext> {
     // Some clients percent-encode the colons.
     let header = header.replace("%3A", ":").replace("%3a", ":");
     let parts: Vec<_> = header.split(':').collect();
-    let &[trace_id, span_id, parent, flags] = parts.as_slice() else { return None };
-    let (_, flags) = (hex(parent, 16)?, hex(flags, 2)?);
-    let span_id = SpanId::from(u64::try_from(hex(span_id, 16)?).ok()?);
-    // Bit 0 is "sampled" as in W3C's flags; bit 1 means "debug" here, "random" there.
-    TraceContext::valid(
-        TraceId::from(hex(trace_id, 32)?),
-        span_id,
-        TraceFlags::default().with_sampled(flags & 1 == 1),
-    )
-}
-
-/// One to `most` hex digits of either case.
-fn hex(text: &str, most: usize) -> Option<u128> {
-    let valid = text.len() <= most && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    u128::from_str_radix(text, 16).ok().filter(|_| valid)
+    let &[trace_id, span_id, _parent, flags] = parts.as_slice() else { return None };
+    let digits = header.bytes().all(|byte| byte == b':' || byte.is_ascii_hexdigit());
+    TraceContext::hex(trace_id, span_id, flags).filter(|_| digits)
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;

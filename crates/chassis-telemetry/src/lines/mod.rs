@@ -38,6 +38,12 @@ pub enum LogFormat {
     Pretty,
 }
 
+impl LogFormat {
+    pub(crate) fn is_pretty(self) -> bool {
+        self == Self::Pretty || self == Self::Auto && io::stdout().is_terminal()
+    }
+}
+
 impl FromStr for LogFormat {
     type Err = String;
 
@@ -53,34 +59,23 @@ impl FromStr for LogFormat {
 
 /// Writes each event as one line.
 pub(crate) struct LineLayer {
-    pretty: bool,
-    service: String,
-    version: &'static str,
+    pub pretty: bool,
+    pub service: String,
+    pub version: &'static str,
     /// The trace of lines outside any span.
-    process: TraceContext,
-    writer: Arc<LineWriter>,
-    rejected: Arc<AtomicU64>,
-    dispatch: OnceLock<WeakDispatch>,
+    pub process: TraceContext,
+    pub writer: Arc<LineWriter>,
+    /// Raised by the spans that a collector refuses in a partial success.
+    pub rejected: Arc<AtomicU64>,
+    pub dispatch: OnceLock<WeakDispatch>,
 }
 
 impl LineLayer {
-    /// `rejected` is raised by the spans that a collector refuses in a partial success.
-    pub fn new(
-        format: LogFormat,
-        (service, version): (String, &'static str),
-        process: TraceContext,
-        writer: Arc<LineWriter>,
-        rejected: Arc<AtomicU64>,
-    ) -> Self {
-        let pretty = format == LogFormat::Pretty || format == LogFormat::Auto && io::stdout().is_terminal();
-        Self { pretty, service, version, process, writer, rejected, dispatch: OnceLock::new() }
-    }
-
     fn write(&self, event: &Event<'_>, context: TraceContext) {
         let mut fields = Fields::default();
         event.record(&mut fields);
         let (meta, now) = (event.metadata(), humantime::format_rfc3339_micros(SystemTime::now()));
-        let (level, (trace_id, span_id, flags)) = (meta.level(), context.parts());
+        let (level, TraceContext { trace_id, span_id, flags }) = (meta.level(), context);
         let mut line = Vec::with_capacity(512);
         // Writing to memory does not fail.
         if self.pretty {

@@ -1,14 +1,11 @@
 //! Exemplars: for each bucket of each histogram the last recorded value of a sampled trace, with that trace's ids.
 //! How they are written lives in `open_metrics.rs`, the counts in the exporter.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{collections::HashMap, sync::Arc};
 
 use ::metrics::{Histogram, HistogramFn, Key};
-use metrics_exporter_prometheus::formatting::{
-    sanitize_label_key, sanitize_label_value, sanitize_metric_name,
-};
+use metrics_exporter_prometheus::formatting as prometheus;
 use parking_lot::Mutex;
 
 use crate::TraceContext;
@@ -77,11 +74,8 @@ impl Exemplars {
         let mut taken = HashMap::new();
         for (key, series) in &*self.series.lock() {
             let edges = series.edges.iter().map(ToString::to_string).chain(["+Inf".to_owned()]);
-            for (edge, slot) in edges.zip(&series.slots) {
-                if let Some(exemplar) = *slot.0.lock() {
-                    taken.insert(bucket_of(key, &edge), exemplar);
-                }
-            }
+            let kept = edges.zip(&series.slots).filter_map(|(edge, slot)| Some((edge, (*slot.0.lock())?)));
+            taken.extend(kept.map(|(edge, exemplar)| (bucket_of(key, &edge), exemplar)));
         }
         taken
     }
@@ -89,10 +83,10 @@ impl Exemplars {
 
 /// `name_bucket{label="value",le="1"}`, by the exporter's own rules.
 fn bucket_of(key: &Key, edge: &str) -> String {
-    let mut bucket = sanitize_metric_name(key.name()) + "_bucket{";
+    let mut bucket = prometheus::sanitize_metric_name(key.name()) + "_bucket{";
     for label in key.labels() {
-        let (name, value) = (sanitize_label_key(label.key()), sanitize_label_value(label.value()));
-        bucket.extend([&*name, "=\"", &value, "\","]);
+        let name = prometheus::sanitize_label_key(label.key());
+        bucket.extend([&*name, "=\"", &prometheus::sanitize_label_value(label.value()), "\","]);
     }
     bucket + "le=\"" + edge + "\"}"
 }

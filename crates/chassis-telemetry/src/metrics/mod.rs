@@ -100,18 +100,17 @@ fn describe(metric: &'static Metric) {
     let (name, unit) = (metric.name, metric.unit);
     let rule = if metric.store_wide { " Store-wide: take max, never sum." } else { "" };
     let help = [metric.help, rule].concat();
+    let zeros = if metric.from_zero { combinations(metric) } else { Vec::new() };
     match metric.kind {
-        Kind::Counter => ::metrics::describe_counter!(name, unit, help),
-        Kind::Gauge => ::metrics::describe_gauge!(name, unit, help),
-        Kind::Histogram => ::metrics::describe_histogram!(name, unit, help),
-    }
-    if metric.from_zero {
-        for labels in combinations(metric) {
-            match metric.kind {
-                Kind::Gauge => ::metrics::gauge!(name, &labels).set(0.0),
-                _ => ::metrics::counter!(name, &labels).increment(0),
-            }
+        Kind::Counter => {
+            ::metrics::describe_counter!(name, unit, help);
+            zeros.iter().for_each(|labels| ::metrics::counter!(name, labels).increment(0));
         }
+        Kind::Gauge => {
+            ::metrics::describe_gauge!(name, unit, help);
+            zeros.iter().for_each(|labels| ::metrics::gauge!(name, labels).set(0.0));
+        }
+        Kind::Histogram => ::metrics::describe_histogram!(name, unit, help),
     }
 }
 
@@ -119,10 +118,8 @@ fn describe(metric: &'static Metric) {
 fn combinations(metric: &Metric) -> Vec<Vec<(&'static str, &'static str)>> {
     metric.labels.iter().fold(vec![vec![]], |all, (label, values)| {
         let values = if let Values::Closed(values) = values { *values } else { &[] };
-        let with = |value: &'static str| {
-            all.iter().map(move |labels| [labels.as_slice(), &[(*label, value)]].concat())
-        };
-        values.iter().flat_map(|value| with(value)).collect()
+        let with = |value| move |labels: &Vec<_>| [labels.as_slice(), &[(*label, value)]].concat();
+        values.iter().flat_map(|value| all.iter().map(with(*value))).collect()
     })
 }
 

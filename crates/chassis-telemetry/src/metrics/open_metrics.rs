@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::exemplars::Exemplar;
+use crate::TraceContext;
 
 /// Writes the exporter's text as OpenMetrics, with these exemplars by their bucket's series.
 pub(super) fn from_text(text: &str, exemplars: &HashMap<String, Exemplar>) -> String {
@@ -53,7 +54,7 @@ fn sample(page: &mut String, series: &str, value: &str, exemplar: Option<&Exempl
         page.extend([series, " ", value]);
     }
     if let Some(Exemplar { trace, value, at }) = exemplar {
-        let (trace_id, span_id, _) = trace.parts();
+        let TraceContext { trace_id, span_id, .. } = trace;
         let (seconds, millis) = (at.as_secs(), at.subsec_millis());
         // Writing to a string does not fail.
         let _ = write!(
@@ -67,7 +68,6 @@ fn sample(page: &mut String, series: &str, value: &str, exemplar: Option<&Exempl
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TraceContext;
     use std::time::Duration;
 
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
