@@ -19,12 +19,8 @@ pub(crate) struct Backlog {
     state: Mutex<State>,
 }
 
-/// Jobs by kind: due (also those that run or wait for a retry), and due at a later `run_at`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Jobs {
-    pub(crate) due: i64,
-    pub(crate) scheduled: i64,
-}
+/// Jobs that are due (also those that run or wait for a retry), and those due at a later `run_at`.
+pub(crate) type Jobs = [i64; 2];
 
 #[derive(Debug, Default)]
 struct State {
@@ -34,7 +30,7 @@ struct State {
     committed: Jobs,
     reserved: Jobs,
     finished: u64,
-    /// Jobs finished in a second, smoothed, and when it was last taken.
+    /// Jobs finished in a second, smoothed; when it was taken, and of how many.
     rate: f64,
     taken: Option<(Instant, u64)>,
 }
@@ -43,66 +39,53 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Room {
     backlog: Arc<Backlog>,
-    jobs: Jobs,
+    kind: usize,
+    jobs: i64,
 }
 
-impl Jobs {
-    fn of(scheduled: bool, jobs: usize) -> Self {
-        let jobs = jobs as i64;
-        if scheduled { Self { due: 0, scheduled: jobs } } else { Self { due: jobs, scheduled: 0 } }
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self { due: self.due + other.due, scheduled: self.scheduled + other.scheduled }
-    }
-
-    fn minus(self, other: Self) -> Self {
-        Self { due: self.due - other.due, scheduled: self.scheduled - other.scheduled }
-    }
+/// There may be room after this time.
+#[derive(Debug)]
+pub(crate) struct Full {
+    pub(crate) retry_after: Duration,
 }
 
 impl Backlog {
     pub(crate) fn new(config: &QueueConfig) -> Self {
-        let max = Jobs { due: config.max_backlog as i64, scheduled: config.max_scheduled as i64 };
+        let max = [config.max_backlog, config.max_scheduled].map(|max| max as i64);
         Self { max, state: Mutex::default() }
     }
 
     /// Takes room; urgent jobs may exceed the bound by a tenth.
-    ///
-    /// # Errors
-    /// The backlog is full; there may be room after this time.
     pub(crate) fn reserve(
         self: &Arc<Self>,
         scheduled: bool,
         priority: Priority,
         jobs: usize,
-    ) -> Result<Room, Duration> {
-        let jobs = Jobs::of(scheduled, jobs);
+    ) -> Result<Room, Full> {
+        let (kind, jobs) = (usize::from(scheduled), jobs as i64);
         let mut state = self.state.lock();
-        let all = state.base.plus(state.committed).plus(state.reserved).plus(jobs);
-        let extra = if priority == Priority::Urgent { (self.max.due + 9) / 10 } else { 0 };
-        let over =
-            if scheduled { all.scheduled - self.max.scheduled } else { all.due - self.max.due - extra };
+        let extra = if priority == Priority::Urgent && !scheduled { (self.max[kind] + 9) / 10 } else { 0 };
+        let over = state.all(kind) + jobs - self.max[kind] - extra;
         if over > 0 {
-            return Err(state.time_for(over));
+            return Err(Full { retry_after: state.time_for(over) });
         }
-        state.reserved = state.reserved.plus(jobs);
-        Ok(Room { backlog: Arc::clone(self), jobs })
+        state.reserved[kind] += jobs;
+        Ok(Room { backlog: Arc::clone(self), kind, jobs })
     }
 
     /// Jobs have ended.
     pub(crate) fn finished(&self, jobs: usize) {
         let mut state = self.state.lock();
-        state.committed.due -= jobs as i64;
+        state.committed[0] -= jobs as i64;
         state.finished += jobs as u64;
     }
 
     /// Jobs have been queued again.
     pub(crate) fn replayed(&self, jobs: usize) {
-        self.state.lock().committed.due += jobs as i64;
+        self.state.lock().committed[0] += jobs as i64;
     }
 
-    /// To be taken before a recount begins.
+    /// To be taken when a recount begins.
     pub(crate) fn mark(&self) -> Jobs {
         self.state.lock().committed
     }
@@ -110,9 +93,8 @@ impl Backlog {
     /// Takes over a recount that began at `mark`.
     pub(crate) fn recount(&self, mark: Jobs, counted: Jobs) {
         let mut state = self.state.lock();
-        state.base = counted.minus(mark);
-        let now = Instant::now();
-        let finished = state.finished;
+        state.base = [counted[0] - mark[0], counted[1] - mark[1]];
+        let (now, finished) = (Instant::now(), state.finished);
         let (since, before) = *state.taken.get_or_insert((now, finished));
         let passed = (now - since).as_secs_f64();
         if passed >= 1.0 {
@@ -125,12 +107,16 @@ impl Backlog {
     /// In how long all due jobs may be finished at the speed of the last seconds.
     pub(crate) fn clears_in(&self) -> Duration {
         let state = self.state.lock();
-        let due = state.base.plus(state.committed).due;
+        let due = state.base[0] + state.committed[0];
         if due <= 0 { Duration::ZERO } else { state.time_for(due) }
     }
 }
 
 impl State {
+    fn all(&self, kind: usize) -> i64 {
+        self.base[kind] + self.committed[kind] + self.reserved[kind]
+    }
+
     fn time_for(&self, jobs: i64) -> Duration {
         let seconds = if self.rate > 0.0 { jobs as f64 / self.rate } else { LONGEST.as_secs_f64() };
         Duration::from_secs_f64(seconds.clamp(1.0, LONGEST.as_secs_f64()))
@@ -140,15 +126,13 @@ impl State {
 impl Room {
     /// The jobs are committed.
     pub(crate) fn keep(self) {
-        let mut state = self.backlog.state.lock();
-        state.committed = state.committed.plus(self.jobs);
+        self.backlog.state.lock().committed[self.kind] += self.jobs;
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        let mut state = self.backlog.state.lock();
-        state.reserved = state.reserved.minus(self.jobs);
+        self.backlog.state.lock().reserved[self.kind] -= self.jobs;
     }
 }
 
@@ -169,7 +153,7 @@ mod tests {
         let mark = backlog.mark();
         take(6).unwrap().keep();
         // The recount began before the commit and did not see it.
-        backlog.recount(mark, Jobs { due: 3, scheduled: 0 });
+        backlog.recount(mark, [3, 0]);
         assert!(take(2).is_err());
         assert!(take(1).is_ok());
         backlog.finished(9);
@@ -181,7 +165,9 @@ mod tests {
         let backlog = backlog(10);
         backlog.reserve(false, Priority::Normal, 10).unwrap().keep();
         assert!(
-            backlog.reserve(false, Priority::Normal, 1).is_err_and(|wait| wait >= Duration::from_secs(1))
+            backlog
+                .reserve(false, Priority::Normal, 1)
+                .is_err_and(|full| full.retry_after >= Duration::from_secs(1))
         );
         backlog.reserve(false, Priority::Urgent, 1).unwrap().keep();
         assert!(backlog.reserve(false, Priority::Urgent, 1).is_err());

@@ -1,17 +1,18 @@
 //! Batches: one template and many members. Accepted in one short commit, expanded into jobs afterwards.
 
 use crate::{
-    Answer, Enqueue, Enqueued, Fact, JobId, JobState, Key, Priority, Queue, Refused, Statement, StoreError,
-    Value, Worker,
+    Answer, Enqueue, Enqueued, JobId, JobState, Key, Priority, Queue, Refused, Statement, StoreError, Value,
+    Worker,
     enqueue::{Hex, Row, Start, json},
     model::SCHEDULED,
     queue::{Core, Message, commit_span},
     store::Dialect,
 };
 use chassis_telemetry::{SpanExt as _, TraceContext, names};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sqlx::Row as _;
-use std::{fmt::Write as _, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 use tokio::time::{sleep, timeout};
 use tracing::{Instrument as _, Span};
 
@@ -112,8 +113,22 @@ pub struct BatchRecord {
     pub counts: Vec<(JobState, usize)>,
 }
 
-const INSERT_BATCH: &str = "INSERT INTO batch (id, jobs, groups, skipped, channel, priority, state, accepted_at, first_due, not_after, trace, template)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+/// What the jobs of a batch share, as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Info {
+    channel: String,
+    priority: Priority,
+    accepted_at: i64,
+    first_due: i64,
+    not_after: i64,
+    trace: String,
+    groups: usize,
+    skipped: usize,
+    template: String,
+}
+
+const INSERT_BATCH: &str =
+    "INSERT INTO batch (id, accepted_at, first_due, state, priority, info) VALUES ($1, $2, $3, $4, $5, $6)";
 /// $1 chunks, $2 batch.
 const INSERT_CHUNKS_SQLITE: &str = "INSERT INTO chunk (batch, n, jobs, groups, members)
     SELECT $2, v.key, v.value->>0, v.value->>1, v.value->>2 FROM json_each($1) AS v";
@@ -129,32 +144,18 @@ impl<W: Worker> Queue<W> {
     /// See [`Refused`].
     pub async fn enqueue_batch(&self, batch: Batch) -> Result<Enqueued, Refused> {
         let core = &self.core;
-        let message = Message {
-            id: batch.id,
-            channel: batch.channel,
-            priority: batch.priority,
-            jobs: batch.members.jobs,
-        };
-        let span = core.message_span("send", Span::current().id(), &message);
+        let (id, channel, priority, jobs) = (batch.id, batch.channel, batch.priority, batch.members.jobs);
+        let span = core.message_span("send", Span::current().id(), &Message { id, channel, priority, jobs });
         let run_at = batch.run_at.filter(|at| *at > core.store.now_ms());
-        let room = core.backlog.reserve(run_at.is_some(), batch.priority, batch.members.jobs);
-        let room = match room {
+        let room = match core.backlog.reserve(run_at.is_some(), priority, jobs) {
             Ok(room) => room,
-            Err(retry_after) => {
-                let full = Refused::BacklogFull { retry_after };
-                return self.repeated_or(batch.key.as_ref(), full).instrument(span).await;
-            }
+            Err(full) => return self.repeated_or(batch.key.as_ref(), full.into()).instrument(span).await,
         };
-        let (channel, priority, jobs, context) =
-            (batch.channel, batch.priority, batch.members.jobs, span.trace_context());
-        let accepted = Fact::Accepted { channel, priority, jobs };
-        let enqueue = core.batch_enqueue(batch, run_at, context.unwrap_or_else(TraceContext::new_root))?;
-        let enqueued = async {
-            let (mut pending, answered) = core.pending(&enqueue, Start::Later, &span)?;
-            (pending.room, pending.fact, pending.context) = (Some(room), Some(accepted), context);
-            self.send(pending, answered).await
-        };
-        let enqueued = enqueued.instrument(span.clone()).await;
+        let context = span.trace_context().unwrap_or_else(TraceContext::new_root);
+        let (mut pending, answered) =
+            core.pending(core.enqueue_of(batch, run_at, context)?, Start::Later, &span)?;
+        (pending.room, pending.jobs, pending.context) = (Some(room), jobs, Some(context));
+        let enqueued = self.send(pending, answered).instrument(span).await;
         core.unexpanded.notify_one();
         enqueued
     }
@@ -168,8 +169,8 @@ impl<W: Worker> Queue<W> {
         id: JobId,
         overall: fn(&[JobState]) -> JobState,
     ) -> Result<Option<BatchRecord>, StoreError> {
-        const BATCH: &str = "SELECT channel, CAST(priority AS BIGINT), accepted_at, first_due, not_after, trace, groups, skipped,
-            (SELECT CAST(coalesce(sum(groups), 0) AS BIGINT) FROM chunk WHERE chunk.batch = batch.id) FROM batch WHERE id = $1";
+        const BATCH: &str = "SELECT info, (SELECT CAST(coalesce(sum(groups), 0) AS BIGINT) FROM chunk
+            WHERE chunk.batch = batch.id) FROM batch WHERE id = $1";
         // A group's states as the bits of one number.
         const GROUPS: &str = "SELECT states, count(*) FROM (SELECT CAST(sum(DISTINCT CAST(1 AS BIGINT) << state) AS BIGINT) AS states
             FROM job WHERE batch = $1 AND batch <> 0 GROUP BY id - part) AS g GROUP BY states";
@@ -178,115 +179,86 @@ impl<W: Worker> Queue<W> {
             return Ok(None);
         };
         let groups = sqlx::query(GROUPS).bind(id.0).fetch_all(&mut *reader).await?;
-        let mut counts = std::collections::BTreeMap::new();
-        let unexpanded: i64 = row.try_get(8)?;
-        if unexpanded > 0 {
-            counts.insert(JobState::Accepted, unexpanded as usize);
-        }
+        let info: Info = read_json(row.try_get(0)?)?;
+        let mut counts = BTreeMap::from([(JobState::Accepted, row.try_get::<i64, _>(1)? as usize)]);
         for group in &groups {
             let (bits, count): (i64, i64) = (group.try_get(0)?, group.try_get(1)?);
-            let states: Vec<_> = (0..62)
-                .filter(|bit| bits >> bit & 1 == 1)
-                .filter_map(|state| JobState::from_stored(state).ok())
-                .collect();
+            let set = (0..62).filter(|bit| bits >> bit & 1 == 1);
+            let states = set.map(JobState::from_stored).collect::<Result<Vec<_>, _>>()?;
             *counts.entry(overall(&states)).or_insert(0) += count as usize;
         }
-        let trace: Vec<u8> = row.try_get(5)?;
         Ok(Some(BatchRecord {
             id,
-            channel: self.core.channel(row.try_get(0)?)?,
-            priority: Priority::from_stored(row.try_get(1)?)?,
-            accepted_at: row.try_get(2)?,
-            first_due: row.try_get(3)?,
-            not_after: row.try_get(4)?,
-            trace: TraceContext::from_bytes(&trace).unwrap_or_else(TraceContext::new_root),
-            groups: row.try_get::<i64, _>(6)? as usize,
-            skipped: row.try_get::<i64, _>(7)? as usize,
-            counts: counts.into_iter().collect(),
+            channel: self.core.channel(&info.channel)?,
+            priority: info.priority,
+            accepted_at: info.accepted_at,
+            first_due: info.first_due,
+            not_after: info.not_after,
+            trace: info.context(),
+            groups: info.groups,
+            skipped: info.skipped,
+            counts: counts.into_iter().filter(|(_, count)| *count > 0).collect(),
         }))
     }
 }
 
-/// What the jobs of a batch share.
-struct Shared {
-    id: i64,
-    channel: &'static str,
-    priority: Priority,
-    first_due: i64,
-    not_after: i64,
-    trace: TraceContext,
-    template: String,
+impl Info {
+    fn context(&self) -> TraceContext {
+        TraceContext::parse(&self.trace).unwrap_or_else(TraceContext::new_root)
+    }
 }
 
 impl<W: Worker> Core<W> {
     /// A batch is accepted as statements that commit together with its key: no job stands in the way of others' yet.
-    fn batch_enqueue(
+    fn enqueue_of(
         &self,
         batch: Batch,
         run_at: Option<i64>,
         trace: TraceContext,
-    ) -> Result<Enqueue<W::Job>, Refused> {
+    ) -> Result<Enqueue<W::Job>, StoreError> {
         let Batch { id, channel, priority, not_after, template, members, skipped, key, answer, .. } = batch;
-        let chunks: Vec<_> =
-            members.chunks.iter().map(|chunk| (chunk.jobs, chunk.groups, &chunk.members)).collect();
-        let chunks =
-            serde_json::to_string(&chunks).map_err(|error| StoreError::Statement(error.to_string()))?;
+        let (groups, trace, jobs) = (members.groups, trace.to_string(), members.jobs as i64);
+        let accepted_at = self.store.now_ms();
+        let first_due = run_at.unwrap_or_else(|| self.store.steady_ms());
+        let channel_name = channel.to_owned();
+        let info = Info {
+            channel: channel_name,
+            priority,
+            accepted_at,
+            first_due,
+            not_after,
+            trace,
+            groups,
+            skipped,
+            template,
+        };
+        let chunks = members.chunks.iter().map(|chunk| (chunk.jobs, chunk.groups, &chunk.members));
+        let chunks = json(&chunks.collect::<Vec<_>>())?;
         let state = if run_at.is_some() { SCHEDULED } else { JobState::Accepted as i64 };
-        let int = |number: usize| Value::Int(number as i64);
-        let values = vec![
-            Value::Int(id.0),
-            int(members.jobs),
-            int(members.groups),
-            int(skipped),
-            Value::Text(channel.to_owned()),
-            Value::Int(priority as i64),
-            Value::Int(state),
-            Value::Int(self.store.now_ms()),
-            Value::Int(run_at.unwrap_or_else(|| self.store.steady_ms())),
-            Value::Int(not_after),
-            Value::Bytes(trace.to_bytes().to_vec()),
-            Value::Text(template),
-        ];
         let insert_chunks = match self.store.dialect() {
             Dialect::Sqlite => INSERT_CHUNKS_SQLITE,
             Dialect::Postgres => INSERT_CHUNKS_POSTGRES,
         };
-        let count = vec![int(members.jobs), Value::Int(self.shared_slot())];
+        let ints = [id.0, accepted_at, first_due, state, priority as i64].map(Value::Int);
+        let values = ints.into_iter().chain([Value::Text(json(&info)?)]).collect();
         let writes = vec![
             Statement { sql: INSERT_BATCH, values },
             Statement { sql: insert_chunks, values: vec![Value::Text(chunks), Value::Int(id.0)] },
-            Statement { sql: COUNT_BATCH, values: count },
+            Statement { sql: COUNT_BATCH, values: vec![Value::Int(jobs), Value::Int(self.shared_slot())] },
         ];
-        Ok(Enqueue {
-            id,
-            channel,
-            priority,
-            run_at,
-            not_after,
-            jobs: Vec::new(),
-            key,
-            answer,
-            guard: None,
-            writes,
-        })
+        Ok(Enqueue { priority, key, answer, writes, ..Enqueue::new(id, channel, Vec::new()) })
     }
 
     /// Turns batches that are due into jobs, a chunk a commit, between everybody else's commits. Never ends.
     pub(crate) async fn expand(&self) {
         loop {
-            let wait = match self.expand_chunk().await {
-                Ok(true) => BREATH,
-                Ok(false) => LOOK,
+            match self.expand_chunk().await {
+                Ok(true) => sleep(BREATH).await,
+                Ok(false) => drop(timeout(LOOK, self.unexpanded.notified()).await),
                 Err(error) => {
                     tracing::warn!(%error, "a batch could not be expanded; trying again");
-                    LOOK
+                    sleep(LOOK).await;
                 }
-            };
-            // A batch that is accepted meanwhile does not shorten a breath.
-            if wait == BREATH {
-                sleep(BREATH).await;
-            } else {
-                let _ = timeout(wait, self.unexpanded.notified()).await;
             }
         }
     }
@@ -294,7 +266,6 @@ impl<W: Worker> Core<W> {
     /// Jobs are inserted and their chunk is deleted in one transaction: no crash loses or repeats one. `false` if
     /// there was nothing to do.
     async fn expand_chunk(&self) -> Result<bool, StoreError> {
-        const BATCH: &str = "SELECT channel, CAST(priority AS BIGINT), first_due, not_after, trace, template FROM batch WHERE id = $1";
         if self.store.outage().is_some() || self.counts.lock().pending == 0 && !self.chunk_is_due().await? {
             return Ok(false);
         }
@@ -305,19 +276,11 @@ impl<W: Worker> Core<W> {
             return Ok(false);
         };
         let (id, members): (i64, String) = (chunk.try_get(0)?, chunk.try_get(1)?);
-        let row = sqlx::query(BATCH).bind(id).fetch_one(&mut *tx).await?;
-        let trace: Vec<u8> = row.try_get(4)?;
-        let shared = Shared {
-            id,
-            channel: self.channel(row.try_get(0)?)?,
-            priority: Priority::from_stored(row.try_get(1)?)?,
-            first_due: row.try_get(2)?,
-            not_after: row.try_get(3)?,
-            trace: TraceContext::from_bytes(&trace).unwrap_or_else(TraceContext::new_root),
-            template: row.try_get(5)?,
-        };
-        let (rows, spans) = self.expanded(&shared, &members)?;
-        let span = commit_span(&self.store, spans.len(), std::iter::once(shared.trace));
+        let info = sqlx::query_scalar("SELECT info FROM batch WHERE id = $1").bind(id);
+        let info: String = info.fetch_one(&mut *tx).await?;
+        let info: Info = read_json(&info)?;
+        let (rows, spans) = self.expanded(id, &info, &members)?;
+        let span = commit_span(&self.store, spans.len(), std::iter::once(info.context()));
         let insert = self.bind(&self.sql.expand, &rows, 0);
         let stored = async {
             insert.execute(&mut *tx).await?;
@@ -340,53 +303,52 @@ impl<W: Worker> Core<W> {
 
     /// The rows of a chunk's jobs. Each group begins a trace of its own, linked to the batch's; its PRODUCER span ends
     /// with the commit.
-    fn expanded(&self, shared: &Shared, members: &str) -> Result<(String, Vec<Span>), StoreError> {
-        let damaged = |error: serde_json::Error| StoreError::Statement(format!("a batch's members: {error}"));
-        let (mut rows, mut spans) = ("[".to_owned(), Vec::new());
+    fn expanded(&self, batch: i64, info: &Info, members: &str) -> Result<(String, Vec<Span>), StoreError> {
+        let (channel, priority) = (self.channel(&info.channel)?, info.priority);
+        let (mut rows, mut spans) = (Vec::new(), Vec::new());
         for line in members.lines() {
-            let group: Vec<&serde_json::value::RawValue> = serde_json::from_str(line).map_err(damaged)?;
+            let group: Vec<&RawValue> = read_json(line)?;
             let id = self.store.new_id(group.len());
-            let Shared { channel, priority, .. } = *shared;
-            let message = Message { id, channel, priority, jobs: group.len() };
-            let span = self.message_span("create", None, &message);
-            span.link_to(shared.trace);
+            let span =
+                self.message_span("create", None, &Message { id, channel, priority, jobs: group.len() });
+            span.link_to(info.context());
             let context = span.trace_context().unwrap_or_else(TraceContext::new_root);
             spans.push(span);
             for (part, member) in group.iter().enumerate() {
-                let row = Row {
+                rows.push(json(&Row {
                     id: id.part(part).0,
                     group_id: id.0,
                     parts: group.len(),
-                    batch: shared.id,
+                    batch,
                     channel,
                     priority: priority as u8,
                     state: JobState::Accepted as i64,
-                    first_due: Some(shared.first_due),
-                    not_after: shared.not_after,
+                    first_due: Some(info.first_due),
+                    not_after: info.not_after,
                     trace: Hex(context.to_bytes().to_vec()),
-                    payload: Some(merge(&shared.template, member.get())),
+                    payload: Some(merge(&info.template, member.get())),
                     ..Row::default()
-                };
-                rows.push_str(if rows.len() == 1 { "" } else { "," });
-                rows.push_str(&json(&row)?);
+                })?);
             }
         }
-        rows.push(']');
-        Ok((rows, spans))
+        Ok((format!("[{}]", rows.join(",")), spans))
     }
+}
+
+fn read_json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Statement(format!("a batch is damaged: {error}")))
+}
+
+fn fields(object: &str) -> &str {
+    let inner = object.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    inner.map_or("", str::trim)
 }
 
 /// One JSON object with the fields of both.
 fn merge(template: &str, member: &str) -> String {
-    let fields = |object: &str| {
-        let inner = object.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
-        inner.map_or("", str::trim).to_owned()
-    };
     let (template, member) = (fields(template), fields(member));
     let comma = if template.is_empty() || member.is_empty() { "" } else { "," };
-    let mut merged = String::with_capacity(template.len() + member.len() + 3);
-    let _ = write!(merged, "{{{template}{comma}{member}}}");
-    merged
+    format!("{{{template}{comma}{member}}}")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Group commit: callers that arrive while a commit runs share the next one.
 
 use crate::{
-    Answer, Fact, Key, Refused, Statement, StoreError, Worker,
+    Answer, Enqueue, Fact, Key, Refused, Statement, StoreError, Worker,
     backlog::Room,
     enqueue::{Enqueued, Value},
     metrics::Operation,
@@ -23,16 +23,13 @@ use tracing::Instrument as _;
 const BATCH: usize = 1024;
 
 /// An enqueue that waits for its commit.
-pub(crate) struct Pending {
-    /// JSON arrays, with a comma between two.
-    pub(crate) rows: String,
-    pub(crate) group: i64,
+pub(crate) struct Pending<J> {
+    pub(crate) enqueue: Enqueue<J>,
+    /// As they are counted; those of a batch have no rows yet.
     pub(crate) jobs: usize,
-    pub(crate) key: Option<Key>,
-    pub(crate) guarded: bool,
-    pub(crate) writes: Vec<Statement>,
+    /// JSON objects, with a comma between two.
+    pub(crate) rows: String,
     pub(crate) room: Option<Room>,
-    pub(crate) fact: Option<Fact>,
     pub(crate) context: Option<TraceContext>,
     pub(crate) since: Instant,
     pub(crate) answer: oneshot::Sender<Result<Committed, Refused>>,
@@ -53,8 +50,8 @@ pub(crate) struct Committed {
 pub(crate) fn spawn<W: Worker>(
     core: &Arc<Core<W>>,
     committers: i64,
-    (sender, receiver): (mpsc::Sender<Pending>, mpsc::Receiver<Pending>),
-) -> mpsc::Sender<Pending> {
+    (sender, receiver): (mpsc::Sender<Pending<W::Job>>, mpsc::Receiver<Pending<W::Job>>),
+) -> mpsc::Sender<Pending<W::Job>> {
     let receiver = Arc::new(Mutex::new(receiver));
     for slot in 0..committers {
         let committer = run(Arc::clone(core), core.slot(slot), Arc::clone(&receiver));
@@ -65,7 +62,11 @@ pub(crate) fn spawn<W: Worker>(
     sender
 }
 
-async fn run<W: Worker>(core: Arc<Core<W>>, slot: i64, receiver: Arc<Mutex<mpsc::Receiver<Pending>>>) {
+async fn run<W: Worker>(
+    core: Arc<Core<W>>,
+    slot: i64,
+    receiver: Arc<Mutex<mpsc::Receiver<Pending<W::Job>>>>,
+) {
     loop {
         let mut batch = Vec::new();
         if receiver.lock().await.recv_many(&mut batch, BATCH).await == 0 {
@@ -78,7 +79,7 @@ async fn run<W: Worker>(core: Arc<Core<W>>, slot: i64, receiver: Arc<Mutex<mpsc:
 }
 
 /// Commits a batch and answers its callers.
-async fn commit<W: Worker>(core: &Core<W>, slot: i64, batch: Vec<Pending>) {
+async fn commit<W: Worker>(core: &Core<W>, slot: i64, batch: Vec<Pending<W::Job>>) {
     let begun = Instant::now();
     let counting = core.counting.read().await;
     match store(core, slot, &batch).await {
@@ -87,9 +88,8 @@ async fn commit<W: Worker>(core: &Core<W>, slot: i64, batch: Vec<Pending>) {
             let jobs = batch.iter().map(|pending| pending.jobs).sum();
             core.metrics.committed(Operation::Accept, jobs, took);
             for pending in batch {
-                let told = others
-                    .get(&pending.group)
-                    .map_or(Ok(Enqueued::New), |found| found.under(pending.key.as_ref()));
+                let found = others.get(&pending.enqueue.id.0);
+                let told = found.map_or(Ok(Enqueued::New), |found| found.under(pending.enqueue.key.as_ref()));
                 pending.tell(core, told, begun, took);
             }
             core.store.wake().notify_one();
@@ -115,7 +115,7 @@ async fn commit<W: Worker>(core: &Core<W>, slot: i64, batch: Vec<Pending>) {
     }
 }
 
-impl Pending {
+impl<J> Pending<J> {
     fn tell<W: Worker>(
         mut self,
         core: &Core<W>,
@@ -134,7 +134,10 @@ impl Pending {
     /// Counts it, once it is committed.
     pub(crate) fn stored<W: Worker>(&mut self, core: &Core<W>) {
         self.room.take().into_iter().for_each(Room::keep);
-        self.fact.iter().for_each(|fact| core.worker.observe(fact));
+        let Enqueue { channel, priority, .. } = self.enqueue;
+        if self.jobs > 0 {
+            core.worker.observe(&Fact::Accepted { channel, priority, jobs: self.jobs });
+        }
     }
 }
 
@@ -168,17 +171,17 @@ impl Found {
 async fn store<W: Worker>(
     core: &Core<W>,
     slot: i64,
-    batch: &[Pending],
+    batch: &[Pending<W::Job>],
 ) -> Result<HashMap<i64, Found>, StoreError> {
     let sql = &core.sql;
-    if batch.iter().any(|pending| !pending.writes.is_empty()) {
+    if batch.iter().any(|pending| !pending.enqueue.writes.is_empty()) {
         let mut tx = core.store.begin().await?;
         let others = store_in(core, &mut tx, slot, batch).await?;
         tx.commit().await?;
         return Ok(others);
     }
     let rows = rows(batch);
-    let plain = batch.iter().all(|pending| pending.key.is_none() && !pending.guarded);
+    let plain = batch.iter().all(|pending| pending.enqueue.key.is_none() && pending.enqueue.guard.is_none());
     let accept = if plain { &sql.accept_plain } else { &sql.accept };
     let mut found = core.store.one_call(core.bind(accept, &rows, slot)).await?;
     if core.store.dialect() == Dialect::Postgres && !plain {
@@ -196,7 +199,7 @@ pub(crate) async fn store_in<W: Worker>(
     core: &Core<W>,
     tx: &mut Tx,
     slot: i64,
-    batch: &[Pending],
+    batch: &[Pending<W::Job>],
 ) -> Result<HashMap<i64, Found>, StoreError> {
     let rows = rows(batch);
     let mut found = core.bind(&core.sql.accept_in, &rows, slot).fetch_all(&mut **tx).await?;
@@ -204,14 +207,14 @@ pub(crate) async fn store_in<W: Worker>(
         found = core.sql.not_stored.query().bind(rows).fetch_all(&mut **tx).await?;
     }
     let others: HashMap<i64, Found> = found.iter().map(Found::read).collect::<Result<_, _>>()?;
-    let stored = batch.iter().filter(|pending| !others.contains_key(&pending.group));
-    for statement in stored.flat_map(|pending| &pending.writes) {
+    let stored = batch.iter().filter(|pending| !others.contains_key(&pending.enqueue.id.0));
+    for statement in stored.flat_map(|pending| &pending.enqueue.writes) {
         statement.query().execute(&mut **tx).await?;
     }
     Ok(others)
 }
 
-fn rows(batch: &[Pending]) -> String {
+fn rows<J>(batch: &[Pending<J>]) -> String {
     let rows: Vec<&str> = batch.iter().map(|pending| &pending.rows[..]).collect();
     format!("[{}]", rows.join(","))
 }

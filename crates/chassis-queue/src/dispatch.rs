@@ -7,8 +7,6 @@ use crate::{
     queue::{Core, commit_span},
 };
 use chassis_telemetry::{SpanExt as _, names};
-use rand::Rng as _;
-use sqlx::Row as _;
 use std::{
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -21,9 +19,7 @@ use tokio::{
 use tracing::Instrument as _;
 
 /// Between two looks for due jobs if nothing wakes the dispatcher; with jitter, for replicas.
-const POLL: Duration = Duration::from_secs(1);
-/// Between two looks for a due time that has come, if it is not taken.
-const PAUSE: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(250);
 /// After a transaction that failed.
 const AGAIN: Duration = Duration::from_millis(250);
 /// A transaction of the dispatcher takes no longer, or its connection is closed.
@@ -133,7 +129,6 @@ impl<W: Worker> Dispatcher<W> {
                 started.iter().for_each(|job| span.link_to(job.trace));
                 drop(span);
                 self.start(started);
-                self.plan().await;
                 true
             }
             Err(error) => {
@@ -181,6 +176,12 @@ impl<W: Worker> Dispatcher<W> {
         core.metrics.committed(Operation::Complete, found.len(), took);
         core.metrics.committed(Operation::Begin, started.len(), took);
         let ended = std::mem::take(&mut self.ended);
+        self.next_look = Instant::now() + POLL.mul_f64(rand::random_range(0.75..1.25));
+        let again =
+            ended.iter().filter(|ended| !ended.decision.state.is_final()).map(|ended| ended.decision.delay);
+        if let Some(delay) = again.min() {
+            self.next_look = self.next_look.min(Instant::now() + delay);
+        }
         for lane in &mut self.lanes {
             (lane.free, lane.bulk) = lane.after(&ended);
         }
@@ -214,32 +215,6 @@ impl<W: Worker> Dispatcher<W> {
             });
         }
     }
-
-    /// Decides when to look again: when the next job is due, or after a while.
-    async fn plan(&mut self) {
-        let poll = POLL.mul_f64(rand::rng().random_range(0.75..1.25));
-        let wait = if self.lanes.iter().all(|lane| lane.look) {
-            poll
-        } else {
-            self.next_due().await.map_or(poll, |due| due.clamp(Duration::from_millis(1), poll))
-        };
-        self.next_look = Instant::now() + wait;
-    }
-
-    /// In how long a job is due in a channel that has been looked through.
-    async fn next_due(&self) -> Option<Duration> {
-        let store = &self.queue.core.store;
-        let mut connection = store.reader().await.ok()?;
-        let rows = self.queue.core.sql.next_due.query().fetch_all(&mut *connection).await.ok()?;
-        let now = store.steady_ms().min(store.now_ms());
-        let waits = rows.iter().filter_map(|row| {
-            let (channel, at): (&str, Option<i64>) = (row.try_get(0).ok()?, row.try_get(1).ok()?);
-            self.lanes.iter().any(|lane| lane.channel == channel && !lane.look).then_some(at? - now)
-        });
-        let wait = waits.min()?;
-        // Due, and not taken a moment ago: locked by another replica, or its clock is another one.
-        Some(if wait <= 0 { PAUSE } else { Duration::from_millis(wait as u64) })
-    }
 }
 
 impl<W: Worker> Core<W> {
@@ -252,7 +227,7 @@ impl<W: Worker> Core<W> {
     ) -> Result<Vec<JobRecord>, StoreError> {
         let (steady, wall) = (self.store.steady_ms(), self.store.now_ms());
         // The first of exponentially distributed times, divided by weights, is each one's with its weight's chance.
-        let shares = [(); 3].map(|()| 1.0 + (1.0 - rand::rng().random::<f64>()).ln());
+        let shares = [(); 3].map(|()| 1.0 + (1.0 - rand::random::<f64>()).ln());
         let query = self.sql.claim.query().bind(channel).bind(steady).bind(wall).bind(steady.max(wall));
         let query = query.bind(free as i64).bind(self.identity.load(Ordering::Relaxed));
         let query = query.bind(shares[0]).bind(shares[1]).bind(shares[2]).bind(most_bulk as i64);

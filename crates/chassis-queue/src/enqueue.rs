@@ -1,14 +1,18 @@
 //! Accepting jobs: callers that arrive while a commit runs share the next one.
 
 use crate::{
-    Fact, JobId, JobState, Priority, Queue, StoreError, Tx, Worker,
+    JobId, JobState, Priority, Queue, StoreError, Tx, Worker,
+    backlog::Full,
     commit::{self, Answered, Pending},
     model::SCHEDULED,
     queue::{Core, Message},
 };
 use chassis_telemetry::{SpanExt as _, TraceContext, names};
 use serde::{Serialize, Serializer};
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::sync::oneshot;
 use tracing::{Instrument as _, Span};
 
@@ -42,6 +46,25 @@ pub struct Enqueue<J> {
     pub writes: Vec<Statement>,
 }
 
+impl<J> Enqueue<J> {
+    /// Jobs of normal priority that are due now and never expire, without a key.
+    #[must_use]
+    pub fn new(id: JobId, channel: &'static str, jobs: Vec<J>) -> Self {
+        Self {
+            id,
+            channel,
+            priority: Priority::Normal,
+            run_at: None,
+            not_after: i64::MAX,
+            jobs,
+            key: None,
+            answer: Answer::default(),
+            guard: None,
+            writes: Vec::new(),
+        }
+    }
+}
+
 /// An idempotency key: hashes of whose request it is, and of what the request says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
@@ -62,6 +85,11 @@ pub struct Answer {
 pub struct Guard {
     pub index: usize,
     pub subject: String,
+}
+
+impl Guard {
+    /// Holds for nobody: written as -1.
+    const NEVER: usize = usize::MAX;
 }
 
 /// One SQL statement with its values, `$1`, `$2`, …
@@ -117,6 +145,12 @@ pub enum Refused {
     CommitUnknown,
 }
 
+impl From<Full> for Refused {
+    fn from(Full { retry_after }: Full) -> Self {
+        Self::BacklogFull { retry_after }
+    }
+}
+
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
         match error {
@@ -138,7 +172,7 @@ impl<W: Worker> Queue<W> {
     /// See [`Refused`]; only [`Refused::CommitUnknown`] may have stored something.
     pub async fn enqueue(&self, enqueue: Enqueue<W::Job>) -> Result<Enqueued, Refused> {
         let span = self.core.send_span(&enqueue);
-        self.submit(&enqueue, Start::Later).instrument(span).await
+        self.submit(enqueue, Start::Later).instrument(span).await
     }
 
     /// The same inside a caller's transaction: stored if that commits. Workers are woken by [`Tx::commit`].
@@ -146,12 +180,12 @@ impl<W: Worker> Queue<W> {
     /// # Errors
     /// See [`Refused`].
     pub async fn enqueue_in(&self, tx: &mut Tx, enqueue: Enqueue<W::Job>) -> Result<Enqueued, Refused> {
-        let core = self.core.clone();
+        let core = Arc::clone(&self.core);
         let span = core.send_span(&enqueue);
-        let mut batch = [core.pending(&enqueue, Start::Later, &span)?.0];
+        let mut batch = [core.pending(enqueue, Start::Later, &span)?.0];
         let others = commit::store_in(&core, tx, core.shared_slot(), &batch).instrument(span).await?;
-        if let Some(found) = others.get(&enqueue.id.0) {
-            return found.under(enqueue.key.as_ref());
+        if let Some(found) = others.values().next() {
+            return found.under(batch[0].enqueue.key.as_ref());
         }
         tx.wakes = true;
         tx.then.push(Box::new(move || {
@@ -167,29 +201,10 @@ impl<W: Worker> Queue<W> {
     /// # Errors
     /// [`Refused::KeyReused`], or the store is unavailable.
     pub async fn repeated(&self, key: &Key) -> Result<Option<Enqueued>, Refused> {
-        let id = self.new_id(1);
-        let never = Some(GuardRow { guard: -1, subject: "" });
-        let row = Row {
-            id: id.0,
-            group_id: id.0,
-            key: Some(KeyRow::new(key, None)),
-            guard: never,
-            ..Row::default()
-        };
-        let (answer, answered) = oneshot::channel();
-        let pending = Pending {
-            rows: json(&row)?,
-            group: id.0,
-            jobs: 0,
-            key: Some(key.clone()),
-            guarded: true,
-            writes: Vec::new(),
-            room: None,
-            fact: None,
-            context: None,
-            since: Instant::now(),
-            answer,
-        };
+        let guard = Some(Guard { index: Guard::NEVER, subject: String::new() });
+        let enqueue =
+            Enqueue { key: Some(key.clone()), guard, ..Enqueue::new(self.new_id(1), "", Vec::new()) };
+        let (pending, answered) = self.core.pending(enqueue, Start::Later, &Span::none())?;
         match self.send(pending, answered).await {
             Err(Refused::Unmet) => Ok(None),
             other => other.map(Some),
@@ -203,14 +218,19 @@ impl<W: Worker> Queue<W> {
     }
 
     /// Sends an enqueue to the committers and waits for its commit.
-    pub(crate) async fn submit(&self, enqueue: &Enqueue<W::Job>, start: Start) -> Result<Enqueued, Refused> {
+    pub(crate) async fn submit(&self, enqueue: Enqueue<W::Job>, start: Start) -> Result<Enqueued, Refused> {
+        let key = enqueue.key.clone();
         match self.core.pending(enqueue, start, &Span::current()) {
             Ok((pending, answered)) => self.send(pending, answered).await,
-            Err(full) => self.repeated_or(enqueue.key.as_ref(), full).await,
+            Err(refused) => self.repeated_or(key.as_ref(), refused).await,
         }
     }
 
-    pub(crate) async fn send(&self, pending: Pending, answered: Answered) -> Result<Enqueued, Refused> {
+    pub(crate) async fn send(
+        &self,
+        pending: Pending<W::Job>,
+        answered: Answered,
+    ) -> Result<Enqueued, Refused> {
         if let Some(reason) = self.core.store.outage() {
             return Err(Refused::StoreUnavailable(reason));
         }
@@ -237,29 +257,19 @@ impl<W: Worker> Core<W> {
     /// Takes room in the backlog and writes the rows.
     pub(crate) fn pending(
         &self,
-        enqueue: &Enqueue<W::Job>,
+        enqueue: Enqueue<W::Job>,
         start: Start,
         span: &Span,
-    ) -> Result<(Pending, Answered), Refused> {
-        let (channel, priority, jobs) = (enqueue.channel, enqueue.priority, enqueue.jobs.len());
+    ) -> Result<(Pending<W::Job>, Answered), Refused> {
+        let jobs = enqueue.jobs.len();
         let run_at = enqueue.run_at.filter(|at| *at > self.store.now_ms());
-        let room = (jobs > 0).then(|| self.backlog.reserve(run_at.is_some(), priority, jobs));
+        let room =
+            (jobs > 0).then(|| self.backlog.reserve(run_at.is_some(), enqueue.priority, jobs)).transpose()?;
         let context = span.trace_context().unwrap_or_else(TraceContext::new_root);
+        let rows = rows(&enqueue, start, run_at, context)?;
+        let context = (jobs > 0).then_some(context);
         let (answer, answered) = oneshot::channel();
-        let pending = Pending {
-            room: room.transpose().map_err(|retry_after| Refused::BacklogFull { retry_after })?,
-            rows: rows(enqueue, start, run_at, context)?,
-            group: enqueue.id.0,
-            jobs,
-            key: enqueue.key.clone(),
-            guarded: enqueue.guard.is_some(),
-            writes: enqueue.writes.clone(),
-            fact: (jobs > 0).then_some(Fact::Accepted { channel, priority, jobs }),
-            context: (jobs > 0).then_some(context),
-            since: Instant::now(),
-            answer,
-        };
-        Ok((pending, answered))
+        Ok((Pending { enqueue, jobs, rows, room, context, since: Instant::now(), answer }, answered))
     }
 }
 
@@ -280,36 +290,35 @@ pub(crate) struct Row<'a> {
     /// `None` is no job.
     pub(crate) payload: Option<String>,
     #[serde(flatten)]
-    pub(crate) key: Option<KeyRow>,
-    #[serde(flatten)]
-    pub(crate) guard: Option<GuardRow<'a>>,
+    pub(crate) terms: Option<Terms>,
 }
 
-/// A key, with the answer under it once there is one.
+/// A row's key with the answer under it, and its guard.
 #[derive(Clone, Serialize)]
-pub(crate) struct KeyRow {
-    scope: Hex,
-    digest: Hex,
+pub(crate) struct Terms {
+    scope: Option<Hex>,
+    digest: Option<Hex>,
     status: Option<u16>,
     body: Option<Hex>,
     location: Option<String>,
+    guard: Option<i64>,
+    subject: Option<String>,
 }
 
-#[derive(Clone, Serialize)]
-pub(crate) struct GuardRow<'a> {
-    guard: i64,
-    subject: &'a str,
-}
-
-impl KeyRow {
-    fn new(key: &Key, answer: Option<&Answer>) -> Self {
-        Self {
-            scope: Hex(key.scope.to_vec()),
-            digest: Hex(key.digest.to_vec()),
+impl Terms {
+    /// A key that waits for an outcome has no answer yet.
+    fn of<J>(enqueue: &Enqueue<J>, start: Start) -> Option<Self> {
+        let (key, guard) = (enqueue.key.as_ref(), enqueue.guard.as_ref());
+        let answer = (start == Start::Later).then_some(&enqueue.answer);
+        (key.is_some() || guard.is_some()).then(|| Self {
+            scope: key.map(|key| Hex(key.scope.to_vec())),
+            digest: key.map(|key| Hex(key.digest.to_vec())),
             status: answer.map(|answer| answer.status),
             body: answer.map(|answer| Hex(answer.body.clone())),
             location: answer.and_then(|answer| answer.location.clone()),
-        }
+            guard: guard.map(|guard| guard.index as i64),
+            subject: guard.map(|guard| guard.subject.clone()),
+        })
     }
 }
 
@@ -331,10 +340,7 @@ fn rows<J: Serialize>(
     start: Start,
     run_at: Option<i64>,
     context: TraceContext,
-) -> Result<String, Refused> {
-    // A key that waits for its outcome has no answer yet.
-    let answer = (start == Start::Later).then_some(&enqueue.answer);
-    let guard = enqueue.guard.as_ref();
+) -> Result<String, StoreError> {
     let mut row = Row {
         group_id: enqueue.id.0,
         parts: enqueue.jobs.len().max(1),
@@ -348,8 +354,7 @@ fn rows<J: Serialize>(
         first_due: run_at,
         not_after: enqueue.not_after,
         trace: Hex(context.to_bytes().to_vec()),
-        key: enqueue.key.as_ref().map(|key| KeyRow::new(key, answer)),
-        guard: guard.map(|guard| GuardRow { guard: guard.index as i64, subject: &guard.subject }),
+        terms: Terms::of(enqueue, start),
         ..Row::default()
     };
     let mut rows = String::with_capacity(700 * row.parts);

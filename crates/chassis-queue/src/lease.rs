@@ -1,4 +1,5 @@
-//! Which process runs what: identities with a lease, and what happens to the attempts of one that has gone.
+//! Which process runs what: identities with a lease, what happens to the attempts of one that has gone, and how
+//! processes wake each other.
 //!
 //! On SQLite the process that holds the file is the only one: its lease never ends. On PostgreSQL a heartbeat renews
 //! it, and another process takes over what a process without a lease had in hand.
@@ -7,7 +8,7 @@ use crate::{
     JobRecord, StoreError, Worker,
     attempt::Ended,
     queue::Core,
-    store::{Dialect, Tx},
+    store::{CHANNEL, Dialect, Tx},
 };
 use sqlx::Row as _;
 use std::{
@@ -22,6 +23,10 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(4);
 /// For this long after the store came back leases are left alone, so that their holders can renew them.
 const GRACE: Duration = Duration::from_secs(3);
+/// Between two notifications: PostgreSQL commits them one after another, whoever makes them.
+const APART: Duration = Duration::from_millis(20);
+/// Between two tries to listen.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Interrupted jobs that are decided on in one transaction (the statement's own bound).
 const PIECE: usize = 500;
 
@@ -152,5 +157,31 @@ impl<W: Worker> Core<W> {
             }
         }
         Ok(up)
+    }
+
+    /// Tells other processes of new jobs, once for all that were committed meanwhile. Never ends.
+    pub(crate) async fn announce(&self) {
+        loop {
+            self.announce.notified().await;
+            if self.has_peers.load(Ordering::Relaxed) {
+                let notify = sqlx::query("SELECT CAST(pg_notify($1, '') AS TEXT)").bind(CHANNEL);
+                // A notification that is lost costs a poll's time.
+                let _ = self.store.one_call(notify).await;
+                sleep(APART).await;
+            }
+        }
+    }
+
+    /// Wakes this process's workers when another one tells of jobs. Never ends on PostgreSQL.
+    pub(crate) async fn listen(&self) {
+        while let Some(listener) = self.store.listener().await {
+            let Ok(mut listener) = listener else {
+                sleep(AGAIN).await;
+                continue;
+            };
+            while listener.recv().await.is_ok() {
+                self.store.wake().notify_one();
+            }
+        }
     }
 }

@@ -3,7 +3,6 @@
 //! [`Store`] opens the database, [`Queue`] keeps jobs in it. A job is accepted once its commit is synced; the start
 //! of an attempt is committed before the attempt; its outcome is committed before it is counted.
 
-mod announce;
 mod attempt;
 mod backlog;
 mod batch;

@@ -56,10 +56,11 @@ impl<W: Worker> Queue<W> {
         let jobs = self.running(&enqueue)?;
         let ids: Vec<i64> = jobs.iter().map(|job| job.id.0).collect();
         core.in_hand.lock().extend(&ids);
-        let enqueued = self.submit(&enqueue, Start::Now).await;
+        let key = enqueue.key.clone();
+        let enqueued = self.submit(enqueue, Start::Now).await;
         if enqueued != Ok(Enqueued::New) {
             core.in_hand.lock().retain(|id| !ids.contains(id));
-            return match (enqueued?, &enqueue.key) {
+            return match (enqueued?, &key) {
                 // A crash may have left it without its answer: the jobs know.
                 (Enqueued::InFlight, Some(key)) => self.finished_before(key, answer).await,
                 (other, _) => Ok(other.into()),
@@ -67,7 +68,7 @@ impl<W: Worker> Queue<W> {
         }
         let ended = join_all(jobs.into_iter().map(|job| job.attempt(core))).await;
         let states: Vec<JobState> = ended.iter().map(|ended| ended.decision.state).collect();
-        self.keep_outcomes(ended, enqueue.key.as_ref().map(|key| (key, answer(&states)))).await;
+        self.keep_outcomes(ended, key.as_ref().map(|key| (key, answer(&states)))).await;
         Ok(Finished::States(states))
     }
 

@@ -33,7 +33,7 @@ const COMMITTERS: i64 = 4;
 pub struct Queue<W: Worker> {
     pub(crate) core: Arc<Core<W>>,
     /// To the committers.
-    pub(crate) accept: mpsc::Sender<Pending>,
+    pub(crate) accept: mpsc::Sender<Pending<W::Job>>,
 }
 
 /// What the queue's parts share.
@@ -203,7 +203,7 @@ impl<W: Worker> Core<W> {
     fn new(
         store: Store,
         setup: QueueSetup<W>,
-    ) -> (Arc<Self>, (mpsc::Sender<Pending>, mpsc::Receiver<Pending>)) {
+    ) -> (Arc<Self>, (mpsc::Sender<Pending<W::Job>>, mpsc::Receiver<Pending<W::Job>>)) {
         let QueueSetup { names, channels, guards, config, retry, worker } = setup;
         let slots = || Arc::new(Semaphore::new(config.workers));
         let first_slot = match store.dialect() {
@@ -211,7 +211,7 @@ impl<W: Worker> Core<W> {
             Dialect::Postgres => store.instance() % 128 * SLOTS,
         };
         let core = Self {
-            sql: Statements::new(store.dialect(), guards, channels),
+            sql: Statements::new(store.dialect(), guards),
             metrics: QueueMetrics::new(&store, &names, channels, config.workers),
             backlog: Arc::new(Backlog::new(&config)),
             counting: RwLock::default(),

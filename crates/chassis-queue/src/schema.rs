@@ -59,11 +59,8 @@ pub(crate) const QUEUE: Component = Component {
             CREATE INDEX job_batch ON job (batch) WHERE batch <> 0;
             -- Processes that run jobs: a lease each, which a heartbeat renews.
             CREATE TABLE worker (id BIGINT PRIMARY KEY, lease_until BIGINT NOT NULL);
-            CREATE TABLE batch (
-                id {id}, jobs BIGINT NOT NULL, groups BIGINT NOT NULL, skipped BIGINT NOT NULL,
-                channel TEXT NOT NULL, priority SMALLINT NOT NULL, state SMALLINT NOT NULL,
-                accepted_at BIGINT NOT NULL, first_due BIGINT NOT NULL, not_after BIGINT NOT NULL,
-                trace {bytes} NOT NULL, template TEXT NOT NULL);
+            CREATE TABLE batch (id {id}, accepted_at BIGINT NOT NULL, first_due BIGINT NOT NULL,
+                state SMALLINT NOT NULL, priority SMALLINT NOT NULL, info TEXT NOT NULL);
             -- What is not expanded yet; deleted in the transaction that inserts its jobs.
             CREATE TABLE chunk (
                 batch BIGINT NOT NULL, n BIGINT NOT NULL, jobs BIGINT NOT NULL, groups BIGINT NOT NULL,

@@ -31,8 +31,6 @@ pub(crate) struct Statements {
     pub(crate) complete: Sql,
     /// Starts (or expires) due jobs of one channel by weight.
     pub(crate) claim: Sql,
-    /// The earliest due time of what waits, by channel.
-    pub(crate) next_due: Sql,
     /// Running jobs whose worker's lease is over.
     pub(crate) orphans: Sql,
     /// Running jobs of one worker.
@@ -121,7 +119,7 @@ const TAKE_CHUNK: &str =
     ORDER BY b.priority, c.batch, c.n LIMIT 1 {skip_chunk}) RETURNING batch, members";
 
 impl Statements {
-    pub(crate) fn new(dialect: Dialect, guards: &[&str], channels: &[&str]) -> Self {
+    pub(crate) fn new(dialect: Dialect, guards: &[&str]) -> Self {
         let text = |text: &str| Sql(fill(dialect, text, guards).into());
         let (plain, full) = match dialect {
             Dialect::Sqlite => (ACCEPT_PLAIN_SQLITE, ACCEPT_SQLITE),
@@ -133,9 +131,6 @@ impl Statements {
         };
         let lanes: Vec<String> =
             (0..).zip(WEIGHTS).map(|(priority, weight)| lane(priority, weight)).collect();
-        let pairs =
-            channels.iter().flat_map(|channel| (0..WEIGHTS.len()).map(move |priority| (channel, priority)));
-        let next: Vec<String> = pairs.map(|(channel, priority)| next_due(channel, priority)).collect();
         Self {
             accept_plain: text(&transaction(plain)),
             accept: text(&transaction(full)),
@@ -143,7 +138,6 @@ impl Statements {
             not_stored: text(NOT_STORED),
             complete: text(COMPLETE),
             claim: text(&CLAIM.replace("{lanes}", &lanes.join(" UNION ALL "))),
-            next_due: text(&next.join(" UNION ALL ")),
             orphans: text(ORPHANS),
             own: text(OWN),
             take_chunk: text(TAKE_CHUNK),
@@ -158,12 +152,6 @@ fn lane(priority: usize, weight: u32) -> String {
     lane.replace("{weight}", &weight.to_string()).replace("{priority}", &priority.to_string())
 }
 
-/// A channel is one of the service's own constants.
-fn next_due(channel: &str, priority: usize) -> String {
-    let due = format!("state <= 4 AND channel = '{channel}' AND priority = {priority}");
-    format!("SELECT '{channel}', (SELECT min(at) FROM job WHERE {due})")
-}
-
 /// The table of a batch's rows.
 fn rows(dialect: Dialect) -> String {
     let extract = |field: &str| {
@@ -173,7 +161,7 @@ fn rows(dialect: Dialect) -> String {
     match dialect {
         Dialect::Sqlite => {
             let fields: Vec<String> = FIELDS.split(',').map(extract).collect();
-            format!("(SELECT {} FROM json_each($1)) AS v", fields.join(", "))
+            format!("(SELECT {} FROM jsonb_each($1)) AS v", fields.join(", "))
         }
         Dialect::Postgres => format!("jsonb_to_recordset(CAST($1 AS jsonb)) AS v ({FIELDS})"),
     }

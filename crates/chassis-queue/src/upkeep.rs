@@ -34,14 +34,18 @@ impl<W: Worker> Core<W> {
 
     /// Counts jobs and reads the ledger in one snapshot: gauges, backlog and lag follow.
     pub(crate) async fn count(&self) -> Result<(), StoreError> {
-        const WAITING: &str = "SELECT CAST(priority AS BIGINT), CASE WHEN state = 3 THEN 1 ELSE 0 END, CASE WHEN at > CASE WHEN state = 3 THEN $2 ELSE $1 END THEN 1 ELSE 0 END,
-            count(*), min(first_due), min(CASE WHEN state < 4 THEN first_due END) FROM job WHERE state <= 4 GROUP BY 1, 2, 3";
-        const RUNNING: &str =
-            "SELECT CAST(priority AS BIGINT), count(*), min(first_due) FROM job WHERE state = 5 GROUP BY 1";
-        const UNEXPANDED: &str = "SELECT CAST(b.priority AS BIGINT), CASE WHEN b.first_due > CASE WHEN b.state = 3 THEN $2 ELSE $1 END THEN 1 ELSE 0 END,
-            CAST(sum(c.jobs) AS BIGINT), min(b.first_due) FROM chunk c JOIN batch b ON b.id = c.batch GROUP BY 1, 2";
         const LEDGER: &str = "SELECT CAST(sum(accepted) AS BIGINT), CAST(sum(completed) AS BIGINT), CAST(sum(failed) AS BIGINT),
             CAST(sum(expired) AS BIGINT), CAST(sum(cancelled) AS BIGINT), CAST(sum(unknown) AS BIGINT) FROM ledger";
+        // Where, priority, with a run_at, later, jobs, first due, first due of those never attempted.
+        const JOBS: &str = "SELECT 'waiting', CAST(priority AS BIGINT), CASE WHEN state = 3 THEN 1 ELSE 0 END,
+              CASE WHEN at > CASE WHEN state = 3 THEN $2 ELSE $1 END THEN 1 ELSE 0 END,
+              count(*), min(first_due), min(CASE WHEN state < 4 THEN first_due END) FROM job WHERE state <= 4 GROUP BY 2, 3, 4
+            UNION ALL SELECT 'running', CAST(priority AS BIGINT), 0, 0, count(*), min(first_due), NULL
+              FROM job WHERE state = 5 GROUP BY 2
+            UNION ALL SELECT 'batch', CAST(b.priority AS BIGINT), CASE WHEN b.state = 3 THEN 1 ELSE 0 END,
+              CASE WHEN b.first_due > CASE WHEN b.state = 3 THEN $2 ELSE $1 END THEN 1 ELSE 0 END,
+              CAST(sum(c.jobs) AS BIGINT), min(b.first_due), min(b.first_due)
+              FROM chunk c JOIN batch b ON b.id = c.batch GROUP BY 2, 3, 4";
         let (steady, wall) = (self.store.steady_ms(), self.store.now_ms());
         let mut snapshot = self.store.snapshot().await?;
         let counting = self.counting.write().await;
@@ -49,40 +53,36 @@ impl<W: Worker> Core<W> {
         let ledger = sqlx::query(LEDGER).fetch_one(&mut *snapshot).await?;
         let mark = self.backlog.mark();
         drop(counting);
-        let waiting = sqlx::query(WAITING).bind(steady).bind(wall).fetch_all(&mut *snapshot).await?;
-        let running = sqlx::query(RUNNING).fetch_all(&mut *snapshot).await?;
-        let unexpanded = sqlx::query(UNEXPANDED).bind(steady).bind(wall).fetch_all(&mut *snapshot).await?;
+        let rows = sqlx::query(JOBS).bind(steady).bind(wall).fetch_all(&mut *snapshot).await?;
         snapshot.rollback().await;
-        let mut census = Census { now: steady, ..Census::default() };
-        for row in &waiting {
-            let later = row.try_get::<i64, _>(2)? == 1;
-            let scheduled = later && row.try_get::<i64, _>(1)? == 1;
-            census.waiting(row.try_get(0)?, later, scheduled, row.try_get(3)?, row.try_get(4)?);
-            census.unattempted(row.try_get(0)?, later, row.try_get(5)?);
+        let (mut counts, mut jobs, mut unattempted) = (Counts::default(), Jobs::default(), None);
+        for row in &rows {
+            let (place, priority, count): (&str, i64, i64) =
+                (row.try_get(0)?, row.try_get(1)?, row.try_get(4)?);
+            let later = row.try_get::<i64, _>(3)? == 1;
+            let scheduled = later && row.try_get::<i64, _>(2)? == 1;
+            match place {
+                "running" => counts.running += count,
+                _ if later => counts.later += count,
+                _ => counts.ready += count,
+            }
+            counts.pending += if place == "batch" { count } else { 0 };
+            jobs[usize::from(scheduled)] += count;
+            let age = steady - row.try_get::<Option<i64>, _>(5)?.unwrap_or(steady);
+            if let Some(oldest) = counts.ages.get_mut(priority as usize).filter(|_| !scheduled) {
+                *oldest = oldest.max(age as f64 / 1000.0);
+            }
+            if !later && priority != Priority::Bulk as i64 {
+                unattempted = [unattempted, row.try_get(6)?].into_iter().flatten().min();
+            }
         }
-        for row in &running {
-            census.counts.running += row.try_get::<i64, _>(1)?;
-            census.jobs.due += row.try_get::<i64, _>(1)?;
-            census.oldest(row.try_get(0)?, row.try_get(2)?);
-        }
-        for row in &unexpanded {
-            let (later, jobs): (bool, i64) = (row.try_get::<i64, _>(1)? == 1, row.try_get(2)?);
-            census.counts.pending += jobs;
-            census.waiting(row.try_get(0)?, later, later, jobs, row.try_get(3)?);
-            census.unattempted(row.try_get(0)?, later, row.try_get(3)?);
-        }
-        let count = |index| ledger.try_get::<Option<i64>, _>(index).map(Option::unwrap_or_default);
-        census.counts.ledger = Ledger {
-            accepted: count(0)?,
-            completed: count(1)?,
-            failed: count(2)?,
-            expired: count(3)?,
-            cancelled: count(4)?,
-            unknown: count(5)?,
-        };
-        self.backlog.recount(mark, census.jobs);
-        *self.lag.lock() = census.lag();
-        *self.counts.lock() = census.counts;
+        let total = |index| ledger.try_get::<Option<i64>, _>(index).map(Option::unwrap_or_default);
+        let [accepted, completed, failed, expired, cancelled, unknown] =
+            [total(0)?, total(1)?, total(2)?, total(3)?, total(4)?, total(5)?];
+        counts.ledger = Ledger { accepted, completed, failed, expired, cancelled, unknown };
+        self.backlog.recount(mark, jobs);
+        *self.lag.lock() = Duration::from_millis((steady - unattempted.unwrap_or(steady)).max(0) as u64);
+        *self.counts.lock() = counts;
         Ok(())
     }
 
@@ -156,42 +156,5 @@ impl<W: Worker> Core<W> {
         }
         self.store.one_call(sqlx::query(BATCHES).bind(cutoff)).await?;
         Ok(deleted)
-    }
-}
-
-/// A recount in progress.
-#[derive(Default)]
-struct Census {
-    now: i64,
-    counts: Counts,
-    jobs: Jobs,
-    /// When the oldest due urgent or normal job that was never attempted was first due.
-    unattempted: Option<i64>,
-}
-
-impl Census {
-    fn waiting(&mut self, priority: i64, later: bool, scheduled: bool, jobs: i64, oldest: Option<i64>) {
-        *(if later { &mut self.counts.later } else { &mut self.counts.ready }) += jobs;
-        *(if scheduled { &mut self.jobs.scheduled } else { &mut self.jobs.due }) += jobs;
-        if !scheduled {
-            self.oldest(priority, oldest);
-        }
-    }
-
-    fn oldest(&mut self, priority: i64, first_due: Option<i64>) {
-        let age = first_due.map_or(0.0, |due| (self.now - due).max(0) as f64 / 1000.0);
-        if let Some(oldest) = self.counts.ages.get_mut(priority as usize) {
-            *oldest = oldest.max(age);
-        }
-    }
-
-    fn unattempted(&mut self, priority: i64, later: bool, first_due: Option<i64>) {
-        if !later && priority != Priority::Bulk as i64 {
-            self.unattempted = [self.unattempted, first_due].into_iter().flatten().min();
-        }
-    }
-
-    fn lag(&self) -> Duration {
-        self.unattempted.map_or(Duration::ZERO, |due| Duration::from_millis((self.now - due).max(0) as u64))
     }
 }

@@ -1,6 +1,7 @@
 //! What can go wrong in the store, as callers need to tell it apart.
 
 use sqlx::error::DatabaseError;
+use std::fmt::Display;
 
 /// An error of the store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,15 +32,23 @@ pub enum OpenError {
     TooNew { store: String, component: &'static str, found: i64, min_reader: i64, known: i64 },
 }
 
+impl OpenError {
+    pub(super) fn unusable(store: &str, reason: &dyn Display) -> Self {
+        Self::Unusable { store: store.to_owned(), reason: reason.to_string() }
+    }
+}
+
 /// Reasons that leave open whether a commit was made.
 const BROKE: &str = "the connection to the database broke";
-pub(super) const SILENT: &str = "the database did not answer in time";
+const SILENT: &str = "the database did not answer in time";
 const IO_ERROR: &str = "the disk reports an I/O error";
 const SHUTS_DOWN: &str = "the server shuts down or starts";
 const INTERNAL: &str = "the server reports an internal error";
 const UNCERTAIN: [&str; 5] = [BROKE, SILENT, IO_ERROR, SHUTS_DOWN, INTERNAL];
 
 impl StoreError {
+    pub(super) const SILENT: Self = Self::Unavailable(SILENT);
+
     /// The same error, where it came from a commit.
     pub(crate) fn in_commit(self) -> Self {
         match self {

@@ -1,7 +1,7 @@
 //! Versioned schemas: each component brings its own steps, forward only.
 
-use super::{Dialect, OpenError, StoreError, Tx};
-use sqlx::{AssertSqlSafe, Row as _};
+use super::{Dialect, OpenError, StoreError};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
 /// The schema of one part of the service. The queue's own is always there.
 #[derive(Clone, Copy, Debug)]
@@ -31,61 +31,52 @@ const POSTGRES: &str = "SELECT pg_advisory_xact_lock(7305818);
     CREATE OR REPLACE FUNCTION unhex(text) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT
         AS $$ SELECT decode($1, 'hex') $$";
 
-/// Brings every component to the newest version that this release knows, in one transaction.
+/// Brings every component to the newest version that this release knows, in the caller's transaction.
 pub(super) async fn migrate(
-    tx: &mut Tx,
+    connection: &mut AnyConnection,
     dialect: Dialect,
     store: &str,
     components: &[Component],
 ) -> Result<(), OpenError> {
-    let unusable = |error: sqlx::Error| OpenError::Unusable {
-        store: store.to_owned(),
-        reason: StoreError::from(error).to_string(),
-    };
+    let unusable = |error: sqlx::Error| OpenError::unusable(store, &StoreError::from(error));
     if dialect == Dialect::Postgres {
-        sqlx::raw_sql(POSTGRES).execute(&mut **tx).await.map_err(unusable)?;
+        sqlx::raw_sql(POSTGRES).execute(&mut *connection).await.map_err(unusable)?;
     }
-    sqlx::raw_sql(BOOKKEEPING).execute(&mut **tx).await.map_err(unusable)?;
-    for component in components {
-        let (found, min_reader) = recorded(tx, component.name).await.map_err(unusable)?;
-        let known = component.steps.len() as i64;
+    sqlx::raw_sql(BOOKKEEPING).execute(&mut *connection).await.map_err(unusable)?;
+    for Component { name: component, steps, .. } in components {
+        let (found, min_reader) = recorded(connection, component).await.map_err(unusable)?;
+        let known = steps.len() as i64;
         if min_reader > known {
-            let (store, component) = (store.to_owned(), component.name);
-            return Err(OpenError::TooNew { store, component, found, min_reader, known });
+            return Err(OpenError::TooNew { store: store.to_owned(), component, found, min_reader, known });
         }
-        for step in component.steps.iter().skip(found as usize) {
-            sqlx::raw_sql(AssertSqlSafe(dialect.schema(step.sql)))
-                .execute(&mut **tx)
-                .await
-                .map_err(unusable)?;
+        for step in steps.iter().skip(found as usize) {
+            let sql = AssertSqlSafe(dialect.schema(step.sql));
+            sqlx::raw_sql(sql).execute(&mut *connection).await.map_err(unusable)?;
         }
         if found < known {
-            record(tx, component).await.map_err(unusable)?;
+            record(connection, component, steps).await.map_err(unusable)?;
         } else if found > known {
-            let component = component.name;
             tracing::warn!(component, found, known, "the store was written by a newer release; reading on");
         }
     }
     Ok(())
 }
 
-async fn recorded(tx: &mut Tx, component: &str) -> Result<(i64, i64), sqlx::Error> {
-    let row = sqlx::query("SELECT version, min_reader FROM schema_version WHERE component = $1")
-        .bind(component)
-        .fetch_optional(&mut **tx)
-        .await?;
+async fn recorded(connection: &mut AnyConnection, component: &str) -> Result<(i64, i64), sqlx::Error> {
+    let sql =
+        sqlx::query("SELECT version, min_reader FROM schema_version WHERE component = $1").bind(component);
+    let row = sql.fetch_optional(connection).await?;
     row.map_or(Ok((0, 0)), |row| Ok((row.try_get(0)?, row.try_get(1)?)))
 }
 
-async fn record(tx: &mut Tx, component: &Component) -> Result<(), sqlx::Error> {
+async fn record(
+    connection: &mut AnyConnection,
+    component: &str,
+    steps: &[Migration],
+) -> Result<(), sqlx::Error> {
     const SQL: &str = "INSERT INTO schema_version (component, version, min_reader) VALUES ($1, $2, $3)
         ON CONFLICT (component) DO UPDATE SET version = excluded.version, min_reader = excluded.min_reader";
-    let min_reader = component.steps.last().map_or(0, |step| step.min_reader);
-    sqlx::query(SQL)
-        .bind(component.name)
-        .bind(component.steps.len() as i64)
-        .bind(min_reader)
-        .execute(&mut **tx)
-        .await
-        .map(drop)
+    let min_reader = steps.last().map_or(0, |step| step.min_reader);
+    let sql = sqlx::query(SQL).bind(component).bind(steps.len() as i64).bind(min_reader);
+    sql.execute(connection).await.map(drop)
 }

@@ -1,6 +1,7 @@
 //! PostgreSQL: the address with its password, what every connection is checked for, and the server's clock.
 
-use super::{OpenError, StoreError};
+use super::{Database, Dialect, OpenError, StoreError};
+use crate::StoreConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{
     AnyConnection, AnyPool, ConnectOptions as _, Row as _,
@@ -13,22 +14,31 @@ use std::{fs, path::Path};
 const SETTINGS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
     SET idle_in_transaction_session_timeout = '10s'; SET default_transaction_isolation = 'read committed'";
 
+/// Opens the pools, and refuses a server that acknowledges commits before they are durable.
+pub(super) async fn open(url: &SecretString, config: &StoreConfig) -> Result<Database, OpenError> {
+    let options = address(url, config.password_file.as_deref())
+        .map_err(|reason| OpenError::unusable("PostgreSQL", &reason))?;
+    let shown = format!("PostgreSQL at {}", options.database_url.host_str().unwrap_or("localhost"));
+    let (write, read) = (pool(&options, config.max_connections), pool(&options, config.max_readers));
+    check_durable(&write).await.map_err(|reason| OpenError::unusable(&shown, &reason))?;
+    Ok(Database { dialect: Dialect::Postgres, shown, write, read, file: None, address: Some(options) })
+}
+
 /// sqlx's options for the URL, with the password from a file if there is one.
-pub(super) fn address(url: &SecretString, password: Option<&Path>) -> Result<AnyConnectOptions, OpenError> {
-    let unusable = |reason: String| OpenError::Unusable { store: "PostgreSQL".to_owned(), reason };
+fn address(url: &SecretString, password: Option<&Path>) -> Result<AnyConnectOptions, String> {
     let parsed = url.expose_secret().parse::<AnyConnectOptions>();
-    let mut options = parsed.map_err(|_| unusable("store.url is no valid address".to_owned()))?;
+    let mut options = parsed.map_err(|_| "store.url is no valid address".to_owned())?;
     if let Some(file) = password {
-        let text = fs::read_to_string(file)
-            .map_err(|error| unusable(format!("store.password_file {}: {error}", file.display())))?;
+        let text = fs::read_to_string(file);
+        let text = text.map_err(|error| format!("store.password_file {}: {error}", file.display()))?;
         let set = options.database_url.set_password(Some(text.trim_end_matches(['\r', '\n'])));
-        set.map_err(|()| unusable("store.url has no host that a password could be for".to_owned()))?;
+        set.map_err(|()| "store.url has no host that a password could be for".to_owned())?;
     }
     Ok(options.disable_statement_logging())
 }
 
 /// A pool whose connections are checked when they are made, and again before each use.
-pub(super) fn pool(options: &AnyConnectOptions, connections: u32) -> AnyPool {
+fn pool(options: &AnyConnectOptions, connections: u32) -> AnyPool {
     let pool = AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(super::PATIENCE)
@@ -44,8 +54,7 @@ async fn check(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     if recovering { Err(sqlx::Error::Protocol("the server is in recovery".to_owned())) } else { Ok(()) }
 }
 
-/// Refuses a server that acknowledges commits before they are durable.
-pub(super) async fn check_durable(pool: &AnyPool) -> Result<(), String> {
+async fn check_durable(pool: &AnyPool) -> Result<(), String> {
     const SQL: &str = "SELECT current_setting('fsync'), current_setting('synchronous_commit')";
     let told = |error: sqlx::Error| StoreError::from(error).to_string();
     let row = sqlx::query(SQL).fetch_one(pool).await.map_err(told)?;

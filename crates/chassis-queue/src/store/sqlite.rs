@@ -1,12 +1,14 @@
 //! The SQLite file: its folder, lock, modes and pragmas, whose file it is, checkpoints and backups.
 
-use super::{OpenError, StoreError};
+use super::{Database, Dialect, OpenError, StoreError};
 use sqlx::{
     AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _,
     any::{AnyConnectOptions, AnyPoolOptions},
 };
 use std::{
+    fmt::Display,
     fs::{self, DirBuilder, File, OpenOptions},
+    io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
@@ -33,30 +35,21 @@ pub(crate) struct DatabaseFile {
     lock: parking_lot::Mutex<Option<File>>,
 }
 
-/// The pools of an opened file.
-pub(super) struct Opened {
-    pub(super) file: DatabaseFile,
-    pub(super) write: AnyPool,
-    pub(super) read: AnyPool,
-}
-
 /// Makes folder and file, takes the lock and opens the connections.
-pub(super) async fn open(path: &Path, synchronous: bool, readers: u32) -> Result<Opened, OpenError> {
-    let path = std::path::absolute(path).map_err(|error| unusable(path, error))?;
+pub(super) async fn open(path: &Path, synchronous: bool, readers: u32) -> Result<Database, OpenError> {
+    let shown = path.display().to_string();
+    let path = std::path::absolute(path).map_err(|error| OpenError::unusable(&shown, &error))?;
+    let unusable = |reason: &dyn Display| OpenError::unusable(&shown, reason);
     if let Some(folder) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| {
-            unusable(&path, format!("its folder {} can't be made: {error}", folder.display()))
-        })?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(|error| unusable(&format!("its folder {} can't be made: {error}", folder.display())))?;
     }
     let lock = lock(&path)?;
     let made = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
-    let empty = match made.and_then(|file| file.metadata()) {
-        Ok(metadata) => metadata.len() == 0,
-        Err(error) => return Err(unusable(&path, error)),
-    };
-    let foreign = whose(&path, empty).await.map_err(|error| unusable(&path, StoreError::from(error)))?;
+    let made = made.and_then(|file| file.metadata()).map_err(|error| unusable(&error))?;
+    let foreign = whose(&path, made.len() == 0).await.map_err(|error| unusable(&StoreError::from(error)))?;
     if let Some(reason) = foreign {
-        return Err(unusable(&path, reason));
+        return Err(unusable(&reason));
     }
     let sync = if synchronous { "FULL" } else { "OFF" };
     let writing = format!(
@@ -64,26 +57,25 @@ pub(super) async fn open(path: &Path, synchronous: bool, readers: u32) -> Result
          PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = {COPY_AT};"
     );
     let reading = "PRAGMA busy_timeout = 2000; PRAGMA query_only = 1; PRAGMA cache_size = -2048; PRAGMA temp_store = MEMORY;";
-    let write = pool(&path, 1, writing.clone()).map_err(|error| unusable(&path, error))?;
-    let read = pool(&path, readers, reading.to_owned()).map_err(|error| unusable(&path, error))?;
-    let checkpoints = pool(&path, 1, writing).map_err(|error| unusable(&path, error))?;
-    claim(&write).await.map_err(|reason| unusable(&path, reason))?;
-    Ok(Opened { file: DatabaseFile { path, checkpoints, lock: Some(lock).into() }, write, read })
-}
-
-fn unusable(path: &Path, reason: impl ToString) -> OpenError {
-    OpenError::Unusable { store: path.display().to_string(), reason: reason.to_string() }
+    let pool = |connections, pragmas| pool(&path, connections, pragmas).map_err(|error| unusable(&error));
+    let (write, checkpoints) = (pool(1, writing.clone())?, pool(1, writing)?);
+    let read = pool(readers, reading.to_owned())?;
+    claim(&write).await.map_err(|reason| unusable(&reason))?;
+    let file = Some(DatabaseFile { path, checkpoints, lock: Some(lock).into() });
+    Ok(Database { dialect: Dialect::Sqlite, shown, write, read, file, address: None })
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&name);
-    let file = file.map_err(|error| unusable(path, format!("its lock file: {error}")))?;
+    let path = path.display().to_string();
+    let unusable = |error: io::Error| OpenError::unusable(&path, &format!("its lock file: {error}"));
+    let file = file.map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.display().to_string() }),
-        Err(fs::TryLockError::Error(error)) => Err(unusable(path, format!("its lock file: {error}"))),
+        Err(fs::TryLockError::WouldBlock) => Err(OpenError::InUse { path }),
+        Err(fs::TryLockError::Error(error)) => Err(unusable(error)),
     }
 }
 
@@ -180,7 +172,7 @@ impl DatabaseFile {
         sqlx::raw_sql(rest).fetch_all(&mut *connection).await.map(drop).map_err(StoreError::from)
     }
 
-    pub(super) async fn close(&self) {
+    pub(super) async fn close_checkpoints(&self) {
         self.checkpoints.close().await;
     }
 
@@ -192,19 +184,22 @@ impl DatabaseFile {
 
 /// Copies a live file into a new one of mode 0600.
 pub(super) async fn backup(path: &Path, to: &Path) -> Result<(), OpenError> {
+    let shown = to.display().to_string();
     let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(to);
-    made.map_err(|error| unusable(to, error))?;
+    let made = made.map_err(|error| OpenError::unusable(&shown, &error))?;
     let copy = async {
         let mut connection = AnyConnection::connect_with(&address(path, "ro")?).await?;
-        sqlx::query("VACUUM INTO $1").bind(to.display().to_string()).execute(&mut connection).await?;
-        File::open(to)?.sync_all()?;
+        sqlx::query("VACUUM INTO $1").bind(&shown).execute(&mut connection).await?;
+        made.sync_all()?;
         connection.close().await
     };
     copy.await.map_err(|error: sqlx::Error| {
         let _ = fs::remove_file(to);
-        unusable(path, StoreError::from(error))
+        OpenError::unusable(&path.display().to_string(), &StoreError::from(error))
     })
 }
 
 /// How often the log's length is looked at.
 pub(super) const CHECKPOINT_EVERY: Duration = Duration::from_millis(250);
+/// After a checkpoint that failed.
+pub(super) const CHECKPOINT_AGAIN: Duration = Duration::from_secs(5);
