@@ -123,8 +123,12 @@ fn each_answer_is_counted_logged_and_traced_once_in_the_callers_trace() {
             .filter(|span| hex(&span.trace_id) == trace.trace_id && span.kind() == SpanKind::Server)
             .collect();
         assert_eq!(servers.len(), 1, "{}: {servers:#?}", case.line);
-        let name =
-            if case.route == "unmatched" { method.clone() } else { format!("{method} {}", case.route) };
+        // As the conventions have it: no route if there is none, and HTTP for a method that is not known.
+        let name = match (&*method, case.route) {
+            (method, "unmatched") => method.to_owned(),
+            ("OTHER", _) => "HTTP".to_owned(),
+            (method, route) => format!("{method} {route}"),
+        };
         assert_eq!(servers[0].name, name);
         assert_eq!(hex(&servers[0].parent_span_id), trace.span_id);
         assert_eq!(integer(servers[0], "http.response.status_code"), i64::from(case.status));

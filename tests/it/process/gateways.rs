@@ -166,7 +166,7 @@ fn a_black_hole_holds_its_workers_while_accepts_and_cancels_go_on() {
     let gateway = Gateway::behaving(r#"{"blackHole":true}"#);
     let service = site(&gateway)
         .with("APP_QUEUE__WORKERS", "2")
-        .with("APP_SMS__HTTP__TIMEOUT", "5s")
+        .with("APP_SMS__HTTP__TIMEOUT", "10s")
         .start_with_patient();
     let ids: Vec<String> = (0..10).map(|_| service.accept()).collect();
     gateway.has_received(2);
