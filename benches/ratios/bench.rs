@@ -8,17 +8,17 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::child::Child;
+use crate::child::{Child, Environment};
 use crate::http;
 use crate::load::{Asks, Load};
 use crate::machine::{in_memory, resident};
 use crate::options::Options;
-use crate::service::{Delivery, Mode, Service};
+use crate::service::{Delivery, Mode, Service, Telemetry};
 use crate::{Result, servers};
 
 /// The accept call that every peer serves.
 pub const ROUTE: &str = "/api/v1/notifications/sms/async";
-const BODY: &str = concat!(
+pub const BODY: &str = concat!(
     r#"{"patientId":"p-000001","message":"Please fill in today's questionnaire before nine in the evening; "#,
     r#"it takes about five minutes. Thank you."}"#
 );
@@ -33,14 +33,40 @@ pub fn target() -> PathBuf {
 
 pub struct Bench {
     pub options: Options,
-    pub sink: Child,
-    /// Where the sink takes spans.
-    pub sink_address: SocketAddr,
+    /// Where spans go.
+    pub sink: Sink,
     /// A gateway that never answers: the kernel takes the connection, and nobody reads it.
     pub black_hole: TcpListener,
     /// How the last store was filled.
     pub filling: Cell<Option<Filling>>,
     folder: TempDir,
+}
+
+/// A collector that counts the spans that it is sent.
+pub struct Sink {
+    _child: Child,
+    pub address: SocketAddr,
+}
+
+impl Sink {
+    /// # Errors
+    /// When it does not start.
+    pub fn start() -> Result<Self> {
+        let (child, address) = Child::own(servers::SINK, &Environment::new())?;
+        Ok(Self { _child: child, address })
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// How many spans came so far.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn spans(&self) -> Result<u64> {
+        Ok(http::call(self.address, "GET", "/spans", "")?.1.parse()?)
+    }
 }
 
 /// How a store was filled through the API, by a service without telemetry.
@@ -60,9 +86,9 @@ impl Bench {
         if in_memory(folder.path())? {
             return Err("the target folder is in memory: durable figures need a disk".into());
         }
-        let (sink, sink_address) = Child::own(servers::SINK)?;
+        let sink = Sink::start()?;
         let black_hole = TcpListener::bind(("127.0.0.1", 0))?;
-        Ok(Self { options, sink, sink_address, black_hole, filling: Cell::new(None), folder })
+        Ok(Self { options, sink, black_hole, filling: Cell::new(None), folder })
     }
 
     /// The request of the accept call, as its bytes.
@@ -102,7 +128,7 @@ impl Bench {
 
     fn fill(&self, folder: &Path, jobs: u64) -> Result<()> {
         let service =
-            Service::start(self, Mode { telemetry: false, delivery: Delivery::Held, guarded: true }, folder)?;
+            Service::start(self, Mode { telemetry: Telemetry::Off, delivery: Delivery::Held }, folder)?;
         let mut load = Load::open(service.http, FILLERS, Self::request())?;
         let outcome = load.run(Duration::from_secs(600), jobs)?;
         if outcome.answered != jobs {

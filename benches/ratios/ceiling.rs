@@ -5,53 +5,49 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, params};
+use sqlx::{Connection as _, SqliteConnection, query, raw_sql};
 use tokio::runtime::Builder;
 
 use crate::Result;
 
 /// Rows that a commit begins or completes, as a busy committer finds them waiting.
-const BATCH: u32 = 512;
+const BATCH: usize = 512;
 /// Bytes of a row beside its columns.
-const RECORD: usize = 300;
+const RECORD: i64 = 300;
 /// Calls in flight: the service's default number of workers.
 const CALLERS: usize = 32;
 /// The service's default time for one attempt.
 const CALL: Duration = Duration::from_secs(5);
 
 /// Jobs a second that plain SQLite (WAL, `synchronous=FULL`) begins and completes, both in batches of 512 by the
-/// row's own number, each batch a commit.
+/// row's own number, each batch a statement and a commit.
 ///
 /// # Errors
 /// Of SQLite.
 pub fn begin_and_complete(folder: &Path, jobs: u64) -> Result<f64> {
-    let jobs = u32::try_from(jobs)?;
-    let mut database = Connection::open(folder.join("ceiling.db"))?;
-    database.pragma_update(None, "journal_mode", "wal")?;
-    database.pragma_update(None, "synchronous", "full")?;
-    database.execute_batch("create table jobs (id integer primary key, state integer, record blob)")?;
-    let fill = database.transaction()?;
-    {
-        let mut insert = fill.prepare("insert into jobs values (?, 0, ?)")?;
-        for id in 0..jobs {
-            insert.execute(params![id, [7_u8; RECORD]])?;
-        }
-    }
-    fill.commit()?;
-    database.execute_batch("pragma wal_checkpoint(truncate)")?;
-    let started = Instant::now();
-    for first in (0..jobs).step_by(BATCH as usize) {
-        for state in [1, 2] {
-            let batch = database.transaction()?;
-            let mut update = batch.prepare_cached("update jobs set state = ? where id = ?")?;
-            for id in first..(first + BATCH).min(jobs) {
-                update.execute(params![state, id])?;
+    let jobs = i64::try_from(jobs)?;
+    let url = format!("sqlite://{}?mode=rwc", folder.join("ceiling.db").display());
+    Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let mut database = SqliteConnection::connect(&url).await?;
+        raw_sql("pragma journal_mode = wal; pragma synchronous = full").execute(&mut database).await?;
+        raw_sql("create table jobs (id integer primary key, state integer, record blob)")
+            .execute(&mut database)
+            .await?;
+        let fill = "with recursive n(id) as (select 0 union all select id + 1 from n where id < ? - 1) \
+                    insert into jobs select id, 0, randomblob(?) from n";
+        query(fill).bind(jobs).bind(RECORD).execute(&mut database).await?;
+        raw_sql("pragma wal_checkpoint(truncate)").execute(&mut database).await?;
+        let started = Instant::now();
+        for first in (0..jobs).step_by(BATCH) {
+            for state in [1_i64, 2] {
+                let batch = query("update jobs set state = ? where id >= ? and id < ?");
+                batch.bind(state).bind(first).bind(first + BATCH as i64).execute(&mut database).await?;
             }
-            drop(update);
-            batch.commit()?;
         }
-    }
-    Ok(f64::from(jobs) / started.elapsed().as_secs_f64())
+        let speed = jobs as f64 / started.elapsed().as_secs_f64();
+        database.close().await?;
+        Ok(speed)
+    })
 }
 
 /// Calls a second that a bare loop of `reqwest` makes to a gateway, 32 in flight, each read to its end.

@@ -1,35 +1,35 @@
 //! The processes that a run starts. Each ends with the bench, however the bench ends.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
+use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use tempfile::NamedTempFile;
 
 use crate::Result;
 
 /// The hidden command under which the bench starts everything else.
 pub const COMMAND: &str = "__child";
 const EXEC: &str = "exec";
+const ANNOUNCED: Duration = Duration::from_secs(10);
+
+pub type Environment = BTreeMap<&'static str, String>;
 
 /// A process that is killed when this is dropped.
 pub struct Child {
     name: &'static str,
     process: std::process::Child,
-    lines: Arc<AtomicU64>,
-    reader: Option<JoinHandle<()>>,
+    /// Where its standard output goes, as a container's log would.
+    output: NamedTempFile,
 }
 
 impl Child {
-    /// Starts `program`, with this environment alone. Its standard output is read away and its lines are
-    /// counted, as a container's log driver would; what it says on standard error is seen.
+    /// Starts `program` with this environment alone. Its standard error is seen.
     ///
     /// # Errors
     /// When it can't be started.
@@ -37,46 +37,9 @@ impl Child {
         name: &'static str,
         program: &Path,
         arguments: &[&str],
-        environment: &BTreeMap<&str, String>,
+        environment: &Environment,
     ) -> Result<Self> {
-        Ok(Self::spawn(name, program, arguments, environment)?.read_away())
-    }
-
-    /// The same for a program that first says its address in a line of its own.
-    ///
-    /// # Errors
-    /// When it can't be started, or does not say an address.
-    pub fn announced(
-        name: &'static str,
-        program: &Path,
-        arguments: &[&str],
-        environment: &BTreeMap<&str, String>,
-    ) -> Result<(Self, SocketAddr)> {
-        let mut child = Self::spawn(name, program, arguments, environment)?;
-        let mut line = Vec::new();
-        if let Some(output) = child.process.stdout.as_mut() {
-            // Byte by byte, so that no later line is swallowed by a buffer.
-            BufReader::with_capacity(1, output).read_until(b'\n', &mut line)?;
-        }
-        let line = String::from_utf8_lossy(&line);
-        let address = line.trim().parse().map_err(|_| format!("{name} did not say its address"))?;
-        Ok((child.read_away(), address))
-    }
-
-    /// One of the bench's own servers, see [`crate::servers`].
-    ///
-    /// # Errors
-    /// As [`Self::announced`].
-    pub fn own(name: &'static str) -> Result<(Self, SocketAddr)> {
-        Self::announced(name, &std::env::current_exe()?, &[COMMAND, name], &BTreeMap::new())
-    }
-
-    fn spawn(
-        name: &'static str,
-        program: &Path,
-        arguments: &[&str],
-        environment: &BTreeMap<&str, String>,
-    ) -> Result<Self> {
+        let output = NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR"))?;
         let process = Command::new(std::env::current_exe()?)
             .args([COMMAND, EXEC])
             .arg(program)
@@ -84,23 +47,41 @@ impl Child {
             .env_clear()
             .envs(environment)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(output.reopen()?)
             .spawn()?;
-        Ok(Self { name, process, lines: Arc::default(), reader: None })
+        Ok(Self { name, process, output })
     }
 
-    fn read_away(mut self) -> Self {
-        let lines = Arc::clone(&self.lines);
-        self.reader = self.process.stdout.take().map(|mut output| {
-            std::thread::spawn(move || {
-                let mut chunk = vec![0; 256 * 1024];
-                while let Ok(read @ 1..) = output.read(&mut chunk) {
-                    let count = chunk[..read].iter().filter(|byte| **byte == b'\n').count();
-                    lines.fetch_add(count as u64, Ordering::Relaxed);
-                }
-            })
-        });
-        self
+    /// The same for a program that first writes its address in a line of its own.
+    ///
+    /// # Errors
+    /// When it can't be started, or writes no address.
+    pub fn announced(
+        name: &'static str,
+        program: &Path,
+        arguments: &[&str],
+        environment: &Environment,
+    ) -> Result<(Self, SocketAddr)> {
+        let mut child = Self::start(name, program, arguments, environment)?;
+        let started = Instant::now();
+        while started.elapsed() < ANNOUNCED {
+            child.still_runs()?;
+            let output = fs::read_to_string(child.output.path())?;
+            if let Some((line, _)) = output.split_once('\n') {
+                let address = line.parse().map_err(|_| format!("{name} wrote no address"))?;
+                return Ok((child, address));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Err(format!("{name} wrote no address within 10 s").into())
+    }
+
+    /// One of the bench's own servers, see [`crate::servers`].
+    ///
+    /// # Errors
+    /// As [`Self::announced`].
+    pub fn own(name: &'static str, environment: &Environment) -> Result<(Self, SocketAddr)> {
+        Self::announced(name, &std::env::current_exe()?, &[COMMAND, name], environment)
     }
 
     pub fn pid(&self) -> u32 {
@@ -108,8 +89,12 @@ impl Child {
     }
 
     /// Lines that it has written to standard output.
-    pub fn lines(&self) -> u64 {
-        self.lines.load(Ordering::Relaxed)
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub fn lines(&self) -> Result<u64> {
+        let bytes = fs::read(self.output.path())?;
+        Ok(bytes.iter().filter(|byte| **byte == b'\n').count() as u64)
     }
 
     /// # Errors
@@ -132,15 +117,11 @@ impl Child {
         while Instant::now() < until {
             match self.process.try_wait()? {
                 Some(status) if status.success() => return Ok(()),
-                Some(status) => return Err(self.ended_badly(status).into()),
+                Some(status) => return Err(format!("{} stopped with {status}", self.name).into()),
                 None => std::thread::sleep(Duration::from_millis(5)),
             }
         }
         Err(format!("{} did not stop within 30 s", self.name).into())
-    }
-
-    fn ended_badly(&self, status: ExitStatus) -> String {
-        format!("{} stopped with {status}", self.name)
     }
 }
 
@@ -149,9 +130,6 @@ impl Drop for Child {
         // It may have ended already; then there is nothing to kill and its status is known.
         drop(self.process.kill());
         drop(self.process.wait());
-        if let Some(reader) = self.reader.take() {
-            drop(reader.join());
-        }
     }
 }
 
@@ -159,13 +137,13 @@ impl Drop for Child {
 ///
 /// # Errors
 /// When the program can't be started; only then does this return.
-pub fn become_program(arguments: &[String]) -> Result<()> {
+pub fn become_program(arguments: &[&str]) -> Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let [program, arguments @ ..] = arguments else { return Err("no program to start".into()) };
     Err(Command::new(program).args(arguments).exec().into())
 }
 
-/// Whether these arguments of [`COMMAND`] ask for another program.
-pub fn program(arguments: &[String]) -> Option<&[String]> {
-    arguments.split_first().filter(|(kind, _)| *kind == EXEC).map(|(_, program)| program)
+/// The other program that these arguments of [`COMMAND`] ask for.
+pub fn program<'a, 'b>(arguments: &'a [&'b str]) -> Option<&'a [&'b str]> {
+    arguments.split_first().filter(|(kind, _)| **kind == EXEC).map(|(_, program)| program)
 }

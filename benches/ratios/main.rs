@@ -20,9 +20,11 @@ mod ceiling;
 mod child;
 mod histogram;
 mod http;
+mod layered;
 mod load;
 mod machine;
 mod options;
+mod otlp;
 mod reference;
 mod repeat;
 mod report;
@@ -30,6 +32,7 @@ mod rounds;
 mod scenarios;
 mod servers;
 mod service;
+mod usual;
 
 use std::process::ExitCode;
 
@@ -48,8 +51,9 @@ pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match arguments.split_first() {
-        Some((command, arguments)) if command == child::COMMAND => run_child(arguments),
+        Some((&child::COMMAND, arguments)) => run_child(arguments),
         _ => run(Options::parse()),
     };
     outcome.unwrap_or_else(|error| {
@@ -58,10 +62,10 @@ fn main() -> ExitCode {
     })
 }
 
-fn run_child(arguments: &[String]) -> Result<ExitCode> {
+fn run_child(arguments: &[&str]) -> Result<ExitCode> {
     match child::program(arguments) {
         Some(program) => child::become_program(program)?,
-        None => servers::run(arguments.first().map_or("", String::as_str))?,
+        None => servers::run(arguments)?,
     }
     Ok(ExitCode::SUCCESS)
 }

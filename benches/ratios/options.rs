@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 /// Ratios of the service against the limits of this machine, all from one run.
 ///
 /// Absolute figures drift with the machine, so everything is measured in alternating rounds against a bare
-/// axum handler (and, where Go is installed, against a gin service with the usual telemetry), and the median
+/// axum handler and the usual telemetry (and, where Go is installed, a gin service with its own), and the median
 /// of the rounds' ratios is printed. A round beside foreign load is thrown away and repeated. Run it on a
 /// machine that does nothing else; the whole takes some ten minutes, most of it with a million queued jobs.
 #[derive(Clone, Parser)]
@@ -44,9 +44,9 @@ pub struct Options {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
-    /// Accept, durable and with full telemetry, delivery held back; telemetry off; the Go reference.
+    /// Accept, durable and with full telemetry, delivery held back; telemetry off; the usual stack; the Go reference.
     Accept,
-    /// What identity, rate limit and the answers' headers add to the accept call.
+    /// What each layer adds to the accept call.
     Layers,
     /// A read over gRPC on the service as it is, against a bare handler.
     Grpc,
@@ -60,8 +60,6 @@ pub enum Scenario {
     Start,
     /// Accept while the collector refuses, never answers, is slow, or answers 503.
     Chaos,
-    /// One record of a histogram, with its exemplar.
-    Record,
 }
 
 impl Options {
@@ -71,11 +69,6 @@ impl Options {
 
     pub fn rounds(&self) -> u32 {
         self.rounds.unwrap_or(if self.quick { 3 } else { 5 })
-    }
-
-    /// The same with twice as many rounds, for a difference that is small beside the machine's drift.
-    pub fn doubled(&self) -> Self {
-        Self { rounds: Some(self.rounds() * 2), ..self.clone() }
     }
 
     /// How long one peer is measured in one round.

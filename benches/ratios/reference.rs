@@ -1,13 +1,12 @@
 //! Building and starting the Go service that the accept call is compared with.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
 use crate::Result;
 use crate::bench::Bench;
-use crate::child::Child;
+use crate::child::{Child, Environment};
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/go-reference");
 
@@ -23,7 +22,6 @@ pub fn start(bench: &Bench, target: &Path) -> Result<(Child, SocketAddr)> {
         let said = String::from_utf8_lossy(&output.stderr);
         return Err(format!("go build failed: {}", said.lines().last().unwrap_or("silently")).into());
     }
-    let endpoint = format!("http://{}", bench.sink_address);
-    let environment = BTreeMap::from([("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)]);
+    let environment = Environment::from([("OTEL_EXPORTER_OTLP_ENDPOINT", bench.sink.endpoint())]);
     Child::announced("go", &program, &[], &environment)
 }

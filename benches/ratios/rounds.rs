@@ -9,7 +9,6 @@ use crate::child::Child;
 use crate::histogram::median;
 use crate::load::{Asks, Load};
 use crate::machine::{Watch, cpu_time};
-use crate::options::Options;
 use crate::repeat::{FOREIGN, Repeated, repeat};
 
 /// Load that comes before a measurement: connections, caches, allocators, the processor's clock.
@@ -35,8 +34,6 @@ pub struct Sample {
     pub elapsed: Duration,
     /// User and system time of the server.
     pub cpu: Duration,
-    /// The same of the sink of its spans.
-    pub sink: Duration,
     pub p50: Duration,
     pub p99: Duration,
     pub foreign: f64,
@@ -53,11 +50,6 @@ impl Sample {
         self.cpu.as_secs_f64() * 1e6 / self.answered as f64
     }
 
-    /// CPU of the sink for each, in microseconds.
-    pub fn sink_each(&self) -> f64 {
-        self.sink.as_secs_f64() * 1e6 / self.answered as f64
-    }
-
     pub fn p99_ms(&self) -> f64 {
         self.p99.as_secs_f64() * 1e3
     }
@@ -71,16 +63,8 @@ pub type Rounds = Repeated<Vec<Sample>>;
 /// # Errors
 /// When a peer fails, or the machine is never quiet.
 pub fn alternate(bench: &Bench, peers: &[Peer<'_>]) -> Result<Rounds> {
-    alternate_with(bench, &bench.options, peers)
-}
-
-/// The same with options of its own.
-///
-/// # Errors
-/// As [`alternate`].
-pub fn alternate_with(bench: &Bench, options: &Options, peers: &[Peer<'_>]) -> Result<Rounds> {
     let connections = bench.options.connections.into();
-    alternate_by(bench, options, peers, |address| Ok(Load::open(address, connections, Bench::request())?))
+    alternate_by(bench, peers, |address| Ok(Load::open(address, connections, Bench::request())?))
 }
 
 /// The same with load of another kind, which is opened anew for each measurement.
@@ -89,11 +73,10 @@ pub fn alternate_with(bench: &Bench, options: &Options, peers: &[Peer<'_>]) -> R
 /// As [`alternate`]; of `open`.
 pub fn alternate_by<L: Asks>(
     bench: &Bench,
-    options: &Options,
     peers: &[Peer<'_>],
     open: impl Fn(SocketAddr) -> Result<L>,
 ) -> Result<Rounds> {
-    repeat(options, |attempt| {
+    repeat(&bench.options, |attempt| {
         let mut round = Vec::new();
         for turn in 0..peers.len() {
             // Each round begins with another peer, so that none always follows the same one.
@@ -115,7 +98,7 @@ fn measure<L: Asks>(
     rest()?;
     let mut load = open(peer.address)?;
     load.run(WARM_UP, u64::MAX)?;
-    let (watch, cpu, sink) = (Watch::start()?, cpu_time(peer.child.pid())?, cpu_time(bench.sink.pid())?);
+    let (watch, cpu) = (Watch::start()?, cpu_time(peer.child.pid())?);
     let outcome = load.run(bench.options.window(), u64::MAX)?;
     let sample = Sample {
         name: peer.name,
@@ -124,7 +107,6 @@ fn measure<L: Asks>(
         broken: outcome.broken,
         elapsed: outcome.elapsed,
         cpu: cpu_time(peer.child.pid())? - cpu,
-        sink: cpu_time(bench.sink.pid())? - sink,
         p50: Duration::from_nanos(outcome.latency.quantile(0.50)),
         p99: Duration::from_nanos(outcome.latency.quantile(0.99)),
         foreign: watch.foreign()?,
@@ -160,11 +142,10 @@ pub fn describe(sample: &Sample) -> String {
     };
     let disturbed = if sample.foreign > FOREIGN { "  disturbed" } else { "" };
     format!(
-        "{:<16} {:7.0}/s  cpu {:6.1} µs  sink {:4.1} µs  p50 {:6.2} ms  p99 {:6.2} ms  foreign {:4.1} %{disturbed}{other}",
+        "{:<16} {:7.0}/s  cpu {:6.1} µs  p50 {:6.2} ms  p99 {:6.2} ms  foreign {:4.1} %{disturbed}{other}",
         sample.name,
         sample.rate(),
         sample.cpu_each(),
-        sample.sink_each(),
         sample.p50.as_secs_f64() * 1e3,
         sample.p99_ms(),
         sample.foreign * 100.0,
@@ -183,6 +164,15 @@ impl Rounds {
             self.values
                 .iter()
                 .filter_map(|round| Some(figure(find(round, name)?) / figure(find(round, against)?))),
+        )
+    }
+
+    /// The median over the rounds of how much more a figure of one peer is than that of another in the same round.
+    pub fn difference(&self, name: &str, from: &str, figure: impl Fn(&Sample) -> f64) -> Option<f64> {
+        median(
+            self.values
+                .iter()
+                .filter_map(|round| Some(figure(find(round, name)?) - figure(find(round, from)?))),
         )
     }
 

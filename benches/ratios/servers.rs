@@ -1,32 +1,36 @@
-//! The bench's own servers, each run in a process of its own: the bare handler that everything is compared
-//! with, a gateway that delivers at once, and a sink for spans. None of them stores anything.
+//! The bench's own servers, each run in a process of its own: what the service is compared with, a gateway that
+//! delivers at once, and sinks for spans. None of them stores anything.
 
 use std::convert::Infallible;
 use std::future::ready;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::serve::ListenerExt;
+use axum::{Json, Router};
+use epro_notify::proto::epro::epro_service_server::EproServiceServer;
 use http_body_util::{BodyExt, Full};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
-
-use crate::{Result, calls};
-use epro_notify::{
-    app, config::Config, platform::config::Sources, proto::epro::epro_service_server::EproServiceServer,
-};
 use tonic::transport::{Server, server::TcpIncoming};
+
+use crate::bench::ROUTE;
+use crate::{Result, calls, layered, otlp, usual};
 
 /// The names that [`run`] knows.
 pub const BARE: &str = "bare";
+/// The same handler with the usual telemetry, see [`usual`].
+pub const USUAL: &str = "usual";
+/// The same handler under some of the service's layers, see [`layered`].
+pub const LAYERED: &str = "layered";
 pub const GATEWAY: &str = "gateway";
+/// Counts the spans that it is sent.
 pub const SINK: &str = "sink";
 /// A sink that takes its time.
 pub const SLOW_SINK: &str = "slow-sink";
@@ -34,39 +38,36 @@ pub const SLOW_SINK: &str = "slow-sink";
 pub const SINK_503: &str = "sink-503";
 /// A gRPC service that answers each read with the same report.
 pub const BARE_GRPC: &str = "bare-grpc";
-/// The service itself, without asking who calls and how much they may.
-pub const UNGUARDED: &str = "unguarded";
 
 /// Runs one server until the process is ended.
 ///
 /// # Errors
 /// For an unknown name; of the socket.
-pub fn run(name: &str) -> Result<()> {
+pub fn run(arguments: &[&str]) -> Result<()> {
     let single = || Builder::new_current_thread().enable_all().build();
-    match name {
-        // As the service's public runtime: as many workers as cores.
-        BARE => serve(&Builder::new_multi_thread().enable_all().build()?, bare()),
-        GATEWAY => serve(&single()?, Router::new().fallback(deliver)),
-        SINK => serve(&single()?, Router::new().fallback(discard)),
-        SLOW_SINK => serve(&single()?, Router::new().fallback(discard_slowly)),
-        SINK_503 => {
+    let multi = || Builder::new_multi_thread().enable_all().build();
+    match arguments {
+        // As the service: as many workers as cores.
+        [BARE] => serve(&multi()?, bare()),
+        [USUAL] => {
+            let runtime = multi()?;
+            let telemetry = runtime.block_on(async { usual::telemetry() })?;
+            serve(&runtime, usual::router(&telemetry))
+        }
+        [LAYERED, upto] => layered::run(upto),
+        [GATEWAY] => serve(&single()?, Router::new().fallback(deliver)),
+        [SINK] => serve(&single()?, Router::new().route("/spans", get(spans)).fallback(take)),
+        [SLOW_SINK] => serve(&single()?, Router::new().fallback(take_slowly)),
+        [SINK_503] => {
             serve(&single()?, Router::new().fallback(async |_: Bytes| StatusCode::SERVICE_UNAVAILABLE))
         }
-        BARE_GRPC => bare_grpc(),
-        UNGUARDED => unguarded(),
-        _ => Err(format!("no server is called {name}").into()),
+        [BARE_GRPC] => bare_grpc(&multi()?),
+        _ => Err(format!("no server is called {arguments:?}").into()),
     }
 }
 
-fn unguarded() -> Result<()> {
-    let environment = std::env::vars_os().collect();
-    let (config, _) = Config::load(Sources { file: None, environment, command_line: Vec::new() })?;
-    app::run_unguarded(config);
-    Ok(())
-}
-
-fn bare_grpc() -> Result<()> {
-    Builder::new_multi_thread().enable_all().build()?.block_on(async {
+fn bare_grpc(runtime: &Runtime) -> Result<()> {
+    runtime.block_on(async {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         println!("{}", listener.local_addr()?);
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
@@ -86,51 +87,69 @@ fn serve(runtime: &Runtime, router: Router) -> Result<()> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Notification {
+pub struct Notification {
     patient_id: String,
     message: String,
 }
 
+impl Notification {
+    pub fn is_valid(&self) -> bool {
+        !self.patient_id.is_empty() && !self.message.is_empty()
+    }
+}
+
 #[derive(Serialize)]
-struct Accepted {
-    id: String,
-    status: &'static str,
+pub struct Accepted {
+    pub id: String,
+    pub status: &'static str,
+}
+
+static ACCEPTED: AtomicU64 = AtomicU64::new(0);
+
+/// The id of what is accepted next.
+pub fn next_id() -> String {
+    format!("{:032x}", ACCEPTED.fetch_add(1, Relaxed))
+}
+
+/// How many ids there have been.
+pub fn accepted() -> u64 {
+    ACCEPTED.load(Relaxed)
 }
 
 /// The least that a handler of the accept call can do: parse the body, and answer with an id.
-fn bare() -> Router {
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    let accept = async |body: Bytes| match serde_json::from_slice::<Notification>(&body) {
-        Ok(it) if !it.patient_id.is_empty() && !it.message.is_empty() => {
-            let id = format!("{:032x}", LAST.fetch_add(1, Ordering::Relaxed));
-            json(StatusCode::ACCEPTED, serde_json::to_vec(&Accepted { id, status: "accepted" }))
-        }
-        _ => StatusCode::BAD_REQUEST.into_response(),
-    };
-    Router::new().route("/api/v1/notifications/sms/async", post(accept))
+pub fn bare() -> Router {
+    Router::new().route(ROUTE, post(accept))
 }
 
-fn json(status: StatusCode, body: serde_json::Result<Vec<u8>>) -> Response {
-    let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    match body {
-        Ok(body) => (status, [kind], body).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+pub async fn accept(Json(notification): Json<Notification>) -> Response {
+    match notification.is_valid() {
+        true => (StatusCode::ACCEPTED, Json(Accepted { id: next_id(), status: "accepted" })).into_response(),
+        false => StatusCode::UNPROCESSABLE_ENTITY.into_response(),
     }
 }
 
 /// A gateway that takes everything at once.
 async fn deliver(_body: Bytes) -> Response {
-    json(StatusCode::OK, Ok(br#"{"messageId":"m"}"#.to_vec()))
+    let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    (StatusCode::OK, [kind], r#"{"messageId":"m"}"#).into_response()
 }
 
-async fn discard_slowly(body: Body) -> Response {
+static SPANS: AtomicU64 = AtomicU64::new(0);
+
+async fn spans() -> String {
+    SPANS.load(Relaxed).to_string()
+}
+
+async fn take_slowly(body: Body) -> Response {
     sleep(Duration::from_secs(2)).await;
-    discard(body).await
+    take(body).await
 }
 
-/// Takes any gRPC call, reads it away and answers with an empty message: five zero bytes, then the trailers.
-async fn discard(mut body: Body) -> Response {
-    while let Some(Ok(_)) = body.frame().await {}
+/// Takes a gRPC call, counts its spans and answers with an empty message: five zero bytes, then the trailers.
+async fn take(body: Body) -> Response {
+    if let Ok(body) = body.collect().await {
+        SPANS.fetch_add(otlp::spans(&body.to_bytes()), Relaxed);
+    }
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     let answer =

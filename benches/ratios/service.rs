@@ -1,26 +1,33 @@
 //! The real service as a child: how it is configured for a measurement, and what it says of itself.
 
-use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::bench::Bench;
-use crate::child::{COMMAND, Child};
-use crate::http::{KEY, call};
-use crate::{Result, account, servers};
 use sha2::{Digest, Sha256};
+
+use crate::bench::Bench;
+use crate::child::{Child, Environment};
+use crate::http::{KEY, call};
+use crate::{Result, account};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_epro-notify");
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy)]
 pub struct Mode {
-    /// Everything sampled, exported and logged, or nothing.
-    pub telemetry: bool,
+    pub telemetry: Telemetry,
     pub delivery: Delivery,
-    /// Whether it asks who calls and how much they may, as it always does but for the comparison.
-    pub guarded: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Telemetry {
+    /// Every span sampled and exported, every line written.
+    On,
+    /// Neither spans nor lines; metrics are always there.
+    Off,
+    /// Spans, and no lines.
+    Spans,
 }
 
 #[derive(Clone, Copy)]
@@ -63,7 +70,7 @@ impl Service {
     ) -> Result<Self> {
         let mut environment = environment(bench, mode);
         environment.extend(further.iter().cloned());
-        Self::begin_in(mode, folder, environment)?.once_ready()
+        Self::begin_in(folder, environment)?.once_ready()
     }
 
     fn once_ready(mut self) -> Result<Self> {
@@ -81,24 +88,17 @@ impl Service {
     /// # Errors
     /// When it can't be started.
     pub fn begin(bench: &Bench, mode: Mode, folder: &Path) -> Result<Self> {
-        Self::begin_in(mode, folder, environment(bench, mode))
+        Self::begin_in(folder, environment(bench, mode))
     }
 
-    fn begin_in(mode: Mode, folder: &Path, mut environment: BTreeMap<&'static str, String>) -> Result<Self> {
+    fn begin_in(folder: &Path, mut environment: Environment) -> Result<Self> {
         let [http, grpc, admin] = free_addresses()?;
         environment.insert("APP_HTTP__LISTEN", http.to_string());
         environment.insert("APP_GRPC__LISTEN", grpc.to_string());
         environment.insert("APP_ADMIN__LISTEN", admin.to_string());
         environment.insert("APP_STORE__URL", format!("sqlite://{}/notify.db", folder.display()));
-        let keys = folder.join("keys");
-        std::fs::write(&keys, format!("bench:send,read,operate:{}\n", sha256_hex(KEY)))?;
-        environment.insert("APP_AUTH__API_KEYS_FILE", keys.display().to_string());
-        let child = if mode.guarded {
-            Child::start("epro-notify", Path::new(PROGRAM), &[], &environment)?
-        } else {
-            let this = std::env::current_exe()?;
-            Child::start("epro-notify", &this, &[COMMAND, servers::UNGUARDED], &environment)?
-        };
+        environment.insert("APP_AUTH__API_KEYS_FILE", key_file(folder)?);
+        let child = Child::start("epro-notify", Path::new(PROGRAM), &[], &environment)?;
         Ok(Self { child, http, grpc, admin, ready_after: Duration::ZERO })
     }
 
@@ -143,19 +143,9 @@ impl Service {
     }
 }
 
-fn environment(bench: &Bench, mode: Mode) -> BTreeMap<&'static str, String> {
-    let mut environment = BTreeMap::from([
-        ("APP_QUEUE__MAX_BACKLOG", "10000000".to_owned()),
-        ("APP_LIMITS__PER_CLIENT__RATE", "1000000".to_owned()),
-        ("APP_LIMITS__PER_CLIENT__BURST", "1000000".to_owned()),
-    ]);
-    if mode.telemetry {
-        environment.insert("RUST_LOG", "info".to_owned());
-        environment.insert("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{}", bench.sink_address));
-    } else {
-        environment.insert("RUST_LOG", "off".to_owned());
-        environment.insert("OTEL_SDK_DISABLED", "true".to_owned());
-    }
+fn environment(bench: &Bench, mode: Mode) -> Environment {
+    let mut environment = common(bench, mode.telemetry);
+    environment.insert("APP_QUEUE__MAX_BACKLOG", "10000000".to_owned());
     let gateway = match mode.delivery {
         Delivery::Console => return environment,
         Delivery::Http(gateway) => Some(gateway),
@@ -171,6 +161,31 @@ fn environment(bench: &Bench, mode: Mode) -> BTreeMap<&'static str, String> {
     environment
 }
 
+/// What the bench sets of every program with the service's telemetry and limits.
+pub fn common(bench: &Bench, telemetry: Telemetry) -> Environment {
+    let mut environment = Environment::from([
+        ("APP_LIMITS__PER_CLIENT__RATE", "1000000".to_owned()),
+        ("APP_LIMITS__PER_CLIENT__BURST", "1000000".to_owned()),
+        ("RUST_LOG", if telemetry == Telemetry::On { "info" } else { "off" }.to_owned()),
+    ]);
+    match telemetry {
+        Telemetry::Off => environment.insert("OTEL_SDK_DISABLED", "true".to_owned()),
+        _ => environment.insert("OTEL_EXPORTER_OTLP_ENDPOINT", bench.sink.endpoint()),
+    };
+    environment
+}
+
+/// A file with the bench's key in `folder`, as a setting.
+///
+/// # Errors
+/// Of the file system.
+pub fn key_file(folder: &Path) -> Result<String> {
+    let file = folder.join("keys");
+    let digest: String = Sha256::digest(KEY).iter().map(|byte| format!("{byte:02x}")).collect();
+    std::fs::write(&file, format!("bench:send,read,operate:{digest}\n"))?;
+    Ok(file.display().to_string())
+}
+
 /// Addresses that nobody listened on a moment ago.
 pub fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
     let listeners: Vec<TcpListener> =
@@ -178,9 +193,4 @@ pub fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
     let addresses: Vec<SocketAddr> =
         listeners.iter().map(TcpListener::local_addr).collect::<std::io::Result<_>>()?;
     addresses.try_into().map_err(|_| "too few addresses".into())
-}
-
-/// As the key file holds a key.
-fn sha256_hex(key: &str) -> String {
-    Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect()
 }

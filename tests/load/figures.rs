@@ -59,3 +59,8 @@ pub fn quantile(durations: &mut [Duration], of: f64) -> Duration {
 pub fn ms(duration: Duration) -> String {
     format!("{:.1} ms", duration.as_secs_f64() * 1e3)
 }
+
+/// Megabytes (10⁶ bytes) with one decimal.
+pub fn mb(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}

@@ -10,27 +10,21 @@
 mod caller;
 mod figures;
 mod gateway;
-mod memory;
 mod scenarios;
 #[path = "../it/support"]
 #[expect(dead_code, reason = "the hermetic tests use the rest")]
 mod support {
-    pub mod client;
     pub mod fleet;
+    pub mod gateway;
     pub mod instance;
-    pub mod metrics_page;
+    pub mod page;
+    pub mod prelude;
     pub mod service;
-    pub mod sms_gateway;
-    pub mod wait;
 }
 
 use clap::{Parser, ValueEnum};
 use figures::Figures;
 use std::process::ExitCode;
-
-/// As in the service, whose parts are measured here too.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Load tests against the limits; all of them where none is named.
 #[derive(Parser)]

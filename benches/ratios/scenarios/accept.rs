@@ -1,4 +1,5 @@
-//! The accept call: the service with full telemetry and without, against the bare handler and the Go reference.
+//! The accept call: the service with full telemetry and without, against the bare handler, the usual stack and the
+//! Go reference.
 
 use std::net::SocketAddr;
 use std::thread::sleep;
@@ -6,77 +7,107 @@ use std::time::Duration;
 
 use super::{Promise, Rows};
 use crate::account::Account;
-use crate::bench::{Bench, target};
-use crate::child::Child;
+use crate::bench::{Bench, Sink, target};
+use crate::child::{Child, Environment};
+use crate::http::call;
 use crate::report::Goal::{AtLeast, AtMost, None as Told};
-use crate::rounds::{Peer, Rounds, Sample, alternate};
-use crate::service::{Delivery, Mode, Service};
+use crate::rounds::{Peer, Rounds, Sample, alternate, rest};
+use crate::service::{Delivery, Mode, Service, Telemetry};
 use crate::{Result, reference, servers};
 
-const CPU: Promise = Promise("accept: CPU a request, service / bare", "", AtMost(3.2, 1.6));
-const RATE: Promise = Promise("accept: requests/s, service / bare", "", AtLeast(0.35, 0.70));
+const USUAL_RATE: Promise = Promise("accept: requests/s, service / usual stack", "", AtLeast(0.8, 1.5));
+const USUAL_CPU: Promise = Promise("accept: CPU a request, service / usual stack", "", AtMost(1.0, 0.6));
+const USUAL_P99: Promise = Promise("accept: p99, service / usual stack", "", Told);
+const RATE: Promise = Promise("accept: requests/s, service / bare", "", Told);
+const CPU: Promise = Promise("accept: CPU a request, service / bare", "", Told);
 const P99: Promise = Promise("accept: p99, service / bare", "", AtMost(2.0, 1.0));
-const TELEMETRY: Promise = Promise("telemetry on / off: CPU a request", "", AtMost(1.4, 1.15));
-const AGAINST_GO: Promise = Promise("accept: requests/s, service / Go", "", AtLeast(1.5, 3.0));
+const TELEMETRY: Promise = Promise("telemetry on / off: CPU a request", "", AtMost(1.8, 1.3));
+const AGAINST_GO: Promise = Promise("accept: requests/s, service / Go", "", AtLeast(1.1, 2.0));
 const REFUSED: Promise = Promise("accept: not answered with 2xx", "", AtMost(0.0, 0.0));
 const SPANS: Promise = Promise("telemetry: spans dropped or failed", "", AtMost(0.0, 0.0));
 const EXACT: Promise = Promise("telemetry: spans missing in the account", "", AtMost(0.0, 0.0));
-const LINES: Promise = Promise("telemetry: lines dropped or not read", "", AtMost(0.0, 0.0));
-const GO_RATE: Promise = Promise("reference: requests/s, Go / bare", "", Told);
-const GO_CPU: Promise = Promise("reference: CPU a request, Go / bare", "", Told);
+const LINES: Promise = Promise("telemetry: lines dropped or not in the file", "", AtMost(0.0, 0.0));
+const YARD_RATE: Promise = Promise("usual stack: requests/s, usual stack / bare", "", Told);
+const YARD_CPU: Promise = Promise("usual stack: CPU a request, usual stack / bare", "", Told);
+const YARD_LOST: Promise = Promise("usual stack: spans and lines lost", "", Told);
+const GO_RATE: Promise = Promise("Go: requests/s, Go / bare", "", Told);
+const GO_CPU: Promise = Promise("Go: CPU a request, Go / bare", "", Told);
 
 /// What [`measure`] tells.
-pub const PROMISES: [Promise; 11] =
-    [CPU, RATE, P99, TELEMETRY, AGAINST_GO, REFUSED, SPANS, EXACT, LINES, GO_RATE, GO_CPU];
+pub const PROMISES: [Promise; 17] = [
+    USUAL_RATE, USUAL_CPU, USUAL_P99, RATE, CPU, P99, TELEMETRY, AGAINST_GO, REFUSED, SPANS, EXACT, LINES,
+    YARD_RATE, YARD_CPU, YARD_LOST, GO_RATE, GO_CPU,
+];
 
 /// The peers' names.
 const BARE: &str = servers::BARE;
+const USUAL: &str = servers::USUAL;
 const GO: &str = "go";
 const ON: &str = "service";
 const OFF: &str = "telemetry off";
 
 /// # Errors
-/// When the bare handler can't be measured. Another peer that does not start costs its own figures only.
+/// When a peer other than Go can't be started or measured.
 pub fn measure(bench: &Bench, rows: &mut Rows<'_>) -> Result<()> {
-    let bare = Child::own(BARE)?;
+    let bare = Child::own(BARE, &Environment::new())?;
+    let usual = Usual::start()?;
     let go = reference::start(bench, &target());
     let held = |telemetry, folder| {
-        Service::start(
-            bench,
-            Mode { telemetry, delivery: Delivery::Held, guarded: true },
-            &bench.empty(folder)?,
-        )
+        Service::start(bench, Mode { telemetry, delivery: Delivery::Held }, &bench.empty(folder)?)
     };
-    let (on, off) = (held(true, "on"), held(false, "off"));
-    let mut peers = vec![peer(BARE, &bare)];
+    let (on, off) = (held(Telemetry::On, "on")?, held(Telemetry::Off, "off")?);
+    let mut peers = vec![
+        peer(BARE, &bare),
+        peer(USUAL, &usual.child),
+        Peer { name: ON, address: on.http, child: &on.child },
+        Peer { name: OFF, address: off.http, child: &off.child },
+    ];
     match &go {
         Ok(go) => peers.push(peer(GO, go)),
         Err(reason) => rows.missing(&[GO_RATE, GO_CPU, AGAINST_GO], &reason.to_string()),
-    }
-    match (&on, &off) {
-        (Ok(on), Ok(off)) => peers.extend([
-            Peer { name: ON, address: on.http, child: &on.child },
-            Peer { name: OFF, address: off.http, child: &off.child },
-        ]),
-        (Err(reason), _) | (_, Err(reason)) => {
-            rows.missing(&PROMISES[..PROMISES.len() - 2], &reason.to_string());
-        }
     }
     let rounds = alternate(bench, &peers);
     if let Ok(rounds) = &rounds {
         tell(rows, rounds);
     }
-    // The account has to be exact whether or not the machine was quiet.
-    if let (Ok(on), Ok(off)) = (on, off) {
-        tell_account(rows, &on)?;
-        on.stop()?;
-        off.stop()?;
-    }
+    // The accounts have to be exact whether or not the machine was quiet.
+    tell_account(rows, &on)?;
+    usual.tell(rows)?;
+    on.stop()?;
+    off.stop()?;
     rounds.map(drop)
 }
 
 fn peer<'a>(name: &'static str, (child, address): &'a (Child, SocketAddr)) -> Peer<'a> {
     Peer { name, address: *address, child }
+}
+
+/// The usual stack with a sink of its own.
+struct Usual {
+    child: (Child, SocketAddr),
+    sink: Sink,
+}
+
+impl Usual {
+    fn start() -> Result<Self> {
+        let sink = Sink::start()?;
+        let environment = Environment::from([("OTEL_EXPORTER_OTLP_ENDPOINT", sink.endpoint())]);
+        Ok(Self { child: Child::own(USUAL, &environment)?, sink })
+    }
+
+    /// Two spans and two lines a request should have arrived; the address was a line too.
+    fn tell(&self, rows: &mut Rows<'_>) -> Result<()> {
+        rest()?;
+        let (child, address) = &self.child;
+        let account = call(*address, "GET", "/account", "")?.1;
+        let (accepted, dropped) = account.split_once(' ').ok_or("no account")?;
+        let wanted = 2 * accepted.parse::<u64>()?;
+        let (spans, lines) = (self.sink.spans()?, child.lines()? - 1);
+        let lost = wanted.saturating_sub(spans) + wanted.saturating_sub(lines);
+        let raw = format!("{wanted} of each; {spans} spans, {lines} lines came; {dropped} lines dropped");
+        rows.add(YARD_LOST, Some(lost as f64), false, raw);
+        Ok(())
+    }
 }
 
 fn tell(rows: &mut Rows<'_>, rounds: &Rounds) {
@@ -85,17 +116,20 @@ fn tell(rows: &mut Rows<'_>, rounds: &Rounds) {
         let raw = format!("{}; {}", rounds.raw(name), rounds.raw(against));
         rows.add(promise, rounds.ratio(name, against, figure), doubtful, raw);
     };
-    ratio(CPU, ON, BARE, Sample::cpu_each);
+    ratio(USUAL_RATE, ON, USUAL, Sample::rate);
+    ratio(USUAL_CPU, ON, USUAL, Sample::cpu_each);
+    ratio(USUAL_P99, ON, USUAL, Sample::p99_ms);
     ratio(RATE, ON, BARE, Sample::rate);
+    ratio(CPU, ON, BARE, Sample::cpu_each);
     ratio(P99, ON, BARE, Sample::p99_ms);
     ratio(TELEMETRY, ON, OFF, Sample::cpu_each);
     ratio(AGAINST_GO, ON, GO, Sample::rate);
+    ratio(YARD_RATE, USUAL, BARE, Sample::rate);
+    ratio(YARD_CPU, USUAL, BARE, Sample::cpu_each);
     ratio(GO_RATE, GO, BARE, Sample::rate);
     ratio(GO_CPU, GO, BARE, Sample::cpu_each);
-    let failures = rounds.median(ON, Sample::rate).map(|_| rounds.failures(ON) + rounds.failures(OFF));
-    let sink = rounds.median(ON, Sample::sink_each).unwrap_or(0.0);
-    let raw = format!("{} rounds disturbed; the sink took {sink:.1} µs a request", rounds.disturbed);
-    rows.add(REFUSED, failures.map(|count| count as f64), false, raw);
+    let failures = rounds.failures(ON) + rounds.failures(OFF);
+    rows.add(REFUSED, Some(failures as f64), false, format!("{} rounds disturbed", rounds.disturbed));
 }
 
 /// Tells what became of every span and line of the run that had telemetry on.
@@ -107,8 +141,9 @@ fn tell_account(rows: &mut Rows<'_>, service: &Service) -> Result<()> {
     );
     rows.add(SPANS, Some(account.dropped + account.failed), false, raw.clone());
     rows.add(EXACT, Some(account.spans_missing()), false, raw);
-    let read = service.child.lines() as f64;
-    let raw = format!("{} written, {} dropped, {read} read", account.lines_written, account.lines_dropped);
+    let read = service.child.lines()? as f64;
+    let raw =
+        format!("{} written, {} dropped, {read} in the file", account.lines_written, account.lines_dropped);
     rows.add(LINES, Some(account.lines_dropped + (account.lines_written - read).max(0.0)), false, raw);
     Ok(())
 }

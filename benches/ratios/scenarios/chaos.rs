@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use super::{Promise, Rows};
 use crate::Result;
 use crate::bench::Bench;
-use crate::child::Child;
+use crate::child::{Child, Environment};
 use crate::histogram::median;
 use crate::report::Goal::{AtMost, None as Told};
 use crate::rounds::{Peer, Rounds, Sample, alternate};
 use crate::servers;
-use crate::service::{Delivery, Mode, Service, free_addresses};
+use crate::service::{Delivery, Mode, Service, Telemetry, free_addresses};
 
 const REFUSED: Promise =
     Promise("collector refuses: accept's p99 / (1.5 × healthy + 2 ms)", "", AtMost(1.0, 0.7));
@@ -35,10 +35,10 @@ const TROUBLES: [(&str, Promise); 4] =
 /// When a service or a collector can't be started or measured.
 pub fn measure(bench: &Bench, rows: &mut Rows<'_>) -> Result<()> {
     let [nobody] = free_addresses()?;
-    let (_slow, slow) = Child::own(servers::SLOW_SINK)?;
-    let (_answers_503, answers_503) = Child::own(servers::SINK_503)?;
+    let (_slow, slow) = Child::own(servers::SLOW_SINK, &Environment::new())?;
+    let (_answers_503, answers_503) = Child::own(servers::SINK_503, &Environment::new())?;
     let collectors = [
-        (WELL, bench.sink_address, "grpc"),
+        (WELL, bench.sink.address, "grpc"),
         ("refuses", nobody, "grpc"),
         ("never answers", bench.black_hole.local_addr()?, "grpc"),
         ("slow", slow, "grpc"),
@@ -63,7 +63,7 @@ pub fn measure(bench: &Bench, rows: &mut Rows<'_>) -> Result<()> {
 }
 
 fn start(bench: &Bench, name: &str, collector: SocketAddr, protocol: &str) -> Result<Service> {
-    let mode = Mode { telemetry: true, delivery: Delivery::Held, guarded: true };
+    let mode = Mode { telemetry: Telemetry::On, delivery: Delivery::Held };
     let further = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://{collector}")),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", protocol.to_owned()),

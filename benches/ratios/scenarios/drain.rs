@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use super::{Promise, Rows};
 use crate::bench::Bench;
-use crate::child::Child;
+use crate::child::{Child, Environment};
 use crate::machine::Watch;
 use crate::repeat::repeat;
 use crate::report::Goal::{AtLeast, None as Told};
 use crate::rounds::rest;
-use crate::service::{Delivery, Mode, Service};
+use crate::service::{Delivery, Mode, Service, Telemetry};
 use crate::{Result, ceiling, servers};
 
 const CONSOLE: Promise = Promise("drain in process / SQLite's begin and complete", "", AtLeast(0.3, 0.8));
@@ -36,7 +36,7 @@ struct Speeds {
 /// # Errors
 /// When the service fails, or the machine is never quiet.
 pub fn measure(bench: &Bench, rows: &mut Rows<'_>) -> Result<()> {
-    let (_gateway, gateway) = Child::own(servers::GATEWAY)?;
+    let (_gateway, gateway) = Child::own(servers::GATEWAY, &Environment::new())?;
     let jobs = bench.options.few_jobs();
     let speeds = repeat(&bench.options, |_| {
         let (console, http) = (bench.filled("console", jobs)?, bench.filled("http", jobs)?);
@@ -82,7 +82,7 @@ pub struct Drain {
 /// # Errors
 /// When it fails, or is not done within two minutes.
 pub fn speed(bench: &Bench, delivery: Delivery, folder: &Path, jobs: u64) -> Result<Drain> {
-    let mut service = Service::start(bench, Mode { telemetry: true, delivery, guarded: true }, folder)?;
+    let mut service = Service::start(bench, Mode { telemetry: Telemetry::On, delivery }, folder)?;
     let ready_resident = crate::machine::resident(service.child.pid())?;
     let started = Instant::now();
     let mut points: Vec<(Instant, u64)> = Vec::new();

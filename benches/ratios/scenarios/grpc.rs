@@ -5,14 +5,14 @@ use super::{Promise, Rows};
 use crate::Result;
 use crate::bench::Bench;
 use crate::calls::{CONTENT, Calls, PATIENT};
-use crate::child::Child;
+use crate::child::{Child, Environment};
 use crate::http::call;
 use crate::report::Goal::{AtMost, None as Told};
 use crate::rounds::{Peer, Sample, alternate_by};
 use crate::servers;
-use crate::service::{Delivery, Mode, Service};
+use crate::service::{Delivery, Mode, Service, Telemetry};
 
-const CPU: Promise = Promise("gRPC read / bare: CPU a call", "", AtMost(1.8, 1.5));
+const CPU: Promise = Promise("gRPC read / bare: CPU a call", "", AtMost(2.5, 1.5));
 const RATE: Promise = Promise("gRPC read / bare: calls/s", "", Told);
 const P99: Promise = Promise("gRPC read / bare: p99", "", Told);
 const REFUSED: Promise = Promise("gRPC read: not answered with OK", "", AtMost(0.0, 0.0));
@@ -27,20 +27,20 @@ const BARE: &str = "bare gRPC";
 /// # Errors
 /// When one of the two can't be started or measured.
 pub fn measure(bench: &Bench, rows: &mut Rows<'_>) -> Result<()> {
-    let mode = Mode { telemetry: true, delivery: Delivery::Held, guarded: true };
+    let mode = Mode { telemetry: Telemetry::On, delivery: Delivery::Held };
     let full = Service::start(bench, mode, &bench.empty("grpc")?)?;
     let report = format!(r#"{{"patientId":"{PATIENT}","content":"{CONTENT}"}}"#);
     match call(full.http, "POST", "/api/v1/reports", &report)? {
         (201, _) => {}
         (status, body) => return Err(format!("the report was refused: {status} {body}").into()),
     }
-    let (bare, address) = Child::own(servers::BARE_GRPC)?;
+    let (bare, address) = Child::own(servers::BARE_GRPC, &Environment::new())?;
     let peers = [
         Peer { name: FULL, address: full.grpc, child: &full.child },
         Peer { name: BARE, address, child: &bare },
     ];
     let at_once = bench.options.connections.into();
-    let rounds = alternate_by(bench, &bench.options, &peers, |address| Calls::open(address, at_once))?;
+    let rounds = alternate_by(bench, &peers, |address| Calls::open(address, at_once))?;
     let raw = || format!("{}; {}", rounds.raw(FULL), rounds.raw(BARE));
     rows.add(CPU, rounds.ratio(FULL, BARE, Sample::cpu_each), rounds.doubtful, raw());
     rows.add(RATE, rounds.ratio(FULL, BARE, Sample::rate), rounds.doubtful, raw());

@@ -9,7 +9,7 @@ use crate::machine::{Watch, resident};
 use crate::repeat::repeat;
 use crate::report::Goal::{AtLeast, AtMost, None as Told};
 use crate::rounds::{Peer, Sample, alternate, rest};
-use crate::service::{Delivery, Mode, Service};
+use crate::service::{Delivery, Mode, Service, Telemetry};
 
 const RATE: Promise = Promise("a million queued / empty: accepts/s", "", AtLeast(0.8, 0.95));
 const CPU: Promise = Promise("a million queued / empty: CPU a request", "", AtMost(1.25, 1.05));
@@ -66,7 +66,7 @@ pub fn measure(bench: &Bench, rows: &mut Rows<'_>) -> Result<()> {
 
 /// Compares the accept call; returns resident memory of the full service, once filled, before and after, in MB.
 fn accept(bench: &Bench, rows: &mut Rows<'_>, jobs: u64) -> Result<Vec<f64>> {
-    let held = Mode { telemetry: true, delivery: Delivery::Held, guarded: true };
+    let held = Mode { telemetry: Telemetry::On, delivery: Delivery::Held };
     let full = Service::start(bench, held, &bench.filled("full", jobs)?)?;
     let filling = bench.filling.get();
     let empty = Service::start(bench, held, &bench.empty("empty")?)?;

@@ -7,7 +7,6 @@ pub mod drain;
 pub mod grpc;
 pub mod layers;
 pub mod million;
-pub mod record;
 pub mod start;
 
 use crate::Result;
@@ -72,7 +71,6 @@ pub fn run(bench: &Bench, scenario: Scenario, report: &mut Report) {
         Scenario::Million => (&million::PROMISES, million::measure),
         Scenario::Start => (&start::PROMISES, start::measure),
         Scenario::Chaos => (&chaos::PROMISES, chaos::measure),
-        Scenario::Record => (&record::PROMISES, record::measure),
     };
     let mut rows = Rows { report, scenario, told: Vec::new() };
     let reason = match measure(bench, &mut rows) {

@@ -5,11 +5,9 @@ use crate::{
     caller::{Caller, address},
     figures::{Figures, ms, quantile},
     gateway::{Arrival, Gateway},
-    support::{
-        service::{ASYNC, Service, Site},
-        wait::until_so,
-    },
+    support::service::{ASYNC, Service, Site},
 };
+use chassis_test::until_so;
 use serde_json::Value;
 use std::{
     collections::{HashMap, HashSet},

@@ -5,12 +5,11 @@ use crate::{
     figures::{Figures, ms, quantile},
     support::{
         fleet::{Asked, Callers, Fleet, INSTANCES},
-        instance::{Behaviour, Instance},
+        instance::Instance,
         service::{Service, Site},
-        wait::until_so,
     },
 };
-use rustix::process::Signal;
+use chassis_test::{Signal, until_so};
 use std::{
     thread,
     time::{Duration, Instant},
@@ -93,8 +92,8 @@ fn all_hang(figures: &mut Figures, fleet: &Fleet, watched: Duration) {
 
 fn scripted() -> (Vec<Instance>, Service) {
     let instances: Vec<_> = (0..INSTANCES).map(|_| Instance::start()).collect();
-    let addresses: Vec<_> = instances.iter().map(|one| one.address.to_string()).collect();
-    let ctms = Site::ctms(&format!("static://{}", addresses.join(","))).start();
+    let addresses: Vec<_> = instances.iter().map(|one| one.address).collect();
+    let ctms = Site::ctms_before(&addresses).start();
     until_up(&ctms, INSTANCES);
     (instances, ctms)
 }
@@ -103,7 +102,7 @@ fn one_slow(figures: &mut Figures, watched: Duration) {
     let (instances, ctms) = scripted();
     let callers = Callers::start(ctms.http, CALLERS, PAUSE);
     thread::sleep(watched / 4);
-    instances[0].behave(Behaviour { delay: Duration::from_millis(100), ..Behaviour::default() });
+    instances[0].delay(Duration::from_millis(100));
     thread::sleep(Duration::from_secs(1));
     let calls = || -> Vec<u64> { instances.iter().map(Instance::calls).collect() };
     let before = calls();
@@ -120,8 +119,7 @@ fn all_fail(figures: &mut Figures, watched: Duration) {
     thread::sleep(watched / 4);
     let attempts = || instances.iter().map(Instance::calls).sum::<u64>();
     let (asked, attempted) = (callers.so_far().len(), attempts());
-    let failing = Behaviour { fails: true, ..Behaviour::default() };
-    instances.iter().for_each(|instance| instance.behave(failing));
+    instances.iter().for_each(|instance| instance.fail(tonic::Code::Unavailable));
     thread::sleep(watched);
     let all = callers.finish().len() - asked;
     let attempted = attempts() - attempted;

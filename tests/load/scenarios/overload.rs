@@ -2,14 +2,11 @@
 //! the rest. What is shed, in which order, what the reports notice of it, and how it comes back.
 
 use crate::{
-    figures::{Figures, ms, quantile},
-    memory::{mb, resident},
+    figures::{Figures, mb, ms, quantile},
     scenarios::offered::{Kind, Offered, Tally, closed},
-    support::{
-        client::ask,
-        service::{Service, Site},
-    },
+    support::service::{Service, Site},
 };
+use chassis_test::{Page, ask};
 use std::{
     path::Path,
     time::{Duration, Instant},
@@ -90,7 +87,7 @@ fn judge_worst(figures: &mut Figures, service: &Service) {
         let holds = answer.status == 200 && took < Duration::from_secs(1);
         figures.judge(&format!("preview of 32 KiB of {what}"), "< 1 s", ms(took), holds);
     }
-    figures.tell("memory afterwards", mb(resident(service.id())));
+    figures.tell("memory afterwards", mb(service.resident()));
 }
 
 async fn offer(service: &Service, load: &[(Kind, f64)], time: Duration) -> Tally {
@@ -205,7 +202,7 @@ impl Watch {
 
 /// Previews and bulk notifications that were shed, and the level.
 fn shed(admin: std::net::SocketAddr) -> [u64; 3] {
-    let page = crate::support::metrics_page::MetricsPage(ask(admin, "GET", "/metrics", "").unwrap().body);
+    let page = Page::text(&ask(admin, "GET", "/metrics", "").unwrap().body);
     let of = |feature| page.sum("load_shed_total", &[("feature", feature)]);
     [of("report_preview"), of("bulk_notifications"), page.sum("degradation_level", &[])]
 }

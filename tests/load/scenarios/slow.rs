@@ -2,8 +2,7 @@
 
 use crate::{
     caller::{Caller, address},
-    figures::{Figures, ms, quantile},
-    memory::{mb, resident},
+    figures::{Figures, mb, ms, quantile},
     support::service::{ASYNC, MESSAGE, Service, Site},
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -18,7 +17,7 @@ pub async fn run(figures: &mut Figures, part: u32) {
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
     let service = Site::new().start();
     let alone = fast(&service).await;
-    let before = resident(service.id());
+    let before = service.resident();
     let mut slow = JoinSet::new();
     for number in 0..SLOW / part {
         let service = service.http;
@@ -35,7 +34,7 @@ pub async fn run(figures: &mut Figures, part: u32) {
     }
     figures.tell("slow connections open", open(&service).to_string());
     let beside = fast(&service).await;
-    figures.tell("memory that they take", mb(resident(service.id()).saturating_sub(before)));
+    figures.tell("memory that they take", mb(service.resident().saturating_sub(before)));
     figures.tell("p99 of a fast client alone", ms(alone));
     let holds = beside < Duration::from_millis(100);
     figures.judge("p99 of a fast client beside them", "< 100 ms", ms(beside), holds);
