@@ -15,9 +15,9 @@ use tracing_subscriber::{Registry, layer::SubscriberExt as _};
 
 use crate::catalogue::{self, Metric};
 use crate::lines::{LineLayer, LineWriter};
-use crate::spans::{Processor, Spans};
 use crate::{LogConfig, LogFilter, LogFormat, Metrics, TraceContext, attributes::AllowList, bridge};
-use crate::{environment::Environment, filter::Gate, metrics::MetricsRecorder, propagation::Propagators};
+use crate::{environment::Environment, filter::Gate, metrics::MetricsRecorder};
+use crate::{propagation::Propagators, spans::Spans};
 
 /// How long the last resort waits: something went wrong already.
 const LAST_RESORT: Duration = Duration::from_millis(500);
@@ -85,7 +85,7 @@ pub struct Telemetry {
     filter: LogFilter,
     process: TraceContext,
     spans: Option<Spans>,
-    lines: Arc<LineWriter>,
+    lines: LineWriter,
     down: bool,
 }
 
@@ -157,7 +157,7 @@ impl Scoped {
         let (resource, service) = environment.resource(setup.service);
         let catalogues = [&[catalogue::METRICS], setup.metrics.as_slice()].concat();
         let (metrics, recorder) = Metrics::new(&catalogues)?;
-        let (lines, rejected) = (Arc::new(LineWriter::start(output)?), Arc::default());
+        let (lines, rejected) = (LineWriter::start(output)?, Arc::default());
         let mut provider = SdkTracerProvider::builder().with_sampler(sampling.sampler());
         let mut spans = None;
         if let Some(export) = environment.export() {
@@ -167,7 +167,7 @@ impl Scoped {
                 exporter.set_resource(&resource);
                 Ok(exporter)
             })?;
-            provider = provider.with_span_processor(started.processor.clone());
+            provider = provider.with_span_processor(started.clone());
             spans = Some(started);
         }
         let provider = provider.with_resource(resource).build();
@@ -179,7 +179,7 @@ impl Scoped {
         let process = TraceContext::of(start.span_context()).unwrap_or_else(TraceContext::new_root);
         let filter = LogFilter::new(setup.line_targets);
         let (pretty, version) = (setup.log.format.is_pretty(), setup.service.version);
-        let (writer, dispatch) = (Arc::clone(&lines), OnceLock::new());
+        let (writer, dispatch) = (lines.clone(), OnceLock::new());
         // The bridge comes before the lines: a value that logs while its line is written would undo the bridge's filter.
         // The gate is asked first, so that a refused event costs nothing.
         let subscriber = Registry::default()
@@ -236,10 +236,9 @@ impl Telemetry {
 
     /// Sets the metrics of telemetry itself before each rendering.
     fn count_itself(&self) {
-        let spans = self.spans.as_ref().map(|spans| spans.processor.clone());
-        let lines = Arc::clone(&self.lines);
+        let (spans, lines) = (self.spans.clone(), self.lines.clone());
         self.metrics.on_scrape(move || {
-            let account = spans.as_ref().map(Processor::account).unwrap_or_default();
+            let account = spans.as_ref().map(Spans::account).unwrap_or_default();
             let (written, lines_dropped) = lines.account();
             counter!("telemetry_spans_ended_total").absolute(account.ended);
             gauge!("telemetry_spans_queued").set(account.queued as f64);

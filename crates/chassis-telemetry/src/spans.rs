@@ -36,9 +36,9 @@ pub(crate) struct Account {
     pub queued: u64,
 }
 
-/// What the SDK calls for each span that ends. Cheap to clone.
+/// The spans that ended; what the SDK calls for each. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Processor(Arc<Queue>);
+pub(crate) struct Spans(Arc<Queue>);
 
 #[derive(Debug)]
 struct Queue {
@@ -47,6 +47,8 @@ struct Queue {
     settings: Export,
     /// So much waits that it should be sent now.
     hurry: Notify,
+    /// Closed when the thread has ended.
+    ended: Mutex<mpsc::Receiver<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -58,13 +60,7 @@ struct State {
     closed: bool,
 }
 
-impl Processor {
-    pub fn account(&self) -> Account {
-        self.0.state.lock().account
-    }
-}
-
-impl SpanProcessor for Processor {
+impl SpanProcessor for Spans {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
     fn on_end(&self, span: SpanData) {
@@ -88,7 +84,7 @@ impl SpanProcessor for Processor {
         Ok(())
     }
 
-    /// [`Spans::shutdown`] does it.
+    /// [`Self::shutdown`] does it.
     fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
         Ok(())
     }
@@ -104,13 +100,6 @@ fn size(span: &SpanData) -> usize {
     512 + 128 * (span.events.len() + span.links.len()) + attributes.sum::<usize>()
 }
 
-/// The owner's side of a [`Processor`].
-pub(crate) struct Spans {
-    pub processor: Processor,
-    /// Closed when the thread has ended.
-    ended: Mutex<mpsc::Receiver<()>>,
-}
-
 impl Spans {
     /// Starts the thread; the exporter is made inside its runtime. `rejected` counts the spans that the collector
     /// refused in a partial success.
@@ -123,14 +112,15 @@ impl Spans {
         rejected: Arc<AtomicU64>,
         make: impl FnOnce() -> Result<E, InitError>,
     ) -> Result<Self, InitError> {
-        let queue = Arc::new(Queue { state: Mutex::default(), settings, hurry: Notify::new() });
-        let processor = Processor(Arc::clone(&queue));
+        let (ending, ended) = mpsc::sync_channel(0);
+        let (state, hurry, ended) = (Mutex::default(), Notify::new(), Mutex::new(ended));
+        let queue = Arc::new(Queue { state, settings, hurry, ended });
+        let spans = Self(Arc::clone(&queue));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let exporter = {
             let _entered = runtime.enter();
             make()?
         };
-        let (ending, ended) = mpsc::sync_channel(0);
         let run = move || {
             runtime.block_on(Exporter { queue, allowed, rejected, exporter, failing: false }.run());
             // A look-up of a name may hang; it must not hold up the end of the process.
@@ -138,17 +128,21 @@ impl Spans {
             drop(ending);
         };
         thread::Builder::new().name("span-exporter".to_owned()).spawn(run)?;
-        Ok(Self { processor, ended: Mutex::new(ended) })
+        Ok(spans)
+    }
+
+    pub fn account(&self) -> Account {
+        self.0.state.lock().account
     }
 
     /// Exports what it can within `wait` and drops the rest; `false` if it had to drop or fail any. Spans that end
     /// later are dropped.
     pub fn shutdown(&self, wait: Duration) -> bool {
-        let Queue { state, hurry, .. } = &*self.processor.0;
+        let Queue { state, hurry, ended, .. } = &*self.0;
         state.lock().closed = true;
         let failed_before = state.lock().account.failed;
         hurry.notify_one();
-        let _ = self.ended.lock().recv_timeout(wait);
+        let _ = ended.lock().recv_timeout(wait);
         let State { waiting, account, .. } = &mut *state.lock();
         waiting.clear();
         let left = mem::take(&mut account.queued);

@@ -64,7 +64,7 @@ pub(crate) struct LineLayer {
     pub version: &'static str,
     /// The trace of lines outside any span.
     pub process: TraceContext,
-    pub writer: Arc<LineWriter>,
+    pub writer: LineWriter,
     /// Raised by the spans that a collector refuses in a partial success.
     pub rejected: Arc<AtomicU64>,
     pub dispatch: OnceLock<WeakDispatch>,

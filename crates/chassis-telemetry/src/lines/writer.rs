@@ -21,7 +21,8 @@ const ERROR_WAIT: Duration = Duration::from_millis(5);
 /// How long to leave an output alone that is full and does not block.
 const FULL_OUTPUT_WAIT: Duration = Duration::from_millis(5);
 
-/// Takes lines from any thread and writes them on its own, which ends when this is closed.
+/// Takes lines from any thread and writes them on its own, which ends when this is closed. Cheap to clone.
+#[derive(Clone)]
 pub(crate) struct LineWriter(Arc<Shared>);
 
 #[derive(Default)]
