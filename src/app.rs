@@ -8,7 +8,7 @@ use crate::{
     notifications::{self, BULK, Channel, Deliver, Notifications, Queue},
     reports::{self, Reports},
 };
-use chassis::{Admin, Check, Failure, Health, Pages, Shutdown, Tasks};
+use chassis::{Admin, Check, Failure, Health, Pages, Shutdown, Tasks, config::Settings as _};
 use chassis_http::{Keys, Limits, server};
 use chassis_queue::{QueueSetup, Store};
 use chassis_resilience::{Degradation, Feature, Pressure, Signal};

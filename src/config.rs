@@ -99,6 +99,9 @@ pub struct HttpGatewayConfig {
     /// How long one attempt may take.
     #[arg(env, default_value = "5s", value_parser = between("10ms", "5m", duration))]
     pub timeout: Duration,
+    /// How long a connection is kept unused: less than the gateway keeps it, so that no message meets a closing one.
+    #[arg(env, default_value = "4s", value_parser = between("0s", "10m", duration))]
+    pub idle_timeout: Duration,
     /// Messages a second that the gateway gets at most; no limit if it is not set.
     #[arg(env, value_parser = between("1", "1000000", number))]
     pub rate: Option<NonZeroU32>,
@@ -175,23 +178,36 @@ impl Settings for Config {
             checks.fault("grpc.register", fault);
         }
     }
+
+    fn warnings(&self) -> Vec<String> {
+        let gateways = [("sms", &self.sms), ("push", &self.push)];
+        let gateways = gateways.into_iter().filter(|(_, channel)| channel.provider == ProviderName::Http);
+        let (handler, drain) = (self.http.server.handler_timeout, self.shutdown.drain_deadline);
+        let timeouts = gateways.flat_map(|(name, channel)| {
+            let timeout = channel.http.timeout;
+            let longer = |than: Duration, key: &str, effect: &str| {
+                (timeout > than).then(|| format!("{name}.http.timeout is longer than {key}: {effect}"))
+            };
+            [
+                longer(handler, "http.handler_timeout", "synchronous calls are cut short at the latter"),
+                longer(drain, "shutdown.drain_deadline", "a stop cuts attempts short, and exits with 70"),
+            ]
+        });
+        let timeouts: Vec<_> = timeouts.flatten().collect();
+        unencrypted(&self.listeners()).chain(self.limits.warning()).chain(timeouts).collect()
+    }
 }
 
 impl Config {
     fn check_channel(&self, channel: &'static str, config: &ChannelConfig, checks: &mut Checks<'_>) {
-        let [provider, http, url, timeout, authorization] =
-            ["provider", "http", "http.url", "http.timeout", "http.authorization_file"]
-                .map(|key| format!("{channel}.{key}"));
+        let [provider, http, url, authorization] =
+            ["provider", "http", "http.url", "http.authorization_file"].map(|key| format!("{channel}.{key}"));
         if config.provider == ProviderName::Console {
             let why = format!("{provider} is \"console\"; set it to \"http\" or remove this key");
             return checks.no_effect(&http, &provider, &why);
         }
         if config.http.url.is_none() {
             checks.fault(&provider, format!("\"http\" needs the gateway's address; set {url}"));
-        }
-        // Otherwise a synchronous call could be answered with 503, which promises that nothing was stored.
-        if config.http.timeout >= self.http.server.handler_timeout {
-            checks.fault(&timeout, "must be shorter than http.handler_timeout; lower it or raise that");
         }
         if let Err(fault) = config.http.authorization() {
             checks.fault(&authorization, fault);
@@ -201,11 +217,6 @@ impl Config {
     /// The limits of the gRPC listener.
     pub fn grpc_server(&self) -> ServerConfig {
         ServerConfig { tls: self.grpc.tls.clone(), ..self.http.server.clone() }
-    }
-
-    /// What an operator is warned of once at the start.
-    pub fn warnings(&self) -> Vec<String> {
-        unencrypted(&self.listeners()).chain(self.limits.warning()).collect()
     }
 
     fn listeners(&self) -> [Listening; 3] {
@@ -257,13 +268,14 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_may_not_take_longer_than_the_call_that_waits_for_it() {
+    fn a_time_out_that_others_cut_short_is_warned_of() {
         let values = [
             ("APP_SMS__PROVIDER", "http"),
             ("APP_SMS__HTTP__URL", "http://127.0.0.1:1/"),
-            ("APP_SMS__HTTP__TIMEOUT", "30s"),
+            ("APP_SMS__HTTP__TIMEOUT", "31s"),
         ];
-        assert_eq!(faults(&values).len(), 1);
+        let warnings = load::<Config>(Sources::variables(values)).unwrap().warnings();
+        assert_eq!(warnings.len(), 2, "{warnings:?}");
     }
 
     #[test]

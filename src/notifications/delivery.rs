@@ -50,8 +50,10 @@ impl Deliver {
     pub fn new(config: &Config, store: Store) -> Result<Self, super::gateway::BuildError> {
         // Callers who wait have as many attempts of their own beside the workers'.
         let connections = 2 * config.queue.workers;
-        let sms = Gateway::new(Channel::Sms, &config.sms, connections)?;
-        let push = Gateway::new(Channel::Push, &config.push, connections)?;
+        // The rest is for the commits around the attempt.
+        let caller_waits = config.http.server.handler_timeout.mul_f64(0.9);
+        let sms = Gateway::new(Channel::Sms, &config.sms, connections, caller_waits)?;
+        let push = Gateway::new(Channel::Push, &config.push, connections, caller_waits)?;
         metrics::provider(Channel::Sms, sms.provider());
         metrics::provider(Channel::Push, push.provider());
         Ok(Self { store, sms, push })

@@ -108,7 +108,10 @@ impl<C: Settings> Program<C> {
     fn command(&self, command: Option<(&str, &ArgMatches)>, config: C) -> ExitCode {
         match command {
             None | Some(("serve", _)) => (self.serve)(config),
-            Some(("check-config", _)) => print(io::stdout(), "the configuration is valid", 0),
+            Some(("check-config", _)) => {
+                let warnings = config.warnings().into_iter().map(|warning| format!("warning: {warning}\n"));
+                print(io::stdout(), &format!("{}the configuration is valid", warnings.collect::<String>()), 0)
+            }
             Some((name, arguments)) => {
                 let command = self.commands.iter().find(|command| command.command.get_name() == name);
                 command.map_or(ExitCode::from(USAGE), |command| (command.run)(config, arguments))

@@ -28,9 +28,6 @@ use tracing::{Instrument as _, Span, field::Empty};
 
 /// How much of an answer's body is read, for its connection can be used again only after its end.
 const MAX_ANSWER: usize = 16 * 1024;
-/// Below the idle time-outs of usual gateways (5 s and more): after a request into a connection that is just being
-/// closed, nobody knows whether it was read.
-const IDLE: Duration = Duration::from_secs(4);
 /// How long an attempt waits for the rate limit before its job is parked.
 const RATE_PATIENCE: Duration = Duration::from_secs(1);
 /// Parked jobs return spread over as long a time as the gateway has been down, within these bounds: the longer it
@@ -52,6 +49,9 @@ pub struct HttpGateway {
     channel: Channel,
     client: Client,
     url: Url,
+    timeout: Duration,
+    /// For an attempt that a caller waits for.
+    timeout_now: Duration,
     breaker: Breaker,
     limit: Option<DefaultDirectRateLimiter>,
     condition: Mutex<Condition>,
@@ -66,11 +66,17 @@ struct Condition {
 }
 
 impl HttpGateway {
-    /// Keeps up to `connections` open while idle, one for each attempt in flight.
+    /// Keeps up to `connections` open while idle, one for each attempt in flight. An attempt that a caller waits for takes
+    /// at most `caller_waits`.
     ///
     /// # Errors
     /// See [`BuildError`].
-    pub fn new(channel: Channel, config: &HttpGatewayConfig, connections: usize) -> Result<Self, BuildError> {
+    pub fn new(
+        channel: Channel,
+        config: &HttpGatewayConfig,
+        connections: usize,
+        caller_waits: Duration,
+    ) -> Result<Self, BuildError> {
         let url = config.url.clone().ok_or_else(|| BuildError::Setting("it has no address".to_owned()))?.0;
         let authorization = config.authorization().map_err(BuildError::Setting)?;
         let authorization = authorization.map(|value| (header::AUTHORIZATION, value));
@@ -83,9 +89,8 @@ impl HttpGateway {
             .referer(false)
             .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .default_headers(authorization.into_iter().collect())
-            .timeout(config.timeout)
             .pool_max_idle_per_host(connections)
-            .pool_idle_timeout(IDLE);
+            .pool_idle_timeout(config.idle_timeout);
         if url.scheme() == "http" {
             // Without TLS the system's certificates need not be there.
             builder = builder.tls_certs_only([]);
@@ -102,6 +107,8 @@ impl HttpGateway {
             channel,
             client: builder.build()?,
             url,
+            timeout: config.timeout,
+            timeout_now: config.timeout.min(caller_waits),
             breaker: Breaker::new(channel.as_str(), breaker),
             limit: config.rate.map(|rate| RateLimiter::direct(Quota::per_second(rate))),
             condition: Mutex::default(),
@@ -237,7 +244,10 @@ impl HttpGateway {
             mark.store(true, Ordering::Release);
             frame
         });
-        match self.client.post(self.url.clone()).headers(headers).body(Body::wrap(body)).send().await {
+        let timeout = if attempt.now { self.timeout_now } else { self.timeout };
+        let request =
+            self.client.post(self.url.clone()).timeout(timeout).headers(headers).body(Body::wrap(body));
+        match request.send().await {
             Ok(response) => {
                 let status = response.status();
                 Span::current().record("http.response.status_code", i64::from(status.as_u16()));

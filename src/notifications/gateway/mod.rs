@@ -28,12 +28,21 @@ pub enum Gateway {
 }
 
 impl Gateway {
+    /// See [`HttpGateway::new`].
+    ///
     /// # Errors
     /// The HTTP client or its credentials cannot be loaded.
-    pub fn new(channel: Channel, config: &ChannelConfig, connections: usize) -> Result<Self, BuildError> {
+    pub fn new(
+        channel: Channel,
+        config: &ChannelConfig,
+        connections: usize,
+        caller_waits: Duration,
+    ) -> Result<Self, BuildError> {
         Ok(match config.provider {
             ProviderName::Console => Self::Console,
-            ProviderName::Http => Self::Http(Box::new(HttpGateway::new(channel, &config.http, connections)?)),
+            ProviderName::Http => {
+                Self::Http(Box::new(HttpGateway::new(channel, &config.http, connections, caller_waits)?))
+            }
         })
     }
 

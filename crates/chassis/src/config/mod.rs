@@ -29,6 +29,11 @@ pub trait Settings: Conf {
 
     /// Reports what is wrong between sections, beside the faults of single values.
     fn check(&self, _checks: &mut Checks<'_>) {}
+
+    /// What is valid and yet probably not meant: `check-config` shows it, and the service logs it at its start.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Loads a configuration.

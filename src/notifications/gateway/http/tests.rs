@@ -19,11 +19,11 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
 fn config(scheme: &str, address: SocketAddr, timeout: Duration) -> HttpGatewayConfig {
     let url: GatewayUrl = format!("{scheme}://{address}/v1/send?key=canary").parse().unwrap();
-    HttpGatewayConfig { url: Some(url), timeout, rate: None, authorization_file: None }
+    HttpGatewayConfig { url: Some(url), timeout, idle_timeout: LONG, rate: None, authorization_file: None }
 }
 
 fn provider(scheme: &str, address: SocketAddr, timeout: Duration) -> HttpGateway {
-    HttpGateway::new(Channel::Sms, &config(scheme, address, timeout), 4).unwrap()
+    HttpGateway::new(Channel::Sms, &config(scheme, address, timeout), 4, LONG).unwrap()
 }
 
 async fn send(provider: &HttpGateway) -> Outcome {
@@ -98,7 +98,7 @@ async fn the_request_is_the_contracts() {
         authorization_file: Some(file.path().to_owned()),
         ..config("http", address, LONG)
     };
-    let provider = HttpGateway::new(Channel::Sms, &config, 4).unwrap();
+    let provider = HttpGateway::new(Channel::Sms, &config, 4, LONG).unwrap();
     assert_eq!(send(&provider).await, Outcome::Completed { receipt: None });
     let (head, body) = served.await.unwrap();
     let text = "Your \"visit\" is tomorrow 😀";
@@ -158,7 +158,7 @@ async fn a_gateway_that_is_down_is_not_called_and_jobs_are_parked() {
 async fn the_rate_limit_parks_jobs_and_turns_waiting_callers_away() {
     let address = answering(vec![OK.to_owned(); 2]).await;
     let config = HttpGatewayConfig { rate: NonZeroU32::new(1), ..config("http", address, LONG) };
-    let provider = HttpGateway::new(Channel::Sms, &config, 4).unwrap();
+    let provider = HttpGateway::new(Channel::Sms, &config, 4, LONG).unwrap();
     assert_eq!(provider.ready(1), Ok(()));
     assert!(provider.ready(1).is_err() && provider.ready(100).is_err());
     let (first, second) = tokio::join!(send(&provider), send(&provider));
