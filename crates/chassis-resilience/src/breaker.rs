@@ -6,11 +6,10 @@
 use crate::rolling::Rolling;
 use chassis_telemetry::SpanExt;
 use chassis_telemetry::catalogue::{Label, Metric, Values, counter, gauge};
-use metrics::Gauge;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::time::timeout_at;
+use tokio::time::timeout;
 use tracing::Span;
 
 const TARGET: Label = ("target", Values::Open("a configured name"));
@@ -81,31 +80,24 @@ pub struct BreakerOpen {
 
 /// A breaker in front of one target. Cheap to clone.
 #[derive(Clone)]
-pub struct Breaker(Arc<Inner>);
-
-struct Inner {
+pub struct Breaker {
     target: &'static str,
-    slow_after: Duration,
-    machine: Mutex<Machine>,
-    state: Gauge,
+    machine: Arc<Mutex<Machine>>,
 }
 
 impl Breaker {
     /// Creates a closed breaker. `target` is a configured name, the label of its metrics.
     pub fn new(target: &'static str, config: BreakerConfig) -> Self {
-        let state = metrics::gauge!(STATE.name, "target" => target);
-        state.set(State::Closed as u8);
+        metrics::gauge!(STATE.name, "target" => target).set(State::Closed as u8);
         for to in STATES {
             metrics::counter!(TRANSITIONS.name, "target" => target, "to" => to).increment(0);
         }
-        let slow_after = config.slow_after;
-        let machine = Mutex::new(Machine::new(config, Instant::now()));
-        Self(Arc::new(Inner { target, slow_after, machine, state }))
+        Self { target, machine: Arc::new(Mutex::new(Machine::new(config, Instant::now()))) }
     }
 
     /// The state now. An open breaker becomes half-open when it lets a probe through.
     pub fn state(&self) -> State {
-        self.0.machine.lock().state
+        self.machine.lock().state
     }
 
     /// Makes a call unless the breaker is open, and learns from `verdict`. A slow call fails as soon as it is
@@ -136,20 +128,20 @@ impl Breaker {
 
     /// Updates the machine, and reports a transition after its lock is released.
     fn update<T>(&self, update: impl FnOnce(&mut Machine) -> T) -> T {
-        let mut machine = self.0.machine.lock();
+        let mut machine = self.machine.lock();
         let from = machine.state;
         let result = update(&mut machine);
         let to = machine.state;
         if from == to {
             return result;
         }
+        let (target, name) = (self.target, STATES[to as usize]);
         // Under the lock, so that the gauge ends with the latest state.
-        self.0.state.set(to as u8);
+        metrics::gauge!(STATE.name, "target" => target).set(to as u8);
         drop(machine);
-        let (target, name) = (self.0.target, STATES[to as usize]);
         metrics::counter!(TRANSITIONS.name, "target" => target, "to" => name).increment(1);
-        let attributes = [("target", target.to_owned()), ("to", name.to_owned())];
-        Span::current().add_event("circuit breaker", &attributes);
+        Span::current()
+            .add_event("circuit breaker", &[("target", target.to_owned()), ("to", name.to_owned())]);
         match (from, to) {
             (State::Closed, _) => {
                 tracing::warn!(target, "circuit breaker opens: most calls fail or are slow")
@@ -178,9 +170,9 @@ impl Permit {
 
     /// Awaits the answer, and records a failure as soon as the call is slow.
     pub async fn watch<T>(&mut self, call: impl Future<Output = T>) -> T {
-        let slow = tokio::time::Instant::now() + self.breaker.0.slow_after;
+        let slow_after = self.breaker.machine.lock().config.slow_after;
         tokio::pin!(call);
-        match timeout_at(slow, &mut call).await {
+        match timeout(slow_after, &mut call).await {
             Ok(answer) => answer,
             Err(_) => {
                 self.record(Verdict::Failure);
@@ -253,23 +245,18 @@ impl Machine {
     /// # Errors
     /// How long to wait before it is worth trying again.
     fn admit(&mut self, now: Instant) -> Result<Ticket, Duration> {
-        let probe = self.state != State::Closed;
-        if probe {
-            let wait = match self.state {
-                State::Open => {
-                    self.config.open_for.saturating_sub(now.saturating_duration_since(self.opened))
-                }
-                State::Closed | State::HalfOpen => Duration::ZERO,
-            };
-            if self.probing || !wait.is_zero() {
-                return Err(wait);
-            }
-            self.state = State::HalfOpen;
-            self.probing = true;
-        } else {
+        let ticket = Ticket { generation: self.generation, started: now, probe: self.state != State::Closed };
+        if !ticket.probe {
             self.calls.add(now, 1, 0);
+            return Ok(ticket);
         }
-        Ok(Ticket { generation: self.generation, started: now, probe })
+        let rest = if self.state == State::Open { self.config.open_for } else { Duration::ZERO };
+        let wait = rest.saturating_sub(now.saturating_duration_since(self.opened));
+        if self.probing || !wait.is_zero() {
+            return Err(wait);
+        }
+        (self.state, self.probing) = (State::HalfOpen, true);
+        Ok(ticket)
     }
 
     /// Records a call's verdict; once for each call.

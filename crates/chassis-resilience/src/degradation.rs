@@ -76,7 +76,6 @@ pub struct Degradation(Arc<Inner>);
 struct Inner {
     config: DegradationConfig,
     features: Vec<Feature>,
-    highest: u8,
     load: Arc<Load>,
     state: Mutex<State>,
 }
@@ -93,15 +92,12 @@ impl Degradation {
         for feature in features {
             metrics::counter!(SHED.name, "feature" => feature.name).increment(0);
         }
-        let mut features = features.to_vec();
-        features.sort_by_key(|feature| feature.level);
-        let highest = features.last().map_or(0, |feature| feature.level);
+        let highest = features.iter().map(|feature| feature.level).max().unwrap_or_default();
         let state = State { ladder: Ladder::new(highest, config.hold), pinned: false, readings: Vec::new() };
         let degradation = Self(Arc::new(Inner {
             load: Arc::new(Load::new(config.latency)),
             config,
-            features,
-            highest,
+            features: features.to_vec(),
             state: Mutex::new(state),
         }));
         metrics::gauge!(PINNED.name).set(0);
@@ -110,7 +106,7 @@ impl Degradation {
     }
 
     pub fn level(&self) -> u8 {
-        self.0.state.lock().ladder.level()
+        self.0.state.lock().ladder.level
     }
 
     /// Lets a request for `feature` pass, for handlers that decide by the request's body. A route is shed as a
@@ -120,7 +116,7 @@ impl Degradation {
     /// The feature is shed, which has been counted and is an event of the current span.
     pub fn admit(&self, feature: Feature) -> Result<(), Shed> {
         let state = self.0.state.lock();
-        if state.ladder.level() < feature.level {
+        if state.ladder.level < feature.level {
             return Ok(());
         }
         let retry_after = state.retry_after(feature, Instant::now());
@@ -141,13 +137,13 @@ impl Degradation {
     /// # Errors
     /// No feature has a level this high.
     pub fn pin(&self, level: Option<u8>) -> Result<(), NoSuchLevel> {
-        let highest = self.0.highest;
+        let mut state = self.0.state.lock();
+        let highest = state.ladder.highest;
         if level.is_some_and(|level| level > highest) {
             return Err(NoSuchLevel { highest });
         }
-        let mut state = self.0.state.lock();
         state.pinned = level.is_some();
-        let level = level.unwrap_or(state.ladder.level());
+        let level = level.unwrap_or(state.ladder.level);
         state.ladder.set(level);
         metrics::gauge!(PINNED.name).set(u8::from(state.pinned));
         self.apply(level);

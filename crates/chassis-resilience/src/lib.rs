@@ -33,11 +33,8 @@ pub const METRICS: &[Metric] = &[
     degradation::PRESSURE,
 ];
 
-/// The longest wait that a peer's answer is believed to ask for.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(3600);
-
-/// A wait that a peer asks for (`Retry-After`, `RetryInfo`), clamped to [`LONGEST_WAIT`]: what comes over the
-/// network may be any number, and arithmetic with `Instant` panics on overflow.
+/// A wait that a peer asks for (`Retry-After`, `RetryInfo`), but at most an hour: what comes over the network may
+/// be any number, and arithmetic with `Instant` panics on overflow.
 pub fn believable(wait: Duration) -> Duration {
-    wait.min(LONGEST_WAIT)
+    wait.min(Duration::from_secs(3600))
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// Counts events and how many of them matched, over a window that ends now; as exact as one of its `N` buckets.
 #[derive(Clone, Debug)]
 pub(crate) struct Rolling<const N: usize> {
-    started: Instant,
+    pub started: Instant,
     bucket: Duration,
     /// The bucket that was counted in last, numbered from the start.
     last: u64,
@@ -24,10 +24,6 @@ impl<const N: usize> Rolling<N> {
         Self { started: now, bucket, last: 0, buckets: [Counts::default(); N] }
     }
 
-    pub fn started(&self) -> Instant {
-        self.started
-    }
-
     pub fn add(&mut self, now: Instant, total: u64, matched: u64) {
         if let Some(counts) = self.current(now) {
             counts.total += total;
@@ -37,10 +33,8 @@ impl<const N: usize> Rolling<N> {
 
     pub fn sum(&mut self, now: Instant) -> Counts {
         self.current(now);
-        self.buckets.iter().fold(Counts::default(), |sum, counts| Counts {
-            total: sum.total + counts.total,
-            matched: sum.matched + counts.matched,
-        })
+        let sum = |part: fn(&Counts) -> u64| self.buckets.iter().map(part).sum();
+        Counts { total: sum(|counts| counts.total), matched: sum(|counts| counts.matched) }
     }
 
     /// The bucket of `now`, after emptying the buckets whose time has passed. A clock that several threads read

@@ -1,16 +1,16 @@
 //! One call: whether it is made, its attempts, and whether there is another one.
 
-use crate::catalogue::{REFUSED, RETRIES, RETRIES_WITHHELD};
+use crate::catalogue::{REFUSED, RETRIES, RETRIES_WITHHELD, THROTTLED};
 use crate::channel::{Inner, MethodState};
-use crate::endpoints::{Chosen, Endpoint};
+use crate::endpoints::Endpoint;
 use crate::outcome::{Failed, Meaning, NOT_SENT, OTHER_ENDPOINT, Refusal, UNAVAILABLE, retry_after};
 use bytes::Bytes;
-use chassis_resilience::{Permit, State};
+use chassis_resilience::{Permit, State, Verdict};
 use chassis_telemetry::grpc::code_name;
 use chassis_telemetry::{SpanExt, TraceContext, names, propagation};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
@@ -40,11 +40,10 @@ pub(crate) struct Call<'a> {
 }
 
 /// An attempt that was made.
-#[derive(Default)]
 struct Attempt {
     number: u32,
     span: Option<TraceContext>,
-    endpoint: Option<Arc<Endpoint>>,
+    endpoint: Arc<Endpoint>,
     meaning: Meaning,
 }
 
@@ -58,16 +57,13 @@ impl<'a> Call<'a> {
 
     pub async fn make(self) -> Result<Response<Body>, Status> {
         let mut permit = self.admit()?;
-        let mut last = Attempt::default();
+        let mut last = None;
         loop {
-            let (attempt, answer) = self.attempt(&last, &mut permit).await;
+            let (attempt, answer) = self.attempt(last.as_ref(), &mut permit).await?;
             self.learn(permit, &attempt.meaning);
-            let status = match answer {
-                Ok(answer) => return Ok(answer),
-                Err(status) => status,
-            };
+            let Err(status) = answer else { return answer };
             let Some(next) = self.retry(&attempt, &status).await else { return Err(status) };
-            (permit, last) = (next, attempt);
+            (permit, last) = (next, Some(attempt));
         }
     }
 
@@ -81,7 +77,7 @@ impl<'a> Call<'a> {
         };
         // A probe finds out how the service is, whatever it was like before.
         if !permit.is_probe() && !self.method.throttle.admit(Instant::now(), rand::random()) {
-            self.method.throttled();
+            metrics::counter!(THROTTLED.name, names::LABEL_GRPC_METHOD => self.method.name).increment(1);
             self.caller.add_event("call throttled", &[]);
             return Err(Refusal::Throttled);
         }
@@ -91,33 +87,33 @@ impl<'a> Call<'a> {
 
     async fn attempt(
         &self,
-        last: &Attempt,
+        last: Option<&Attempt>,
         permit: &mut Permit,
-    ) -> (Attempt, Result<Response<Body>, Status>) {
+    ) -> Result<(Attempt, Result<Response<Body>, Status>), Refusal> {
         let slow_after = self.channel.deadline / 4;
         // A slow probe has failed: its place belongs to the next one, and its caller need not wait.
         let left = if permit.is_probe() { self.left().min(slow_after) } else { self.left() };
-        let chosen = self.channel.endpoints.choose(last.endpoint.as_ref()).await;
-        let endpoint = chosen.as_ref().map(|chosen| Arc::clone(&chosen.endpoint));
-        let number = last.number + 1;
-        let record = Record::begin(self.method, number, last.span, endpoint.as_deref());
-        let exchange = async {
-            let Some(Chosen { channel, flight, .. }) = chosen else { return (None, Err(Failed::nobody())) };
-            let exchange = exchange(channel, self.request(left, &record.span));
-            let answer = timeout(left, permit.watch(exchange)).await;
-            (Some(flight), answer.unwrap_or_else(|_| Err(Failed::late())))
+        let Some(endpoint) = self.channel.endpoints.choose(last.map(|last| &last.endpoint)).await else {
+            permit.record(Verdict::Failure);
+            return Err(self.refuse(Refusal::NoEndpoint, "no_endpoint"));
         };
-        let (flight, answer) = exchange.instrument(record.span.clone()).await;
-        let meaning =
-            answer.as_ref().map_or_else(|failed| failed.meaning(left >= slow_after), |_| Meaning::default());
-        flight.into_iter().for_each(|flight| flight.end(meaning.load));
+        let number = last.map_or(1, |last| last.number + 1);
+        let mut record = Record::begin(self.method, number, &endpoint);
+        last.and_then(|last| last.span).into_iter().for_each(|last| record.span.link_to(last));
         let span = record.span.trace_context();
-        record.end(answer.as_ref().map_or_else(|failed| failed.status.code(), |_| Code::Ok));
+        let mut flight = endpoint.load.begin();
+        let exchange = exchange(endpoint.channel.clone(), self.request(left, &record.span));
+        let exchange = permit.watch(exchange).instrument(record.span.clone());
+        let answer = timeout(left, exchange).await.unwrap_or_else(|_| Err(Failed::late()));
+        let failed = answer.as_ref().err();
+        let meaning = failed.map_or_else(Meaning::default, |failed| failed.meaning(left >= slow_after));
+        flight.outcome = meaning.load;
+        record.code = failed.map_or(Code::Ok, |failed| failed.status.code());
         let answer = answer.map_err(|failed| {
-            endpoint.iter().for_each(|endpoint| self.channel.endpoints.suspect(endpoint, failed.reach));
+            self.channel.endpoints.suspect(&endpoint, failed.reach);
             failed.status
         });
-        (Attempt { number, span, endpoint, meaning }, answer)
+        Ok((Attempt { number, span, endpoint, meaning }, answer))
     }
 
     /// The request of an attempt, with the time that is left and its place in the trace.
@@ -150,8 +146,8 @@ impl<'a> Call<'a> {
             NOT_SENT => true,
             // Once, and elsewhere: the fault may be this endpoint's alone.
             OTHER_ENDPOINT if attempt.number > 1 => false,
-            OTHER_ENDPOINT if !self.channel.endpoints.has_other(attempt.endpoint.as_ref()) => false,
-            _ => self.method.repeatable(&self.head.headers),
+            OTHER_ENDPOINT if self.channel.endpoints.healthy(Some(&attempt.endpoint)).is_empty() => false,
+            _ => self.method.reads || self.head.headers.contains_key("idempotency-key"),
         };
         if !allowed {
             return None;
@@ -214,11 +210,7 @@ impl<'a> Call<'a> {
 async fn exchange(channel: transport::Channel, request: Request<Body>) -> Result<Response<Body>, Failed> {
     let answer = channel.oneshot(request).await.map_err(|error| Failed::transport(&error))?;
     let (head, body) = answer.into_parts();
-    let body =
-        Limited::new(body, ANSWER_MAX).collect().await.map_err(|error| match error.downcast_ref() {
-            Some(LengthLimitError { .. }) => Status::out_of_range("the answer is too long").into(),
-            None => Failed::transport(&*error),
-        })?;
+    let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(|error| Failed::transport(&*error))?;
     let status = Status::from_header_map(&head.headers);
     match status.or_else(|| body.trailers().and_then(Status::from_header_map)) {
         Some(status) if status.code() != Code::Ok => Err(status.into()),
@@ -239,13 +231,8 @@ struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    fn begin(
-        method: &'a MethodState,
-        number: u32,
-        last: Option<TraceContext>,
-        endpoint: Option<&Endpoint>,
-    ) -> Self {
-        let address = endpoint.and_then(|endpoint| endpoint.address.rsplit_once(':'));
+    fn begin(method: &'a MethodState, number: u32, endpoint: &Endpoint) -> Self {
+        let address = endpoint.address.rsplit_once(':');
         let span = info_span!(
             "rpc",
             otel.kind = "client",
@@ -259,14 +246,7 @@ impl<'a> Record<'a> {
             otel.status_code = Empty,
             error.type = Empty,
         );
-        if let Some(last) = last {
-            span.link_to(last);
-        }
         Self { method, span, started: Instant::now(), code: Code::Cancelled }
-    }
-
-    fn end(mut self, code: Code) {
-        self.code = code;
     }
 }
 

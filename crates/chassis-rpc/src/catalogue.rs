@@ -7,7 +7,7 @@ const TARGET: Label = ("target", Values::Open("a configured name"));
 const GRPC_METHOD: Label = ("grpc_method", Values::Open("a listed method"));
 const OUTCOME: Label = ("outcome", Values::Closed(&["ok", "failed"]));
 
-pub(crate) const REFUSED_REASONS: &[&str] = &["breaker_open", "deadline"];
+pub(crate) const REFUSED_REASONS: &[&str] = &["breaker_open", "deadline", "no_endpoint"];
 pub(crate) const RETRY_REASONS: &[&str] = &["not_sent", "unavailable", "other_endpoint"];
 pub(crate) const WITHHELD_REASONS: &[&str] = &["attempts", "breaker_open", "budget", "deadline"];
 
@@ -24,9 +24,11 @@ pub(crate) const KEY_RELOADS: Metric = counter(
     "Reloads of the API key for another service, or of a broken key file.",
 )
 .labels(&[TARGET, OUTCOME]);
-pub(crate) const REFUSED: Metric =
-    counter("rpc_client_refused_total", "Calls not made because the breaker was open or no time was left.")
-        .labels(&[GRPC_METHOD, ("reason", Values::Closed(REFUSED_REASONS))]);
+pub(crate) const REFUSED: Metric = counter(
+    "rpc_client_refused_total",
+    "Calls not made: the breaker was open, no time was left, or no endpoint was up.",
+)
+.labels(&[GRPC_METHOD, ("reason", Values::Closed(REFUSED_REASONS))]);
 pub(crate) const THROTTLED: Metric = counter(
     "rpc_client_throttled_total",
     "Calls not made because the service rejected most of the recent ones.",

@@ -4,9 +4,8 @@ use crate::call::Call;
 use crate::catalogue::{
     REFUSED, REFUSED_REASONS, RETRIES, RETRIES_WITHHELD, RETRY_REASONS, THROTTLED, WITHHELD_REASONS,
 };
-use crate::endpoints::{Chosen, Endpoints};
+use crate::endpoints::Endpoints;
 use crate::key::Key;
-use crate::load::Outcome;
 use crate::outcome::{Failed, Refusal};
 use crate::{ClientConfig, Found, discovery};
 use chassis_resilience::{Breaker, BreakerConfig, RetryBudget, State, Throttle};
@@ -15,9 +14,8 @@ use chassis_telemetry::grpc::{Durations, Side};
 use chassis_telemetry::{names, propagation};
 use futures_util::future::BoxFuture;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use http_body_util::BodyExt;
-use metrics::counter;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -49,7 +47,8 @@ impl Method {
 
 /// What the client keeps for a method.
 pub(crate) struct MethodState {
-    method: Method,
+    pub name: &'static str,
+    pub reads: bool,
     /// `package.v1.Service/Method`, the name of its spans.
     pub full: String,
     pub throttle: Throttle,
@@ -57,33 +56,23 @@ pub(crate) struct MethodState {
 }
 
 impl MethodState {
-    fn new(method: Method) -> Self {
-        let Method { service, name, .. } = method;
-        let durations = Durations::new(service, name, Side::Client);
-        let throttle = Throttle::new(Instant::now());
-        let state = Self { method, full: format!("{service}/{name}"), throttle, durations };
+    fn new(Method { service, name, reads }: Method) -> Self {
+        let (throttle, durations) =
+            (Throttle::new(Instant::now()), Durations::new(service, name, Side::Client));
+        let state = Self { name, reads, full: format!("{service}/{name}"), throttle, durations };
         // Every decision has its series from the start.
         for (metric, reasons) in
             [(REFUSED, REFUSED_REASONS), (RETRIES, RETRY_REASONS), (RETRIES_WITHHELD, WITHHELD_REASONS)]
         {
             reasons.iter().for_each(|reason| state.count(&metric, reason, 0));
         }
-        counter!(THROTTLED.name, names::LABEL_GRPC_METHOD => name).increment(0);
+        metrics::counter!(THROTTLED.name, names::LABEL_GRPC_METHOD => name).increment(0);
         state
     }
 
-    /// Whether a call with these headers may be made twice.
-    pub fn repeatable(&self, headers: &HeaderMap) -> bool {
-        self.method.reads || headers.contains_key("idempotency-key")
-    }
-
     pub fn count(&self, metric: &Metric, reason: &'static str, by: u64) {
-        let labels = [(names::LABEL_GRPC_METHOD, self.method.name), (names::LABEL_REASON, reason)];
-        counter!(metric.name, &labels).increment(by);
-    }
-
-    pub fn throttled(&self) {
-        counter!(THROTTLED.name, names::LABEL_GRPC_METHOD => self.method.name).increment(1);
+        let labels = [(names::LABEL_GRPC_METHOD, self.name), (names::LABEL_REASON, reason)];
+        metrics::counter!(metric.name, &labels).increment(by);
     }
 }
 
@@ -146,7 +135,7 @@ impl Channel {
         let methods = methods.iter().map(|method| MethodState::new(*method));
         let inner = Arc::new(Inner {
             endpoints: Endpoints::new(name, config.clone()),
-            key: Key::new(config.api_key_file.as_ref()),
+            key: Key::new(config.api_key_file.clone()),
             deadline: config.deadline,
             breaker: Breaker::new(name, breaker),
             budget: RetryBudget::default(),
@@ -178,12 +167,10 @@ impl Inner {
             let message = body.collect().await?.to_bytes();
             return Call::new(self, method, head, message).make().await;
         }
-        let Chosen { endpoint, channel, flight } =
-            self.endpoints.choose(None).await.ok_or(Refusal::NoEndpoint)?;
+        let endpoint = self.endpoints.choose(None).await.ok_or(Refusal::NoEndpoint)?;
         propagation::inject(request.headers_mut());
-        let answer = channel.oneshot(request).await.map_err(|error| Failed::transport(&error));
-        flight.end(Outcome::Answered);
-        answer.map_err(|failed| {
+        endpoint.channel.clone().oneshot(request).await.map_err(|error| {
+            let failed = Failed::transport(&error);
             self.endpoints.suspect(&endpoint, failed.reach);
             failed.status
         })

@@ -4,7 +4,7 @@
 use crate::Target;
 use crate::catalogue::LOOKUPS;
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig};
+use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use std::collections::BTreeSet;
@@ -81,10 +81,9 @@ pub(crate) fn resolver(target: &Target) -> Result<Option<TokioResolver>, NetErro
     let Target::Dns { server, .. } = target else { return Ok(None) };
     let mut builder = match server {
         Some(server) => {
-            let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
-            connections.iter_mut().for_each(|connection| connection.port = server.port());
-            let servers = vec![NameServerConfig::new(server.ip(), true, connections)];
-            let config = ResolverConfig::from_name_servers(servers);
+            let mut only = NameServerConfig::udp_and_tcp(server.ip());
+            only.connections.iter_mut().for_each(|connection| connection.port = server.port());
+            let config = ResolverConfig::from_name_servers(vec![only]);
             TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
         }
         None => TokioResolver::builder_tokio()?,

@@ -2,11 +2,11 @@
 
 use crate::ClientConfig;
 use crate::catalogue::ENDPOINTS;
-use crate::load::{Flight, Load};
-use crate::outcome::{Reach, is_connect_error};
+use crate::load::Load;
+use crate::outcome::Reach;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Status, transport};
+use tonic::{Code, transport};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -34,8 +34,9 @@ const FIRST: Duration = Duration::from_secs(1);
 pub(crate) struct Endpoint {
     /// `host:port`.
     pub address: String,
-    channel: transport::Channel,
-    load: Load,
+    pub channel: transport::Channel,
+    pub load: Load,
+    health: Mutex<Health>,
     /// Asks for a probe now.
     probe_now: Notify,
     /// Discovery no longer finds it.
@@ -50,63 +51,37 @@ enum Health {
     Down,
 }
 
-/// An endpoint that was chosen for a call, which counts as in flight.
-pub(crate) struct Chosen {
-    pub endpoint: Arc<Endpoint>,
-    pub channel: transport::Channel,
-    pub flight: Flight,
-}
-
 pub(crate) struct Endpoints {
     target: &'static str,
     config: ClientConfig,
-    members: RwLock<Members>,
+    /// By address.
+    members: RwLock<BTreeMap<String, Arc<Endpoint>>>,
     /// Cancelled as soon as an endpoint is up, or all of the first ones are known to be down.
     settled: CancellationToken,
     opened: Instant,
 }
 
-#[derive(Default)]
-struct Members {
-    all: BTreeMap<String, (Arc<Endpoint>, Health)>,
-    up: Vec<Arc<Endpoint>>,
-}
-
 impl Endpoints {
     pub fn new(target: &'static str, config: ClientConfig) -> Self {
-        let endpoints = Self {
-            target,
-            config,
-            members: RwLock::default(),
-            settled: CancellationToken::new(),
-            opened: Instant::now(),
-        };
-        endpoints.refresh(&mut Members::default());
+        let (settled, opened) = (CancellationToken::new(), Instant::now());
+        let endpoints = Self { target, config, members: RwLock::default(), settled, opened };
+        endpoints.changed();
         endpoints
     }
 
     /// The endpoint for a call, other than `avoid` if there is another one; none if none is healthy.
-    pub async fn choose(&self, avoid: Option<&Arc<Endpoint>>) -> Option<Chosen> {
+    pub async fn choose(&self, avoid: Option<&Arc<Endpoint>>) -> Option<Arc<Endpoint>> {
         let _ = timeout_at(self.opened + FIRST, self.settled.cancelled()).await;
-        self.draw(avoid).or_else(|| self.draw(None))
+        let others = self.healthy(avoid);
+        draw(if others.is_empty() { self.healthy(None) } else { others })
     }
 
-    /// The less loaded of two endpoints drawn at random.
-    ///
-    /// Source: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (2001). Not tower's
-    /// `p2c::Balance`, which can't leave out the endpoint that an earlier attempt failed on.
-    fn draw(&self, avoid: Option<&Arc<Endpoint>>) -> Option<Chosen> {
-        let members = self.members.read();
-        let drawn = members.up.choose_multiple(&mut rand::rng(), 3);
-        let two = drawn.filter(|endpoint| avoid.is_none_or(|avoid| !Arc::ptr_eq(avoid, endpoint))).take(2);
-        let endpoint = Arc::clone(two.min_by(|one, other| one.load.cost().total_cmp(&other.load.cost()))?);
-        Some(Chosen { channel: endpoint.channel.clone(), flight: endpoint.load.begin(), endpoint })
-    }
-
-    /// Whether another endpoint is up.
-    pub fn has_other(&self, endpoint: Option<&Arc<Endpoint>>) -> bool {
-        let is_other = |other: &Arc<Endpoint>| endpoint.is_none_or(|endpoint| !Arc::ptr_eq(endpoint, other));
-        self.members.read().up.iter().any(is_other)
+    /// The endpoints that are up, other than `avoid`.
+    pub fn healthy(&self, avoid: Option<&Arc<Endpoint>>) -> Vec<Arc<Endpoint>> {
+        let takes_calls = |endpoint: &&Arc<Endpoint>| {
+            *endpoint.health.lock() == Health::Up && avoid.is_none_or(|avoid| !Arc::ptr_eq(avoid, endpoint))
+        };
+        self.members.read().values().filter(takes_calls).cloned().collect()
     }
 
     /// Probes all endpoints that discovery finds, for ever.
@@ -129,82 +104,69 @@ impl Endpoints {
     /// new are returned to be probed.
     fn update(&self, found: &BTreeSet<String>) -> Vec<Arc<Endpoint>> {
         let mut members = self.members.write();
-        members.all.retain(|address, (endpoint, _)| {
-            let stays = found.contains(address);
-            if !stays {
-                endpoint.gone.cancel();
-                tracing::info!(rpc_target = self.target, endpoint = address, "endpoint is gone");
-            }
-            stays
-        });
+        for (address, endpoint) in members.extract_if(.., |address, _| !found.contains(address)) {
+            endpoint.gone.cancel();
+            tracing::info!(rpc_target = self.target, endpoint = address, "endpoint is gone");
+        }
         let mut new = Vec::new();
         for address in found {
             // TLS was checked when the channel was opened, and addresses by the discovery.
-            if let Ok(channel) = self.config.channel(address)
-                && !members.all.contains_key(address)
+            if !members.contains_key(address)
+                && let Ok(channel) = self.config.channel(address)
             {
                 let endpoint = Arc::new(Endpoint {
                     address: address.clone(),
                     channel,
                     load: Load::new(),
+                    health: Mutex::new(Health::New),
                     probe_now: Notify::new(),
                     gone: CancellationToken::new(),
                 });
-                members.all.insert(address.clone(), (Arc::clone(&endpoint), Health::New));
+                members.insert(address.clone(), Arc::clone(&endpoint));
                 new.push(endpoint);
             }
         }
-        self.refresh(&mut members);
+        drop(members);
+        self.changed();
         new
-    }
-
-    /// The endpoint has answered a probe.
-    fn up(&self, endpoint: &Endpoint) {
-        if self.set(endpoint, Health::Up) {
-            tracing::info!(rpc_target = self.target, endpoint = endpoint.address, "endpoint is up");
-        }
-    }
-
-    /// The endpoint takes no calls until it answers a probe again.
-    fn down(&self, endpoint: &Endpoint, reason: &'static str) {
-        if self.set(endpoint, Health::Down) {
-            tracing::warn!(rpc_target = self.target, endpoint = endpoint.address, reason, "endpoint is down");
-        }
     }
 
     /// Takes out an endpoint that can't be connected to, and has one whose connection broke probed at once.
     /// Draining is not dead: the next call opens a new connection.
     pub fn suspect(&self, endpoint: &Endpoint, reach: Reach) {
-        match reach {
-            Reach::NoConnection => self.down(endpoint, "no connection"),
-            Reach::Broken => {}
-            Reach::Answered | Reach::Nobody | Reach::Draining => return,
+        if reach == Reach::NoConnection {
+            self.set(endpoint, Err("no connection"));
         }
-        endpoint.probe_now.notify_one();
+        if matches!(reach, Reach::NoConnection | Reach::Broken) {
+            endpoint.probe_now.notify_one();
+        }
     }
 
-    /// Whether this changed the endpoint's health.
-    fn set(&self, endpoint: &Endpoint, health: Health) -> bool {
-        let mut members = self.members.write();
-        match members.all.get_mut(&endpoint.address) {
-            Some((_, known)) if *known != health => *known = health,
-            _ => return false,
+    /// The endpoint takes calls, or takes none for a reason until it answers a probe.
+    fn set(&self, endpoint: &Endpoint, health: Result<(), &'static str>) {
+        let new = if health.is_ok() { Health::Up } else { Health::Down };
+        if std::mem::replace(&mut *endpoint.health.lock(), new) == new {
+            return;
         }
         endpoint.load.reset();
-        self.refresh(&mut members);
-        true
+        self.changed();
+        let (rpc_target, endpoint) = (self.target, &endpoint.address);
+        match health {
+            Ok(()) => tracing::info!(rpc_target, endpoint, "endpoint is up"),
+            Err(reason) => tracing::warn!(rpc_target, endpoint, reason, "endpoint is down"),
+        }
     }
 
-    fn refresh(&self, members: &mut Members) {
-        let up = members.all.values().filter(|(_, health)| *health == Health::Up);
-        members.up = up.map(|(endpoint, _)| Arc::clone(endpoint)).collect();
-        let [new, _, down] =
-            [(Health::New, "new"), (Health::Up, "up"), (Health::Down, "down")].map(|(wanted, state)| {
-                let count = members.all.values().filter(|(_, health)| *health == wanted).count();
-                metrics::gauge!(ENDPOINTS.name, "target" => self.target, "state" => state).set(count as f64);
-                count
-            });
-        if !members.up.is_empty() || (new == 0 && down > 0) {
+    /// Counts the endpoints, and whether the first ones are known.
+    fn changed(&self) {
+        let members = self.members.read();
+        let states = [(Health::New, "new"), (Health::Up, "up"), (Health::Down, "down")];
+        let [new, up, down] = states.map(|(health, state)| {
+            let count = members.values().filter(|endpoint| *endpoint.health.lock() == health).count();
+            metrics::gauge!(ENDPOINTS.name, "target" => self.target, "state" => state).set(count as f64);
+            count
+        });
+        if up > 0 || (new == 0 && down > 0) {
             self.settled.cancel();
         }
     }
@@ -224,37 +186,42 @@ impl Endpoints {
     async fn probe(&self, endpoint: &Endpoint) {
         let started = Instant::now();
         match timeout(TIMEOUT, check(endpoint.channel.clone())).await {
-            Ok(Ok(())) => self.up(endpoint),
-            Ok(Err(reason)) => self.down(endpoint, reason),
+            Ok(health) => self.set(endpoint, health),
             // The health service is slow, but calls are answered.
             Err(_) if endpoint.load.has_answered_since(started) => {}
-            Err(_) => self.down(endpoint, "no answer in time"),
+            Err(_) => self.set(endpoint, Err("no answer in time")),
         }
     }
+}
+
+/// The less loaded of two endpoints drawn at random.
+///
+/// Source: Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing" (2001). Not tower's `p2c::Balance`,
+/// which can't leave out the endpoint that an earlier attempt failed on.
+fn draw(endpoints: Vec<Arc<Endpoint>>) -> Option<Arc<Endpoint>> {
+    let two = endpoints.choose_multiple(&mut rand::rng(), 2);
+    two.min_by(|one, other| one.load.cost().total_cmp(&other.load.cost())).cloned()
 }
 
 /// Asks for the health of the server as a whole. A server that does not know the question, or does not answer it
 /// to us, is there all the same.
 async fn check(channel: transport::Channel) -> Result<(), &'static str> {
+    use Code::{PermissionDenied, ResourceExhausted, Unauthenticated, Unimplemented};
     let mut client = HealthClient::new(channel);
     let mut answer = client.check(HealthCheckRequest::default()).await;
-    // A connection that the server closed in good order (GOAWAY), or that broke: draining is not dead, so the
-    // same question goes over a new one.
-    if answer.as_ref().is_err_and(|status| status.source().is_some() && !is_connect_error(status)) {
+    // The server may have closed the connection in good order (GOAWAY): draining is not dead, so the same question
+    // goes over a new one. Only what failed on the way has a source.
+    if answer.as_ref().is_err_and(|status| status.source().is_some()) {
         answer = client.check(HealthCheckRequest::default()).await;
     }
     match answer.map(|answer| answer.into_inner().status()) {
         Ok(ServingStatus::Serving) => Ok(()),
         Ok(_) => Err("not serving"),
-        Err(status) if is_there(&status) => Ok(()),
-        Err(status) if is_connect_error(&status) => Err("no connection"),
-        Err(_) => Err("no answer"),
+        Err(status) => match status.code() {
+            Unimplemented | Unauthenticated | PermissionDenied | ResourceExhausted => Ok(()),
+            _ => Err("no answer"),
+        },
     }
-}
-
-fn is_there(status: &Status) -> bool {
-    use Code::{PermissionDenied, ResourceExhausted, Unauthenticated, Unimplemented};
-    matches!(status.code(), Unimplemented | Unauthenticated | PermissionDenied | ResourceExhausted)
 }
 
 #[cfg(test)]
@@ -275,8 +242,8 @@ mod tests {
     fn choices(endpoints: &Endpoints, calls: usize) -> HashMap<String, usize> {
         let mut counts = HashMap::new();
         for _ in 0..calls {
-            let Chosen { endpoint, flight, .. } = endpoints.draw(None).unwrap();
-            flight.end(Outcome::Answered);
+            let endpoint = draw(endpoints.healthy(None)).unwrap();
+            endpoint.load.begin().outcome = Outcome::Answered;
             *counts.entry(endpoint.address.clone()).or_default() += 1;
         }
         counts
@@ -286,10 +253,10 @@ mod tests {
     async fn an_endpoint_takes_no_call_before_it_has_answered_a_probe() {
         let endpoints = endpoints();
         let [a, b] = &endpoints.update(&set(&["a:1", "b:1"]))[..] else { panic!("two are new") };
-        assert!(endpoints.draw(None).is_none() && !endpoints.settled.is_cancelled());
-        endpoints.down(a, "as the test wants");
+        assert!(endpoints.healthy(None).is_empty() && !endpoints.settled.is_cancelled());
+        endpoints.set(a, Err("as the test wants"));
         assert!(!endpoints.settled.is_cancelled());
-        endpoints.up(b);
+        endpoints.set(b, Ok(()));
         assert!(endpoints.settled.is_cancelled());
         assert_eq!(choices(&endpoints, 10).keys().collect::<Vec<_>>(), ["b:1"]);
         assert!(endpoints.update(&set(&["a:1", "b:1"])).is_empty());
@@ -299,36 +266,35 @@ mod tests {
     async fn an_endpoint_that_discovery_no_longer_finds_is_neither_called_nor_probed() {
         let endpoints = endpoints();
         let a = endpoints.update(&set(&["a:1"])).remove(0);
-        endpoints.up(&a);
+        endpoints.set(&a, Ok(()));
         assert_eq!(endpoints.update(&set(&["b:1"])).len(), 1);
-        assert!(endpoints.draw(None).is_none() && a.gone.is_cancelled());
-        endpoints.up(&a);
-        assert!(endpoints.draw(None).is_none());
+        assert!(endpoints.healthy(None).is_empty() && a.gone.is_cancelled());
+        endpoints.set(&a, Ok(()));
+        assert!(endpoints.healthy(None).is_empty());
     }
 
     #[tokio::test]
     async fn equal_endpoints_share_and_one_that_failed_is_avoided_until_it_comes_up_again() {
         let endpoints = endpoints();
         let all = endpoints.update(&set(&["a:1", "b:1", "c:1"]));
-        all.iter().for_each(|endpoint| endpoints.up(endpoint));
+        all.iter().for_each(|endpoint| endpoints.set(endpoint, Ok(())));
         let counts = choices(&endpoints, 3_000);
         assert!(counts.len() == 3 && counts.values().all(|count| *count > 500), "{counts:?}");
-        all[0].load.begin().end(Outcome::Failed);
+        all[0].load.begin().outcome = Outcome::Failed;
         assert!(!choices(&endpoints, 300).contains_key("a:1"));
-        endpoints.down(&all[0], "as the test wants");
-        endpoints.up(&all[0]);
+        endpoints.set(&all[0], Err("as the test wants"));
+        endpoints.set(&all[0], Ok(()));
         assert!(choices(&endpoints, 300).contains_key("a:1"));
     }
 
     #[tokio::test]
-    async fn an_endpoint_can_be_avoided() {
+    async fn an_endpoint_is_avoided_where_there_is_another() {
         let endpoints = endpoints();
         let all = endpoints.update(&set(&["a:1", "b:1"]));
-        endpoints.up(&all[0]);
-        assert!(endpoints.draw(Some(&all[0])).is_none());
-        endpoints.up(&all[1]);
-        for _ in 0..100 {
-            assert_eq!(endpoints.draw(Some(&all[0])).unwrap().endpoint.address, all[1].address);
-        }
+        let avoid = Some(&all[0]);
+        endpoints.set(&all[0], Ok(()));
+        assert!(endpoints.healthy(avoid).is_empty() && endpoints.choose(avoid).await.is_some());
+        endpoints.set(&all[1], Ok(()));
+        assert_eq!(endpoints.choose(avoid).await.unwrap().address, all[1].address);
     }
 }

@@ -5,12 +5,9 @@ use crate::Found;
 use crate::catalogue::REGISTRATION_UP;
 use crate::target::address;
 use futures_util::stream;
-use metrics::gauge;
 use protocol::kv_client::KvClient;
 use protocol::lease_client::LeaseClient;
 use protocol::{LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest, PutRequest, RangeRequest};
-use serde::Deserialize;
-use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::sleep;
 use tonic::Status;
@@ -44,7 +41,7 @@ fn connect(members: &[String]) -> Channel {
     Channel::balance_list(endpoints)
 }
 
-/// Follows the values of the keys under `prefix/`.
+/// Follows the values of the keys under `prefix/`, each `host:port`; others are left out.
 pub(crate) async fn follow(members: Vec<String>, prefix: String, mut found: Found) {
     let mut client = KvClient::new(connect(&members));
     // '0' follows on '/'.
@@ -53,8 +50,9 @@ pub(crate) async fn follow(members: Vec<String>, prefix: String, mut found: Foun
         let (key, range_end) = (key.clone(), range_end.clone());
         match client.range(RangeRequest { key, range_end, limit: ENDPOINTS_MAX }).await {
             Ok(answer) => {
-                let values = answer.into_inner().kvs.into_iter().map(|entry| entry.value);
-                found.endpoints(values.filter_map(|value| address_in(&value)).collect::<BTreeSet<_>>());
+                let values = answer.into_inner().kvs.into_iter().map(|entry| String::from_utf8(entry.value));
+                let addresses = values.filter_map(|value| address(&value.ok()?).ok());
+                found.endpoints(addresses.collect());
             }
             Err(_) => found.failed("etcd is away"),
         }
@@ -62,22 +60,9 @@ pub(crate) async fn follow(members: Vec<String>, prefix: String, mut found: Foun
     }
 }
 
-/// The `host:port` that a value is, or holds in the form of etcd's own naming.
-fn address_in(value: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Named {
-        #[serde(rename = "Addr")]
-        address: String,
-    }
-    let text = std::str::from_utf8(value).ok()?;
-    let named = || serde_json::from_str(text).ok().and_then(|named: Named| address(&named.address).ok());
-    address(text).ok().or_else(named)
-}
-
 /// A key that lives as long as its lease, which is renewed as long as the server lives.
 pub(crate) struct Registration {
-    client: LeaseClient<Channel>,
-    keys: KvClient<Channel>,
+    etcd: Channel,
     prefix: String,
     advertised: String,
     lease: Option<i64>,
@@ -85,10 +70,8 @@ pub(crate) struct Registration {
 
 impl Registration {
     pub fn new(members: &[String], prefix: String, advertised: String) -> Self {
-        gauge!(REGISTRATION_UP.name).set(0);
-        let channel = connect(members);
-        let (client, keys) = (LeaseClient::new(channel.clone()), KvClient::new(channel));
-        Self { client, keys, prefix, advertised, lease: None }
+        metrics::gauge!(REGISTRATION_UP.name).set(0);
+        Self { etcd: connect(members), prefix, advertised, lease: None }
     }
 
     /// Registers, and renews the lease for ever.
@@ -96,73 +79,44 @@ impl Registration {
         let mut failing = false;
         loop {
             let renewed = self.renew().await;
-            gauge!(REGISTRATION_UP.name).set(u8::from(renewed.is_ok()));
-            match renewed {
-                Ok(()) if std::mem::take(&mut failing) => tracing::info!("registration is renewed again"),
-                Err(lost) if !std::mem::replace(&mut failing, true) => {
-                    tracing::warn!(code = ?lost.code(), "registration is not renewed: etcd is away");
-                }
-                Ok(()) | Err(_) => {}
+            metrics::gauge!(REGISTRATION_UP.name).set(u8::from(renewed.is_ok()));
+            if let Err(status) = &renewed
+                && !failing
+            {
+                tracing::warn!(code = ?status.code(), "registration is not renewed: etcd is away");
             }
+            failing = renewed.is_err();
             sleep(if failing { LOOKUP } else { RENEWAL }).await;
         }
     }
 
     async fn renew(&mut self) -> Result<(), Status> {
+        let mut leases = LeaseClient::new(self.etcd.clone());
         if let Some(id) = self.lease {
             let request = stream::iter([LeaseKeepAliveRequest { id }]);
-            let answer = self.client.lease_keep_alive(request).await?.into_inner().message().await?;
+            let answer = leases.lease_keep_alive(request).await?.into_inner().message().await?;
             if answer.is_some_and(|answer| answer.ttl > 0) {
                 return Ok(());
             }
-            tracing::warn!("registration is lost");
             self.lease = None;
         }
-        let grant = LeaseGrantRequest { ttl: TTL_SECONDS };
-        let lease = self.client.lease_grant(grant).await?.into_inner().id;
+        let lease = leases.lease_grant(LeaseGrantRequest { ttl: TTL_SECONDS }).await?.into_inner().id;
         // A key for each lease, as go-zero has it: an old lease that runs out takes no new key with it.
         let (key, value) = (format!("{}/{lease}", self.prefix), self.advertised.clone());
-        self.keys.put(PutRequest { key: key.into_bytes(), value: value.into_bytes(), lease }).await?;
+        let put = PutRequest { key: key.into_bytes(), value: value.into_bytes(), lease };
+        KvClient::new(self.etcd.clone()).put(put).await?;
         self.lease = Some(lease);
         tracing::info!(endpoint = %self.advertised, "registered");
         Ok(())
     }
 
     /// Takes the registration back, so that no new clients come.
-    pub async fn withdraw(mut self) {
-        gauge!(REGISTRATION_UP.name).set(0);
+    pub async fn withdraw(self) {
+        metrics::gauge!(REGISTRATION_UP.name).set(0);
         let Some(id) = self.lease else { return };
-        match self.client.lease_revoke(LeaseRevokeRequest { id }).await {
+        match LeaseClient::new(self.etcd).lease_revoke(LeaseRevokeRequest { id }).await {
             Ok(_) => tracing::info!("registration withdrawn"),
             Err(_) => tracing::warn!("registration could not be withdrawn: it ends with its lease"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_value_is_an_address_or_holds_one() {
-        let expected = Some("127.0.0.1:1".to_owned());
-        for value in ["127.0.0.1:1", r#"{"Op":0,"Addr":"127.0.0.1:1","Metadata":null}"#] {
-            assert_eq!(address_in(value.as_bytes()), expected, "{value}");
-        }
-        for value in ["", "127.0.0.1", "{}", r#"{"Addr":"nonsense"}"#, r#"{"Addr":1}"#, "\"a:1\""] {
-            assert_eq!(address_in(value.as_bytes()), None, "{value}");
-        }
-        assert_eq!(address_in(b"\xff:1"), None);
-    }
-
-    proptest! {
-        #[test]
-        fn no_value_panics(
-            value in proptest::collection::vec(any::<u8>(), 0..64), text in "\\{\"Addr\":\"\\PC*\"\\}",
-        ) {
-            let _ = address_in(&value);
-            let _ = address_in(text.as_bytes());
         }
     }
 }

@@ -45,5 +45,5 @@ pub use config::{ClientConfig, TlsConfig};
 pub use discovery::Found;
 pub use key::KeyFile;
 pub use outcome::{DEGRADED, Refusal, is_shed, retry_after};
-pub use register::{RegisterConfig, Registry};
+pub use register::RegisterConfig;
 pub use target::Target;

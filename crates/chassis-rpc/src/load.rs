@@ -124,13 +124,7 @@ impl Load {
 pub(crate) struct Flight {
     load: Load,
     started: Instant,
-    outcome: Outcome,
-}
-
-impl Flight {
-    pub fn end(mut self, outcome: Outcome) {
-        self.outcome = outcome;
-    }
+    pub outcome: Outcome,
 }
 
 impl Drop for Flight {

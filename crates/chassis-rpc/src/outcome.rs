@@ -62,8 +62,6 @@ pub(crate) const OTHER_ENDPOINT: &str = "other_endpoint";
 pub(crate) enum Reach {
     /// The service answered, or its time ran out.
     Answered,
-    /// There is no healthy endpoint.
-    Nobody,
     /// No connection could be made.
     NoConnection,
     /// The server closed the connection in good order before it looked at the call.
@@ -107,10 +105,6 @@ impl From<Status> for Failed {
 }
 
 impl Failed {
-    pub fn nobody() -> Self {
-        Self { status: Refusal::NoEndpoint.into(), reach: Reach::Nobody }
-    }
-
     pub fn late() -> Self {
         Status::deadline_exceeded("no answer in time").into()
     }
@@ -140,7 +134,6 @@ impl Failed {
         use Verdict::{Failure, Ignored, Success};
         use load::Outcome::{Answered, Failed};
         let (load, verdict, accepted, retry) = match (self.reach, self.status.code()) {
-            (Reach::Nobody, _) => (load::Outcome::Unknown, Failure, None, None),
             (Reach::NoConnection, _) => (Failed, Failure, None, Some(NOT_SENT)),
             (Reach::Draining, _) => (load::Outcome::Unknown, Ignored, None, Some(NOT_SENT)),
             (_, DeadlineExceeded) if fair => (Failed, Failure, Some(false), None),
@@ -159,10 +152,6 @@ impl Failed {
         };
         Meaning { load, verdict, accepted, retry }
     }
-}
-
-pub(crate) fn is_connect_error(status: &Status) -> bool {
-    sources(status.source()).any(<dyn Error>::is::<ConnectError>)
 }
 
 /// An error and everything that it came of.
@@ -228,7 +217,7 @@ mod tests {
         use Code::{DataLoss, DeadlineExceeded, Internal, Unavailable, Unknown};
         let faults = [Unknown, DeadlineExceeded, Internal, Unavailable, DataLoss];
         assert_eq!(codes(|meaning| meaning.verdict == Verdict::Failure), faults);
-        for failed in [broken(), Failed::nobody(), Failed::late()] {
+        for failed in [broken(), Failed::late()] {
             assert_eq!(failed.meaning(true).verdict, Verdict::Failure, "{failed:?}");
         }
         assert_eq!(Failed::late().meaning(false).verdict, Verdict::Ignored);
@@ -243,9 +232,7 @@ mod tests {
         assert_eq!(codes(|meaning| meaning.accepted == Some(false)), refused);
         assert_eq!(shed().meaning(true).accepted, Some(false));
         assert_eq!(Failed::late().meaning(false).accepted, None);
-        for failed in [Failed::nobody(), answered(Code::Cancelled)] {
-            assert_eq!(failed.meaning(true).accepted, None, "{failed:?}");
-        }
+        assert_eq!(answered(Code::Cancelled).meaning(true).accepted, None);
     }
 
     #[test]
@@ -257,7 +244,7 @@ mod tests {
         let elsewhere = [Unknown, PermissionDenied, Unimplemented, Internal, DataLoss, Unauthenticated];
         assert_eq!(codes(|meaning| meaning.retry == Some(OTHER_ENDPOINT)), elsewhere);
         assert_eq!(broken().meaning(true).retry, Some(UNAVAILABLE));
-        for failed in [shed(), Failed::nobody(), Failed::late()] {
+        for failed in [shed(), Failed::late()] {
             assert_eq!(failed.meaning(true).retry, None, "{failed:?}");
         }
     }

@@ -4,31 +4,21 @@ use crate::Target;
 use crate::target::address;
 use conf::Conf;
 use std::net::SocketAddr;
-use std::str::FromStr;
 
 /// Settings of the registration, flattened into those of the listener.
 #[derive(Clone, Debug, Conf)]
 #[conf(validation_predicate = RegisterConfig::check)]
 pub struct RegisterConfig {
     /// Where the server registers, as etcd://host:port,host:port/prefix.
-    #[arg(env)]
-    pub register: Option<Registry>,
+    #[arg(env, value_parser = registry)]
+    pub register: Option<Target>,
     /// The host:port that is registered, if not the listener's own.
     #[arg(env, value_parser = address)]
     pub advertise: Option<String>,
 }
 
-/// A [`Target::Etcd`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Registry(Target);
-
-impl FromStr for Registry {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let is_etcd = text.starts_with("etcd://");
-        if is_etcd { text.parse().map(Self) } else { Err("must be etcd://host:port,host:port/prefix") }
-    }
+fn registry(text: &str) -> Result<Target, &'static str> {
+    if text.starts_with("etcd://") { text.parse() } else { Err("must be etcd://host:port,host:port/prefix") }
 }
 
 impl RegisterConfig {
@@ -57,7 +47,7 @@ impl RegisterConfig {
     pub async fn hold(&self, bound: SocketAddr, stop: impl Future<Output = ()>) {
         match &self.register {
             #[cfg(feature = "etcd")]
-            Some(Registry(Target::Etcd { members, prefix })) => {
+            Some(Target::Etcd { members, prefix }) => {
                 let advertised = self.advertise.clone().unwrap_or_else(|| bound.to_string());
                 let mut registration = crate::etcd::Registration::new(members, prefix.clone(), advertised);
                 tokio::select! {

@@ -17,7 +17,7 @@ impl Degradation {
     /// What decides about the level, at one moment. Signals are shown also while the level is pinned.
     fn view(&self) -> Value {
         let state = self.0.state.lock();
-        let level = state.ladder.level();
+        let level = state.ladder.level;
         let signals = state.readings.iter().map(|reading| {
             let pressure = (reading.pressure.value * 1000.0).round() / 1000.0;
             json!({ "name": reading.name, "pressure": pressure, "raisesTo": reading.raises_to })
@@ -27,7 +27,7 @@ impl Degradation {
         );
         json!({
             "level": level,
-            "highest": self.0.highest,
+            "highest": state.ladder.highest,
             "pinned": state.pinned,
             "signals": signals.collect::<Vec<_>>(),
             "features": features.collect::<Vec<_>>(),

@@ -1,8 +1,7 @@
 //! Reads the signals at a steady pace and moves the level by them; every change is one log line.
 
-use super::{Degradation, PRESSURE};
+use super::{Degradation, Ladder, PRESSURE, State};
 use std::time::{Duration, Instant};
-use tokio::time::MissedTickBehavior;
 
 /// Between two readings.
 const TICK: Duration = Duration::from_millis(100);
@@ -66,10 +65,8 @@ impl Degradation {
         // Shows every signal from the start.
         degradation.tick(&signals, Instant::now());
         async move {
-            let mut ticks = tokio::time::interval(TICK);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
-                ticks.tick().await;
+                tokio::time::sleep(TICK).await;
                 degradation.tick(&signals, Instant::now());
             }
         }
@@ -79,34 +76,29 @@ impl Degradation {
         let (config, load) = (&self.0.config, &self.0.load);
         let latency = Pressure::of(load.slow_share(now), f64::from(config.slow_percent) / 100.0);
         let in_flight = Pressure::of(load.in_flight() as f64, config.in_flight as f64);
-        let own = [("latency", latency), ("in_flight", in_flight)];
-        let own = own.map(|(name, pressure)| Reading::new(name, self.0.highest, pressure));
-        let others =
-            signals.iter().map(|signal| Reading::new(signal.name, signal.raises_to, (signal.read)()));
         // Read before the lock is taken: a signal may take one of its own.
-        let readings: Vec<Reading> = own.into_iter().chain(others).collect();
+        let read = |signal: &Signal| Reading::new(signal.name, signal.raises_to, (signal.read)());
+        let others: Vec<Reading> = signals.iter().map(read).collect();
 
         let mut state = self.0.state.lock();
-        let from = state.ladder.level();
-        if !state.pinned && state.ladder.step(now, &readings) {
-            let to = state.ladder.level();
+        let Ladder { level: from, highest, .. } = state.ladder;
+        let own = [("latency", latency), ("in_flight", in_flight)];
+        let own = own.map(|(name, pressure)| Reading::new(name, highest, pressure));
+        state.readings = own.into_iter().chain(others).collect();
+        let State { ladder, pinned, readings } = &mut *state;
+        if !*pinned && ladder.step(now, readings) {
+            let to = ladder.level;
             self.apply(to);
-            let (signal, pressure) = strongest(&readings, from);
+            let relevant = readings.iter().filter(|reading| reading.raises_to >= from);
+            let most = relevant.max_by(|a, b| a.pressure.value.total_cmp(&b.pressure.value));
+            let (signal, pressure) = most.map_or(("none", 0.0), |most| (most.name, most.pressure.value));
             if to > from {
                 tracing::warn!(level = to, from, signal, pressure, "overloaded: level of degradation rises");
             } else {
                 tracing::info!(level = to, from, signal, pressure, "calm: level of degradation falls");
             }
         }
-        state.readings = readings;
     }
-}
-
-/// The signal that says most about leaving this level.
-fn strongest(readings: &[Reading], from: u8) -> (&'static str, f64) {
-    let relevant = readings.iter().filter(|reading| reading.raises_to >= from);
-    let most = relevant.max_by(|a, b| a.pressure.value.total_cmp(&b.pressure.value));
-    most.map_or(("none", 0.0), |reading| (reading.name, reading.pressure.value))
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ const PATIENCE_MAX: u32 = 4;
 
 #[derive(Clone, Debug)]
 pub(super) struct Ladder {
-    highest: u8,
-    level: u8,
+    pub highest: u8,
+    pub level: u8,
     hold: Duration,
     /// How many holds a step down waits.
     patience: u32,
@@ -31,17 +31,13 @@ impl Ladder {
         Self { highest, level: 0, hold, patience: 1, trend: None, fell: None }
     }
 
-    pub fn level(&self) -> u8 {
-        self.level
-    }
-
     /// Sets the level by hand, and forgets what led to the one before.
     pub fn set(&mut self, level: u8) {
         *self = Self { level: level.min(self.highest), ..Self::new(self.highest, self.hold) };
     }
 
-    /// Takes a step if it is time to, and returns whether it did. A signal counts only up to the level that it may raise to: it neither
-    /// raises nor holds a level that would not relieve it.
+    /// Takes a step if it is time to, and returns whether it did. A signal counts only up to the level that it
+    /// may raise to: it neither raises nor holds a level that would not relieve it.
     pub fn step(&mut self, now: Instant, readings: &[Reading]) -> bool {
         let from = self.level;
         let raises = |reading: &Reading| reading.raises_to > from && reading.pressure.value >= OVERLOADED;
@@ -82,11 +78,10 @@ impl Ladder {
 
     fn rise(&mut self, now: Instant) {
         // Several steps up in a row are one rise: the first of them shows whether the fall came too soon.
-        self.patience = match self.fell.take() {
-            Some(fell) if now.duration_since(fell) < self.wait() => (self.patience * 2).min(PATIENCE_MAX),
-            Some(_) => 1,
-            None => self.patience,
-        };
+        if let Some(fell) = self.fell.take() {
+            let too_soon = now.duration_since(fell) < self.wait();
+            self.patience = if too_soon { (self.patience * 2).min(PATIENCE_MAX) } else { 1 };
+        }
         self.level += 1;
     }
 

@@ -2,6 +2,7 @@
 
 use crate::rolling::Rolling;
 use parking_lot::Mutex;
+use scopeguard::guard;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -26,19 +27,18 @@ impl Load {
     }
 
     /// Counts a request as in flight until the guard is dropped.
-    pub fn enter(self: &Arc<Self>) -> Guard {
+    pub fn enter(self: &Arc<Self>) -> impl Send + use<> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let end = |load: &Self, _| {
+        guard(Arc::clone(self), |load| {
             load.in_flight.fetch_sub(1, Ordering::Relaxed);
-        };
-        Guard { load: Arc::clone(self), started: Instant::now(), end }
+        })
     }
 
     /// Measures a request until the guard is dropped. One whose caller left counts too: it may have been the
     /// waiting.
-    pub fn watch(self: &Arc<Self>) -> Guard {
-        let end = |load: &Self, started| load.finish(started, Instant::now());
-        Guard { load: Arc::clone(self), started: Instant::now(), end }
+    pub fn watch(self: &Arc<Self>) -> impl Send + use<> {
+        let started = Instant::now();
+        guard(Arc::clone(self), move |load| load.finish(started, Instant::now()))
     }
 
     pub fn in_flight(&self) -> usize {
@@ -59,22 +59,9 @@ impl Load {
     fn finish(&self, started: Instant, now: Instant) {
         let slow = now.saturating_duration_since(started) > self.latency;
         let mut watched = self.watched.lock();
-        if started >= watched.started() {
+        if started >= watched.started {
             watched.add(now, 1, u64::from(slow));
         }
-    }
-}
-
-/// A request, until it is dropped.
-pub struct Guard {
-    load: Arc<Load>,
-    started: Instant,
-    end: fn(&Load, Instant),
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        (self.end)(&self.load, self.started);
     }
 }
 

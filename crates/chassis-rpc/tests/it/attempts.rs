@@ -60,7 +60,7 @@ fn every_decision_has_a_series_before_it_is_made() {
         ("rpc_client_throttled_total{", 2),
         ("rpc_client_retries_total{", 2 * 3),
         ("rpc_client_retries_withheld_total{", 2 * 4),
-        ("rpc_client_refused_total{", 2 * 2),
+        ("rpc_client_refused_total{", 2 * 3),
         ("rpc_client_endpoints{", 3),
         ("rpc_client_lookups_total{", 2),
     ] {

@@ -1,6 +1,6 @@
 //! The channel against real tonic servers that are killed, hang, drain and misbehave as they are told.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
+#![expect(clippy::unwrap_used, reason = "a test ends at what it did not expect")]
 
 mod attempts;
 mod balance;

@@ -180,7 +180,8 @@ fn nobody_to_call_is_unavailable_and_not_tried_again_and_again() {
         let status = Client::to(&[nobody()]).read().await.unwrap_err();
         assert_eq!((status.code(), Refusal::of(&status)), (Code::Unavailable, Some(Refusal::NoEndpoint)));
     });
-    assert_eq!((observed.attempts().len(), observed.events("call retried").len()), (1, 0));
+    assert_eq!((observed.attempts().len(), observed.events("call refused").len()), (0, 1));
+    assert_eq!(observed.count("rpc_client_refused_total", &[("reason", "no_endpoint")]), 1);
 }
 
 #[test]

@@ -32,9 +32,9 @@ impl Course {
         let mut steps = Vec::new();
         while self.now - started < time {
             self.now += TICK;
-            let from = self.ladder.level();
+            let from = self.ladder.level;
             if self.ladder.step(self.now, readings) {
-                steps.push((self.now - started, Step { from, to: self.ladder.level() }));
+                steps.push((self.now - started, Step { from, to: self.ladder.level }));
             }
         }
         steps
@@ -70,7 +70,7 @@ fn the_level_climbs_step_by_step_while_the_overload_lasts() {
 fn between_calm_and_overloaded_the_level_stays() {
     let mut course = Course::new();
     course.keep(&all(2.0), Duration::from_millis(500));
-    assert_eq!(course.ladder.level(), 1);
+    assert_eq!(course.ladder.level, 1);
     assert_eq!(course.keep(&all(0.8), seconds(600)), []);
 }
 
@@ -80,7 +80,7 @@ fn a_return_that_was_too_soon_makes_the_next_one_wait_longer() {
     let mut waited = Vec::new();
     for _ in 0..5 {
         course.keep(&all(2.0), Duration::from_millis(500));
-        assert_eq!(course.ladder.level(), 1);
+        assert_eq!(course.ladder.level, 1);
         let fell = loop {
             let steps = course.keep(&all(0.1), TICK);
             if !steps.is_empty() {
@@ -103,18 +103,18 @@ fn a_signal_raises_and_holds_no_further_than_it_may() {
     let mut course = Course::new();
     let capped = Reading::new("capped", 2, Pressure::of(9.0, 1.0));
     course.keep(&[capped], seconds(60));
-    assert_eq!(course.ladder.level(), 2);
+    assert_eq!(course.ladder.level, 2);
     course.keep(&[capped, all(9.0)[0]], seconds(2));
-    assert_eq!(course.ladder.level(), 3);
+    assert_eq!(course.ladder.level, 3);
     course.keep(&[capped], seconds(60));
-    assert_eq!(course.ladder.level(), 2);
+    assert_eq!(course.ladder.level, 2);
 }
 
 #[test]
 fn the_time_until_a_feature_is_back_shrinks_with_the_calm() {
     let mut course = Course::new();
     course.keep(&all(2.0), seconds(2));
-    assert_eq!(course.ladder.level(), 2);
+    assert_eq!(course.ladder.level, 2);
     assert_eq!(course.ladder.until_below(2, course.now), HOLD);
     assert_eq!(course.ladder.until_below(1, course.now), HOLD * 2);
     course.keep(&all(0.0), seconds(3));
@@ -150,6 +150,6 @@ proptest! {
         }
         // At most a long wait and its halves, however it went.
         ladder.keep(&all(0.0), HOLD * (PATIENCE_MAX * u32::from(HIGHEST)) + TICK * 10);
-        prop_assert_eq!(ladder.ladder.level(), 0);
+        prop_assert_eq!(ladder.ladder.level, 0);
     }
 }
