@@ -6,7 +6,6 @@ use crate::catalogue::LOOKUPS;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -84,7 +83,7 @@ pub(crate) fn resolver(target: &Target) -> Result<Option<TokioResolver>, NetErro
             let mut only = NameServerConfig::udp_and_tcp(server.ip());
             only.connections.iter_mut().for_each(|connection| connection.port = server.port());
             let config = ResolverConfig::from_name_servers(vec![only]);
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            TokioResolver::builder_with_config(config, Default::default())
         }
         None => TokioResolver::builder_tokio()?,
     };
