@@ -1,6 +1,6 @@
-//! Holds the pages for people to the code: metrics, configuration, problem types, links, and the words of crates.
+//! Holds the pages for people to the code: problem types, links, and the words of crates. Their tables of metrics and
+//! settings are the matter of `tests/files`.
 
-use crate::support::prelude::*;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -34,89 +34,6 @@ fn row(line: &str) -> (String, Vec<String>) {
 /// What stands between each `before` and the next `after`.
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Vec<&'a str> {
     text.split(before).skip(1).filter_map(|rest| Some(rest.split_once(after)?.0)).collect()
-}
-
-/// A metric as `docs/reference.md` tells it: the values of each label, none where they are not listed.
-#[derive(Debug)]
-pub struct Metric {
-    pub kind: String,
-    pub labels: BTreeMap<String, BTreeSet<String>>,
-}
-
-/// All metrics of both services.
-pub fn metrics() -> BTreeMap<String, Metric> {
-    let rows = table(&read("docs/reference.md"), "| metric | type | labels | meaning |");
-    assert!(!rows.is_empty(), "docs/reference.md has no table of metrics");
-    let metric = |cells: Vec<String>| Metric { kind: cells[0].clone(), labels: labels(&cells[1]) };
-    rows.into_iter().map(|(name, cells)| (name, metric(cells))).collect()
-}
-
-/// The labels of a cell such as `` `channel`, `outcome`=`a`|`b` `` with the values that it lists.
-fn labels(cell: &str) -> BTreeMap<String, BTreeSet<String>> {
-    let label = |text: &str| {
-        let (name, values) = text.split_once('=').unwrap_or((text, ""));
-        let values = values.split('|').filter(|value| !value.is_empty());
-        let bare = |text: &str| text.trim().trim_matches('`').to_owned();
-        (bare(name), values.map(bare).collect())
-    };
-    cell.split(", ").filter(|text| !matches!(*text, "" | "–")).map(label).collect()
-}
-
-#[test]
-fn what_running_services_show_is_what_the_reference_tells() {
-    let (service, second) = (Site::new().start(), Site::ctms("static://127.0.0.1:1").start());
-    let pages = [service.metrics(), second.metrics()];
-    let told = metrics();
-    let mut seen: BTreeMap<(&str, String), BTreeSet<String>> = BTreeMap::new();
-    for sample in pages.iter().flat_map(|page| &page.samples) {
-        let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| sample.name.strip_suffix(end));
-        let known = [Some(sample.name.as_str()), family]
-            .into_iter()
-            .flatten()
-            .find_map(|name| told.get_key_value(name));
-        let Some((name, _)) = known else {
-            let usual = sample.name.starts_with("process_") || sample.name.starts_with("tokio_");
-            assert!(usual, "{} is not told", sample.series());
-            continue;
-        };
-        for (label, value) in sample.labels.iter().filter(|(label, _)| label != "le") {
-            seen.entry((name, label.clone())).or_default().insert(value.clone());
-        }
-    }
-    for ((name, label), values) in seen {
-        let metric = &told[name];
-        let listed = metric.labels.get(&label).unwrap_or_else(|| panic!("{name}: {label} is not told"));
-        // Histograms appear on first use, everything else with every value from the start.
-        let complete = metric.kind == "histogram" || values == *listed;
-        assert!(listed.is_empty() || (values.is_subset(listed) && complete), "{name}: {label} {values:?}");
-    }
-    let types = pages.iter().flat_map(|page| &page.types);
-    for (name, kind) in types.filter(|(name, _)| told.contains_key(*name)) {
-        assert_eq!(*kind, told[name].kind, "{name}");
-    }
-}
-
-#[test]
-fn the_reference_tells_every_key_with_its_default() {
-    let (example, reference) = (read("config.example.toml"), read("docs/reference.md"));
-    let lines: Vec<&str> = example.lines().collect();
-    let mut keys = 0;
-    for pair in lines.windows(2) {
-        let Some(variable) = pair[0].strip_prefix("# ").filter(|text| text.starts_with("APP_")) else {
-            continue;
-        };
-        let row = reference.lines().find(|line| line.starts_with(&format!("| `{variable}` |")));
-        let row = row.unwrap_or_else(|| panic!("{variable} is not in docs/reference.md"));
-        let default = pair[1].split_once(" = ").map_or("", |(_, value)| value.trim_matches('"'));
-        let told = default.is_empty() || default == "[]" || row.contains(&format!("`{default}`"));
-        assert!(told, "{variable}: {default} is not its default in {row}");
-        keys += 1;
-    }
-    assert!(keys > 30, "{keys}");
-    for variable in between(&reference, "\n| `APP_", "`").into_iter().filter(|name| !name.contains("EPRO__"))
-    {
-        assert!(example.contains(&format!("# APP_{variable}\n")), "APP_{variable} is no key");
-    }
 }
 
 /// The literals of problem types in the sources.
@@ -233,12 +150,8 @@ fn no_file_of_a_crate_names_the_domain() {
 
 #[test]
 fn each_reader_of_a_page_sees_what_is_there() {
-    let page =
-        "## A head, with `code`\n\n| a | b |\n| --- | --- |\n| `x` | `k`=`1`\\|`2` |\n| y | |\n\n| z | |\n";
+    let page = "## A head, with `code`\n\n| a | b |\n| --- | --- |\n| `x` | `1`\\|`2` |\n\n| z | |\n";
     let table = table(page, "| a | b |");
-    assert_eq!(table["x"], ["`k`=`1`|`2`"]);
-    assert!(table["y"] == [""] && !table.contains_key("z"));
-    assert_eq!(labels("`k`=`1`|`2`, `l`")["k"], ["1", "2"].map(str::to_owned).into());
-    assert!(labels("`k`=`1`|`2`, `l`")["l"].is_empty() && labels("").is_empty());
+    assert!(table["x"] == ["`1`|`2`"] && !table.contains_key("z"), "{table:?}");
     assert!(anchors(page).contains("a-head-with-code"));
 }

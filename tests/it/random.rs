@@ -158,8 +158,8 @@ fn judge(request: &[u8], answer: &[u8]) -> Vec<u16> {
         rest = &rest[body.len()..];
         if status >= 400 && header("traceparent").is_some() {
             assert_eq!(header("content-type"), Some("application/problem+json"), "{}", context());
-            let problem = serde_json::from_slice::<serde_json::Value>(body).ok();
-            let told = |problem: serde_json::Value| {
+            let problem = serde_json::from_slice::<Value>(body).ok();
+            let told = |problem: Value| {
                 let trace = problem["traceId"].as_str().unwrap_or_default().to_owned();
                 problem["status"] == status && trace.len() == 32 && head.contains(&trace)
             };

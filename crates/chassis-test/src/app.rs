@@ -4,7 +4,7 @@ use crate::{
     client::{Answer, ask, ask_with},
     held::Held,
     metrics::Page,
-    wait::{until, until_so},
+    wait::{PATIENCE, until, until_so},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -16,7 +16,11 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        mpsc::{RecvTimeoutError, sync_channel},
+    },
+    thread,
 };
 use tempfile::TempDir;
 
@@ -119,9 +123,21 @@ impl TestApp {
         Running { child, output, errors, http, grpc, admin, _folder: Arc::clone(&self.folder) }
     }
 
-    /// Runs another command of the program to its end.
+    /// Runs another command of the program to its end; one that never ends is killed.
     pub fn run(&self, arguments: &[&str]) -> Output {
-        self.command().args(arguments).output().unwrap()
+        let mut command = self.command();
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        let id = Pid::from_child(&child);
+        let (ended, waits) = sync_channel::<()>(0);
+        thread::spawn(move || {
+            if waits.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                let _ = kill_process(id, Signal::KILL);
+            }
+        });
+        let output = child.wait_with_output().unwrap();
+        drop(ended);
+        output
     }
 
     /// Runs a command that has to end with 64, and returns the lines on stderr; nothing is on stdout.

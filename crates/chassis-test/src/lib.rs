@@ -4,11 +4,7 @@
 //! Nothing here depends on the other chassis crates, so that their tests can use it too. See the README for an
 //! example.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test ends at what it did not expect"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
 #![expect(clippy::disallowed_methods, reason = "no span is lost here, and another process cannot be awaited")]
 
 pub mod app;

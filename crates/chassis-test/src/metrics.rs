@@ -177,7 +177,10 @@ impl Page {
         assert_eq!(expected.last(), Some(&f64::INFINITY), "{histogram}");
         for (name, (labels, buckets)) in found {
             assert_eq!(edges(&buckets), expected, "{name}");
-            assert!(buckets.is_sorted_by(|before, after| before.0 < after.0 && before.1 <= after.1), "{name}");
+            assert!(
+                buckets.is_sorted_by(|before, after| before.0 < after.0 && before.1 <= after.1),
+                "{name}"
+            );
             let count = self.value(&series(&format!("{histogram}_count"), &labels));
             assert_eq!(buckets.last().map(|(_, count)| *count), count, "{name}");
         }

@@ -7,7 +7,6 @@ pub use opentelemetry_proto::tonic::trace::v1::{
     status::StatusCode,
 };
 
-
 /// Lower-case hex, as headers and lines have it.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()

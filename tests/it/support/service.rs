@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::{
     net::SocketAddr,
     ops::{Deref, DerefMut},
+    time::{Duration, Instant},
 };
 
 /// The patient that tests write to.
@@ -226,12 +227,22 @@ impl Service {
     }
 }
 
+/// The figures of the store are counted a few times a second: later than this all are of after it was asked.
+const COUNTED: Duration = Duration::from_millis(1200);
+
 /// A page whose figures of the store were counted after this was asked.
 pub fn counted(page: impl Fn() -> Page) -> Page {
-    let recounts = |page: &Page| page.sum("queue_recounts_total", &[]);
-    let before = recounts(&page());
-    // The next one may have begun before.
-    until("the jobs are counted", || Some(page()).filter(|page| recounts(page) >= before + 2))
+    let recounts = |page: &Page| page.of("queue_recounts_total").next().map(|sample| sample.value);
+    let (before, begun) = (recounts(&page()), Instant::now());
+    until("the jobs are counted", || {
+        let page = page();
+        // The next one may have begun before.
+        let counted = match (before, recounts(&page)) {
+            (Some(before), Some(now)) => now >= before + 2.0,
+            _ => begun.elapsed() > COUNTED,
+        };
+        counted.then_some(page)
+    })
 }
 
 /// The outcomes of a shown notification's attempts, in order.

@@ -102,8 +102,7 @@ fn every_latency_histogram_leads_to_a_line_and_a_span_of_the_same_request() {
     let found = page(&service);
     found.check_exemplars();
     // Drawing needs a font: it is looked at where there is one.
-    let histograms = histograms();
-    let timed = histograms.iter().map(String::as_str).filter(|name| !name.contains("preview"));
+    let timed = histograms().into_iter().filter(|name| !name.contains("preview"));
     // A commit has a span and no line.
     let has_line = |name: &str| !name.starts_with("queue_");
     until_so("their lines are written", || {

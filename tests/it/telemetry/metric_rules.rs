@@ -1,20 +1,17 @@
-//! The forms that metrics have and the closed sets that labels come from, as `docs/reference.md` tells them.
+//! The forms that metrics have and the closed sets that labels come from, as the catalogue tells them.
 
 use super::span_rules::is_route;
-use crate::{
-    docs::{Metric, metrics},
-    support::prelude::*,
-};
-use std::{collections::BTreeMap, sync::OnceLock};
+use crate::support::prelude::*;
+use chassis_telemetry::catalogue::{Kind, Metric, Values};
+use std::collections::{BTreeMap, BTreeSet};
 
-fn known() -> &'static BTreeMap<String, Metric> {
-    static KNOWN: OnceLock<BTreeMap<String, Metric>> = OnceLock::new();
-    KNOWN.get_or_init(metrics)
+fn known() -> impl Iterator<Item = &'static Metric> {
+    epro_notify::metrics::catalogue().into_iter().flatten()
 }
 
 /// The names of all histograms.
-pub fn histograms() -> Vec<String> {
-    known().iter().filter(|(_, metric)| metric.kind == "histogram").map(|(name, _)| name.clone()).collect()
+pub fn histograms() -> Vec<&'static str> {
+    known().filter(|metric| metric.kind == Kind::Histogram).map(|metric| metric.name).collect()
 }
 
 /// Panics unless forms, buckets and labels are as they have to be.
@@ -36,14 +33,19 @@ pub fn check(page: &Page) {
     histograms.for_each(|(name, _)| page.check_buckets(name));
 }
 
+/// The metric that a sample is of.
+fn metric(name: &str) -> Option<&'static Metric> {
+    let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+    known().find(|metric| metric.name == name || Some(metric.name) == family)
+}
+
 /// Whether a label's value is one of its set.
 fn may(name: &str, label: &str, value: &str) -> bool {
-    let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
-    let metric = known().get(name).or_else(|| known().get(family?));
-    match metric.and_then(|metric| metric.labels.get(label)) {
+    let values = metric(name).and_then(|metric| metric.labels.iter().find(|(found, _)| *found == label));
+    match values {
         _ if label == "le" => true,
-        Some(values) if values.is_empty() => may_be_open(name, label, value),
-        Some(values) => values.contains(value),
+        Some((_, Values::Closed(values))) => values.contains(&value),
+        Some((_, Values::Open(_))) => may_be_open(name, label, value),
         None => false,
     }
 }
@@ -62,6 +64,36 @@ fn may_be_open(name: &str, label: &str, value: &str) -> bool {
         ("version" | "platform_version" | "commit" | "rustc", "build_info") => true,
         ("grpc_service" | "grpc_method" | "task" | "store", _) => value.bytes().all(word),
         _ => false,
+    }
+}
+
+/// Of both services: types, and every value of a closed set from the start where the catalogue says so.
+#[test]
+fn what_running_services_show_is_what_the_catalogue_tells() {
+    let (service, second) = (Site::new().start(), Site::ctms("static://127.0.0.1:1").start());
+    let mut seen: BTreeMap<(&str, &str), BTreeSet<String>> = BTreeMap::new();
+    for page in [service.metrics(), second.metrics()] {
+        for sample in &page.samples {
+            let Some(metric) = metric(&sample.name) else {
+                let name = &sample.name;
+                assert!(
+                    name.starts_with("process_") || name.starts_with("tokio_") || name.starts_with("ctms_"),
+                    "{name}"
+                );
+                continue;
+            };
+            for (label, value) in sample.labels.iter().filter(|(label, _)| label != "le") {
+                let (label, _) = metric.labels.iter().find(|(found, _)| found == label).unwrap();
+                seen.entry((metric.name, *label)).or_default().insert(value.clone());
+            }
+        }
+    }
+    for metric in known().filter(|metric| metric.from_zero) {
+        for (label, values) in metric.labels {
+            let Values::Closed(values) = values else { continue };
+            let found = seen.get(&(metric.name, *label)).map_or(0, BTreeSet::len);
+            assert_eq!(found, values.len(), "{} {label}", metric.name);
+        }
     }
 }
 

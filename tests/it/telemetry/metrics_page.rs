@@ -112,8 +112,8 @@ fn the_page_is_right_after_a_busy_run_and_has_every_histogram() {
         (page.sum("notification_finished_total", &[]) == accepted).then_some(page)
     });
     check(&page);
-    let elsewhere = |name: &String| name.starts_with("grpc_") || name.contains("preview");
-    for name in histograms().iter().filter(|name| !elsewhere(name)) {
+    let elsewhere = |name: &&str| name.starts_with("grpc_") || name.contains("preview");
+    for name in histograms().into_iter().filter(|name| !elsewhere(name)) {
         assert!(page.types.get(name).is_some_and(|kind| kind == "histogram"), "{name}\n{}", page.text);
     }
     let answered = |status: u16| asked.iter().filter(|asked| asked.answer.status == status).count() as u64;
