@@ -3,6 +3,8 @@
 //! Accepts a second from many callers, with and without idempotency keys; then how fast workers that do nothing drain
 //! what was accepted.
 
+#![expect(clippy::disallowed_methods, reason = "spans are not what is measured")]
+
 use chassis_queue::{
     Answer, Attempt, Enqueue, Key, Names, Outcome, Priority, Queue, QueueConfig, QueueSetup, Report,
     RetryConfig, Store, StoreConfig, Worker,

@@ -59,7 +59,7 @@ impl JobRecord {
         span.continue_from(self.trace);
         self.last_trace.into_iter().for_each(|before| span.link_to(before));
         span.record("job_id", tracing::field::display(self.id));
-        span.record(names::ATTEMPT, self.spent);
+        span.record("attempt", self.spent);
         span
     }
 

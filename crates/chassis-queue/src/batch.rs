@@ -372,7 +372,7 @@ mod tests {
             prop_assert_eq!(members.jobs(), sizes.iter().map(|(jobs, _)| jobs).sum::<usize>());
             prop_assert_eq!(members.groups(), sizes.len());
             prop_assert!(members.chunks.iter().all(|chunk| (1..=CHUNK).contains(&chunk.jobs)));
-            prop_assert_eq!(members.chunks.iter().map(|chunk| &chunk.members[..]).collect::<String>(), all);
+            prop_assert_eq!(members.chunks.iter().map(|chunk| chunk.members.as_str()).collect::<String>(), all);
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{
     metrics::Operation,
     queue::{Core, commit_span},
     sql::Sql,
-    store::{Dialect, Tx},
+    store::Tx,
 };
 use chassis_telemetry::{TraceContext, names};
 use sqlx::{Any, Row as _, any::AnyArguments, any::AnyRow, query::Query};
@@ -19,6 +19,8 @@ use std::{
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tracing::Instrument as _;
 
+/// Enqueues that wait for a commit.
+const WAITING: usize = 4096;
 /// Enqueues in one commit, at most.
 const BATCH: usize = 1024;
 
@@ -47,11 +49,8 @@ pub(crate) struct Committed {
 }
 
 /// Starts the committers, which end when the last sender does.
-pub(crate) fn spawn<W: Worker>(
-    core: &Arc<Core<W>>,
-    committers: i64,
-    (sender, receiver): (mpsc::Sender<Pending<W::Job>>, mpsc::Receiver<Pending<W::Job>>),
-) -> mpsc::Sender<Pending<W::Job>> {
+pub(crate) fn spawn<W: Worker>(core: &Arc<Core<W>>, committers: i64) -> mpsc::Sender<Pending<W::Job>> {
+    let (sender, receiver) = mpsc::channel(WAITING);
     let receiver = Arc::new(Mutex::new(receiver));
     for slot in 0..committers {
         let committer = run(Arc::clone(core), core.slot(slot), Arc::clone(&receiver));
@@ -181,17 +180,28 @@ async fn store<W: Worker>(
         return Ok(others);
     }
     let rows = rows(batch);
-    let plain = batch.iter().all(|pending| pending.enqueue.key.is_none() && pending.enqueue.guard.is_none());
-    let accept = if plain { &sql.accept_plain } else { &sql.accept };
-    let mut found = core.store.one_call(core.bind(accept, &rows, slot)).await?;
-    if core.store.dialect() == Dialect::Postgres && !plain {
-        // The jobs are committed; only which of them could not be known.
-        let uncertain = |_| StoreError::CommitUnknown("its result could not be read");
-        let mut connection = core.store.writer().await.map_err(uncertain)?;
-        let asked = sql.not_stored.query().bind(rows).fetch_all(&mut *connection).await;
-        found = asked.map_err(|error| uncertain(error.into()))?;
+    let keyed = batch.iter().any(|pending| pending.enqueue.key.is_some());
+    let accept = if keyed { &sql.accept_keyed } else { &sql.accept };
+    let counted = core.store.one_call(core.bind(accept, &rows, slot)).await?;
+    if all_stored(&counted, batch) {
+        return Ok(HashMap::new());
     }
+    // The jobs are committed; only which of them could not be known.
+    let uncertain = |_| StoreError::CommitUnknown("its result could not be read");
+    let mut connection = core.store.writer().await.map_err(uncertain)?;
+    let asked = sql.not_stored.query().bind(rows).fetch_all(&mut *connection).await;
+    let found = asked.map_err(|error| uncertain(error.into()))?;
     Ok(found.iter().map(Found::read).collect::<Result<_, _>>()?)
+}
+
+/// Whether nothing can be missing: as many jobs were inserted as there are, and no group without one has a key or a
+/// guard. Asking which groups are missing costs as much as storing them.
+fn all_stored<J>(counted: &[AnyRow], batch: &[Pending<J>]) -> bool {
+    let enqueues = || batch.iter().map(|pending| &pending.enqueue);
+    let jobs: usize = enqueues().map(|enqueue| enqueue.jobs.len()).sum();
+    let stored = counted.first().and_then(|row| row.try_get::<i64, _>(0).ok());
+    stored == i64::try_from(jobs).ok()
+        && enqueues().all(|it| !it.jobs.is_empty() || it.key.is_none() && it.guard.is_none())
 }
 
 /// The same inside a transaction, with the service's own statements.
@@ -202,11 +212,12 @@ pub(crate) async fn store_in<W: Worker>(
     batch: &[Pending<W::Job>],
 ) -> Result<HashMap<i64, Found>, StoreError> {
     let rows = rows(batch);
-    let mut found = core.bind(&core.sql.accept_in, &rows, slot).fetch_all(&mut **tx).await?;
-    if core.store.dialect() == Dialect::Postgres {
-        found = core.sql.not_stored.query().bind(rows).fetch_all(&mut **tx).await?;
+    let counted = core.bind(&core.sql.accept_in, &rows, slot).fetch_all(&mut **tx).await?;
+    let mut others = HashMap::new();
+    if !all_stored(&counted, batch) {
+        let found = core.sql.not_stored.query().bind(rows).fetch_all(&mut **tx).await?;
+        others = found.iter().map(Found::read).collect::<Result<_, _>>()?;
     }
-    let others: HashMap<i64, Found> = found.iter().map(Found::read).collect::<Result<_, _>>()?;
     let stored = batch.iter().filter(|pending| !others.contains_key(&pending.enqueue.id.0));
     for statement in stored.flat_map(|pending| &pending.enqueue.writes) {
         statement.query().execute(&mut **tx).await?;
@@ -215,7 +226,7 @@ pub(crate) async fn store_in<W: Worker>(
 }
 
 fn rows<J>(batch: &[Pending<J>]) -> String {
-    let rows: Vec<&str> = batch.iter().map(|pending| &pending.rows[..]).collect();
+    let rows: Vec<&str> = batch.iter().map(|pending| pending.rows.as_str()).collect();
     format!("[{}]", rows.join(","))
 }
 

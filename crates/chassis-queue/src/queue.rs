@@ -22,8 +22,6 @@ use tokio::sync::{Notify, RwLock, RwLockReadGuard, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, field::Empty, span::Id};
 
-/// Enqueues that wait for a commit.
-const WAITING: usize = 4096;
 /// Rows of the ledger that one process writes: one for each committer, one for attempts, one for the rest.
 const SLOTS: i64 = 8;
 /// Committers on PostgreSQL, whose commits run beside each other.
@@ -126,13 +124,13 @@ impl<W: Worker> Queue<W> {
     /// # Errors
     /// The store cannot be read or written.
     pub async fn open(store: Store, setup: QueueSetup<W>) -> Result<Self, StoreError> {
-        let (core, accepted) = Core::new(store, setup);
+        let core = Arc::new(Core::new(store, setup));
         core.register().await?;
         core.recover_all().await?;
         core.count().await?;
         core.check_ledger();
         let committers = if core.store.dialect() == Dialect::Sqlite { 1 } else { COMMITTERS };
-        let accept = commit::spawn(&core, committers, accepted);
+        let accept = commit::spawn(&core, committers);
         Ok(Self { core, accept })
     }
 
@@ -200,17 +198,14 @@ impl<W: Worker> Queue<W> {
 }
 
 impl<W: Worker> Core<W> {
-    fn new(
-        store: Store,
-        setup: QueueSetup<W>,
-    ) -> (Arc<Self>, (mpsc::Sender<Pending<W::Job>>, mpsc::Receiver<Pending<W::Job>>)) {
+    fn new(store: Store, setup: QueueSetup<W>) -> Self {
         let QueueSetup { names, channels, guards, config, retry, worker } = setup;
         let slots = || Arc::new(Semaphore::new(config.workers));
         let first_slot = match store.dialect() {
             Dialect::Sqlite => 0,
             Dialect::Postgres => store.instance() % 128 * SLOTS,
         };
-        let core = Self {
+        Self {
             sql: Statements::new(store.dialect(), guards),
             metrics: QueueMetrics::new(&store, &names, channels, config.workers),
             backlog: Arc::new(Backlog::new(&config)),
@@ -232,8 +227,7 @@ impl<W: Worker> Core<W> {
             channels,
             config,
             retry,
-        };
-        (Arc::new(core), mpsc::channel(WAITING))
+        }
     }
 
     /// A row of the ledger that no other committer of any process waits for.

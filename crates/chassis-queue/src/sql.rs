@@ -19,11 +19,11 @@ impl Sql {
 
 #[derive(Debug)]
 pub(crate) struct Statements {
-    /// Accepts rows that have neither key nor guard, as one call that is a transaction.
-    pub(crate) accept_plain: Sql,
-    /// Accepts any rows, as one call that is a transaction. On SQLite it gives what `not_stored` gives.
+    /// Accepts rows without keys, as one call that is a transaction. It gives how many jobs it inserted.
     pub(crate) accept: Sql,
-    /// The same inside a transaction.
+    /// The same for rows with keys.
+    pub(crate) accept_keyed: Sql,
+    /// The same inside a transaction, for any rows.
     pub(crate) accept_in: Sql,
     /// Which groups of `accept` were not stored, and what their keys say.
     pub(crate) not_stored: Sql,
@@ -77,17 +77,20 @@ const NOT_STORED: &str = "SELECT v.group_id, i.digest, CAST(i.status AS BIGINT),
     ELSE {guard} END";
 
 /// SQLite runs several statements in one call, with the values of all.
-const ACCEPT_PLAIN_SQLITE: &str = "{jobs}; UPDATE ledger SET accepted = accepted + changes() WHERE slot = $5";
-const ACCEPT_SQLITE: &str = "{keys};
+const ACCEPT_SQLITE: &str = "{jobs} AND {guard}; SELECT changes();
+  UPDATE ledger SET accepted = accepted + changes() WHERE slot = $5 AND changes() > 0";
+const ACCEPT_KEYED_SQLITE: &str = "{keys};
   {jobs} AND {guard} AND (v.scope IS NULL OR EXISTS (SELECT 1 FROM idempotency i
-    WHERE i.scope = unhex(v.scope) AND i.owner = v.group_id));
-  UPDATE ledger SET accepted = accepted + changes() WHERE slot = $5 AND changes() > 0; {not_stored}";
+    WHERE i.scope = unhex(v.scope) AND i.owner = v.group_id)); SELECT changes();
+  UPDATE ledger SET accepted = accepted + changes() WHERE slot = $5 AND changes() > 0";
 /// PostgreSQL runs one statement, whose parts see one snapshot.
-const ACCEPT_PLAIN_POSTGRES: &str = "WITH jobs AS ({jobs} RETURNING 1)
-  UPDATE ledger SET accepted = accepted + (SELECT count(*) FROM jobs) WHERE slot = $5";
-const ACCEPT_POSTGRES: &str = "WITH keys AS ({keys} RETURNING owner),
+const ACCEPT_POSTGRES: &str = "WITH jobs AS ({jobs} AND {guard} RETURNING 1)
+  UPDATE ledger SET accepted = accepted + (SELECT count(*) FROM jobs) WHERE slot = $5
+  RETURNING (SELECT count(*) FROM jobs)";
+const ACCEPT_KEYED_POSTGRES: &str = "WITH keys AS ({keys} RETURNING owner),
   jobs AS ({jobs} AND {guard} AND (v.scope IS NULL OR v.group_id IN (SELECT owner FROM keys)) RETURNING 1)
-  UPDATE ledger SET accepted = accepted + (SELECT count(*) FROM jobs) WHERE slot = $5";
+  UPDATE ledger SET accepted = accepted + (SELECT count(*) FROM jobs) WHERE slot = $5
+  RETURNING (SELECT count(*) FROM jobs)";
 
 const COMPLETE: &str = "UPDATE job SET state = v.state, at = v.at, spent = v.spent, unknowns = v.unknowns,
     history = v.history, last_trace = unhex(v.last_trace), reason = v.reason, worker = 0
@@ -121,9 +124,9 @@ const TAKE_CHUNK: &str =
 impl Statements {
     pub(crate) fn new(dialect: Dialect, guards: &[&str]) -> Self {
         let text = |text: &str| Sql(fill(dialect, text, guards).into());
-        let (plain, full) = match dialect {
-            Dialect::Sqlite => (ACCEPT_PLAIN_SQLITE, ACCEPT_SQLITE),
-            Dialect::Postgres => (ACCEPT_PLAIN_POSTGRES, ACCEPT_POSTGRES),
+        let (accept, keyed) = match dialect {
+            Dialect::Sqlite => (ACCEPT_SQLITE, ACCEPT_KEYED_SQLITE),
+            Dialect::Postgres => (ACCEPT_POSTGRES, ACCEPT_KEYED_POSTGRES),
         };
         let transaction = |body: &str| match dialect {
             Dialect::Sqlite => format!("BEGIN IMMEDIATE; {body}; COMMIT"),
@@ -132,9 +135,9 @@ impl Statements {
         let lanes: Vec<String> =
             (0..).zip(WEIGHTS).map(|(priority, weight)| lane(priority, weight)).collect();
         Self {
-            accept_plain: text(&transaction(plain)),
-            accept: text(&transaction(full)),
-            accept_in: text(full),
+            accept: text(&transaction(accept)),
+            accept_keyed: text(&transaction(keyed)),
+            accept_in: text(keyed),
             not_stored: text(NOT_STORED),
             complete: text(COMPLETE),
             claim: text(&CLAIM.replace("{lanes}", &lanes.join(" UNION ALL "))),

@@ -1,20 +1,23 @@
 //! The queue on PostgreSQL, which has to be installed: `cargo test -p chassis-queue --test postgres`.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside of test functions"
+)]
+
 mod faults;
 mod server;
 #[path = "../suite/mod.rs"]
 mod suite;
 
 use chassis_queue::{StoreConfig, StoreUrl};
-use server::Server;
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
-};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A database of its own in the server that the tests share.
 pub struct Database {
-    _server: Option<Arc<Server>>,
     url: String,
 }
 
@@ -32,7 +35,7 @@ impl Database {
             server
         });
         let server = server.await.unwrap();
-        Self { url: format!("postgres://test@127.0.0.1:{}/{name}", server.port), _server: Some(server) }
+        Self { url: format!("postgres://test@127.0.0.1:{}/{name}", server.port) }
     }
 
     pub fn for_child(&self) -> String {
@@ -45,7 +48,7 @@ impl Database {
 
     /// A database of a server that the test has started.
     pub fn at(url: String) -> Self {
-        Self { _server: None, url }
+        Self { url }
     }
 
     pub fn config(&self) -> StoreConfig {

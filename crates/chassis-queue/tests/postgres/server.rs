@@ -2,11 +2,12 @@
 
 use parking_lot::Mutex;
 use std::{
+    io::Write as _,
     net::TcpListener,
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Weak},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -94,13 +95,17 @@ impl Server {
             .args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200", "-k"])
             .arg(self.folder.path());
         server.args(settings.iter().flat_map(|setting| ["-c", setting]));
-        // The shell stops the server when its input ends: with this process, however that ends.
+        // The shell stops the server when its input ends, which is with this process, however that ends.
         let line: Vec<String> = std::iter::once(server.get_program())
             .chain(server.get_args())
             .map(|word| format!("'{}'", word.to_str().unwrap()))
             .collect();
-        let script =
-            format!("{} 2>>'{}' & read -r _; kill -QUIT $!; wait", line.join(" "), self.log().display());
+        let script = format!(
+            "{} 2>>'{}' & read -r word; kill -QUIT $!; wait; [ \"$word\" = keep ] || rm -rf '{}'",
+            line.join(" "),
+            self.log().display(),
+            self.folder.path().display()
+        );
         let child =
             Command::new("sh").arg("-c").arg(script).stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
         *self.process.lock() = Some(child.unwrap());
@@ -130,7 +135,7 @@ impl Server {
     pub fn stop(&self) {
         self.signal("-CONT");
         if let Some(mut process) = self.process.lock().take() {
-            drop(process.stdin.take());
+            let _ = process.stdin.take().map(|mut input| input.write_all(b"keep\n"));
             let _ = process.wait();
         }
     }
@@ -142,7 +147,12 @@ impl Server {
         let Some(first) = file.lines().next() else { return };
         let children =
             std::fs::read_to_string(format!("/proc/{first}/task/{first}/children")).unwrap_or_default();
-        let _ = Command::new("kill").arg(signal).arg(first).args(children.split_whitespace()).status();
+        let _ = Command::new("kill")
+            .arg(signal)
+            .arg(first)
+            .args(children.split_whitespace())
+            .stderr(Stdio::null())
+            .status();
     }
 
     #[allow(dead_code, reason = "not every target of the tests needs it")]
@@ -179,14 +189,9 @@ impl Drop for Server {
     }
 }
 
-/// The server that the tests of this process share while any of them runs.
+/// The server that the tests of this process share. It ends with the process, and takes its folder along.
 #[allow(dead_code, reason = "not every target of the tests needs it")]
-pub fn shared() -> Arc<Server> {
-    static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock();
-    shared.upgrade().unwrap_or_else(|| {
-        let server = Arc::new(Server::start(&[]));
-        *shared = Arc::downgrade(&server);
-        server
-    })
+pub fn shared() -> &'static Server {
+    static SHARED: OnceLock<Server> = OnceLock::new();
+    SHARED.get_or_init(|| Server::start(&[]))
 }

@@ -171,15 +171,19 @@ async fn a_clock_that_was_wrong_does_no_lasting_harm() {
     let running = Running::open(&database, config(), Script::default()).await;
     let (ahead, scheduled) = (running.job(), running.job());
     let (ahead_id, scheduled_id) = (ahead.id, scheduled.id);
-    let tomorrow = Some(running.queue.store().now_ms() + 86_400_000);
+    let tomorrow = running.queue.store().now_ms() + 86_400_000;
     running.queue.enqueue(ahead).await.unwrap();
-    running.queue.enqueue(Enqueue { run_at: tomorrow, not_after: i64::MAX, ..scheduled }).await.unwrap();
+    running
+        .queue
+        .enqueue(Enqueue { run_at: Some(tomorrow), not_after: i64::MAX, ..scheduled })
+        .await
+        .unwrap();
     // As if they had been accepted, or were to be retried, while the clock was a year ahead.
     running.execute("UPDATE job SET at = at + 31536000000 WHERE state <> 3").await;
     running.stop().await;
     let running = Running::started(&database, config(), Script::default()).await;
     running.until(ahead_id, JobState::Completed).await;
-    assert_eq!(running.find(scheduled_id).await[0].first_due, tomorrow.unwrap());
+    assert_eq!(running.find(scheduled_id).await[0].first_due, tomorrow);
     running.stop().await;
 }
 

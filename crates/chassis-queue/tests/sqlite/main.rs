@@ -1,5 +1,13 @@
 //! The queue on SQLite.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside of test functions"
+)]
+
 #[path = "../suite/mod.rs"]
 mod suite;
 
