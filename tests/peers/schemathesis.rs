@@ -20,7 +20,8 @@ const CONFIGURATION: &str =
 #[test]
 fn schemathesis_finds_no_answer_that_is_not_described() {
     need("schemathesis");
-    let site = with_dead_letters();
+    let filled = with_dead_letters();
+    let site = Site::new().with("APP_STORE__URL", &format!("sqlite://{}", filled.store().display()));
     let folder = site.folder().to_owned();
     let keys = folder.join("keys");
     fs::write(&keys, format!("schemathesis:send,read,operate:{}\n", hex(KEY))).unwrap();
@@ -49,11 +50,10 @@ fn schemathesis_finds_no_answer_that_is_not_described() {
     assert_eq!(panics(&service), 0);
 }
 
-/// A site whose store holds what a console never leaves: dead and unknown notifications. From its next start
-/// on it delivers to the console.
+/// A site whose store holds what a console never leaves: dead and unknown notifications.
 fn with_dead_letters() -> Site {
     let gateway = Gateway::behaving(r#"{"status":400}"#);
-    let mut site = Site::sending_to(&gateway)
+    let site = Site::sending_to(&gateway)
         .with("APP_SMS__HTTP__TIMEOUT", "200ms")
         .with("APP_RETRY__ON_UNKNOWN", "hold");
     let service = site.start_with_patient();
@@ -61,7 +61,6 @@ fn with_dead_letters() -> Site {
     gateway.behave(r#"{"blackHole":true}"#);
     (0..2).for_each(|_| assert_eq!(service.ask("POST", SYNC, MESSAGE).status, 504));
     service.stop();
-    site.set("APP_SMS__PROVIDER", "console");
     site
 }
 

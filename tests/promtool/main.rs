@@ -210,8 +210,8 @@ fn mutants(alert: &Alert) -> Vec<(String, Alert)> {
 fn comparisons(expr: &str) -> Vec<(usize, &'static str)> {
     let operators = [">", "<", ">=", "<=", "==", "!="].into_iter();
     let found = operators.flat_map(|operator| {
-        let places = expr.match_indices(&format!(" {operator} ")).map(|(at, _)| (at + 1, operator));
-        places.collect::<Vec<_>>()
+        let word = format!(" {operator} ");
+        expr.match_indices(&word).map(|(at, _)| (at + 1, operator)).collect::<Vec<_>>()
     });
     let mut found: Vec<_> = found.collect();
     found.sort_unstable();
