@@ -22,7 +22,11 @@ fn row(metric: &Metric) -> String {
         Values::Open(told) if !told.is_empty() => Some(format!("; `{label}`: {told}")),
         _ => None,
     });
-    let store = if metric.store_wide { " Every replica of a store reports the same: `max by (store, …)`, then `sum`." } else { "" };
+    let store = if metric.store_wide {
+        " Every replica of a store reports the same: `max by (store, …)`, then `sum`."
+    } else {
+        ""
+    };
     let meaning: String = [metric.help.trim_end_matches('.').to_owned()].into_iter().chain(open).collect();
     format!("| `{}` | {kind} | {} | {meaning}.{store} |\n", metric.name, labels.join(", "))
 }
@@ -49,8 +53,13 @@ fn settings() -> String {
             (Some(comment), None) if comment.starts_with("APP_") => variable = Some(comment),
             (Some(comment), None) => meaning.push(comment),
             (_, Some(name)) => {
-                let default = line.trim_start_matches("# ").split_once('=').map_or("", |(_, value)| value.trim());
-                let default = if matches!(default, "" | "[]") { "–".to_owned() } else { format!("`{}`", default.trim_matches('"')) };
+                let default =
+                    line.trim_start_matches("# ").split_once('=').map_or("", |(_, value)| value.trim());
+                let default = if matches!(default, "" | "[]") {
+                    "–".to_owned()
+                } else {
+                    format!("`{}`", default.trim_matches('"'))
+                };
                 table += &format!("| `{name}` | {default} | {} |\n", meaning.join(" ").replace('|', r"\|"));
                 (meaning, variable) = (Vec::new(), None);
             }
@@ -66,7 +75,11 @@ fn alert_table() -> String {
     alerts().iter().fold(head, |table, alert| {
         let (severity, summary) = (alert.text("labels", "severity"), alert.text("annotations", "summary"));
         let runbook = alert.text("annotations", "runbook_url").rsplit('/').next().unwrap_or_default();
-        table + &format!("| `{}` | {severity} | {summary} | [{0}](../deploy/runbooks/{runbook}) |\n", alert.name)
+        table
+            + &format!(
+                "| `{}` | {severity} | {summary} | [{0}](../deploy/runbooks/{runbook}) |\n",
+                alert.name
+            )
     })
 }
 

@@ -37,6 +37,7 @@ pub const METRICS: &[Metric] = &[
         .labels(&[STORE, (LABEL_OPERATION, Values::Closed(&["accept", "begin", "complete"]))]),
     counter("queue_recovered_jobs_total", "Jobs whose attempt was interrupted by the end of its process.")
         .labels(&[STORE]),
+    counter("queue_recounts_total", "Times that jobs and ledger were counted for the gauges.").labels(&[STORE]),
     gauge("store_up", "1 while the store commits, 0 while it does not.").labels(&[STORE]),
     gauge("store_free_bytes", "Free bytes on the disk of the SQLite file.").bytes().labels(&[STORE]),
     gauge("workers", "Attempts that may run at once.").labels(&[CHANNEL]),
@@ -98,6 +99,7 @@ pub(crate) struct QueueMetrics {
     ages: [Gauge; 3],
     ledger: [Gauge; 7],
     pub(crate) recovered: Counter,
+    pub(crate) recounts: Counter,
     up: Gauge,
     free: Option<Gauge>,
     pub(crate) busy: Vec<Gauge>,
@@ -146,6 +148,7 @@ impl QueueMetrics {
                 word(JobState::Unknown),
             ],
             recovered: metrics::counter!("queue_recovered_jobs_total", LABEL_STORE => label.clone()),
+            recounts: metrics::counter!("queue_recounts_total", LABEL_STORE => label.clone()),
             up: metrics::gauge!("store_up", LABEL_STORE => label.clone()),
             free: store
                 .free_bytes()

@@ -83,6 +83,7 @@ impl<W: Worker> Core<W> {
         self.backlog.recount(mark, jobs);
         *self.lag.lock() = Duration::from_millis((steady - unattempted.unwrap_or(steady)).max(0) as u64);
         *self.counts.lock() = counts;
+        self.metrics.recounts.increment(1);
         Ok(())
     }
 

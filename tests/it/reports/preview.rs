@@ -28,7 +28,6 @@ fn without_a_font_the_answer_says_what_is_missing() {
     assert!(answer.text("detail").contains("APP_REPORTS__PREVIEW__FONT_FILE"), "{answer:?}");
     assert_eq!(service.get(&preview("no-id")).status, 404);
     assert_eq!(service.ask("POST", &preview(&id), "").status, 405);
-    assert_eq!(service.ask("GET", "/problems/preview-unavailable", "").status, 200);
 }
 
 #[cfg(feature = "pdf")]
