@@ -161,9 +161,7 @@ impl Settings for Config {
 
     fn check(&self, checks: &mut Checks<'_>) {
         check_listeners(&self.listeners(), self.auth.api_keys_file.is_some(), checks);
-        for fault in self.auth.keys().err().into_iter().flatten() {
-            checks.fault("auth.api_keys_file", fault);
-        }
+        checks.faults("auth.api_keys_file", self.auth.keys().err().into_iter().flatten());
         for (section, tls) in
             [("http", &self.http.server.tls), ("grpc", &self.grpc.tls), ("admin", &self.admin.tls)]
         {

@@ -9,15 +9,19 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, BoxStream};
 use futures_util::{FutureExt, StreamExt};
 use http::{HeaderValue, Method, StatusCode, Version, header};
 use http_body_util::{BodyStream, StreamBody};
 use std::convert::Infallible;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, service::Routes};
+use tonic::{Code, Status, service::Routes};
 use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
+use tonic_health::pb::health_check_response::ServingStatus as Told;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+use tonic_health::server::{HealthReporter, HealthService};
 use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -71,7 +75,9 @@ pub fn health(
     services: &[&'static str],
     stop: CancellationToken,
 ) -> (Router, impl Future<Output = ()> + Send + use<>) {
-    let (mut reporter, service) = tonic_health::server::health_reporter();
+    let mut reporter = HealthReporter::new();
+    let known = HealthService::from_health_reporter(reporter.clone());
+    let service = HealthServer::new(Watched { known, stop: stop.clone() });
     let names: Vec<&'static str> = services.iter().copied().chain([""]).collect();
     // Told before anybody can ask; the reporter's lock is free.
     let _ = tell(&reporter, &names, *ready.borrow_and_update()).now_or_never();
@@ -92,6 +98,40 @@ pub fn health(
         }
     };
     (Routes::new(service).into_axum_router().reset_fallback(), passed_on)
+}
+
+/// Tells whoever watches a service that is not known so, as the protocol wants, where tonic's own answers NOT_FOUND; and
+/// keeps the stream, or its caller would ask again at once.
+struct Watched {
+    known: HealthService,
+    stop: CancellationToken,
+}
+
+#[tonic::async_trait]
+impl Health for Watched {
+    type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
+
+    async fn check(
+        &self,
+        request: tonic::Request<HealthCheckRequest>,
+    ) -> Result<tonic::Response<HealthCheckResponse>, Status> {
+        self.known.check(request).await
+    }
+
+    async fn watch(
+        &self,
+        request: tonic::Request<HealthCheckRequest>,
+    ) -> Result<tonic::Response<Self::WatchStream>, Status> {
+        match self.known.watch(request).await {
+            Err(status) if status.code() == Code::NotFound => {
+                let unknown = HealthCheckResponse { status: Told::ServiceUnknown.into() };
+                let told = stream::iter([Ok(unknown)]).chain(stream::pending());
+                let ended = self.stop.clone().cancelled_owned();
+                Ok(tonic::Response::new(told.take_until(ended).boxed()))
+            }
+            watched => watched.map(|watched| watched.map(StreamExt::boxed)),
+        }
+    }
 }
 
 async fn tell(reporter: &HealthReporter, names: &[&str], ready: bool) {

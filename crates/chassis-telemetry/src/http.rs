@@ -27,8 +27,8 @@ pub struct Encrypted;
 #[derive(Clone, Debug)]
 pub struct ResourceId(pub String);
 
-/// A request extension that [`MetricsLayer`] makes: an identifying layer sets the name of the caller's key, for the
-/// request's line.
+/// A request extension that [`MetricsLayer`] makes, or an identifying layer, which sets the name of the caller's key: for
+/// the request's line, and for what handlers write.
 #[derive(Clone, Debug, Default)]
 pub struct CallerKey(pub(crate) Arc<OnceLock<Arc<str>>>);
 
@@ -36,6 +36,11 @@ impl CallerKey {
     /// The first one stays.
     pub fn set(&self, name: Arc<str>) {
         let _ = self.0.set(name);
+    }
+
+    /// The name, once it is set.
+    pub fn get(&self) -> Option<&str> {
+        self.0.get().map(|name| &**name)
     }
 }
 

@@ -78,9 +78,7 @@ pub fn identify(keys: &Keys, limits: &LimitsConfig) -> Gate<impl Decide> {
         };
         let client = if let Some(key) = &key {
             Span::current().record(names::USER_NAME, key.as_str());
-            if let Some(told) = request.extensions().get::<CallerKey>() {
-                told.set(Arc::clone(&key.0));
-            }
+            request.extensions_mut().get_or_insert_default::<CallerKey>().set(Arc::clone(&key.0));
             Client::Key(key.clone())
         } else {
             let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();

@@ -6,7 +6,8 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
+use chassis_telemetry::http::CallerKey;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -54,7 +55,11 @@ async fn show(State(degradation): State<Degradation>) -> Json<Value> {
     Json(degradation.view())
 }
 
-async fn pin(State(degradation): State<Degradation>, body: Bytes) -> Response {
+async fn pin(
+    State(degradation): State<Degradation>,
+    caller: Option<Extension<CallerKey>>,
+    body: Bytes,
+) -> Response {
     let level = match serde_json::from_slice(&body) {
         Ok(Pin { level }) => level,
         Err(error) if error.is_data() => return refuse(StatusCode::UNPROCESSABLE_ENTITY, &error),
@@ -68,7 +73,8 @@ async fn pin(State(degradation): State<Degradation>, body: Bytes) -> Response {
     if let Err(error) = degradation.pin(level) {
         return refuse(StatusCode::UNPROCESSABLE_ENTITY, &error);
     }
-    tracing::info!(level = degradation.level(), pinned = level.is_some(), "degradation set by hand");
+    let key = caller.as_ref().and_then(|caller| caller.get());
+    tracing::info!(key, level = degradation.level(), pinned = level.is_some(), "degradation set by hand");
     show(State(degradation)).await.into_response()
 }
 

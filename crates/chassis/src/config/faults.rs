@@ -4,7 +4,7 @@ use super::{Setting, is_below, sources::Given};
 use std::{collections::BTreeMap, fmt};
 
 /// One fault, as one line.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The key, or the section whose keys do not go together; empty if it is about no key.
     pub(super) key: String,
@@ -46,7 +46,8 @@ impl Fault {
 
 impl From<Vec<Fault>> for Faults {
     fn from(mut faults: Vec<Fault>) -> Self {
-        faults.sort();
+        // Those of one key keep their order.
+        faults.sort_by(|one, other| one.key.cmp(&other.key));
         Self(faults)
     }
 }

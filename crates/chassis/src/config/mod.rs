@@ -77,9 +77,15 @@ pub struct Checks<'a> {
 impl Checks<'_> {
     /// Reports a fault of `key`: `problem` says what is wrong and how to fix it.
     pub fn fault(&mut self, key: &str, problem: impl Into<String>) {
+        self.faults(key, [problem.into()]);
+    }
+
+    /// Reports several faults of `key` in this order, such as those of the lines of the file that it names.
+    pub fn faults(&mut self, key: &str, problems: impl IntoIterator<Item = String>) {
         debug_assert!(self.known.iter().any(|setting| is_below(&setting.key, key)), "no key {key}");
         if !self.is_faulty(key) {
-            self.faults.push(Fault::of(key, &self.given, &problem.into()));
+            let faults = problems.into_iter().map(|problem| Fault::of(key, &self.given, &problem));
+            self.faults.extend(faults);
         }
     }
 

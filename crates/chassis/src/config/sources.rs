@@ -1,6 +1,7 @@
 //! Where values come from, merged into one map.
 
 use super::{Checks, Fault, PREFIX, Setting, is_below};
+use reqwest::Url;
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -51,12 +52,17 @@ impl fmt::Display for Source {
 pub(super) struct Given {
     pub text: String,
     pub secret: bool,
+    /// Whether the key's name says that it is an address, which may hold a password anywhere.
+    pub url: bool,
     pub source: Source,
 }
 
 impl Given {
-    /// The value as a fault shows it: of a URL scheme and host, of a secret nothing.
+    /// The value as a fault shows it: of a URL scheme and host, of a secret and of what should be a URL nothing.
     pub fn shown(&self) -> String {
+        if self.url && !self.secret {
+            return self.origin().map_or_else(|| "(not shown)".to_owned(), |origin| format!("{origin:?}"));
+        }
         match self.text.split_once("://") {
             _ if self.secret => "(a secret)".to_owned(),
             Some((scheme, rest)) => {
@@ -66,6 +72,14 @@ impl Given {
             }
             None => format!("{:?}", self.text),
         }
+    }
+
+    /// Of a URL, what holds no secret.
+    fn origin(&self) -> Option<String> {
+        let url = Url::parse(&self.text).ok().filter(|url| !url.cannot_be_a_base())?;
+        let (host, port) = (url.host_str().unwrap_or_default(), url.port());
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{}://{host}{port}/…", url.scheme()))
     }
 }
 
@@ -150,7 +164,8 @@ impl<'a> Checks<'a> {
             let problem = "is a secret, which others see on the command line; set";
             self.faults.push(Fault::unread(key, source, &format!("{problem} {} instead", setting.variable)));
         } else {
-            let given = Given { text, secret: setting.secret, source: source.clone() };
+            let url = key.rsplit('.').next() == Some("url");
+            let given = Given { text, secret: setting.secret, url, source: source.clone() };
             self.given.insert(key.to_owned(), given);
         }
     }
