@@ -118,10 +118,6 @@ impl<'a> Target<'a> {
         text(&self.0["legendFormat"])
     }
 
-    pub fn instant(self) -> bool {
-        self.0["instant"] == true
-    }
-
     pub fn exemplar(self) -> bool {
         self.0["exemplar"] == true
     }

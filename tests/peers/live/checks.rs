@@ -35,7 +35,7 @@ pub fn questions() -> Vec<Question> {
                         place: format!("{} / {} / query {}", board.uid(), panel.title(), number + 1),
                         expr: target.expr().to_owned(),
                         legend: target.legend().to_owned(),
-                        instant: target.instant(),
+                        instant: target.0["instant"] == true,
                     });
                 }
             }
