@@ -120,13 +120,14 @@ fn the_readme_is_short() {
 /// What a chassis crate may not know.
 const DOMAIN: [&str; 4] = ["epro", "notif", "patient", "sms"];
 /// Names of libraries, SQL and systemd, and words of English, in which these stand.
-const ELSEWHERE: [&str; 13] = [
+const ELSEWHERE: [&str; 14] = [
     "Notify",
     "NOTIFY",
     "notify_one",
     "notify_waiters",
     "notify_all",
     ".notified()",
+    "pg_notify",
     "sd_notify",
     "inotify",
     "Propagator",

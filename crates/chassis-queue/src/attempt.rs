@@ -59,7 +59,7 @@ impl JobRecord {
         span.continue_from(self.trace);
         self.last_trace.into_iter().for_each(|before| span.link_to(before));
         span.record("job_id", tracing::field::display(self.id));
-        span.record("attempt", self.spent);
+        span.record("attempt", i64::from(self.spent));
         span
     }
 
@@ -151,21 +151,21 @@ impl Ended {
         let Self { job, decision, provider, took, .. } = self;
         let JobRecord { channel, priority, .. } = *job;
         let (provider, took, state, outcome) = (*provider, *took, decision.state, decision.outcome);
+        // What is counted leads to the attempt's span, not to the commit's.
+        let _entered = self.span.enter();
         core.worker.observe(&Fact::Attempted { channel, provider, outcome, took });
-        self.span.in_scope(|| {
-            tracing::info!(
-                job_id = %job.id,
-                group_id = %job.group,
-                channel,
-                provider,
-                attempt = job.spent,
-                outcome = (core.names.outcome)(outcome),
-                status = (core.names.state)(state),
-                reason = decision.reason,
-                duration_ms = took.as_millis() as u64,
-                "attempt finished"
-            );
-        });
+        tracing::info!(
+            job_id = %job.id,
+            group_id = %job.group,
+            channel,
+            provider,
+            attempt = job.spent,
+            outcome = (core.names.outcome)(outcome),
+            status = (core.names.state)(state),
+            reason = decision.reason,
+            duration_ms = took.as_millis() as u64,
+            "attempt finished"
+        );
         if state.is_final() {
             let lasted = Duration::from_millis((self.at - job.first_due).max(0) as u64);
             let end_to_end = (state == JobState::Completed).then_some(lasted);

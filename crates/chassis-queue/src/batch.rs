@@ -280,7 +280,7 @@ impl<W: Worker> Core<W> {
         let info: String = info.fetch_one(&mut *tx).await?;
         let info: Info = read_json(&info)?;
         let (rows, spans) = self.expanded(id, &info, &members)?;
-        let span = commit_span(&self.store, spans.len(), std::iter::once(info.context()));
+        let span = commit_span(&self.store, Some(spans.len()), std::iter::once(info.context()));
         let insert = self.bind(&self.sql.expand, &rows, 0);
         let stored = async {
             insert.execute(&mut *tx).await?;

@@ -72,7 +72,7 @@ async fn run<W: Worker>(
             return;
         }
         let jobs = batch.iter().map(|pending| pending.jobs).sum();
-        let span = commit_span(&core.store, jobs, batch.iter().filter_map(|pending| pending.context));
+        let span = commit_span(&core.store, Some(jobs), batch.iter().filter_map(|pending| pending.context));
         commit(&core, slot, batch).instrument(span).await;
     }
 }

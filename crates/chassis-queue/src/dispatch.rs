@@ -4,7 +4,7 @@ use crate::{
     Fact, Health, JobRecord, JobState, Priority, Queue, StoreError, Tx, Worker,
     attempt::Ended,
     metrics::{Ledger, Operation},
-    queue::{Core, commit_span},
+    queue::{Core, LINKS, commit_span},
 };
 use chassis_telemetry::{SpanExt as _, names};
 use std::{
@@ -16,7 +16,7 @@ use tokio::{
     task::yield_now,
     time::{sleep, sleep_until, timeout},
 };
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 /// Between two looks for due jobs if nothing wakes the dispatcher; with jitter, for replicas.
 const POLL: Duration = Duration::from_millis(250);
@@ -119,14 +119,18 @@ impl<W: Worker> Dispatcher<W> {
     /// One transaction. `false` if it failed: what has ended is kept.
     async fn turn(&mut self) -> bool {
         let core = Arc::clone(&self.queue.core);
-        let contexts = self.ended.iter().filter_map(|ended| ended.span.trace_context());
-        let span = commit_span(&core.store, self.ended.len(), contexts);
-        let transaction = timeout(LONGEST, self.commit()).instrument(span.clone());
-        let result =
-            transaction.await.unwrap_or(Err(StoreError::CommitUnknown("a transaction took too long")));
+        let ended = self.ended.len();
+        // A look that finds nothing has no span.
+        let mut span = if ended > 0 { self.span() } else { Span::none() };
+        let around = span.clone();
+        let result = timeout(LONGEST, self.commit(&mut span)).instrument(around).await;
+        let result = result.unwrap_or(Err(StoreError::CommitUnknown("a transaction took too long")));
+        let started = result.as_ref().map_or(0, Vec::len);
+        span.record("db.operation.batch.size", (ended + started) as i64);
         match result {
             Ok(started) => {
-                started.iter().for_each(|job| span.link_to(job.trace));
+                let links = LINKS.saturating_sub(ended);
+                started.iter().take(links).for_each(|job| span.link_to(job.trace));
                 drop(span);
                 self.start(started);
                 true
@@ -144,8 +148,13 @@ impl<W: Worker> Dispatcher<W> {
         }
     }
 
+    fn span(&self) -> Span {
+        let contexts = self.ended.iter().filter_map(|ended| ended.span.trace_context());
+        commit_span(&self.queue.core.store, None, contexts)
+    }
+
     /// Ends attempts, and starts as many jobs as there are free workers. Gives those that started.
-    async fn commit(&mut self) -> Result<Vec<JobRecord>, StoreError> {
+    async fn commit(&mut self, span: &mut Span) -> Result<Vec<JobRecord>, StoreError> {
         let core = Arc::clone(&self.queue.core);
         let begun = Instant::now();
         let ended = &self.ended;
@@ -169,12 +178,17 @@ impl<W: Worker> Dispatcher<W> {
                 started.extend(claimed);
             }
         }
+        if span.is_none() && !(started.is_empty() && interrupted.is_empty()) {
+            *span = self.span();
+        }
         core.write_ledger(&mut tx, &expired).await?;
-        tx.commit().await?;
+        tx.commit().instrument(span.clone()).await?;
         core.doubt.store(false, Ordering::Relaxed);
         let took = begun.elapsed();
-        core.metrics.committed(Operation::Complete, found.len(), took);
-        core.metrics.committed(Operation::Begin, started.len(), took);
+        span.in_scope(|| {
+            core.metrics.committed(Operation::Complete, found.len(), took);
+            core.metrics.committed(Operation::Begin, started.len(), took);
+        });
         let ended = std::mem::take(&mut self.ended);
         self.next_look = Instant::now() + POLL.mul_f64(rand::random_range(0.75..1.25));
         let again =

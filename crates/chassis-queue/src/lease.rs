@@ -23,7 +23,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const LEASE: Duration = Duration::from_secs(4);
 /// For this long after the store came back leases are left alone, so that their holders can renew them.
 const GRACE: Duration = Duration::from_secs(3);
-/// Between two notifications: PostgreSQL commits them one after another, whoever makes them.
+/// Between two calls of `NOTIFY`: PostgreSQL commits them one after another, whoever makes them.
 const APART: Duration = Duration::from_millis(20);
 /// Between two tries to listen.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -164,9 +164,9 @@ impl<W: Worker> Core<W> {
         loop {
             self.announce.notified().await;
             if self.has_peers.load(Ordering::Relaxed) {
-                let notify = sqlx::query("SELECT CAST(pg_notify($1, '') AS TEXT)").bind(CHANNEL);
-                // A notification that is lost costs a poll's time.
-                let _ = self.store.one_call(notify).await;
+                let told = sqlx::query("SELECT CAST(pg_notify($1, '') AS TEXT)").bind(CHANNEL);
+                // A call that is lost costs a poll's time.
+                let _ = self.store.one_call(told).await;
                 sleep(APART).await;
             }
         }

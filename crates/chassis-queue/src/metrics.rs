@@ -37,7 +37,8 @@ pub const METRICS: &[Metric] = &[
         .labels(&[STORE, (LABEL_OPERATION, Values::Closed(&["accept", "begin", "complete"]))]),
     counter("queue_recovered_jobs_total", "Jobs whose attempt was interrupted by the end of its process.")
         .labels(&[STORE]),
-    counter("queue_recounts_total", "Times that jobs and ledger were counted for the gauges.").labels(&[STORE]),
+    counter("queue_recounts_total", "Times that jobs and ledger were counted for the gauges.")
+        .labels(&[STORE]),
     gauge("store_up", "1 while the store commits, 0 while it does not.").labels(&[STORE]),
     gauge("store_free_bytes", "Free bytes on the disk of the SQLite file.").bytes().labels(&[STORE]),
     gauge("workers", "Attempts that may run at once.").labels(&[CHANNEL]),

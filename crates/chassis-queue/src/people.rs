@@ -2,9 +2,9 @@
 
 use crate::{
     AttemptOutcome, AttemptRecord, Fact, JobId, JobRecord, JobState, Queue, StoreError, Tx, Worker,
-    metrics::Ledger, queue::Core, sql::columns,
+    metrics::Ledger, queue::Core, sql::columns, store::Dialect,
 };
-use sqlx::{Any, AnyConnection, Row as _, any::AnyArguments, query::Query};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Row as _, any::AnyArguments, query::Query};
 
 /// Which jobs wait for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl<W: Worker> Queue<W> {
     pub async fn replay(&self, job: JobId) -> Result<Option<Result<(), JobState>>, StoreError> {
         let core = &self.core;
         let (mut tx, _counting) = core.begin().await?;
-        let found = core.job(&mut tx, job).await?;
+        let found = core.job(&mut tx, job, core.for_update()).await?;
         match found {
             Some(found) if [JobState::Failed, JobState::Unknown].contains(&found.state) => {
                 core.replay(&mut tx, &[found]).await?;
@@ -139,8 +139,8 @@ impl<W: Worker> Queue<W> {
         let mut replayed = 0;
         while left > 0 {
             let (mut tx, _counting) = core.begin().await?;
-            let query =
-                sqlx::query(SQL).bind(before).bind(filter.reason.as_deref()).bind(filter.channel.as_deref());
+            let query = sqlx::query(AssertSqlSafe(format!("{SQL}{}", core.for_update())));
+            let query = query.bind(before).bind(filter.reason.as_deref()).bind(filter.channel.as_deref());
             let query = query.bind(since).bind(until).bind(left.min(PIECE) as i64);
             let found = core.records(&mut tx, query).await?;
             core.replay(&mut tx, &found).await?;
@@ -149,9 +149,10 @@ impl<W: Worker> Queue<W> {
             core.backlog.replayed(found.len());
             replayed += found.len();
             left -= found.len();
+            // A piece is smaller also where others have changed jobs of it meanwhile.
             match found.last() {
-                Some(last) if found.len() == PIECE => before = last.id.0,
-                _ => break,
+                Some(last) => before = last.id.0,
+                None => break,
             }
         }
         Ok(replayed)
@@ -173,9 +174,10 @@ impl<W: Worker> Queue<W> {
             Verdict::Failed => (JobState::Failed, AttemptOutcome::ResolvedFailed),
         };
         let mut tx = core.store.begin().await?;
+        core.lock_unknown(&mut tx, id).await?;
         let mut jobs = core.group(&mut tx, id).await?;
         if jobs.is_empty() {
-            jobs.extend(core.job(&mut tx, id).await?);
+            jobs.extend(core.job(&mut tx, id, "").await?);
         }
         let unknown: Vec<_> = jobs.iter().filter(|job| job.state == JobState::Unknown).collect();
         if unknown.is_empty() {
@@ -216,8 +218,34 @@ impl<W: Worker> Core<W> {
         self.records(connection, sqlx::query(SQL).bind(group.0).bind(end)).await
     }
 
-    async fn job(&self, connection: &mut AnyConnection, id: JobId) -> Result<Option<JobRecord>, StoreError> {
-        Ok(self.records(connection, sqlx::query(jobs!("WHERE id = $1")).bind(id.0)).await?.pop())
+    async fn job(
+        &self,
+        connection: &mut AnyConnection,
+        id: JobId,
+        lock: &'static str,
+    ) -> Result<Option<JobRecord>, StoreError> {
+        let sql = AssertSqlSafe(format!("{}{lock}", jobs!("WHERE id = $1")));
+        Ok(self.records(connection, sqlx::query(sql).bind(id.0)).await?.pop())
+    }
+
+    /// Ends a statement that reads what its transaction then changes: on PostgreSQL others could change it in
+    /// between. On SQLite there is one writer.
+    fn for_update(&self) -> &'static str {
+        match self.store.dialect() {
+            Dialect::Sqlite => "",
+            Dialect::Postgres => " FOR UPDATE",
+        }
+    }
+
+    /// Keeps others from deciding on the unknown jobs of a group, or on one unknown job, until the transaction ends.
+    async fn lock_unknown(&self, connection: &mut AnyConnection, id: JobId) -> Result<(), StoreError> {
+        const SQL: &str =
+            "SELECT id FROM job WHERE id >= $1 AND id < $2 AND state = 10 ORDER BY id FOR UPDATE";
+        if self.store.dialect() == Dialect::Postgres {
+            let end = end_of(connection, id).await?.unwrap_or(id.0.saturating_add(1));
+            sqlx::query(SQL).bind(id.0).bind(end).fetch_all(connection).await?;
+        }
+        Ok(())
     }
 
     async fn records(

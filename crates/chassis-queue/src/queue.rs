@@ -293,7 +293,7 @@ impl<W: Worker> Core<W> {
             messaging.operation.type = operation,
             messaging.destination.name = self.names.destination,
             messaging.message.id = %of.id,
-            messaging.batch.message_count = of.jobs,
+            messaging.batch.message_count = (of.jobs > 1).then_some(of.jobs as i64),
             channel = of.channel,
             priority = of.priority.as_str(),
             job_id = Empty,
@@ -316,10 +316,15 @@ impl<W: Worker> Core<W> {
 }
 
 /// Links of one commit's span, at most.
-const LINKS: usize = 128;
+pub(crate) const LINKS: usize = 128;
 
-/// A CLIENT span of one commit, in a trace of its own, linked to those that it serves.
-pub(crate) fn commit_span(store: &Store, rows: usize, of: impl Iterator<Item = TraceContext>) -> Span {
+/// A CLIENT span of one commit, in a trace of its own, linked to those that it serves. Whoever does not know yet how
+/// many rows it writes records that later.
+pub(crate) fn commit_span(
+    store: &Store,
+    rows: Option<usize>,
+    of: impl Iterator<Item = TraceContext>,
+) -> Span {
     let span = tracing::info_span!(
         parent: None,
         "commit",
@@ -327,7 +332,7 @@ pub(crate) fn commit_span(store: &Store, rows: usize, of: impl Iterator<Item = T
         otel.status_code = Empty,
         db.system.name = store.system(),
         db.operation.name = "COMMIT",
-        db.operation.batch.size = rows,
+        db.operation.batch.size = rows.map(|rows| rows as i64),
         store = store.label(),
     );
     of.take(LINKS).for_each(|of| span.link_to(of));

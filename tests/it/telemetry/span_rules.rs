@@ -78,6 +78,7 @@ fn may(span: &Span, attribute: &str) -> Option<May> {
         (SpanKind::Client, "db.operation.name") => May::Be(&["SELECT"]),
         (SpanKind::Client, "store") => May::Id,
         (SpanKind::Producer, "waited_ms" | "committed_ms") => May::Float,
+        (SpanKind::Producer, "messaging.batch.message_count") => May::Integer,
         (_, "messaging.system") if messaging => May::Be(&["epro-notify"]),
         (_, "messaging.destination.name") if messaging => May::Be(&["notifications"]),
         (_, "messaging.operation.name" | "messaging.operation.type") if messaging => {

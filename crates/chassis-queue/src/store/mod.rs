@@ -160,7 +160,7 @@ impl Store {
             otel.name = name,
             otel.kind = "client",
             db.system.name = self.system(),
-            db.operation.name = name,
+            db.operation.name = "SELECT",
         );
         Ok(Reader { connection: self.reader().await?, _span: span })
     }

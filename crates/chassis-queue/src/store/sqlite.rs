@@ -44,9 +44,13 @@ pub(super) async fn open(path: &Path, synchronous: bool, readers: u32) -> Result
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
         made.map_err(|error| unusable(&format!("its folder {} can't be made: {error}", folder.display())))?;
     }
+    let make = || OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+    // The lock is that of the file itself, whichever link leads to it.
+    let path = fs::canonicalize(&path).or_else(|_| make().and_then(|_| fs::canonicalize(&path)));
+    let path = path.map_err(|error| unusable(&error))?;
     let lock = lock(&path)?;
-    let made = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
-    let made = made.and_then(|file| file.metadata()).map_err(|error| unusable(&error))?;
+    let made = OpenOptions::new().append(true).open(&path).and_then(|file| file.metadata());
+    let made = made.map_err(|error| unusable(&error))?;
     let foreign = whose(&path, made.len() == 0).await.map_err(|error| unusable(&StoreError::from(error)))?;
     if let Some(reason) = foreign {
         return Err(unusable(&reason));
