@@ -154,18 +154,21 @@ impl Ended {
         // What is counted leads to the attempt's span, not to the commit's.
         let _entered = self.span.enter();
         core.worker.observe(&Fact::Attempted { channel, provider, outcome, took });
-        tracing::info!(
-            job_id = %job.id,
-            group_id = %job.group,
-            channel,
-            provider,
-            attempt = job.spent,
-            outcome = (core.names.outcome)(outcome),
-            status = (core.names.state)(state),
-            reason = decision.reason,
-            duration_ms = took.as_millis() as u64,
-            "attempt finished"
-        );
+        // One that was cut off has no span that its line could lead to; it is counted in the line of the recovery.
+        if !self.span.is_none() {
+            tracing::info!(
+                job_id = %job.id,
+                group_id = %job.group,
+                channel,
+                provider,
+                attempt = job.spent,
+                outcome = (core.names.outcome)(outcome),
+                status = (core.names.state)(state),
+                reason = decision.reason,
+                duration_ms = took.as_millis() as u64,
+                "attempt finished"
+            );
+        }
         if state.is_final() {
             let lasted = Duration::from_millis((self.at - job.first_due).max(0) as u64);
             let end_to_end = (state == JobState::Completed).then_some(lasted);

@@ -241,8 +241,8 @@ impl<'a> Record<'a> {
             rpc.method = method.full,
             rpc.response.status_code = Empty,
             server.address = address.map(|(host, _)| host.trim_matches(['[', ']'])),
-            server.port = address.and_then(|(_, port)| port.parse::<u16>().ok()),
-            attempt = number,
+            server.port = address.and_then(|(_, port)| port.parse::<u16>().ok()).map(i64::from),
+            attempt = i64::from(number),
             otel.status_code = Empty,
             error.type = Empty,
         );

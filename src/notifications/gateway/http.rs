@@ -205,7 +205,7 @@ impl HttpGateway {
             http.request.method = "POST",
             http.response.status_code = Empty,
             server.address = self.url.host_str(),
-            server.port = self.url.port_or_known_default(),
+            server.port = self.url.port_or_known_default().map(i64::from),
             error.type = Empty,
         );
         let exchange = async {

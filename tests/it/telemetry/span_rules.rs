@@ -76,6 +76,7 @@ fn may(span: &Span, attribute: &str) -> Option<May> {
         (SpanKind::Client, "db.system.name") => May::Be(&["sqlite"]),
         (SpanKind::Client, "db.operation.name") if span.name == "commit" => May::Be(&["COMMIT"]),
         (SpanKind::Client, "db.operation.name") => May::Be(&["SELECT"]),
+        (SpanKind::Client, "db.query.summary") => May::Be(READS),
         (SpanKind::Client, "store") => May::Id,
         (SpanKind::Producer, "waited_ms" | "committed_ms") => May::Float,
         (SpanKind::Producer, "messaging.batch.message_count") => May::Integer,

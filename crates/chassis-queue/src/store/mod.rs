@@ -161,6 +161,7 @@ impl Store {
             otel.kind = "client",
             db.system.name = self.system(),
             db.operation.name = "SELECT",
+            db.query.summary = name,
         );
         Ok(Reader { connection: self.reader().await?, _span: span })
     }
