@@ -14,6 +14,8 @@ pub(crate) type Output = Box<dyn Write + Send>;
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// A buffer that grew beyond this in a burst is given back.
 const KEPT_BYTES: usize = 1024 * 1024;
+/// How much is written at once: as it goes out there is room again, and its lines count.
+const PIECE_BYTES: usize = 64 * 1024;
 /// How long lines gather: long enough that a write carries many, too short for a reader to notice.
 const GATHER: Duration = Duration::from_millis(10);
 /// How long an ERROR waits until it is written; a stalled reader costs this once, not once an ERROR.
@@ -38,7 +40,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     waiting: Vec<u8>,
-    /// How many bytes are being written.
+    /// How many bytes of those that are being written are not out yet.
     writing: usize,
     /// Lines that were taken, those of them that are settled, and those of these that were written.
     taken: u64,
@@ -115,12 +117,21 @@ impl Shared {
                 (state.writing, state.hurry, closed) = (bytes.len(), false, state.closed);
                 state.taken
             };
-            let count = write(&mut output, &bytes);
-            // Outputs that buffer must not keep what is said to be written.
-            let _ = output.flush();
+            for piece in bytes.chunks(PIECE_BYTES) {
+                let count = write(&mut output, piece);
+                // Outputs that buffer must not keep what is said to be written.
+                let _ = output.flush();
+                // Each line ends in its only newline.
+                let lines = piece.iter().take(count).filter(|&&byte| byte == b'\n').count() as u64;
+                let mut state = self.state.lock();
+                state.written += lines;
+                state.settled += lines;
+                state.writing -= piece.len();
+                if count < piece.len() {
+                    break;
+                }
+            }
             let mut state = self.state.lock();
-            // Each line ends in its only newline.
-            state.written += bytes.iter().take(count).filter(|&&byte| byte == b'\n').count() as u64;
             (state.settled, state.writing, state.stalled) = (taken, 0, false);
             self.done.notify_all();
             drop(state);
