@@ -20,6 +20,10 @@ const BREATH: Duration = Duration::from_millis(20);
 /// Between two rounds of deleting jobs; shorter where the retention is.
 const ROUND: Duration = Duration::from_secs(600);
 
+const LEDGER: &str =
+    "SELECT CAST(sum(accepted) AS BIGINT), CAST(sum(completed) AS BIGINT), CAST(sum(failed) AS BIGINT),
+    CAST(sum(expired) AS BIGINT), CAST(sum(cancelled) AS BIGINT), CAST(sum(unknown) AS BIGINT) FROM ledger";
+
 impl<W: Worker> Core<W> {
     /// Recounts a few times a second. Never ends.
     pub(crate) async fn keep_counting(&self) {
@@ -34,8 +38,6 @@ impl<W: Worker> Core<W> {
 
     /// Counts jobs and reads the ledger in one snapshot: gauges, backlog and lag follow.
     pub(crate) async fn count(&self) -> Result<(), StoreError> {
-        const LEDGER: &str = "SELECT CAST(sum(accepted) AS BIGINT), CAST(sum(completed) AS BIGINT), CAST(sum(failed) AS BIGINT),
-            CAST(sum(expired) AS BIGINT), CAST(sum(cancelled) AS BIGINT), CAST(sum(unknown) AS BIGINT) FROM ledger";
         // Where, priority, with a run_at, later, jobs, first due, first due of those never attempted.
         const JOBS: &str = "SELECT 'waiting', CAST(priority AS BIGINT), CASE WHEN state = 3 THEN 1 ELSE 0 END,
               CASE WHEN at > CASE WHEN state = 3 THEN $2 ELSE $1 END THEN 1 ELSE 0 END,
