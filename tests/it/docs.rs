@@ -39,7 +39,14 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Vec<&'a str> {
 /// The literals of problem types in the sources.
 fn slugs() -> BTreeSet<String> {
     // Behind these, or in a whole type.
-    let before = ["Problem::new(", "Self::new(StatusCode", "Self::new(\n                StatusCode", "conflict(", "unavailable(", "slug: "];
+    let before = [
+        "Problem::new(",
+        "Self::new(StatusCode",
+        "Self::new(\n                StatusCode",
+        "conflict(",
+        "unavailable(",
+        "slug: ",
+    ];
     let mut slugs: BTreeSet<String> = BTreeSet::new();
     for path in files(&["src", "crates/chassis-http/src"]) {
         let text = fs::read_to_string(&path).unwrap();
