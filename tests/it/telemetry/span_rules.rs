@@ -20,10 +20,11 @@ const OUTCOMES: &[&str] = &["delivered", "retry", "parked", "dead", "unknown"];
 /// A name of a span, by its kind.
 fn name_is_allowed(span: &Span) -> bool {
     match span.kind() {
-        SpanKind::Server => {
-            let (method, route) = span.name.split_once(' ').unwrap_or_default();
-            (METHODS.contains(&method) || method == "OTHER") && is_route(route)
-        }
+        // Where no route matches, the method alone.
+        SpanKind::Server => match span.name.split_once(' ') {
+            Some((method, route)) => METHODS.contains(&method) && is_route(route),
+            None => METHODS.contains(&&*span.name) || span.name == "HTTP",
+        },
         SpanKind::Producer => span.name == "send notifications",
         SpanKind::Consumer => span.name == "process notifications",
         SpanKind::Client => matches!(&*span.name, "POST" | "commit") || READS.contains(&&*span.name),
