@@ -38,7 +38,8 @@ impl Environment<'_> {
         let text = self.text(name)?.to_ascii_lowercase();
         let parsed = parse(&text);
         if parsed.is_none() {
-            self.warnings.push(format!("{name}: `{text}` is ignored; expected {expected}"));
+            // Without the text, which may be a secret that was meant for another variable.
+            self.warnings.push(format!("{name} is ignored; expected {expected}"));
         }
         parsed
     }

@@ -126,9 +126,10 @@ fn exporter(http: bool) -> Result<opentelemetry_otlp::SpanExporter, InitError> {
         true => builder.with_http().with_protocol(Protocol::HttpBinary).build(),
         false => builder.with_tonic().build(),
     };
-    // An address may hold a password.
-    let shown = |error: String| if error.contains('@') { String::new() } else { error };
-    built.map_err(|error| InitError::Exporter(shown(error.to_string())))
+    // The error's own text repeats the address, which may hold a password.
+    built.map_err(|_| {
+        InitError::Exporter("an address, a header or a file that they name is not valid".to_owned())
+    })
 }
 
 /// Telemetry that is installed nowhere, for tests: [`Self::enter`] makes it the current thread's.
@@ -166,9 +167,16 @@ impl Scoped {
                 let mut exporter = make(export.http)?;
                 exporter.set_resource(&resource);
                 Ok(exporter)
-            })?;
-            provider = provider.with_span_processor(started.clone());
-            spans = Some(started);
+            });
+            match started {
+                Ok(started) => {
+                    provider = provider.with_span_processor(started.clone());
+                    spans = Some(started);
+                }
+                // The service is worth more than its spans.
+                Err(error @ InitError::Exporter(_)) => environment.warnings.push(error.to_string()),
+                Err(error) => return Err(error),
+            }
         }
         let provider = provider.with_resource(resource).build();
         let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_schema_url(SCHEMA_URL);
