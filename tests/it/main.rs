@@ -2,6 +2,7 @@
 //! them from outside.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
+#![expect(clippy::too_many_lines, reason = "a scene reads from top to bottom")]
 #![expect(clippy::disallowed_methods, reason = "no span is lost here, and another process cannot be awaited")]
 
 mod admin;

@@ -61,7 +61,7 @@ fn from_the_start() -> Vec<String> {
 
 /// The value of a series, written without its label `store`.
 fn value(page: &Page, wanted: &str) -> Option<f64> {
-    let name = wanted.split('{').next().unwrap();
+    let name = wanted.split('{').next().unwrap_or_default();
     let found = page.of(name).find(|sample| {
         let mut sample = (*sample).clone();
         sample.labels.retain(|(label, _)| label != "store");

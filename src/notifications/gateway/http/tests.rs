@@ -50,6 +50,7 @@ where
 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a test has no span to lose")]
     let served = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();
         serve(stream).await
