@@ -1,7 +1,7 @@
 //! Notifications to patients by SMS and push.
 //!
 //! The way of one: a handler in [`api`] makes a [`Delivery`] and enqueues it; the queue (`chassis-queue`) commits it and
-//! hands it to [`Deliver`] in [`delivery`], which looks up the contact and calls the channel's [`gateway`].
+//! hands it to [`Deliver`] in `delivery`, which looks up the contact and calls the channel's `gateway`.
 
 pub mod api;
 pub mod dead_letters;

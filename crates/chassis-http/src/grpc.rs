@@ -1,5 +1,5 @@
 //! gRPC on the same layers: `identify`, `require`, the rate limit and `host_check` answer a gRPC call with a status, and
-//! every [`Problem`](crate::Problem) is a [`Status`] too. Here is what only gRPC has: deadlines, one message for a unary
+//! every [`Problem`] is a [`Status`] too. Here is what only gRPC has: deadlines, one message for a unary
 //! call, and streams that end with the listeners.
 
 mod unary;
@@ -58,7 +58,7 @@ pub fn only() -> Gate<impl Decide> {
 }
 
 /// A router of these services, whose fallback is UNIMPLEMENTED, or UNAUTHENTICATED to callers that show no known key.
-/// Put [`unary`] and [`require`](crate::require) on its methods first.
+/// Put [`unary()`] and [`require`](crate::require) on its methods first.
 pub fn router(services: Routes) -> Router {
     let known = tower::ServiceBuilder::new().layer(any_key());
     let unimplemented = tower::service_fn(async |_: Request| {

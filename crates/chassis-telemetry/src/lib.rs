@@ -1,4 +1,4 @@
-//! Logs, traces and metrics of a service: [`init`] sets them up, layers instrument [`http`] and [`grpc`].
+//! Logs, traces and metrics of a service: [`init()`] sets them up, layers instrument [`http`] and [`grpc`].
 //!
 //! Everything else is the ecosystem's: a service opens spans and writes lines with `tracing`, counts with `metrics`,
 //! and `tracing-opentelemetry`'s `OpenTelemetrySpanExt` works on every span. Ours are the span processor with the

@@ -30,7 +30,7 @@ pub(crate) struct Propagators {
     baggage: &'static [&'static str],
 }
 
-/// Those of the process; without [`crate::init`], as in unit tests, the defaults.
+/// Those of the process; without [`crate::init()`], as in unit tests, the defaults.
 static PROPAGATORS: OnceLock<Propagators> = OnceLock::new();
 
 /// Context and allow-listed baggage of a trusted caller, as the parent of a span.

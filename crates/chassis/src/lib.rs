@@ -1,6 +1,6 @@
 //! The life of a service: configuration, start, health, admin listener, stop.
 //!
-//! [`Program`] is its command line, [`run`] surrounds it with telemetry, a runtime and signals, [`Tasks`] keep its
+//! [`Program`] is its command line, [`run()`] surrounds it with telemetry, a runtime and signals, [`Tasks`] keep its
 //! parts supervised, [`Health`] says whether they work, [`Admin`] shows it, and [`Shutdown`] ends it in order. The
 //! README shows them together.
 
