@@ -2,6 +2,7 @@
 
 use super::{fields::Fields, repository, texts, yaml};
 use chassis_telemetry::attributes::SAFE;
+use chassis_test::lines::KEYS;
 use std::{collections::BTreeSet, fs};
 
 /// What SDKs and the collector add to a resource or a record, and what fields of spans are no attributes.
@@ -15,19 +16,6 @@ const OF_RESOURCES: [&str; 7] = [
     "telemetry.sdk.version",
 ];
 const OF_THE_RECEIVER: &str = "log.iostream";
-/// The keys of every line besides its fields.
-const OF_LINES: [&str; 10] = [
-    "fields",
-    "level",
-    "message",
-    "service",
-    "span_id",
-    "target",
-    "timestamp",
-    "trace_flags",
-    "trace_id",
-    "version",
-];
 
 fn allowed(processor: &str) -> BTreeSet<String> {
     let config = yaml("deploy/otel-collector/config.yaml");
@@ -45,7 +33,7 @@ fn of_lines() -> BTreeSet<String> {
         .filter(|folder| !folder.to_string_lossy().contains("chassis-test"))
         .flat_map(|folder| Fields::under(&folder).of_lines)
         .collect();
-    lines.extend(OF_LINES.map(str::to_owned));
+    lines.extend(KEYS.map(str::to_owned));
     lines
 }
 
