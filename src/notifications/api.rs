@@ -279,7 +279,7 @@ impl Notifications {
             Err(refused) => return self.first_answer(key, refused).await,
         };
         let id = enqueue.id;
-        match self.queue.run_now(enqueue, move |states| attempted(id, channel, states)).await? {
+        match self.queue.run_now(enqueue, move |id, states| attempted(id, channel, states)).await? {
             Finished::States(states) => Ok(respond(id, attempted(id, channel, &states))),
             Finished::Replayed(first) => Ok(replay(first)),
             Finished::InFlight => Err(ApiError::InFlight),

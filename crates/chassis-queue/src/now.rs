@@ -21,14 +21,14 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 impl<W: Worker> Queue<W> {
     /// Commits jobs as running, makes one attempt at each while the caller waits, and commits the outcomes with the
-    /// answer that `answer` makes of the states. Nothing is retried; dropping the future cancels nothing.
+    /// answer that `answer` makes of the group's id and the jobs' states. Nothing is retried; dropping the future cancels nothing.
     ///
     /// # Errors
     /// See [`Refused`]; also refused while as many such calls run as the channel has workers.
     pub async fn run_now(
         &self,
         enqueue: Enqueue<W::Job>,
-        answer: impl Fn(&[JobState]) -> Answer + Send + 'static,
+        answer: impl Fn(JobId, &[JobState]) -> Answer + Send + 'static,
     ) -> Result<Finished, Refused> {
         let core = &self.core;
         let slot = core.sync_slots.get(core.channel_index(enqueue.channel)).cloned();
@@ -50,13 +50,13 @@ impl<W: Worker> Queue<W> {
     async fn commit_and_run(
         &self,
         enqueue: Enqueue<W::Job>,
-        answer: impl Fn(&[JobState]) -> Answer + Send,
+        answer: impl Fn(JobId, &[JobState]) -> Answer + Send,
     ) -> Result<Finished, Refused> {
         let core = &self.core;
         let jobs = self.running(&enqueue)?;
         let ids: Vec<i64> = jobs.iter().map(|job| job.id.0).collect();
         core.in_hand.lock().extend(&ids);
-        let key = enqueue.key.clone();
+        let (id, key) = (enqueue.id, enqueue.key.clone());
         let enqueued = self.submit(enqueue, Start::Now).await;
         if enqueued != Ok(Enqueued::New) {
             core.in_hand.lock().retain(|id| !ids.contains(id));
@@ -68,7 +68,7 @@ impl<W: Worker> Queue<W> {
         }
         let ended = join_all(jobs.into_iter().map(|job| job.attempt(core))).await;
         let states: Vec<JobState> = ended.iter().map(|ended| ended.decision.state).collect();
-        self.keep_outcomes(ended, key.as_ref().map(|key| (key, answer(&states)))).await;
+        self.keep_outcomes(ended, key.as_ref().map(|key| (key, answer(id, &states)))).await;
         Ok(Finished::States(states))
     }
 
@@ -144,17 +144,18 @@ impl<W: Worker> Queue<W> {
     async fn finished_before(
         &self,
         key: &Key,
-        answer: impl Fn(&[JobState]) -> Answer,
+        answer: impl Fn(JobId, &[JobState]) -> Answer,
     ) -> Result<Finished, Refused> {
         let mut reader = self.core.store.read("find jobs").await?;
         let owner = sqlx::query_scalar("SELECT owner FROM idempotency WHERE scope = $1").bind(&key.scope[..]);
         let owner: Option<i64> = owner.fetch_optional(&mut *reader).await.map_err(StoreError::from)?;
-        let jobs = self.core.group(&mut reader, JobId(owner.unwrap_or_default())).await?;
+        let first = JobId(owner.unwrap_or_default());
+        let jobs = self.core.group(&mut reader, first).await?;
         let states: Vec<JobState> = jobs.iter().map(|job| job.state).collect();
         if states.is_empty() || !states.iter().all(|state| state.is_final()) {
             return Ok(Finished::InFlight);
         }
-        Ok(Finished::Replayed(answer(&states)))
+        Ok(Finished::Replayed(answer(first, &states)))
     }
 }
 

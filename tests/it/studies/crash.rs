@@ -5,9 +5,9 @@ use crate::support::prelude::*;
 use rand::Rng;
 use std::{collections::HashSet, thread, time::Duration};
 
-const PATIENTS: usize = 1000;
+const PATIENTS: usize = 3000;
 const KILLS: usize = 6;
-/// An expansion takes some 200 ms, longer on a busy machine.
+/// An expansion takes half a second at least.
 const LONGEST_LIFE_MS: u64 = 250;
 
 #[test]

@@ -218,8 +218,7 @@ async fn a_synchronous_repeat_in_flight_is_told_so_and_a_caller_who_leaves_cance
     let running = Running::started(&database, workers(1), script).await;
     let enqueue = running.keyed(1, 1);
     let (id, queue) = (enqueue.id, running.queue.clone());
-    let caller =
-        tokio::spawn(async move { queue.run_now(enqueue, move |states| answer(id, states)).await.is_ok() });
+    let caller = tokio::spawn(async move { queue.run_now(enqueue, answer).await.is_ok() });
     running.attempted(1).await;
     assert_eq!(running.run_now(running.keyed(1, 1)).await, Ok(Finished::InFlight));
     assert!(matches!(running.run_now(running.keyed(2, 1)).await, Err(Refused::BacklogFull { .. })));

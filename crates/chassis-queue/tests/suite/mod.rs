@@ -206,8 +206,7 @@ impl Running {
     }
 
     pub async fn run_now(&self, enqueue: Enqueue<Job>) -> Result<Finished, Refused> {
-        let id = enqueue.id;
-        self.queue.run_now(enqueue, move |states| answer(id, states)).await
+        self.queue.run_now(enqueue, answer).await
     }
 
     pub async fn find(&self, id: JobId) -> Vec<JobRecord> {
