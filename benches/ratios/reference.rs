@@ -8,7 +8,7 @@ use crate::Result;
 use crate::bench::Bench;
 use crate::child::{Child, Environment};
 
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/go-reference");
+const SOURCE: &str = "benches/go-reference";
 
 /// Starts the reference, its spans going to the same sink.
 ///

@@ -15,7 +15,7 @@ const HEAD: &str = "\
 ";
 
 fn path() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("proto/epro/v1/epro.contract")
+    PathBuf::from("proto/epro/v1/epro.contract")
 }
 
 fn compiled() -> FileDescriptorSet {

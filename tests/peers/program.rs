@@ -67,5 +67,5 @@ pub fn free_address() -> SocketAddr {
 
 /// A file or folder of the repository.
 pub fn shipped(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+    crate::root().join(path)
 }

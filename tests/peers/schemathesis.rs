@@ -14,8 +14,7 @@ use std::{fmt::Write, fs, process::Command};
 
 /// The key that the service knows; it may everything.
 const KEY: &str = "a-key-of-this-test-alone";
-const CONFIGURATION: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/tests/peers/schemathesis/schemathesis.toml");
+const CONFIGURATION: &str = "tests/peers/schemathesis/schemathesis.toml";
 
 #[test]
 fn schemathesis_finds_no_answer_that_is_not_described() {

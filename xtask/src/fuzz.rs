@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: libFuzzer on the targets of `fuzz/`, on the stable compiler. What a target is stands in
 //! `fuzz/targets/mod.rs`; the hermetic tests (`fuzz/seeds.rs`) run the same targets without libFuzzer.
 
-use crate::EX_USAGE;
+use crate::{EX_USAGE, tools::workspace};
 use std::{
     env, fs, io,
     path::{Path, PathBuf},
@@ -47,12 +47,12 @@ impl Fuzzer {
     /// Only this project's own code is told to say which branches it takes: the dependencies are those that
     /// `cargo test` built, so that this takes a minute and not five.
     fn build() -> Result<Self, String> {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."));
+        let workspace = workspace();
         let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .args(["test", "--workspace", "--all-features", "--locked", "--test", "fuzz", "--no-run"])
             .arg("--message-format=json-render-diagnostics")
             .env("RUSTC_WORKSPACE_WRAPPER", workspace.join("fuzz/instrument.sh"))
-            .current_dir(workspace)
+            .current_dir(&workspace)
             .stderr(Stdio::inherit())
             .output()
             .map_err(|error| format!("cargo: {error}"))?;

@@ -2,7 +2,7 @@
 //! since building takes minutes; each beside its recipe, so that another recipe builds it anew. How a
 //! program of another kind is fetched is in `install.rs`.
 
-use crate::tools::Tool;
+use crate::tools::{Tool, workspace};
 use std::{
     env,
     ffi::OsString,
@@ -51,7 +51,7 @@ impl Recipe {
     fn text(&self) -> Result<String, String> {
         let head = format!("{}@{}\n", self.package, self.version);
         let Some(manifest) = self.manifest else { return Ok(head) };
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(manifest);
+        let path = workspace().join(manifest);
         let manifest = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(head + &manifest)
     }
@@ -84,7 +84,7 @@ pub fn build(tool: Tool, recipe: &Recipe) -> Result<(), String> {
     let go = Go::provide()?;
     if let Some(manifest) = recipe.manifest {
         go.run(
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("..").as_path(),
+            &workspace(),
             &["run", &format!("{}@{}", recipe.package, recipe.version)],
             &["--ldflags=-s -w", "--config", manifest, "--output-path", &room.to_string_lossy()],
         )?;

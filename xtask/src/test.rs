@@ -70,7 +70,7 @@ const PICTURES: Stage = Stage::peer(
     &[Tool::Chromium, Tool::Collector, Tool::Etcd, Tool::Jaeger, Tool::Npm, Tool::Pdf, Tool::Prometheus],
     "live::pictures::",
 )
-.with_env("PICTURES", concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/pictures"));
+.with_env("PICTURES", "docs/pictures");
 
 /// Writes `docs/pictures`, fetching what is missing for it.
 pub fn pictures() -> ExitCode {

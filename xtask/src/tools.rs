@@ -123,9 +123,15 @@ pub struct Tools {
     folder: PathBuf,
 }
 
+/// Where the repository is. Asked of Cargo as the command runs: two clones may share what they build.
+pub fn workspace() -> PathBuf {
+    let manifest = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    manifest.and_then(|folder| folder.parent().map(Path::to_owned)).unwrap_or_else(|| ".".into())
+}
+
 impl Tools {
     pub fn new() -> Self {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned();
+        let workspace = workspace();
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
         Self { folder: workspace.join(target).join("tools"), workspace }
     }

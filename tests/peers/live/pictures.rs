@@ -48,7 +48,7 @@ fn every_dashboard_and_a_trace_can_be_drawn() {
     let boards = read::boards().unwrap();
     let mut names: Vec<String> = boards.iter().map(|board| board.uid().to_owned()).collect();
     names.push(format!("trace:{trace}"));
-    let out = env::var_os("PICTURES").map_or_else(|| place.path().join("out"), PathBuf::from);
+    let out = env::var_os("PICTURES").map_or_else(|| place.path().join("out"), |out| root().join(out));
     fs::create_dir_all(&out).unwrap();
     let mut draw = Command::new("node");
     draw.arg("draw.mjs").arg(&out).args([from, to].map(|at| at.to_string())).args(names).current_dir(&page);
