@@ -9,8 +9,7 @@ use super::{
     stack::Stack,
     telemetry::Telemetry,
 };
-use crate::read;
-use crate::{need, program::shipped};
+use crate::{need, program::shipped, read, root};
 use chassis_test::until;
 use serde_json::json;
 use std::{
