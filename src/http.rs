@@ -3,7 +3,7 @@
 use crate::{
     config::Config,
     error::{self, ApiError},
-    notifications::{Notifications, api, dead_letters, patients, studies},
+    notifications::{Notifications, api, dead_letters, model::StudyId, patients, studies},
     reports::{self, Reports},
 };
 use axum::{
@@ -44,6 +44,8 @@ pub struct Api {
                        times are RFC 3339; errors are problems after RFC 9457."
     ),
     servers((url = "/")),
+    // Only parameters name it, which utoipa does not collect.
+    components(schemas(StudyId)),
     tags(
         (name = "send", description = "Messages to patients, later or while the caller waits."),
         (name = "notifications", description = "What became of a message; cancelling it, and judging it."),
@@ -151,7 +153,7 @@ fn document_scope(scope: Scope, mut routes: OpenApiRouter<Api>) -> OpenApiRouter
 #[expect(dead_code, reason = "describes what `Idempotent` reads")]
 pub struct IdempotencyKey {
     /// 1 to 255 visible ASCII characters: a repeat within 24 hours gets the first answer.
-    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255)]
+    #[param(rename = "Idempotency-Key", value_type = String, required = false, pattern = "^[!-~]{1,255}$")]
     key: Option<String>,
 }
 

@@ -39,7 +39,7 @@ struct LatestReport {
 /// Asks the ePRO service. While that cannot answer, the last known report is given with `stale` and its `Age`.
 #[utoipa::path(
     get, path = "/api/v1/patients/{patientId}/latest-report", tag = "reports", operation_id = "getLatestReport",
-    security(("key" = ["read"])),
+    security(("bearer" = ["read"])),
     params(("patientId" = PatientId, Path, description = "The caller's own identifier of the patient.")),
     responses(
         (status = 200, body = LatestReport, description = "The report.",

@@ -4,7 +4,11 @@ use super::{
     Reports, Source, Submission, metrics,
     model::{NewReport, Report, Submitted},
 };
-use crate::{error::ApiError, http::PathId, model::PatientId};
+use crate::{
+    error::ApiError,
+    http::{IdempotencyKey, PathId},
+    model::PatientId,
+};
 use axum::{
     Extension, Json,
     extract::{Path, State},
@@ -25,7 +29,7 @@ type Body = Idempotent<Valid<Json<NewReport>>>;
 /// Answered once it is committed and synced.
 #[utoipa::path(
     post, path = "/api/v1/reports", tag = "reports", operation_id = "submitReport", request_body = NewReport,
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters, for 24 hours")),
+    params(IdempotencyKey),
     responses(
         (status = 201, body = Submitted, description = "The report is committed and synced.",
             headers(("Location" = String, description = "Path of the report."))),

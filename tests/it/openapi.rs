@@ -46,6 +46,29 @@ fn operations_have_names_of_their_own_a_group_words_and_what_callers_must_expect
     assert!(ids.len() >= 18, "{ids:?}");
 }
 
+/// What is referred to anywhere in a document.
+fn references(value: &Value) -> Vec<&str> {
+    let own = value["$ref"].as_str().into_iter();
+    let inner = value.as_object().into_iter().flat_map(|object| object.values());
+    let inner = inner.chain(value.as_array().into_iter().flatten());
+    own.chain(inner.flat_map(references)).collect()
+}
+
+#[test]
+fn every_reference_leads_to_a_schema() {
+    let document = document();
+    for reference in references(&document) {
+        assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
+    }
+    for (_, _, operation) in operations(&document) {
+        for (scheme, _) in
+            operation["security"].as_array().into_iter().flatten().flat_map(|one| one.as_object().unwrap())
+        {
+            assert!(document["components"]["securitySchemes"][scheme].is_object(), "{scheme}");
+        }
+    }
+}
+
 #[test]
 fn the_document_and_its_page_are_served_to_everybody_and_load_nothing_from_elsewhere() {
     let service = Site::new().start();

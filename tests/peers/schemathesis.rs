@@ -3,6 +3,7 @@
 
 use crate::{
     need,
+    program::shipped,
     support::{
         gateway::Gateway,
         service::{MESSAGE, SYNC, Service, Site},
@@ -14,7 +15,6 @@ use std::{fmt::Write, fs, process::Command};
 
 /// The key that the service knows; it may everything.
 const KEY: &str = "a-key-of-this-test-alone";
-const CONFIGURATION: &str = "tests/peers/schemathesis/schemathesis.toml";
 
 #[test]
 fn schemathesis_finds_no_answer_that_is_not_described() {
@@ -30,7 +30,9 @@ fn schemathesis_finds_no_answer_that_is_not_described() {
     let file = folder.join("openapi.json");
     fs::write(&file, &document.body).unwrap();
     let judged = Command::new("schemathesis")
-        .args(["--config-file", CONFIGURATION, "--no-color", "run", "--url"])
+        .arg("--config-file")
+        .arg(shipped("tests/peers/schemathesis/schemathesis.toml"))
+        .args(["--no-color", "run", "--url"])
         .arg(format!("http://{}", service.http))
         .arg(file)
         // What it leaves behind is left there.

@@ -10,8 +10,8 @@ use utoipa::openapi::{Content, OpenApi, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, PartialSchema, ToSchema};
 use utoipa_swagger_ui::SwaggerUi;
 
-/// The name of the scheme by which operations say that they take an API key: `security(("key" = ["send"]))`.
-pub const SECURITY: &str = "key";
+/// The name of the scheme by which operations say that they take an API key: `security(("bearer" = ["send"]))`.
+pub const SECURITY: &str = "bearer";
 
 /// Serves the document at `json` and a page that shows it at `page`, compressed for callers that take it.
 pub fn router(page: &'static str, json: &'static str, document: OpenApi) -> Router {
