@@ -195,6 +195,10 @@ fn mutants(alert: &Alert) -> Vec<(String, Alert)> {
             mutants.push(changed(&what, "expr", json!(format!("{before} {sign}1e15 + {after}"))));
         }
     }
+    if expr.contains("by (job, store") {
+        mutants.push(changed("stores taken together", "expr", json!(expr.replace(", store", ""))));
+        mutants.push(changed("replicas added up", "expr", json!(expr.replace("max by", "sum by"))));
+    }
     if !comparisons(expr).is_empty() {
         let passed = comparisons(expr).iter().rev().fold(expr.to_owned(), |expr, (at, operator)| {
             let sign = if operator.starts_with('<') { "" } else { "-" };

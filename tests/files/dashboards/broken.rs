@@ -77,8 +77,7 @@ fn latency() -> Value {
 }
 
 fn count() -> Value {
-    let expr =
-        r#"max(queue_jobs{job=~"$job",instance=~"$instance",state="ready"}) + max(slo:objective:ratio)"#;
+    let expr = r#"max(up{job=~"$job",instance=~"$instance"}) + max(slo:objective:ratio)"#;
     panel(3, "Count", "prometheus", "short", 8, json!({ "expr": expr, "legendFormat": "jobs" }))
 }
 
@@ -157,11 +156,6 @@ pub const OURS: &[Break] = &[
     ("links", |b| relink(b, "${__from}", "now-1h")),
     ("legends", |b| b["panels"][LATENCY]["targets"][0]["legendFormat"] = json!("{{status}}")),
     ("legends", |b| b["panels"][LATENCY]["targets"][0]["legendFormat"] = json!("{{le}}")),
-    ("store-wide", |b| ask(b, COUNT, "sum(queue_jobs)")),
-    ("store-wide", |b| {
-        ask(b, COUNT, "sum by (state) (max_over_time(notification_ledger_jobs[$__range]) > 0)")
-    }),
-    ("store-wide", |b| ask(b, COUNT, "queue_oldest_job_age_seconds")),
 ];
 
 /// Changes a piece of the first panel's link into Explore.

@@ -1,8 +1,10 @@
 //! What every query has to hold to, on live data.
 //!
-//! With "All" it is answered, with every label that its legend or its outermost grouping names (each on some
-//! series, as a zero in place of nothing has fewer, and at least one of the legend's on each), and without a
-//! value that is not finite; and each of its selectors finds series, so that no `or` hides one that is dead.
+//! With "All" it is answered, with every label that its legend names (each on some series, as a zero in place of
+//! nothing has fewer, and at least one of them on each), and without a value that is not finite. Each label that one
+//! of its aggregations groups by, also inside another one, is on some series of that aggregation: grouping by a label
+//! that is not there would add up what has to be kept apart. And each of its selectors finds series, so that no `or`
+//! hides one that is dead.
 //! With a single job, or a job and one of its instances, it is answered in the same way if there is something to
 //! answer with: each of its selectors, on its own, finds series of them. A query of ctms' cache is asked of ctms
 //! alone.
@@ -59,16 +61,18 @@ pub fn choices(members: &[(&str, &str)], window: Window) -> Vec<Choice> {
     std::iter::once(choice(None, None)).chain(of_jobs).chain(of_instances).collect()
 }
 
-/// Asks a Prometheus about a scene that is over, and remembers which selectors found something.
+/// Asks a Prometheus about a scene that is over, and remembers which selectors found something, and which label an
+/// aggregation lacks.
 pub struct Checker<'a> {
     pub prometheus: &'a Prometheus,
     pub window: Window,
     found: RefCell<HashMap<String, bool>>,
+    lacking: RefCell<HashMap<String, Option<String>>>,
 }
 
 impl<'a> Checker<'a> {
     pub fn of(prometheus: &'a Prometheus, window: Window) -> Self {
-        Self { prometheus, window, found: RefCell::default() }
+        Self { prometheus, window, found: RefCell::default(), lacking: RefCell::default() }
     }
 
     /// What is wrong with the question when this is chosen; `None` too if there is nothing to answer it with.
@@ -115,18 +119,40 @@ impl<'a> Checker<'a> {
             true => self.prometheus.instant(expr, self.window.to),
             false => self.prometheus.range(expr, self.window),
         };
-        match answered {
+        let fault = match answered {
             Err(error) => Some(format!("an error: {error}")),
-            Ok(series) => series_fault(&series, &question.legend, &promql::told_apart(expr).ok()?),
+            Ok(series) => series_fault(&series, &question.legend),
+        };
+        fault.or_else(|| promql::groups(expr).ok()?.iter().find_map(|(text, by)| self.group_fault(text, by)))
+    }
+
+    /// A label that the aggregation groups by, and that none of its series has.
+    fn group_fault(&self, aggregation: &str, by: &[String]) -> Option<String> {
+        if let Some(known) = self.lacking.borrow().get(aggregation) {
+            return known.clone();
         }
+        let fault = match self.prometheus.range(aggregation, self.window) {
+            Err(error) => Some(format!("an error: {error}")),
+            Ok(series) => {
+                let mut lost = by.iter().filter(|label| !series.iter().any(|one| has(one, label)));
+                lost.next()
+                    .filter(|_| !series.is_empty())
+                    .map(|label| format!("{aggregation} is grouped by {label}, which no series has"))
+            }
+        };
+        self.lacking.borrow_mut().insert(aggregation.to_owned(), fault.clone());
+        fault
     }
 }
 
-fn series_fault(series: &[Series], legend: &str, grouped: &[String]) -> Option<String> {
+fn has(series: &Series, label: &str) -> bool {
+    series.labels.get(label).is_some_and(|value| !value.is_empty())
+}
+
+fn series_fault(series: &[Series], legend: &str) -> Option<String> {
     if series.is_empty() {
         return Some("no data".to_owned());
     }
-    let has = |one: &Series, label: &str| one.labels.get(label).is_some_and(|value| !value.is_empty());
     let named = legend.split("{{").skip(1).filter_map(|rest| rest.split_once("}}"));
     let named: Vec<&str> = named.map(|(label, _)| label.trim()).collect();
     if let Some(label) = named.iter().find(|label| !series.iter().any(|one| has(one, label))) {
@@ -135,9 +161,6 @@ fn series_fault(series: &[Series], legend: &str, grouped: &[String]) -> Option<S
     let nameless = |one: &&Series| !named.is_empty() && !named.iter().any(|label| has(one, label));
     if let Some(nameless) = series.iter().find(nameless) {
         return Some(format!("its legend names nothing that {:?} has", nameless.labels));
-    }
-    if let Some(label) = grouped.iter().find(|label| !series.iter().any(|one| has(one, label))) {
-        return Some(format!("it is grouped by {label}, which no series has"));
     }
     let finite = |value: &str| value.parse::<f64>().is_ok_and(f64::is_finite);
     series.iter().find_map(|one| {
@@ -159,17 +182,15 @@ mod tests {
     #[test]
     fn an_answer_without_data_without_a_label_or_with_a_value_that_is_not_finite_is_a_fault() {
         let fine = [series(&[("a", "1")], &["0", "1.5"])];
-        let a = ["a".to_owned()];
-        assert_eq!(series_fault(&fine, "{{a}} of {{ a }}", &a), None);
-        for (answer, legend, grouped, told) in [
-            (vec![], "", &[][..], "no data"),
-            (fine.to_vec(), "{{b}}", &[], "its legend names b"),
-            (fine.to_vec(), "", &["b".to_owned()], "it is grouped by b"),
-            (vec![series(&[], &["1", "NaN"])], "", &[], "NaN"),
-            (vec![series(&[], &["+Inf"])], "", &[], "+Inf"),
-            (vec![fine[0].clone(), series(&[], &["0"])], "{{a}}", &[], "nothing that {} has"),
+        assert_eq!(series_fault(&fine, "{{a}} of {{ a }}"), None);
+        for (answer, legend, told) in [
+            (vec![], "", "no data"),
+            (fine.to_vec(), "{{b}}", "its legend names b"),
+            (vec![series(&[], &["1", "NaN"])], "", "NaN"),
+            (vec![series(&[], &["+Inf"])], "", "+Inf"),
+            (vec![fine[0].clone(), series(&[], &["0"])], "{{a}}", "nothing that {} has"),
         ] {
-            let fault = series_fault(&answer, legend, grouped).unwrap_or_default();
+            let fault = series_fault(&answer, legend).unwrap_or_default();
             assert!(fault.contains(told), "{fault}");
         }
     }

@@ -3,13 +3,13 @@
 
 use promql_parser::{
     label::Matcher,
-    parser::{
-        self, AggregateExpr, BinaryExpr, Call, Expr, LabelModifier, MatrixSelector, ParenExpr, UnaryExpr,
-        VectorSelector,
-    },
+    parser::{self, Expr, LabelModifier, MatrixSelector, VectorSelector},
     util::visitor::{ExprVisitor, ExprVisitorMut, walk_expr, walk_expr_mut},
 };
-use std::{collections::BTreeSet, convert::Infallible};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+};
 
 /// One selector of a query.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,28 +56,26 @@ fn name_of(selector: &VectorSelector) -> String {
     selector.name.clone().or_else(|| by_matcher().map(|matcher| matcher.value.clone())).unwrap_or_default()
 }
 
-/// The labels by which the query's answer is kept apart, as far as the query names them.
-pub fn told_apart(query: &str) -> Result<Vec<String>, String> {
-    Ok(apart(&parser::parse(query)?))
+/// Every aggregation of a query, the inner ones too, with the labels that it groups by.
+pub fn groups(query: &str) -> Result<BTreeMap<String, Vec<String>>, String> {
+    let mut found = Groups::default();
+    let _ = walk_expr(&mut found, &parser::parse(query)?);
+    Ok(found.0)
 }
 
-fn apart(expr: &Expr) -> Vec<String> {
-    match expr {
-        Expr::Aggregate(AggregateExpr { modifier: Some(LabelModifier::Include(labels)), .. }) => {
-            labels.labels.clone()
+#[derive(Default)]
+struct Groups(BTreeMap<String, Vec<String>>);
+
+impl ExprVisitor for Groups {
+    type Error = Infallible;
+
+    fn pre_visit(&mut self, expr: &Expr) -> Result<bool, Infallible> {
+        if let Expr::Aggregate(aggregate) = expr
+            && let Some(LabelModifier::Include(labels)) = &aggregate.modifier
+        {
+            self.0.insert(expr.to_string(), labels.labels.clone());
         }
-        Expr::Aggregate(AggregateExpr { expr, op, .. }) if op.to_string().ends_with('k') => apart(expr),
-        Expr::Binary(BinaryExpr { lhs, rhs, .. }) => {
-            let left = apart(lhs);
-            if left.is_empty() { apart(rhs) } else { left }
-        }
-        Expr::Paren(ParenExpr { expr }) | Expr::Unary(UnaryExpr { expr }) => apart(expr),
-        Expr::Call(Call { func, args }) => {
-            let labels = args.args.iter().map(|argument| apart(argument)).find(|labels| !labels.is_empty());
-            let eaten = if func.name == "histogram_quantile" { "le" } else { "" };
-            labels.unwrap_or_default().into_iter().filter(|label| label != eaten).collect()
-        }
-        _ => Vec::new(),
+        Ok(true)
     }
 }
 
@@ -174,16 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn the_labels_of_an_answer_are_those_of_its_outermost_groups() {
-        for (query, expected) in [
-            ("sum by (a, b) (rate(x[5m]))", &["a", "b"][..]),
-            ("histogram_quantile(0.9, sum by (le, a) (rate(x_bucket[5m])))", &["a"]),
-            ("100 * (sum by (a) (x) / sum by (a) (y))", &["a"]),
-            ("topk(3, sum by (a) (x))", &["a"]),
-            ("sum(x)", &[]),
-        ] {
-            assert_eq!(told_apart(query).unwrap(), expected, "{query}");
-        }
+    fn aggregations_are_found_wherever_they_stand() {
+        let query = "100 * sum(max by (a, b) (x)) / clamp_min(sum by (c) (rate(y[5m])), 1)";
+        let found: Vec<_> = groups(query).unwrap().into_iter().collect();
+        let owned = |labels: &[&str]| labels.iter().map(|label| (*label).to_owned()).collect::<Vec<_>>();
+        let inner = ("max by (a, b) (x)".to_owned(), owned(&["a", "b"]));
+        assert_eq!(found, [inner, ("sum by (c) (rate(y[5m]))".to_owned(), owned(&["c"]))]);
     }
 
     #[test]

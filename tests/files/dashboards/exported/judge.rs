@@ -1,13 +1,14 @@
 //! Whether queries name what is there, and whether all that is there is looked at.
 
 use super::{
-    Exported, Labels,
+    Exported, Labels, catalogue,
     queries::{Query, looked_at, others},
 };
 use crate::{nothing, promql, query};
+use chassis_telemetry::catalogue::Unit;
 use promql_parser::{
     label::{MatchOp, Matcher},
-    parser::{Expr, LabelModifier, VectorSelector},
+    parser::{AggregateExpr, Expr, LabelModifier, VectorSelector},
 };
 use std::collections::BTreeSet;
 
@@ -145,5 +146,60 @@ fn what_is_not_exported_is_told_from_what_is() {
     ];
     for query in bad {
         assert!(!faults(query, &exported).is_empty(), "{query}");
+    }
+}
+
+#[test]
+fn no_replica_of_a_store_counts_twice_and_no_store_hides_another() {
+    let miscounting = looked_at().into_iter().filter(|query| miscounts(&query.text));
+    nothing(&miscounting.map(|query| format!("{}: {}", query.place, query.text)).collect::<Vec<_>>());
+    for good in [
+        "sum by (state) (max by (store, state) (queue_jobs))",
+        "max by (store) (min_over_time(queue_jobs[5m])) > 0",
+        "max by (priority) (queue_oldest_job_age_seconds)",
+        "max by (store) (abs(sum by (store, instance) (notification_ledger_jobs)))",
+        "max without (job, instance) (queue_jobs)",
+    ] {
+        assert!(!miscounts(good), "{good}");
+    }
+    for bad in [
+        "queue_jobs > 0",
+        "sum by (state) (queue_jobs)",
+        "max by (state) (queue_jobs)",
+        "sum by (store) (max_over_time(notification_ledger_jobs[5m]))",
+        "sum(sum by (store, instance) (queue_jobs))",
+        "sum by (priority) (queue_oldest_job_age_seconds)",
+        "sum without (instance) (queue_jobs)",
+    ] {
+        assert!(miscounts(bad), "{bad}");
+    }
+}
+
+/// Whether a store-wide gauge loses its instance other than by `max`, or its store with it. Of ages, the maximum of all stores
+/// is the oldest.
+fn miscounts(query: &str) -> bool {
+    let Ok(expr) = promql::parse(query) else { return false };
+    promql::nodes(&expr).into_iter().any(|(node, above)| {
+        let name = promql::selector(node).map(promql::name);
+        let Some(metric) = catalogue().find(|metric| metric.store_wide && Some(metric.name) == name) else {
+            return false;
+        };
+        let mut aggregates = above.iter().rev().filter_map(|node| match node {
+            Expr::Aggregate(aggregate) => Some(aggregate),
+            _ => None,
+        });
+        let merges = aggregates.find(|aggregate| !keeps(aggregate, "instance"));
+        !merges.is_some_and(|aggregate| {
+            let one_store = keeps(aggregate, "store") || metric.unit == Unit::Seconds;
+            aggregate.op.to_string() == "max" && one_store
+        })
+    })
+}
+
+fn keeps(aggregate: &AggregateExpr, label: &str) -> bool {
+    match &aggregate.modifier {
+        Some(LabelModifier::Include(labels)) => labels.labels.iter().any(|kept| kept == label),
+        Some(LabelModifier::Exclude(labels)) => labels.labels.iter().all(|lost| lost != label),
+        None => false,
     }
 }

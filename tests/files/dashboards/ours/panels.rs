@@ -5,7 +5,7 @@ use crate::{
     promql, query,
     read::{Board, Panel, Target},
 };
-use promql_parser::parser::{AggregateExpr, Expr, LabelModifier};
+use promql_parser::parser::Expr;
 use std::collections::BTreeSet;
 
 fn queries<'a>(panel: Panel<'a>) -> impl Iterator<Item = (Target<'a>, Expr)> {
@@ -49,33 +49,4 @@ pub fn legends(board: &Board) -> Vec<String> {
         queries(panel).filter_map(named).collect::<Vec<_>>()
     });
     judged.collect()
-}
-
-/// A gauge that every replica tells of one store is looked at by its maximum, never by a sum of replicas.
-pub fn store_wide(board: &Board) -> Vec<String> {
-    let is_store_wide = |name: &str| catalogue().any(|metric| metric.store_wide && metric.name == name);
-    let judged = board.panels().into_iter().flat_map(|panel| {
-        let bad = |(target, expr): (Target<'_>, Expr)| {
-            let bad = promql::nodes(&expr).into_iter().any(|(node, above)| {
-                let Some(selector) = promql::selector(node) else { return false };
-                let nearest = above.iter().rev().find_map(|node| match node {
-                    Expr::Aggregate(aggregate) => Some(aggregate),
-                    _ => None,
-                });
-                is_store_wide(promql::name(selector)) && !nearest.is_some_and(is_maximum)
-            });
-            bad.then(|| format!("{:?}: a store-wide gauge without max: {}", panel.title(), target.expr()))
-        };
-        queries(panel).filter_map(bad).collect::<Vec<_>>()
-    });
-    judged.collect()
-}
-
-/// Whether the replicas become one by `max`, or are kept apart.
-fn is_maximum(aggregate: &AggregateExpr) -> bool {
-    let apart = match &aggregate.modifier {
-        Some(LabelModifier::Include(labels)) => labels.labels.iter().any(|label| label == "instance"),
-        _ => false,
-    };
-    apart || aggregate.op.to_string() == "max"
 }

@@ -4,6 +4,7 @@ use super::{
     super::{
         caller::{Rpc, message, until_told},
         keys::APP,
+        prometheus::now,
         stack::{BACKLOG, Stack},
     },
     deliveries::closed,
@@ -64,6 +65,11 @@ fn store_locked(stack: &Stack) {
         caller.expect(503, "POST", "/reports", &json!({ "patientId": "p-1", "content": "well" }));
         let mut rpc = Rpc::of(one.service().grpc, &stack.files, APP);
         assert_eq!(rpc.submit("p-1", "well"), Code::Unavailable);
+        // The outage has to last until it is scraped.
+        let down = format!("store_up{{instance=\"{}\"}} == 0", one.instance);
+        until_so("the outage is scraped", || {
+            stack.prometheus.instant(&down, now()).is_ok_and(|found| !found.is_empty())
+        });
         drop(held);
         one.until("store_up", &[], 1);
     }
