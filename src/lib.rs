@@ -1,6 +1,7 @@
 //! The service: everything a fork edits. Read [`app`] first, then [`http`] for the routes.
 
 pub mod app;
+pub mod backup;
 pub mod config;
 pub mod ctms;
 pub mod error;

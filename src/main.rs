@@ -1,7 +1,7 @@
 //! The program `epro-notify`.
 
 use chassis::Program;
-use epro_notify::{app, config::Config, http};
+use epro_notify::{app, backup, config::Config, http};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         admin: |config| config.admin.clone(),
         openapi: || http::document().to_pretty_json().unwrap_or_default(),
         serve: app::run,
-        commands: Vec::new(),
+        commands: vec![backup::command()],
     }
     .main()
 }

@@ -119,6 +119,10 @@ impl Worker for Deliver {
         Report { outcome, provider: self.gateway(channel).provider(), took: started.elapsed() }
     }
 
+    fn paused(&self, channel: &'static str) -> bool {
+        self.gateway(Channel::of(channel)).paused()
+    }
+
     fn observe(&self, fact: &Fact) {
         metrics::observe(fact);
     }

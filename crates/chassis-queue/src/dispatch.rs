@@ -101,6 +101,7 @@ impl Lane {
 
 impl<W: Worker> Dispatcher<W> {
     fn look(&mut self) {
+        self.next_look = Instant::now() + POLL.mul_f64(rand::random_range(0.75..1.25));
         self.lanes.iter_mut().for_each(|lane| lane.look = true);
     }
 
@@ -109,7 +110,9 @@ impl<W: Worker> Dispatcher<W> {
     }
 
     fn takes(&self) -> bool {
-        !self.queue.core.stop.is_cancelled() && self.lanes.iter().any(|lane| lane.look && lane.free > 0)
+        let core = &self.queue.core;
+        let asks = |lane: &Lane| lane.look && lane.free > 0 && !core.worker.paused(lane.channel);
+        !core.stop.is_cancelled() && self.lanes.iter().any(asks)
     }
 
     fn has_work(&self) -> bool {
@@ -168,7 +171,7 @@ impl<W: Worker> Dispatcher<W> {
         for lane in self.lanes.iter_mut().filter(|_| !core.stop.is_cancelled()) {
             let (free, bulk) = lane.after(ended);
             let asks = lane.look || lane.more_bulk && bulk < lane.bulk;
-            if free > 0 && asks {
+            if free > 0 && asks && !core.worker.paused(lane.channel) {
                 let most_bulk = core.config.workers.saturating_sub(1).max(1).saturating_sub(bulk).min(free);
                 let claimed = core.claim(&mut tx, lane.channel, free, most_bulk).await?;
                 lane.look = claimed.len() == free;

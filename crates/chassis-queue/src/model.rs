@@ -14,6 +14,13 @@ pub trait Worker: Send + Sync + 'static {
     /// Makes one attempt, in a bounded time. Runs inside the attempt's CONSUMER span; a panic is an unknown outcome.
     fn run(&self, job: &Self::Job, attempt: &Attempt) -> impl Future<Output = Report> + Send;
 
+    /// Whether no attempt of this channel would be made now, as while a circuit breaker is open. Its due jobs stay
+    /// where they are; asked again within a quarter of a second.
+    fn paused(&self, channel: &'static str) -> bool {
+        let _ = channel;
+        false
+    }
+
     /// Counts what has been committed.
     fn observe(&self, fact: &Fact) {
         let _ = fact;

@@ -100,6 +100,15 @@ impl Breaker {
         self.machine.lock().state
     }
 
+    /// Whether a call would be admitted now; admits none.
+    ///
+    /// # Errors
+    /// The breaker is open.
+    pub fn look(&self) -> Result<(), BreakerOpen> {
+        let refused = self.machine.lock().refuses(Instant::now());
+        refused.map_or(Ok(()), |retry_after| Err(BreakerOpen { retry_after }))
+    }
+
     /// Makes a call unless the breaker is open, and learns from `verdict`. A slow call fails as soon as it is
     /// slow; a call that is dropped says nothing.
     ///
@@ -246,17 +255,26 @@ impl Machine {
     /// How long to wait before it is worth trying again.
     fn admit(&mut self, now: Instant) -> Result<Ticket, Duration> {
         let ticket = Ticket { generation: self.generation, started: now, probe: self.state != State::Closed };
-        if !ticket.probe {
-            self.calls.add(now, 1, 0);
-            return Ok(ticket);
-        }
-        let rest = if self.state == State::Open { self.config.open_for } else { Duration::ZERO };
-        let wait = rest.saturating_sub(now.saturating_duration_since(self.opened));
-        if self.probing || !wait.is_zero() {
+        if let Some(wait) = self.refuses(now) {
             return Err(wait);
         }
-        (self.state, self.probing) = (State::HalfOpen, true);
+        if ticket.probe {
+            (self.state, self.probing) = (State::HalfOpen, true);
+        } else {
+            self.calls.add(now, 1, 0);
+        }
         Ok(ticket)
+    }
+
+    /// How long to wait, if a call would be refused now.
+    fn refuses(&self, now: Instant) -> Option<Duration> {
+        let rest = match self.state {
+            State::Closed => return None,
+            State::HalfOpen => Duration::ZERO,
+            State::Open => self.config.open_for,
+        };
+        let wait = rest.saturating_sub(now.saturating_duration_since(self.opened));
+        (self.probing || !wait.is_zero()).then_some(wait)
     }
 
     /// Records a call's verdict; once for each call.

@@ -6,7 +6,7 @@ use crate::{
     AdminConfig,
     config::{Settings, Sources, load, load_section},
     probe,
-    run::{FAILURE, USAGE},
+    run::{FAILURE, Failure, USAGE},
 };
 use chassis_http::{KeyName, Scopes, auth};
 use clap::{ArgMatches, Args, Command, FromArgMatches as _, error::ErrorKind};
@@ -37,7 +37,8 @@ pub struct Program<C> {
 /// A command of one program.
 pub struct ProgramCommand<C> {
     pub command: Command,
-    pub run: fn(C, &ArgMatches) -> ExitCode,
+    /// Gives what is printed.
+    pub run: fn(C, &ArgMatches) -> Result<String, Failure>,
 }
 
 #[derive(Args)]
@@ -114,7 +115,11 @@ impl<C: Settings> Program<C> {
             }
             Some((name, arguments)) => {
                 let command = self.commands.iter().find(|command| command.command.get_name() == name);
-                command.map_or(ExitCode::from(USAGE), |command| (command.run)(config, arguments))
+                match command.map(|command| (command.run)(config, arguments)) {
+                    Some(Ok(text)) => print(io::stdout(), &text, 0),
+                    Some(Err(failure)) => print(io::stderr(), &failure.to_string(), FAILURE),
+                    None => ExitCode::from(USAGE),
+                }
             }
         }
     }

@@ -120,14 +120,18 @@ impl HttpGateway {
     /// # Errors
     /// The time after which another try is worth it.
     pub fn ready(&self, messages: usize) -> Result<(), Duration> {
-        // A permit that is dropped says nothing about the gateway.
-        self.breaker.admit().map(drop).map_err(|open| self.back_in(open.retry_after))?;
+        self.breaker.look().map_err(|open| self.back_in(open.retry_after))?;
         let Some(limit) = &self.limit else { return Ok(()) };
         let messages = u32::try_from(messages).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
         match limit.check_n(messages) {
             Ok(Ok(())) => Ok(()),
             _ => Err(RATE_PATIENCE),
         }
+    }
+
+    /// See [`super::Gateway::paused`].
+    pub fn paused(&self) -> bool {
+        self.breaker.look().is_err()
     }
 
     /// Makes one attempt, unless the gateway is known to be down.

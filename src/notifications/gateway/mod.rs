@@ -69,4 +69,9 @@ impl Gateway {
             Self::Http(gateway) => gateway.ready(messages),
         }
     }
+
+    /// Whether the breaker would refuse every message now: what waits stays in the queue.
+    pub fn paused(&self) -> bool {
+        matches!(self, Self::Http(gateway) if gateway.paused())
+    }
 }

@@ -2,6 +2,7 @@
 //! Longer runs, and what needs other programs, stand in `tests/peers`.
 
 mod backlog;
+mod backup;
 mod gateway_answers;
 mod gateways;
 mod hold;

@@ -254,6 +254,8 @@ impl Answer {
 
 /// Keys of these lines.
 pub fn keys(lines: &[String]) -> Keys {
+    // Counters are made with the keys.
+    LazyLock::force(&RECORDER);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys");
     std::fs::write(&path, lines.join("\n")).unwrap();

@@ -1,7 +1,7 @@
 //! What a panel asks, and how it shows the answer.
 
 use crate::{
-    dashboards::exported::{Exported, catalogue},
+    dashboards::exported::Exported,
     promql, query,
     read::{Board, Panel, Target},
 };
