@@ -14,7 +14,7 @@ mod load;
 
 pub use config::DegradationConfig;
 pub use controller::{Pressure, Signal};
-pub use layers::Middleware;
+pub use layers::{Middleware, Shedding};
 
 use chassis_telemetry::SpanExt;
 use chassis_telemetry::catalogue::{Metric, Values, counter, gauge};

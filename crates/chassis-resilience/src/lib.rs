@@ -16,7 +16,7 @@ mod throttle;
 pub use breaker::{Breaker, BreakerConfig, BreakerOpen, Permit, State, Verdict};
 pub use budget::RetryBudget;
 pub use degradation::{
-    Degradation, DegradationConfig, Feature, Middleware, NoSuchLevel, Pressure, Shed, Signal,
+    Degradation, DegradationConfig, Feature, Middleware, NoSuchLevel, Pressure, Shed, Shedding, Signal,
 };
 pub use throttle::Throttle;
 

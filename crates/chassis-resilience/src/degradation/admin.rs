@@ -61,14 +61,11 @@ async fn pin(
     body: Bytes,
 ) -> Response {
     let level = match serde_json::from_slice(&body) {
-        Ok(Pin { level }) => level,
+        Ok(Pin { level }) if level == "auto" => None,
+        // Whatever else it is, no feature has such a level.
+        Ok(Pin { level }) => Some(level.as_u64().and_then(|level| level.try_into().ok()).unwrap_or(u8::MAX)),
         Err(error) if error.is_data() => return refuse(StatusCode::UNPROCESSABLE_ENTITY, &error),
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error),
-    };
-    let level = match (level.as_u64(), level.as_str()) {
-        (None, Some("auto")) => None,
-        // Whatever else it is, no feature has such a level.
-        (level, _) => Some(level.and_then(|level| level.try_into().ok()).unwrap_or(u8::MAX)),
     };
     if let Err(error) = degradation.pin(level) {
         return refuse(StatusCode::UNPROCESSABLE_ENTITY, &error);

@@ -33,7 +33,7 @@ impl Ladder {
 
     /// Sets the level by hand, and forgets what led to the one before.
     pub fn set(&mut self, level: u8) {
-        *self = Self { level: level.min(self.highest), ..Self::new(self.highest, self.hold) };
+        *self = Self { level, ..Self::new(self.highest, self.hold) };
     }
 
     /// Takes a step if it is time to, and returns whether it did. A signal counts only up to the level that it
