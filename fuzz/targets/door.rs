@@ -2,7 +2,7 @@
 
 use axum::{Router, body::Body, extract::Extension};
 use chassis_http::{
-    Caller, Client, Key, Keys, LimitsConfig, Network, RequestKey, Scope, auth::parse_keys, identify, require,
+    Caller, Client, Key, Keys, LimitsConfig, RequestKey, Scope, auth::parse_keys, identify, require,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use std::{
@@ -63,7 +63,7 @@ pub fn authorization(bytes: &[u8]) {
 pub fn forwarded_for(bytes: &[u8]) {
     let headers = headers(HeaderName::from_static("x-forwarded-for"), bytes);
     let client = |from| caller(headers.clone(), from).client;
-    assert_eq!(client(STRANGER), Client::Network(Network::from(STRANGER)));
+    assert_eq!(client(STRANGER), Client::Network(STRANGER));
     assert!(matches!(client(PROXY), Client::Network(_)));
 }
 

@@ -5,31 +5,22 @@
 use crate::{LimitsConfig, auth::KeyName};
 use http::{HeaderMap, HeaderName};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Who shares a bucket of the rate limit, and a scope for idempotency keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Client {
     /// The holder of a known key, wherever it calls from.
     Key(KeyName),
-    /// Everybody else, by the address that called.
-    Network(Network),
+    /// Everybody else, by the address that called: of IPv6 the first 64 bits, within which a host may change its own.
+    Network(IpAddr),
 }
 
 /// An address as clients are told apart: IPv6 by its /64, within which a host may change its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Network {
-    V4(Ipv4Addr),
-    /// The first 64 bits.
-    V6(u64),
-}
-
-impl From<IpAddr> for Network {
-    fn from(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::V4(address),
-            IpAddr::V6(address) => Self::V6((address.to_bits() >> 64) as u64),
-        }
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -38,7 +29,7 @@ impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(name) => write!(f, "key:{name}"),
-            Self::Network(network) => write!(f, "{network:?}"),
+            Self::Network(network) => write!(f, "{network}"),
         }
     }
 }
@@ -75,11 +66,9 @@ pub(crate) fn caller_address(headers: &HeaderMap, peer: IpAddr, proxies: &Limits
 /// An address, with or without a port; IPv6 also in brackets.
 fn address(hop: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(hop).ok()?;
-    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok();
-    let parsed = text.parse().ok();
-    parsed
-        .or_else(|| text.parse::<SocketAddr>().ok().map(|with_port| with_port.ip()))
-        .or_else(|| bracketed().map(IpAddr::V6))
+    let bracketed = || Some(IpAddr::V6(text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()?));
+    let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
+    text.parse().ok().or_else(with_port).or_else(bracketed)
 }
 
 #[cfg(test)]
@@ -136,11 +125,11 @@ mod tests {
 
     #[test]
     fn a_mapped_address_and_a_whole_64_are_one_client() {
-        let network = |text: &str| Network::from(text.parse::<IpAddr>().unwrap());
-        assert_eq!(network("::ffff:192.0.2.7"), network("192.0.2.7"));
-        assert_eq!(network("2001:db8:0:1::1"), network("2001:db8:0:1:ffff::2"));
-        assert_ne!(network("2001:db8:0:1::1"), network("2001:db8:0:2::1"));
-        assert_ne!(network("::1"), network("0.0.0.0"));
+        let of = |text: &str| network(text.parse().unwrap());
+        assert_eq!(of("::ffff:192.0.2.7"), of("192.0.2.7"));
+        assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff::2"));
+        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
+        assert_ne!(of("::1"), of("0.0.0.0"));
     }
 
     fn headers(lines: &[Vec<u8>]) -> HeaderMap {

@@ -71,10 +71,6 @@ impl<S: Send + Sync, B: FromRequest<S, Rejection: Into<Problem>>> FromRequest<S>
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        if header(request.headers())?.is_none() {
-            let body = B::from_request(request, state).await.map_err(Into::into)?;
-            return Ok(Self { key: None, body });
-        }
         let caller = Caller::of(request.extensions())?.clone();
         let (parts, bytes) = whole_body(request).await?;
         let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);

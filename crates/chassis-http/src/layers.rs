@@ -77,16 +77,15 @@ async fn answer((body, handler): Times, request: Request, next: Next) -> Respons
     let (parts, bytes) = match timeout(body, whole_body(request)).await {
         Ok(Ok(whole)) => whole,
         Ok(Err(problem)) => return problem.into_response(),
-        Err(_) => return slow_body().into_response(),
+        Err(_) => {
+            return Problem::new(StatusCode::REQUEST_TIMEOUT, "slow-body", "The body took too long")
+                .detail("The body did not arrive in time; nothing was done.")
+                .into_response();
+        }
     };
     let method = parts.method.clone();
     let answered = next.run(Request::from_parts(parts, Body::from(bytes)));
     timeout(handler, answered).await.unwrap_or_else(|_| slow_handler(&method).into_response())
-}
-
-fn slow_body() -> Problem {
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "slow-body", "The body took too long")
-        .detail("The body did not arrive in time; nothing was done.")
 }
 
 /// Only the type `commit-unknown` may leave something behind, so it is the one for every method that changes something.

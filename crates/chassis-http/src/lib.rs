@@ -18,8 +18,8 @@ mod tls;
 mod valid;
 mod watch;
 
-pub use auth::{Caller, Key, KeyName, Keys, Scope, Scopes, identify, require, require_key};
-pub use client::{Client, Network};
+pub use auth::{Caller, Key, KeyName, Keys, Scope, Scopes, identify, require, require_key_to_change};
+pub use client::Client;
 pub use config::{AuthConfig, LimitsConfig, Origin, PerClient, ServerConfig};
 pub use gate::{Around, Decide, Gate};
 pub use host::host_check;

@@ -42,7 +42,8 @@ pub type LimitLayer<F> = (GovernorLayer<ByClient, StateInformationMiddleware, Bo
 
 impl Limits {
     pub fn new(config: &LimitsConfig) -> Self {
-        let PerClient { rate, burst } = config.per_client;
+        let LimitsConfig { per_client: per_client @ PerClient { rate, burst }, cleanup_interval, .. } =
+            *config;
         // Rounded up, so that a rate that does not divide a second is never exceeded.
         let period = 1_000_000_000_u64.div_ceil(rate.max(1).into());
         let governor = GovernorConfigBuilder::default()
@@ -53,7 +54,6 @@ impl Limits {
             .finish();
         #[expect(clippy::expect_used, reason = "neither the period nor the burst is 0")]
         let governor = governor.expect("a limit that is not 0");
-        let (per_client, cleanup_interval) = (config.per_client, config.cleanup_interval);
         Self { config: Arc::new(governor), per_client, cleanup_interval }
     }
 

@@ -24,7 +24,7 @@ struct Parts {
     detail: Cow<'static, str>,
     errors: Vec<Fault>,
     retry_after: Option<Duration>,
-    challenge: Option<&'static str>,
+    challenge: Option<Cow<'static, str>>,
 }
 
 /// One faulty place of a body.
@@ -85,8 +85,8 @@ impl Problem {
     }
 
     /// Adds `WWW-Authenticate`.
-    pub(crate) fn challenge(mut self, challenge: &'static str) -> Self {
-        self.0.challenge = Some(challenge);
+    pub(crate) fn challenge(mut self, challenge: impl Into<Cow<'static, str>>) -> Self {
+        self.0.challenge = Some(challenge.into());
         self
     }
 
@@ -174,8 +174,8 @@ impl IntoResponse for Problem {
             let whole = after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0));
             headers.insert(header::RETRY_AFTER, HeaderValue::from(whole.max(1)));
         }
-        if let Some(challenge) = challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        if let Some(Ok(challenge)) = challenge.as_deref().map(HeaderValue::from_str) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }

@@ -5,17 +5,17 @@ use crate::metrics as names;
 use crate::watch::{Watch, follow, read_file};
 use axum_server::tls_rustls::RustlsConfig;
 use conf::Conf;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, ServerConfig, SignatureScheme};
+use rustls::{Error, ServerConfig, crypto::aws_lc_rs};
 use rustls_pki_types::pem::{self, PemObject};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+const UNUSABLE_KEY: &str = "holds a private key that is damaged or not supported (RSA from 2048 bits, ECDSA on P-256, \
+                            P-384 or P-521, Ed25519)";
 /// A chain and a key are some KiB.
 const LARGEST: u64 = 1024 * 1024;
 
@@ -53,75 +53,22 @@ impl TlsConfig {
         self.load().map(drop)
     }
 
-    /// For a caller of this listener, who takes the certificate that the file holds now and no other; `None` without
-    /// TLS. Blocks.
-    ///
-    /// # Errors
-    /// The certificate's file can't be read, or does not hold what it should.
-    pub fn client(&self) -> Result<Option<ClientConfig>, TlsFault> {
-        let Some(path) = &self.cert_file else { return Ok(None) };
-        let fault = |what| TlsFault { setting: "cert_file", path: path.clone(), what };
-        let expected = chain(path).map_err(fault)?.0.swap_remove(0);
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let algorithms = provider.signature_verification_algorithms;
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let builder = builder.map_err(|error| fault(error.to_string()))?.dangerous();
-        let verifier = Arc::new(Pinned { expected, algorithms });
-        Ok(Some(builder.with_custom_certificate_verifier(verifier).with_no_client_auth()))
-    }
-
     fn load(&self) -> Result<Option<Served>, TlsFault> {
         let (Some(cert), Some(key)) = (&self.cert_file, &self.key_file) else { return Ok(None) };
-        load(cert, key).map(Some).map_err(|(setting, what)| {
-            let path = if setting == "cert_file" { cert } else { key };
-            TlsFault { setting, path: path.clone(), what }
-        })
-    }
-}
-
-/// Takes one certificate, whatever it is for and until when: its holder proves that it has the key.
-#[derive(Debug)]
-struct Pinned {
-    expected: CertificateDer<'static>,
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        if *end_entity == self.expected {
-            Ok(ServerCertVerified::assertion())
-        } else {
-            Err(CertificateError::ApplicationVerificationFailure.into())
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        let in_cert = |what| TlsFault { setting: "cert_file", path: cert.clone(), what };
+        let in_key = |what| TlsFault { setting: "key_file", path: key.clone(), what };
+        let (chain, valid) = chain(cert).map_err(in_cert)?;
+        let server = server_config(chain.clone(), private_key(key).map_err(in_key)?);
+        let server = server.map_err(|error| match error {
+            Error::InvalidCertificate(_) => {
+                in_cert("holds a damaged certificate, the first of its chain".to_owned())
+            }
+            Error::InconsistentKeys(_) => {
+                in_key(format!("is not the key of the certificate in {}", cert.display()))
+            }
+            _ => in_key(UNUSABLE_KEY.to_owned()),
+        })?;
+        Ok(Some(Served { server: Arc::new(server), chain, valid }))
     }
 }
 
@@ -141,23 +88,6 @@ struct Served {
     chain: Vec<CertificateDer<'static>>,
     /// The validity of the listener's own certificate, in Unix seconds.
     valid: (i64, i64),
-}
-
-fn load(cert_file: &Path, key_file: &Path) -> Result<Served, (&'static str, String)> {
-    let (chain, valid) = chain(cert_file).map_err(|what| ("cert_file", what))?;
-    let key = private_key(key_file).map_err(|what| ("key_file", what))?;
-    let server = server_config(chain.clone(), key).map_err(|error| match error {
-        Error::InvalidCertificate(_) => ("cert_file", "holds a damaged certificate, the first of its chain".to_owned()),
-        Error::InconsistentKeys(_) => {
-            ("key_file", format!("is not the key of the certificate in {}", cert_file.display()))
-        }
-        _ => (
-            "key_file",
-            "holds a private key that is damaged or not supported (RSA from 2048 bits, ECDSA on P-256, P-384 or P-521, Ed25519)"
-                .to_owned(),
-        ),
-    })?;
-    Ok(Served { server: Arc::new(server), chain, valid })
 }
 
 fn server_config(

@@ -5,23 +5,22 @@ use crate::{Failure, Health};
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Request, State},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
-    middleware::Next,
+    extract::{DefaultBodyLimit, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, put},
 };
 use chassis_http::{
     Caller, Keys, LimitsConfig, Problem, Scope, ServerConfig, TlsConfig, host_check, identify, layers,
-    require_key, server,
+    require_key_to_change, server,
 };
 use chassis_telemetry::{Exposition, LogFilter, Metrics, Service, Telemetry};
 use conf::Conf;
 use serde_json::{Value, json};
-use std::{convert::Infallible, net::SocketAddr, thread, time::Duration};
+use std::{net::SocketAddr, thread, time::Duration};
 use tokio::{runtime::Builder, sync::oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
-use tower::{Layer as _, ServiceExt as _};
+use tower::util::option_layer;
 use tower_http::compression::CompressionLayer;
 use tracing::Instrument as _;
 
@@ -134,9 +133,8 @@ fn router(pages: Pages, telemetry: &Telemetry, guarded: bool) -> Router {
         .route_layer(layers::deadlines(&ServerConfig::default()))
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed);
-    let router =
-        if guarded { router.layer(axum::middleware::from_fn(only_operators_change)) } else { router };
     router
+        .layer(option_layer(guarded.then(|| require_key_to_change(Scope::Operate))))
         .layer(identify(&keys, &LimitsConfig::default()))
         .layer(host_check(keys.is_open()))
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -174,16 +172,4 @@ async fn set_log_filter(
     let key = caller.and_then(|caller| caller.key.as_ref().map(ToString::to_string));
     tracing::info!(key, "log filter changed");
     Ok(StatusCode::NO_CONTENT)
-}
-
-async fn only_operators_change(request: Request, next: Next) -> Response {
-    if matches!(*request.method(), Method::GET | Method::HEAD) {
-        return next.run(request).await;
-    }
-    let changed = tower::service_fn(move |request| {
-        let next = next.clone();
-        async move { Ok::<_, Infallible>(next.run(request).await) }
-    });
-    let Ok(response) = require_key(Scope::Operate).layer(changed).oneshot(request).await;
-    response
 }

@@ -22,14 +22,10 @@ pub use run::{FAILURE, Failure, USAGE, run};
 pub use shutdown::{Cause, Shutdown, ShutdownConfig, ShutdownError};
 pub use tasks::Tasks;
 
-use chassis_telemetry::{
-    catalogue::{Metric, Values, counter},
-    names::LABEL_TASK,
-};
+use chassis_telemetry::catalogue::Metric;
 
 /// The metrics of this crate, for [`chassis_telemetry::Setup`].
-pub const METRICS: &[Metric] = &[counter(tasks::PANICS, "Background tasks that panicked.")
-    .labels(&[(LABEL_TASK, Values::Open("the tasks of the service"))])];
+pub const METRICS: &[Metric] = &[tasks::PANICS];
 
 /// The version of the chassis, `platformVersion` of `/version`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -9,7 +9,7 @@ use crate::{
     run::{FAILURE, Failure, USAGE},
 };
 use chassis_http::{KeyName, Scopes, auth};
-use clap::{ArgMatches, Args, Command, FromArgMatches as _, error::ErrorKind};
+use clap::{ArgMatches, Args, Command, FromArgMatches as _, Subcommand, error::ErrorKind};
 use std::{
     io::{self, Write},
     path::PathBuf,
@@ -51,13 +51,25 @@ struct Options {
     set: Vec<String>,
 }
 
-#[derive(Args)]
-struct NewKey {
-    /// What logs and metrics call its holder: letters, digits, '.', '_', '-'
-    name: KeyName,
-    /// What it allows: some of send, read, operate, joined by commas
-    #[arg(long)]
-    scopes: Scopes,
+/// The commands of every program.
+#[derive(Subcommand)]
+enum Common {
+    /// Run the service (the default)
+    Serve,
+    /// Validate the configuration and exit
+    CheckConfig,
+    /// Ask the running service's admin listener whether it is ready
+    Healthcheck,
+    /// Print the OpenAPI document
+    Openapi,
+    /// Print a new API key, which is shown only once, and its line for the key file
+    NewKey {
+        /// What logs and metrics call its holder: letters, digits, '.', '_', '-'
+        name: KeyName,
+        /// What it allows: some of send, read, operate, joined by commas
+        #[arg(long)]
+        scopes: Scopes,
+    },
 }
 
 impl<C: Settings> Program<C> {
@@ -74,53 +86,37 @@ impl<C: Settings> Program<C> {
     }
 
     fn execute(self) -> Result<ExitCode, clap::Error> {
-        let matches = self.command_line().try_get_matches()?;
+        let command = Options::augment_args(Command::new(self.name).about(self.about).version(self.version));
+        let own = self.commands.iter().map(|command| command.command.clone());
+        let matches = Common::augment_subcommands(command).subcommands(own).try_get_matches()?;
         let Options { config: file, set } = Options::from_arg_matches(&matches)?;
         let sources = Sources { file, environment: std::env::vars_os().collect(), set };
-        Ok(match matches.subcommand() {
-            // What needs no configuration works with a broken one.
-            Some(("new-key", arguments)) => self.new_key(NewKey::from_arg_matches(arguments)?),
-            Some(("openapi", _)) => print(io::stdout(), &(self.openapi)(), 0),
-            Some(("healthcheck", _)) => self.healthcheck(sources),
-            command => match load::<C>(sources) {
-                Ok(config) => self.command(command, config),
-                Err(faults) => print(io::stderr(), &faults.to_string(), USAGE),
+        let common = Common::from_arg_matches(&matches).ok();
+        // What needs no configuration works with a broken one.
+        Ok(match common {
+            Some(Common::NewKey { name, scopes }) => self.new_key(name, scopes),
+            Some(Common::Openapi) => print(io::stdout(), &(self.openapi)(), 0),
+            Some(Common::Healthcheck) => self.healthcheck(sources),
+            Some(Common::CheckConfig | Common::Serve) | None => match (load::<C>(sources), common) {
+                (Err(faults), _) => print(io::stderr(), &faults.to_string(), USAGE),
+                (Ok(config), Some(Common::CheckConfig)) => check_config(&config),
+                (Ok(config), _) => self.run(config, matches.subcommand()),
             },
         })
     }
 
-    fn command_line(&self) -> Command {
-        let command = |name, about| Command::new(name).about(about);
-        Options::augment_args(command(self.name, self.about).version(self.version))
-            .subcommand(command("serve", "Run the service (the default)"))
-            .subcommand(command("check-config", "Validate the configuration and exit"))
-            .subcommand(command(
-                "healthcheck",
-                "Ask the running service's admin listener whether it is ready",
-            ))
-            .subcommand(command("openapi", "Print the OpenAPI document"))
-            .subcommand(NewKey::augment_args(command(
-                "new-key",
-                "Print a new API key, which is shown only once, and its line for the key file",
-            )))
-            .subcommands(self.commands.iter().map(|command| command.command.clone()))
-    }
-
-    fn command(&self, command: Option<(&str, &ArgMatches)>, config: C) -> ExitCode {
-        match command {
-            None | Some(("serve", _)) => (self.serve)(config),
-            Some(("check-config", _)) => {
-                let warnings = config.warnings().into_iter().map(|warning| format!("warning: {warning}\n"));
-                print(io::stdout(), &format!("{}the configuration is valid", warnings.collect::<String>()), 0)
-            }
-            Some((name, arguments)) => {
-                let command = self.commands.iter().find(|command| command.command.get_name() == name);
-                match command.map(|command| (command.run)(config, arguments)) {
-                    Some(Ok(text)) => print(io::stdout(), &text, 0),
-                    Some(Err(failure)) => print(io::stderr(), &failure.to_string(), FAILURE),
-                    None => ExitCode::from(USAGE),
-                }
-            }
+    /// Runs the service, or a command of the program's own.
+    fn run(&self, config: C, command: Option<(&str, &ArgMatches)>) -> ExitCode {
+        let own = command.and_then(|(name, arguments)| {
+            let own = self.commands.iter().find(|command| command.command.get_name() == name);
+            own.zip(Some(arguments))
+        });
+        match own {
+            Some((own, arguments)) => match (own.run)(config, arguments) {
+                Ok(text) => print(io::stdout(), &text, 0),
+                Err(failure) => print(io::stderr(), &failure.to_string(), FAILURE),
+            },
+            None => (self.serve)(config),
         }
     }
 
@@ -135,12 +131,15 @@ impl<C: Settings> Program<C> {
         }
     }
 
-    fn new_key(&self, NewKey { name, scopes }: NewKey) -> ExitCode {
-        match auth::new_key(self.key_prefix, name, scopes) {
-            Ok((text, key)) => print(io::stdout(), &format!("{text}\n{}", key.line()), 0),
-            Err(error) => print(io::stderr(), &error.to_string(), FAILURE),
-        }
+    fn new_key(&self, name: KeyName, scopes: Scopes) -> ExitCode {
+        let (text, key) = auth::new_key(self.key_prefix, name, scopes);
+        print(io::stdout(), &format!("{text}\n{}", key.line()), 0)
     }
+}
+
+fn check_config(config: &impl Settings) -> ExitCode {
+    let warnings: String = config.warnings().iter().map(|warning| format!("warning: {warning}\n")).collect();
+    print(io::stdout(), &(warnings + "the configuration is valid"), 0)
 }
 
 /// Writes a text and returns the exit code; a reader that has gone is no panic.

@@ -3,13 +3,14 @@
 #![expect(clippy::disallowed_methods, reason = "the place that keeps the span")]
 
 use crate::{Cause, Shutdown};
-use chassis_telemetry::names::LABEL_TASK;
+use chassis_telemetry::catalogue::{Metric, Values, counter};
 use futures_util::FutureExt as _;
 use std::panic::AssertUnwindSafe;
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
-pub(crate) const PANICS: &str = "task_panics_total";
+pub(crate) const PANICS: Metric = counter("task_panics_total", "Background tasks that panicked.")
+    .labels(&[("task", Values::Open("the tasks of the service"))]);
 
 /// The background tasks of a service. Cheap to clone.
 #[derive(Clone)]
@@ -46,7 +47,7 @@ impl Tasks {
 
 /// Resolves to whether the task ended without a panic. Its counter shows 0 from the start.
 fn supervise(name: &'static str, task: impl Future<Output = ()>) -> impl Future<Output = bool> {
-    let panics = metrics::counter!(PANICS, LABEL_TASK => name);
+    let panics = metrics::counter!(PANICS.name, "task" => name);
     async move {
         let finished = AssertUnwindSafe(task).catch_unwind().await.is_ok();
         if !finished {

@@ -1,6 +1,6 @@
 //! The key file: lines of `name:scopes:sha256-hex`. It holds hashes, no keys.
 
-use super::{Key, NotAName, NotScopes, key::Digest};
+use super::{Key, key::Digest};
 use crate::watch::read_file;
 use data_encoding::HEXLOWER_PERMISSIVE;
 use std::{collections::HashMap, hash::Hash, path::Path};
@@ -75,14 +75,13 @@ fn key(line: &str) -> Result<Key, Vec<String>> {
         return Err(vec!["must be name:scopes:sha256-hex".to_owned()]);
     };
     let no_digest = "the hash is 64 hex digits, the SHA-256 of the key's text";
-    let name = name.parse().map_err(|fault: NotAName| fault.to_string());
-    let scopes = scopes.parse().map_err(|fault: NotScopes| fault.to_string());
     let digest = HEXLOWER_PERMISSIVE.decode(digest.as_bytes()).ok();
     let digest: Option<Digest> = digest.and_then(|bytes| bytes.try_into().ok());
-    match (name, scopes, digest.ok_or_else(|| no_digest.to_owned())) {
+    match (name.parse(), scopes.parse(), digest.ok_or(no_digest)) {
         (Ok(name), Ok(scopes), Ok(digest)) => Ok(Key { name, scopes, digest }),
         (name, scopes, digest) => {
-            Err([name.err(), scopes.err(), digest.err()].into_iter().flatten().collect())
+            let faults = [name.err(), scopes.err(), digest.err()].into_iter().flatten();
+            Err(faults.map(str::to_owned).collect())
         }
     }
 }

@@ -26,18 +26,14 @@ impl fmt::Display for KeyName {
     }
 }
 
-/// The text is no name of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a name is 1 to {LONGEST_NAME} letters, digits, '.', '_' and '-', and not {NOBODY}")]
-pub struct NotAName;
-
 impl FromStr for KeyName {
-    type Err = NotAName;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, NotAName> {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         let good = (1..=LONGEST_NAME).contains(&text.len()) && text.bytes().all(allowed) && text != NOBODY;
-        if good { Ok(Self(text.into())) } else { Err(NotAName) }
+        let wrong = "a name is 1 to 64 letters, digits, '.', '_' and '-', and not none";
+        good.then(|| Self(text.into())).ok_or(wrong)
     }
 }
 
@@ -72,24 +68,15 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The system has no random bytes to give.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the system gives no random bytes")]
-pub struct NoRandomness;
-
 /// A new key: its text, which is shown once and kept nowhere, and its configuration.
 ///
 /// The text is `prefix`, by which scanners find one that leaked, and 256 random bits in base32 (52 characters).
-///
-/// # Errors
-/// The system has no random bytes to give.
-pub fn new_key(prefix: &str, name: KeyName, scopes: Scopes) -> Result<(String, Key), NoRandomness> {
-    let mut random = [0; 32];
-    let system = rustls::crypto::aws_lc_rs::default_provider().secure_random;
-    system.fill(&mut random).map_err(|_| NoRandomness)?;
+pub fn new_key(prefix: &str, name: KeyName, scopes: Scopes) -> (String, Key) {
+    // Of a generator that is made for keys, with a seed from the system.
+    let random: [u8; 32] = rand::random();
     // In lower case, so that a key is one word, to a double click and to a shell.
     let text = format!("{prefix}{}", BASE32_NOPAD.encode(&random).to_ascii_lowercase());
-    Ok((text.clone(), Key::of(name, scopes, &text)))
+    (text.clone(), Key::of(name, scopes, &text))
 }
 
 #[cfg(test)]
@@ -102,7 +89,7 @@ mod tests {
     fn every_key_is_another_one_of_256_bits_and_known_by_its_line() {
         let mut seen = HashSet::new();
         for _ in 0..1000 {
-            let (text, key) = new_key("a_", "name".parse().unwrap(), "send".parse().unwrap()).unwrap();
+            let (text, key) = new_key("a_", "name".parse().unwrap(), "send".parse().unwrap());
             assert_eq!(text.len(), 2 + 52);
             assert_eq!(key, Key::of(key.name.clone(), key.scopes, &text));
             assert!(!key.line().contains(&text) && seen.insert(text));
@@ -111,7 +98,7 @@ mod tests {
 
     #[test]
     fn no_key_has_the_name_by_which_callers_without_one_are_counted() {
-        assert_eq!("none".parse::<KeyName>(), Err(NotAName));
+        assert!("none".parse::<KeyName>().is_err());
         assert_eq!("None".parse::<KeyName>().unwrap().as_str(), "None");
     }
 

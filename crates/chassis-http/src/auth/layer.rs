@@ -2,12 +2,13 @@
 //! a key is limited by the guesser's address.
 
 use super::{KeyName, Keys, Scope, keys::Identity};
-use crate::{Client, Decide, Gate, LimitsConfig, Problem, client::caller_address};
+use crate::client::{caller_address, network};
+use crate::{Client, Decide, Gate, LimitsConfig, Problem};
 use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
 use chassis_telemetry::http::CallerKey;
 use chassis_telemetry::names;
-use http::{Extensions, StatusCode};
+use http::{Extensions, Method, StatusCode};
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -83,7 +84,7 @@ pub fn identify(keys: &Keys, limits: &LimitsConfig) -> Gate<impl Decide> {
         } else {
             let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
             let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
-            Client::Network(caller_address(request.headers(), peer, &limits).into())
+            Client::Network(network(caller_address(request.headers(), peer, &limits)))
         };
         if matches!(identity, Identity::Unknown) {
             keys.0.nobody.unknown_key.increment(1);
@@ -98,9 +99,13 @@ pub fn require(scope: Scope) -> Gate<impl Decide> {
     Gate(move |request: &mut Request| permit(request, Some(scope)))
 }
 
-/// As [`require`], but where no keys are configured it lets nobody on: for what must not be open by accident.
-pub fn require_key(scope: Scope) -> Gate<impl Decide> {
+/// As [`require`] for whatever may change something, and where no keys are configured it lets nobody on: for what must not
+/// be open by accident.
+pub fn require_key_to_change(scope: Scope) -> Gate<impl Decide> {
     Gate(move |request: &mut Request| {
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Ok(());
+        }
         let open = request.extensions().get::<Caller>().is_some_and(|caller| caller.keys.is_open());
         if open {
             let problem = forbidden("This takes an API key, and none are configured.", "Bearer");
@@ -126,17 +131,13 @@ fn unauthenticated(detail: &'static str, challenge: &'static str) -> Problem {
     problem.detail(detail).challenge(challenge)
 }
 
-fn forbidden(detail: impl Into<Cow<'static, str>>, challenge: &'static str) -> Problem {
+fn forbidden(detail: impl Into<Cow<'static, str>>, challenge: impl Into<Cow<'static, str>>) -> Problem {
     let problem = Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed");
     problem.detail(detail).challenge(challenge)
 }
 
 fn lacks(scope: Scope) -> Problem {
-    let challenge = match scope {
-        Scope::Send => "Bearer error=\"insufficient_scope\", scope=\"send\"",
-        Scope::Read => "Bearer error=\"insufficient_scope\", scope=\"read\"",
-        Scope::Operate => "Bearer error=\"insufficient_scope\", scope=\"operate\"",
-    };
+    let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
     forbidden(format!("The key lacks the scope {scope}."), challenge)
 }
 
@@ -144,7 +145,7 @@ fn lacks(scope: Scope) -> Problem {
 impl Caller {
     /// A caller at this address where no keys are configured.
     pub(crate) fn open(peer: IpAddr) -> Self {
-        let (client, keys) = (Client::Network(peer.into()), Keys::open());
+        let (client, keys) = (Client::Network(network(peer)), Keys::open());
         Self { client, key: None, identity: Identity::Open, keys }
     }
 }

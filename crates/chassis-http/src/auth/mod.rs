@@ -7,8 +7,8 @@ mod layer;
 mod scope;
 
 pub use file::{parse_keys, read_keys};
-pub use key::{Key, KeyName, NoRandomness, NotAName, new_key};
+pub use key::{Key, KeyName, new_key};
 pub use keys::Keys;
 pub(crate) use layer::any_key;
-pub use layer::{Caller, identify, require, require_key};
-pub use scope::{NotScopes, Scope, Scopes};
+pub use layer::{Caller, identify, require, require_key_to_change};
+pub use scope::{Scope, Scopes};

@@ -42,19 +42,16 @@ impl Scopes {
     }
 }
 
-/// The text is no set of scopes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("scopes are some of send, read, operate, joined by commas, each once")]
-pub struct NotScopes;
+const NOT_SCOPES: &str = "scopes are some of send, read, operate, joined by commas, each once";
 
 /// Written as in the key file: `send,read`; at least one, each once.
 impl FromStr for Scopes {
-    type Err = NotScopes;
+    type Err = &'static str;
 
-    fn from_str(text: &str) -> Result<Self, NotScopes> {
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         text.split(',').try_fold(Self::default(), |scopes, word| {
-            let scope = Scope::ALL.into_iter().find(|scope| scope.as_str() == word).ok_or(NotScopes)?;
-            if scopes.contains(scope) { Err(NotScopes) } else { Ok(Self(scopes.0 | 1 << scope as u8)) }
+            let scope = Scope::ALL.into_iter().find(|scope| scope.as_str() == word).ok_or(NOT_SCOPES)?;
+            if scopes.contains(scope) { Err(NOT_SCOPES) } else { Ok(Self(scopes.0 | 1 << scope as u8)) }
         })
     }
 }
@@ -82,7 +79,7 @@ mod tests {
     #[test]
     fn an_empty_a_repeated_and_an_unknown_scope_are_refused() {
         for text in ["", ",", "send,", "send,send", "send, read", "SEND", "admin", "*"] {
-            assert_eq!(text.parse::<Scopes>(), Err(NotScopes), "{text}");
+            assert_eq!(text.parse::<Scopes>(), Err(NOT_SCOPES), "{text}");
         }
     }
 }

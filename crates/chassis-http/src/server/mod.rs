@@ -9,7 +9,7 @@ use axum_server::{Handle, Server, tls_rustls::RustlsAcceptor};
 use connection::{Connection, Limited, Peer};
 use futures_util::future::Either;
 use hyper_util::{rt::TokioExecutor, server::conn::auto::Builder};
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::convert::Infallible;
 use std::future::{pending, ready};
 use std::io;
@@ -152,11 +152,10 @@ fn report(name: &'static str) -> impl Fn(Option<&Peer>, &io::Error) + Send + Syn
     }
 }
 
-/// Raises the soft limit on open files to the hard one, and returns what it is now (`None`: unlimited). The usual soft
-/// limit of 1,024 is there for programs that use `select`; connections need more.
-pub fn raise_open_files() -> Option<u64> {
-    let mut limit = getrlimit(Resource::Nofile);
-    let before = limit.current;
-    limit.current = limit.maximum;
-    if setrlimit(Resource::Nofile, limit).is_ok() { limit.current } else { before }
+/// Raises the soft limit on open files to the hard one. The usual soft limit of 1,024 is there for programs that use
+/// `select`; connections need more.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // Up to the hard limit everybody may.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }

@@ -11,7 +11,7 @@ use chassis_http::{
     Valid, grpc, host_check, identify, layers, require,
     server::{self, Listener},
 };
-use chassis_telemetry::http::{MetricsLayer, trace_layer};
+use chassis_telemetry::http::{metrics_layer, trace_layer};
 use garde::Validate;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use parking_lot::Mutex;
@@ -131,7 +131,7 @@ pub fn router(meeting: Meeting, config: &ServerConfig, keys: &Keys, limits: &Lim
     let operate = Router::new()
         .route("/switch", post(async || "switched"))
         .route_layer(layers::deadlines(config))
-        .route_layer(chassis_http::require_key(Scope::Operate));
+        .route_layer(chassis_http::require_key_to_change(Scope::Operate));
     read.merge(send)
         .merge(operate)
         .fallback(layers::not_found)
@@ -139,7 +139,7 @@ pub fn router(meeting: Meeting, config: &ServerConfig, keys: &Keys, limits: &Lim
         .layer(
             ServiceBuilder::new()
                 .layer(trace_layer(|_| false))
-                .layer(MetricsLayer::new())
+                .layer(metrics_layer())
                 .layer(layers::headers(config.tls.is_set()))
                 .option_layer(layers::cors(&config.cors_origins))
                 .layer(layers::catch_panic())
