@@ -10,7 +10,7 @@ use axum::{Router, response::Response, routing::post_service};
 use chassis::{Failure, Health, Shutdown, Tasks};
 use chassis_http::{Keys, Limits, Scope, grpc, host_check, identify, require};
 use chassis_resilience::Shed;
-use chassis_telemetry::grpc::{Methods, MetricsLayer, trace_layer};
+use chassis_telemetry::grpc::{Methods, metrics_layer, trace_layer};
 use tonic::Status;
 use tower::ServiceBuilder;
 
@@ -47,7 +47,7 @@ pub fn router(
     let proxies = config.limits.clone();
     let around = ServiceBuilder::new()
         .layer(trace_layer(methods.clone(), move |peer| proxies.trusts(peer)))
-        .layer(MetricsLayer::new(methods))
+        .layer(metrics_layer(methods))
         .layer(grpc::catch_panic())
         .layer(grpc::only())
         .layer(degradation.in_flight_layer());

@@ -15,7 +15,7 @@ use axum::{
 use chassis_http::{Keys, Limits, Scope, ServerConfig, host_check, identify, layers, openapi, require};
 use chassis_queue::JobId;
 use chassis_resilience::Degradation;
-use chassis_telemetry::http::{MetricsLayer, trace_layer};
+use chassis_telemetry::http::{metrics_layer, trace_layer};
 use std::sync::Arc;
 use tower::ServiceBuilder;
 use tower_http::compression::CompressionLayer;
@@ -107,7 +107,7 @@ pub fn router(api: Api, config: &Config, keys: &Keys, limits: &Limits) -> Router
     let proxies = config.limits.clone();
     let around = ServiceBuilder::new()
         .layer(trace_layer(move |peer| proxies.trusts(peer)))
-        .layer(MetricsLayer::new())
+        .layer(metrics_layer())
         .layer(layers::headers(server.tls.is_set()))
         .option_layer(layers::cors(&server.cors_origins))
         .layer(layers::catch_panic())

@@ -6,7 +6,7 @@ use axum::routing::post;
 use chassis::config::{Sources, load};
 use chassis_http::{Keys, Limits, Scope, host_check, identify, layers, require, server};
 use chassis_resilience::{Degradation, DegradationConfig};
-use chassis_telemetry::http::{MetricsLayer, trace_layer};
+use chassis_telemetry::http::{metrics_layer, trace_layer};
 use chassis_telemetry::{Service, Setup};
 use epro_notify::config::Config;
 use epro_notify::metrics;
@@ -89,7 +89,7 @@ fn router(upto: Upto, config: &Config, keys: &Keys) -> Router {
     }
     if upto >= Upto::Trace {
         let trace = trace_layer(move |peer| proxies.trusts(peer));
-        router = router.layer(ServiceBuilder::new().layer(trace).layer(MetricsLayer::new()));
+        router = router.layer(ServiceBuilder::new().layer(trace).layer(metrics_layer()));
     }
     router
 }

@@ -8,12 +8,8 @@ use std::sync::LazyLock;
 pub fn traceparent(bytes: &[u8]) {
     let _ = TraceContext::from_bytes(bytes);
     if let Ok(value) = HeaderValue::from_bytes(bytes) {
-        for name in ["traceparent", "uber-trace-id"] {
-            let _ = TraceContext::from_headers(&HeaderMap::from_iter([(
-                http::HeaderName::from_static(name),
-                value.clone(),
-            )]));
-        }
+        let name = http::HeaderName::from_static("traceparent");
+        let _ = TraceContext::from_headers(&HeaderMap::from_iter([(name, value)]));
     }
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Some(context) = TraceContext::parse(text) {

@@ -14,7 +14,7 @@ use axum::{
 use chassis_http::{
     Keys, Limits, Problem, ProblemBody, Scope, Valid, host_check, identify, layers, openapi, require,
 };
-use chassis_telemetry::http::{MetricsLayer, trace_layer};
+use chassis_telemetry::http::{metrics_layer, trace_layer};
 use serde::Serialize;
 use std::sync::Arc;
 use tower::ServiceBuilder;
@@ -74,7 +74,7 @@ pub fn router(reports: Arc<Reports>, config: &Config, keys: &Keys, limits: &Limi
     let proxies = config.limits.clone();
     let around = ServiceBuilder::new()
         .layer(trace_layer(move |peer| proxies.trusts(peer)))
-        .layer(MetricsLayer::new())
+        .layer(metrics_layer())
         .layer(layers::headers(server.tls.is_set()))
         .option_layer(layers::cors(&server.cors_origins))
         .layer(layers::catch_panic())

@@ -1,12 +1,12 @@
 //! One call: whether it is made, its attempts, and whether there is another one.
 
 use crate::catalogue::{REFUSED, RETRIES, RETRIES_WITHHELD, THROTTLED};
-use crate::channel::{Inner, MethodState};
+use crate::channel::{Inner, Method, MethodState};
 use crate::endpoints::Endpoint;
 use crate::outcome::{Failed, Meaning, NOT_SENT, OTHER_ENDPOINT, Refusal, UNAVAILABLE, retry_after};
 use bytes::Bytes;
 use chassis_resilience::{Permit, State, Verdict};
-use chassis_telemetry::grpc::code_name;
+use chassis_telemetry::grpc::{code_name, record_client};
 use chassis_telemetry::{SpanExt, TraceContext, names, propagation};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -77,7 +77,8 @@ impl<'a> Call<'a> {
         };
         // A probe finds out how the service is, whatever it was like before.
         if !permit.is_probe() && !self.method.throttle.admit(Instant::now(), rand::random()) {
-            metrics::counter!(THROTTLED.name, names::LABEL_GRPC_METHOD => self.method.name).increment(1);
+            metrics::counter!(THROTTLED.name, names::LABEL_GRPC_METHOD => self.method.method.name)
+                .increment(1);
             self.caller.add_event("call throttled", &[]);
             return Err(Refusal::Throttled);
         }
@@ -147,46 +148,50 @@ impl<'a> Call<'a> {
             // Once, and elsewhere: the fault may be this endpoint's alone.
             OTHER_ENDPOINT if attempt.number > 1 => false,
             OTHER_ENDPOINT if self.channel.endpoints.healthy(Some(&attempt.endpoint)).is_empty() => false,
-            _ => self.method.reads || self.head.headers.contains_key("idempotency-key"),
+            _ => self.method.method.reads || self.head.headers.contains_key("idempotency-key"),
         };
         if !allowed {
             return None;
         }
-        let wait = match self.wait(attempt.number, status, reason) {
-            Ok(wait) => wait,
-            Err(withheld) => return self.withhold(withheld),
-        };
-        if !wait.is_zero() {
-            sleep(wait).await;
+        match self.wait(attempt, status).await {
+            Ok((permit, wait)) => {
+                self.method.count(&RETRIES, reason, 1);
+                let waited = (names::WAITED_MS, wait.as_millis().to_string());
+                self.caller.add_event("call retried", &[(names::REASON, reason.to_owned()), waited]);
+                Some(permit)
+            }
+            Err(withheld) => {
+                self.method.count(&RETRIES_WITHHELD, withheld, 1);
+                self.caller.add_event("retry withheld", &[(names::REASON, withheld.to_owned())]);
+                None
+            }
         }
-        let permit = self.channel.breaker.admit().ok().filter(|permit| !permit.is_probe());
-        let Some(permit) = permit else { return self.withhold("breaker_open") };
-        self.method.count(&RETRIES, reason, 1);
-        let waited = (names::WAITED_MS, wait.as_millis().to_string());
-        self.caller.add_event("call retried", &[(names::REASON, reason.to_owned()), waited]);
-        Some(permit)
     }
 
-    /// How long to wait before the next attempt, or why there is none.
-    fn wait(&self, number: u32, status: &Status, reason: &str) -> Result<Duration, &'static str> {
-        if number >= ATTEMPTS_MAX {
+    /// Waits before the next attempt, and says for how long, or why there is none.
+    async fn wait(&self, last: &Attempt, status: &Status) -> Result<(Permit, Duration), &'static str> {
+        if last.number >= ATTEMPTS_MAX {
             return Err("attempts");
         }
         if self.channel.breaker.state() != State::Closed {
             return Err("breaker_open");
         }
         // Another endpoint, or another connection, is tried at once.
-        let at_once = number == 1 && reason != UNAVAILABLE;
-        let jitter = if at_once { Duration::ZERO } else { backoff(number, rand::random()) };
+        let at_once = last.number == 1 && last.meaning.retry != Some(UNAVAILABLE);
+        let jitter = if at_once { Duration::ZERO } else { backoff(last.number, rand::random()) };
         let wait = jitter.max(retry_after(status).unwrap_or_default());
         if self.left() < wait + SHORTEST {
             return Err("deadline");
         }
         // A call that was not sent was no work for the service, and costs nothing.
-        if reason != NOT_SENT && !self.channel.budget.spend() {
+        if last.meaning.retry != Some(NOT_SENT) && !self.channel.budget.spend() {
             return Err("budget");
         }
-        Ok(wait)
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
+        let permit = self.channel.breaker.admit().ok().filter(|permit| !permit.is_probe());
+        Ok((permit.ok_or("breaker_open")?, wait))
     }
 
     fn left(&self) -> Duration {
@@ -197,12 +202,6 @@ impl<'a> Call<'a> {
         self.method.count(&REFUSED, reason, 1);
         self.caller.add_event("call refused", &[(names::REASON, reason.to_owned())]);
         refusal
-    }
-
-    fn withhold(&self, reason: &'static str) -> Option<Permit> {
-        self.method.count(&RETRIES_WITHHELD, reason, 1);
-        self.caller.add_event("retry withheld", &[(names::REASON, reason.to_owned())]);
-        None
     }
 }
 
@@ -252,25 +251,25 @@ impl<'a> Record<'a> {
 
 impl Drop for Record<'_> {
     fn drop(&mut self) {
-        let name = code_name(self.code);
-        self.span.record(names::RPC_RESPONSE_STATUS_CODE, name);
+        let code = code_name(self.code);
+        self.span.record(names::RPC_RESPONSE_STATUS_CODE, code);
         if self.code != Code::Ok {
             self.span.record(names::OTEL_STATUS_CODE, "ERROR");
-            self.span.record(names::ERROR_TYPE, name);
+            self.span.record(names::ERROR_TYPE, code);
         }
+        let Method { service, name, .. } = self.method.method;
         // Inside the span, so that the histogram gets an exemplar.
-        self.span.in_scope(|| self.method.durations.record(self.code, self.started.elapsed().as_secs_f64()));
+        self.span.in_scope(|| record_client(service, name, self.code, self.started.elapsed().as_secs_f64()));
     }
 }
 
 /// The caller's time limit: up to eight digits and a unit
-/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>). tonic wrote it, so it is well-formed.
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>), as tonic writes it: for years of patience in
+/// seconds. Others count as none.
 fn time_limit(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let nanos = match unit {
-        "H" => 3_600_000_000_000,
-        "M" => 60_000_000_000,
         "S" => 1_000_000_000,
         "m" => 1_000_000,
         "u" => 1_000,

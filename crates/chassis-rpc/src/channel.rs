@@ -10,7 +10,6 @@ use crate::outcome::{Failed, Refusal};
 use crate::{ClientConfig, Found, discovery};
 use chassis_resilience::{Breaker, BreakerConfig, RetryBudget, State, Throttle};
 use chassis_telemetry::catalogue::Metric;
-use chassis_telemetry::grpc::{Durations, Side};
 use chassis_telemetry::{names, propagation};
 use futures_util::future::BoxFuture;
 use http::header::AUTHORIZATION;
@@ -27,9 +26,9 @@ use tower::{Service, ServiceExt};
 /// A unary method of the other service, and whether it may be retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Method {
-    service: &'static str,
-    name: &'static str,
-    reads: bool,
+    pub(crate) service: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) reads: bool,
 }
 
 impl Method {
@@ -47,31 +46,28 @@ impl Method {
 
 /// What the client keeps for a method.
 pub(crate) struct MethodState {
-    pub name: &'static str,
-    pub reads: bool,
+    pub method: Method,
     /// `package.v1.Service/Method`, the name of its spans.
     pub full: String,
     pub throttle: Throttle,
-    pub durations: Durations,
 }
 
 impl MethodState {
-    fn new(Method { service, name, reads }: Method) -> Self {
-        let (throttle, durations) =
-            (Throttle::new(Instant::now()), Durations::new(service, name, Side::Client));
-        let state = Self { name, reads, full: format!("{service}/{name}"), throttle, durations };
+    fn new(method: Method) -> Self {
+        let full = format!("{}/{}", method.service, method.name);
+        let state = Self { method, full, throttle: Throttle::new(Instant::now()) };
         // Every decision has its series from the start.
         for (metric, reasons) in
             [(REFUSED, REFUSED_REASONS), (RETRIES, RETRY_REASONS), (RETRIES_WITHHELD, WITHHELD_REASONS)]
         {
             reasons.iter().for_each(|reason| state.count(&metric, reason, 0));
         }
-        metrics::counter!(THROTTLED.name, names::LABEL_GRPC_METHOD => name).increment(0);
+        metrics::counter!(THROTTLED.name, names::LABEL_GRPC_METHOD => method.name).increment(0);
         state
     }
 
     pub fn count(&self, metric: &Metric, reason: &'static str, by: u64) {
-        let labels = [(names::LABEL_GRPC_METHOD, self.name), (names::LABEL_REASON, reason)];
+        let labels = [(names::LABEL_GRPC_METHOD, self.method.name), (names::LABEL_REASON, reason)];
         metrics::counter!(metric.name, &labels).increment(by);
     }
 }

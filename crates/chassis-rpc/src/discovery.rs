@@ -50,11 +50,7 @@ impl Found {
     pub fn failed(&mut self, reason: &'static str) {
         self.count("failed", 1);
         if !std::mem::replace(&mut self.failing, true) {
-            tracing::warn!(
-                rpc_target = self.target,
-                reason,
-                "endpoint look-up failed: known endpoints stay in use"
-            );
+            tracing::warn!(rpc_target = self.target, reason, "look-up failed: known endpoints stay in use");
         }
     }
 

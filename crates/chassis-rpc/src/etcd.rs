@@ -34,11 +34,9 @@ const RENEWAL: Duration = Duration::from_secs(3);
 
 /// A channel to the members of a cluster. A call that met a dead one is made again anyway.
 fn connect(members: &[String]) -> Channel {
-    let endpoints =
-        members.iter().filter_map(|member| Endpoint::from_shared(format!("http://{member}")).ok());
-    let endpoints =
-        endpoints.map(|endpoint| endpoint.connect_timeout(TIMEOUT).timeout(TIMEOUT).tcp_nodelay(true));
-    Channel::balance_list(endpoints)
+    let endpoint = |member| Endpoint::from_shared(format!("http://{member}")).ok();
+    let timed = |endpoint: Endpoint| endpoint.connect_timeout(TIMEOUT).timeout(TIMEOUT).tcp_nodelay(true);
+    Channel::balance_list(members.iter().filter_map(endpoint).map(timed))
 }
 
 /// Follows the values of the keys under `prefix/`, each `host:port`; others are left out.

@@ -72,11 +72,7 @@ impl Key {
                 }
                 Err(fault) if !was_broken => {
                     count("failed", 1);
-                    tracing::error!(
-                        target,
-                        fault,
-                        "API key file is broken: the key from before stays in use"
-                    );
+                    tracing::error!(target, fault, "API key file is broken: the old key stays in use");
                 }
                 Ok(_) | Err(_) => {}
             }

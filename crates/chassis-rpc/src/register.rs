@@ -33,11 +33,8 @@ impl RegisterConfig {
     /// `advertise` has to be set.
     pub fn check_for(&self, listen: SocketAddr) -> Result<(), &'static str> {
         let needed = self.register.is_some() && self.advertise.is_none() && listen.ip().is_unspecified();
-        if needed {
-            Err("must be set where listen is every address: clients can't connect to that")
-        } else {
-            Ok(())
-        }
+        let fault = "must be set where listen is every address: clients can't connect to that";
+        if needed { Err(fault) } else { Ok(()) }
     }
 
     /// Registers the server whose listener is bound to `bound` until `stop` resolves. The future resolves once

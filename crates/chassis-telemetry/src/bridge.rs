@@ -68,12 +68,7 @@ pub(crate) fn continue_untrusted(span: &Span, mut parent: TraceContext) {
     span.continue_from(parent);
 }
 
-/// The context of the current span: what outgoing headers, exemplars and lines name.
-pub(crate) fn current() -> Option<TraceContext> {
-    tracing::dispatcher::get_default(|dispatch| of_id(dispatch.current_span().id()?, dispatch))
-}
-
-fn of_id(id: &Id, dispatch: &Dispatch) -> Option<TraceContext> {
+pub(crate) fn of_id(id: &Id, dispatch: &Dispatch) -> Option<TraceContext> {
     of_span(&dispatch.downcast_ref::<Registry>()?.span(id)?, dispatch)
 }
 

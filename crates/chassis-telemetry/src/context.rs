@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue};
 use opentelemetry::trace::{SpanContext, TraceContextExt as _, TraceState};
 use opentelemetry::{SpanId, TraceFlags, TraceId};
 use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator};
+use tracing::dispatcher;
 
 use crate::{bridge, propagation};
 
@@ -41,10 +42,11 @@ impl TraceContext {
         let digits = known.bytes().all(|byte| matches!(byte, b'-' | b'0'..=b'9' | b'a'..=b'f'));
         let well_ended = rest.is_empty() || version != "00" && rest.starts_with('-');
         let valid = lengths && digits && well_ended && version != "ff";
-        Self::hex(trace, span, flags).filter(|_| valid)
+        let (trace, span) = (TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?);
+        Self::new(trace, span, u8::from_str_radix(flags, 16).ok()?).filter(|_| valid)
     }
 
-    /// The caller's context, by the propagators of `OTEL_PROPAGATORS`; `None` if a header is there twice or not valid.
+    /// The caller's context; `None` if the header is there twice or not valid.
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         Self::of(propagation::extract(headers).span().span_context())
     }
@@ -89,9 +91,9 @@ impl TraceContext {
         self.flags.is_sampled()
     }
 
-    /// The context of the current tracing span, if there is one.
+    /// The context of the current tracing span, if there is one: what outgoing headers, exemplars and lines name.
     pub fn current() -> Option<Self> {
-        bridge::current()
+        dispatcher::get_default(|dispatch| bridge::of_id(dispatch.current_span().id()?, dispatch))
     }
 
     /// Knows no flag but "sampled"; `None` if an id is zero.
@@ -99,12 +101,6 @@ impl TraceContext {
         let flags = TraceFlags::new(flags) & TraceFlags::SAMPLED;
         let valid = trace_id != TraceId::INVALID && span_id != SpanId::INVALID;
         valid.then_some(Self { trace_id, span_id, flags })
-    }
-
-    /// Reads hexadecimal digits, of which leading zeros may be left out.
-    pub(crate) fn hex(trace_id: &str, span_id: &str, flags: &str) -> Option<Self> {
-        let flags = u8::from_str_radix(flags, 16).ok()?;
-        Self::new(TraceId::from_hex(trace_id).ok()?, SpanId::from_hex(span_id).ok()?, flags)
     }
 
     pub(crate) fn of(span: &SpanContext) -> Option<Self> {

@@ -5,8 +5,9 @@ use std::{hash::RandomState, time::Duration};
 
 use opentelemetry::{Key, KeyValue};
 use opentelemetry_sdk::{Resource, resource::EnvResourceDetector, resource::TelemetryResourceDetector};
+use tracing_subscriber::filter::Targets;
 
-use crate::{Service, TraceContext, bridge::Sampling, propagation::Propagators};
+use crate::{Service, TraceContext, bridge::Sampling, filter};
 
 /// Reads variables; collects warnings.
 pub(crate) struct Environment<'a> {
@@ -55,15 +56,8 @@ impl Environment<'_> {
         self.parsed(name, "a whole number above 0", parse).unwrap_or(usual)
     }
 
-    pub fn filter(&self) -> String {
-        self.text("RUST_LOG").unwrap_or_else(|| "info".to_owned())
-    }
-
-    pub fn propagators(&mut self, baggage: &'static [&'static str]) -> Propagators {
-        let list = self.text("OTEL_PROPAGATORS").unwrap_or_else(|| "tracecontext,baggage".to_owned());
-        let (propagators, unknown) = Propagators::new(&list, baggage);
-        self.warnings.extend(unknown.iter().map(|name| format!("OTEL_PROPAGATORS: `{name}` is not known")));
-        propagators
+    pub fn filter(&mut self) -> Targets {
+        self.parsed("RUST_LOG", filter::FORM, filter::parse).unwrap_or_else(filter::usual)
     }
 
     pub fn sampling(&mut self) -> Sampling {
@@ -135,7 +129,6 @@ mod tests {
         let get =
             |name: &str| values.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         let mut environment = Environment { get: &get, warnings: Vec::new() };
-        environment.propagators(&[]);
         let (export, sampling) = (environment.export(), environment.sampling());
         Read { export, sampling, warnings: environment.warnings }
     }
@@ -178,9 +171,8 @@ mod tests {
             ("OTEL_TRACES_SAMPLER_ARG", "NaN"),
             ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier pigeon"),
-            ("OTEL_PROPAGATORS", "tracecontext,b3"),
         ]);
-        assert_eq!(environment.warnings.len(), 5, "{:?}", environment.warnings);
+        assert_eq!(environment.warnings.len(), 4, "{:?}", environment.warnings);
         assert!(!environment.export.unwrap().http);
         assert!(environment.sampling.parent_based && environment.sampling.fraction == 1.0);
     }

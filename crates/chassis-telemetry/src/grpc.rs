@@ -1,10 +1,9 @@
-//! Layers for gRPC servers, on the same tower stack as HTTP: [`trace_layer`] opens the SERVER span, [`MetricsLayer`]
+//! Layers for gRPC servers, on the same tower stack as HTTP: [`trace_layer`] opens the SERVER span, [`metrics_layer`]
 //! inside it measures until the status is known, in the trailers as a rule.
 
 use std::{collections::HashSet, net::IpAddr, sync::Arc};
 
-use ::http::Request;
-use axum::body::Body;
+use axum::{body::Body, extract::Request};
 use metrics::{Gauge, Histogram};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
@@ -12,39 +11,17 @@ use tonic::Code;
 use tower_http::trace::MakeSpan;
 use tracing::{Span, field::Empty, info_span};
 
-use crate::measure::{Kind, Measure, SpanLayer, Target, is_quiet, span_layer};
+use crate::measure::{self, MetricsLayer, SpanLayer, is_quiet, span_layer};
 use crate::names;
 
-/// `grpc_request_duration_seconds` of one method's calls, for clients.
-pub struct Durations {
-    service: String,
-    method: String,
-    side: Side,
+/// Measures a client's call in `grpc_request_duration_seconds`. Both names come from descriptors, never from a caller.
+pub fn record_client(service: &str, method: &str, code: Code, seconds: f64) {
+    histogram(service, method, code, "client").record(seconds);
 }
 
-/// Which side of a call measures it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    Server,
-    Client,
-}
-
-impl Durations {
-    /// Both names come from our own descriptors, never from a caller.
-    pub fn new(service: &str, method: &str, side: Side) -> Self {
-        Self { service: service.to_owned(), method: method.to_owned(), side }
-    }
-
-    /// Records how long a call took.
-    pub fn record(&self, code: Code, seconds: f64) {
-        histogram(&self.service, &self.method, code, self.side).record(seconds);
-    }
-}
-
-pub(crate) fn histogram(service: &str, method: &str, code: Code, side: Side) -> Histogram {
+pub(crate) fn histogram(service: &str, method: &str, code: Code, side: &'static str) -> Histogram {
     metrics::histogram!("grpc_request_duration_seconds", "grpc_service" => service.to_owned(),
-        names::LABEL_GRPC_METHOD => method.to_owned(), "grpc_code" => code_name(code),
-        "side" => if side == Side::Server { "server" } else { "client" })
+        names::LABEL_GRPC_METHOD => method.to_owned(), "grpc_code" => code_name(code), "side" => side)
 }
 
 /// The code's name as in metrics, lines and spans: `NOT_FOUND`.
@@ -72,9 +49,14 @@ impl Methods {
     }
 
     /// The known method, or `_OTHER`, as the conventions name one that is not.
-    fn of<'a, B>(&self, request: &'a Request<B>) -> &'a str {
+    fn of<'a>(&self, request: &'a Request) -> &'a str {
         let method = request.uri().path().trim_start_matches('/');
         if self.0.contains(method) { method } else { "_OTHER" }
+    }
+
+    pub(crate) fn target(&self, request: &Request) -> (String, String) {
+        let (service, method) = self.of(request).split_once('/').unwrap_or(("unmatched", "unmatched"));
+        (service.to_owned(), method.to_owned())
     }
 }
 
@@ -84,7 +66,7 @@ pub fn trace_layer(
     methods: Methods,
     trusts: impl Fn(IpAddr) -> bool + Clone,
 ) -> SpanLayer<impl MakeSpan<Body> + Clone> {
-    let open = move |request: &Request<Body>| match methods.of(request) {
+    let open = move |request: &Request| match methods.of(request) {
         method if is_quiet(method) => Span::none(),
         method => info_span!("call", otel.kind = "server", otel.name = method, rpc.system.name = "grpc",
             rpc.method = method, rpc.response.status_code = Empty, otel.status_code = Empty, error.type = Empty,
@@ -93,17 +75,7 @@ pub fn trace_layer(
     span_layer(open, trusts)
 }
 
-/// `grpc_request_duration_seconds`, and the line `call`.
-pub type MetricsLayer = Measure<Methods>;
-
-impl MetricsLayer {
-    pub fn new(methods: Methods) -> Self {
-        Self { kind: methods, in_flight: Gauge::noop(), durations: Arc::default() }
-    }
-}
-
-impl Kind for Methods {
-    fn target<B>(&self, request: &Request<B>) -> Target {
-        Target::Grpc { full: self.of(request).to_owned() }
-    }
+/// Measures `grpc_request_duration_seconds`, and writes the line `call`.
+pub fn metrics_layer(methods: Methods) -> MetricsLayer {
+    measure::metrics_layer(Some(methods), Gauge::noop())
 }

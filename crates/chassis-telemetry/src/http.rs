@@ -1,23 +1,24 @@
-//! Layers for HTTP: [`trace_layer`] opens the SERVER span, [`MetricsLayer`] inside it measures and writes the line.
+//! Layers for HTTP: [`trace_layer`] opens the SERVER span, [`metrics_layer`] inside it measures and writes the line.
 //!
 //! ```
 //! # use axum::{Router, routing::get};
-//! use chassis_telemetry::http::{MetricsLayer, trace_layer};
+//! use chassis_telemetry::http::{metrics_layer, trace_layer};
 //!
 //! let app: Router = Router::new()
 //!     .route("/hello", get(async || "hello"))
-//!     .layer(tower::ServiceBuilder::new().layer(trace_layer(|peer| peer.is_loopback())).layer(MetricsLayer::new()));
+//!     .layer(tower::ServiceBuilder::new().layer(trace_layer(|peer| peer.is_loopback())).layer(metrics_layer()));
 //! ```
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use ::http::{Request, Version};
-use axum::{body::Body, extract::MatchedPath};
+use ::http::Version;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request};
 use tower_http::trace::MakeSpan;
 use tracing::{Span, field::Empty, info_span};
 
-use crate::measure::{Kind, Measure, SpanLayer, Target, span_layer};
+use crate::measure::{self, MetricsLayer, SpanLayer, span_layer};
 
 /// A request extension: the connection is encrypted. Listeners set it; it becomes `url.scheme`.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +28,7 @@ pub struct Encrypted;
 #[derive(Clone, Debug)]
 pub struct ResourceId(pub String);
 
-/// A request extension that [`MetricsLayer`] makes, or an identifying layer, which sets the name of the caller's key: for
+/// A request extension that [`metrics_layer`] makes, or an identifying layer, which sets the name of the caller's key: for
 /// the request's line, and for what handlers write.
 #[derive(Clone, Debug, Default)]
 pub struct CallerKey(pub(crate) Arc<OnceLock<Arc<str>>>);
@@ -50,7 +51,7 @@ pub fn trace_layer(trusts: impl Fn(IpAddr) -> bool + Clone) -> SpanLayer<impl Ma
     span_layer(server_span, trusts)
 }
 
-fn server_span(request: &Request<Body>) -> Span {
+fn server_span(request: &Request) -> Span {
     let (method, route) = (method(request), request.extensions().get().map(MatchedPath::as_str));
     let (name, method) = match (method, route) {
         (OTHER, _) => ("HTTP".to_owned(), "_OTHER"),
@@ -64,29 +65,20 @@ fn server_span(request: &Request<Body>) -> Span {
         otel.status_code = Empty, error.type = Empty, user.name = Empty)
 }
 
-/// `http_request_duration_seconds`, `http_requests_in_flight`, and the line `request`.
-pub type MetricsLayer = Measure<Http>;
-
-#[derive(Clone)]
-pub struct Http;
-
-impl MetricsLayer {
-    pub fn new() -> Self {
-        Self { kind: Http, in_flight: metrics::gauge!("http_requests_in_flight"), durations: Arc::default() }
-    }
+/// Measures `http_request_duration_seconds` and `http_requests_in_flight`, and writes the line `request`.
+pub fn metrics_layer() -> MetricsLayer {
+    measure::metrics_layer(None, metrics::gauge!("http_requests_in_flight"))
 }
 
-impl Kind for Http {
-    fn target<B>(&self, request: &Request<B>) -> Target {
-        let route = request.extensions().get().map_or("unmatched", MatchedPath::as_str).to_owned();
-        Target::Http { method: method(request), route }
-    }
+pub(crate) fn target(request: &Request) -> (String, String) {
+    let route = request.extensions().get().map_or("unmatched", MatchedPath::as_str);
+    (method(request).to_owned(), route.to_owned())
 }
 
 const OTHER: &str = "OTHER";
 
 /// The method, or `OTHER`: labels come from a closed set.
-fn method<B>(request: &Request<B>) -> &'static str {
+fn method(request: &Request) -> &'static str {
     const KNOWN: &str = "GET POST PUT DELETE HEAD OPTIONS PATCH CONNECT TRACE";
     KNOWN.split(' ').find(|known| *known == request.method().as_str()).unwrap_or(OTHER)
 }

@@ -17,7 +17,7 @@ use crate::catalogue::{self, Metric};
 use crate::lines::{LineLayer, LineWriter};
 use crate::{LogConfig, LogFilter, LogFormat, Metrics, TraceContext, attributes::AllowList, bridge};
 use crate::{environment::Environment, filter::Gate, metrics::MetricsRecorder};
-use crate::{propagation::Propagators, spans::Spans};
+use crate::{propagation::Propagator, spans::Spans};
 
 /// How long the last resort waits: something went wrong already.
 const LAST_RESORT: Duration = Duration::from_millis(500);
@@ -73,8 +73,9 @@ pub enum InitError {
     Io(#[from] io::Error),
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
-    #[error("spans cannot be exported as OTEL_EXPORTER_OTLP_* say: {0}")]
-    Exporter(String),
+    /// The exporter's own text repeats the address, which may hold a password.
+    #[error("spans cannot be exported: an address, a header or a file of OTEL_EXPORTER_OTLP_* is not valid")]
+    Exporter,
     #[error("telemetry was set up before")]
     Installed,
 }
@@ -86,7 +87,6 @@ pub struct Telemetry {
     process: TraceContext,
     spans: Option<Spans>,
     lines: LineWriter,
-    down: bool,
 }
 
 /// Installs logs, traces and metrics for the whole process, and the panic hook. Settings come from `OTEL_*` and
@@ -101,11 +101,11 @@ pub fn init(setup: Setup) -> Result<Telemetry, InitError> {
     // Written to directly: Rust's own standard output would search each piece for line ends again.
     let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let scoped = Scoped::new(&setup, &|name| std::env::var(name).ok(), Box::new(output), exporter)?;
-    let Scoped { telemetry, dispatch, recorder, provider, propagators } = scoped;
+    let Scoped { telemetry, dispatch, recorder, provider } = scoped;
     ::metrics::set_global_recorder(recorder).map_err(|_| InitError::Installed)?;
     dispatcher::set_global_default(dispatch).map_err(|_| InitError::Installed)?;
     opentelemetry::global::set_tracer_provider(provider);
-    propagators.install();
+    Propagator(setup.baggage).install();
     // The payload is left out: it can hold any value.
     panic::set_hook(Box::new(|info: &PanicHookInfo<'_>| {
         tracing::error!(location = info.location().map(tracing::field::display), "panicked");
@@ -114,7 +114,8 @@ pub fn init(setup: Setup) -> Result<Telemetry, InitError> {
     thread::Builder::new().name("metrics-upkeep".to_owned()).spawn(move || {
         loop {
             thread::park_timeout(UPKEEP_INTERVAL);
-            metrics.upkeep();
+            // Rendering does it as well; this bounds memory while nobody scrapes.
+            metrics.handle.run_upkeep();
         }
     })?;
     Ok(telemetry)
@@ -126,10 +127,7 @@ fn exporter(http: bool) -> Result<opentelemetry_otlp::SpanExporter, InitError> {
         true => builder.with_http().with_protocol(Protocol::HttpBinary).build(),
         false => builder.with_tonic().build(),
     };
-    // The error's own text repeats the address, which may hold a password.
-    built.map_err(|_| {
-        InitError::Exporter("an address, a header or a file that they name is not valid".to_owned())
-    })
+    built.map_err(|_| InitError::Exporter)
 }
 
 /// Telemetry that is installed nowhere, for tests: [`Self::enter`] makes it the current thread's.
@@ -138,7 +136,6 @@ pub struct Scoped {
     dispatch: Dispatch,
     recorder: MetricsRecorder,
     provider: SdkTracerProvider,
-    propagators: Propagators,
 }
 
 impl Scoped {
@@ -154,7 +151,7 @@ impl Scoped {
         make: impl Fn(bool) -> Result<E, InitError>,
     ) -> Result<Self, InitError> {
         let mut environment = Environment { get: environment, warnings: Vec::new() };
-        let (sampling, propagators) = (environment.sampling(), environment.propagators(setup.baggage));
+        let (sampling, shown) = (environment.sampling(), environment.filter());
         let (resource, service) = environment.resource(setup.service);
         let catalogues = [&[catalogue::METRICS], setup.metrics.as_slice()].concat();
         let (metrics, recorder) = Metrics::new(&catalogues)?;
@@ -174,7 +171,7 @@ impl Scoped {
                     spans = Some(started);
                 }
                 // The service is worth more than its spans.
-                Err(error @ InitError::Exporter(_)) => environment.warnings.push(error.to_string()),
+                Err(error @ InitError::Exporter) => environment.warnings.push(error.to_string()),
                 Err(error) => return Err(error),
             }
         }
@@ -195,14 +192,17 @@ impl Scoped {
             .with(LineLayer { pretty, service, version, process, writer, rejected, dispatch })
             .with(Gate { filter: filter.clone(), sampling });
         let dispatch = Dispatch::new(subscriber);
-        let telemetry = Telemetry { metrics, filter, process, spans, lines, down: false };
+        let telemetry = Telemetry { metrics, filter, process, spans, lines };
         ::metrics::with_local_recorder(&recorder, || {
             telemetry.metrics.begin(&catalogues, setup.service);
             telemetry.count_itself();
-            let start = || telemetry.filter.begin(&environment.filter(), &environment.warnings);
-            dispatcher::with_default(&dispatch, start);
+            dispatcher::with_default(&dispatch, || {
+                // Written whatever the filter says, which is set after them.
+                environment.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                telemetry.filter.apply(shown);
+            });
         });
-        Ok(Self { telemetry, dispatch, recorder, provider, propagators })
+        Ok(Self { telemetry, dispatch, recorder, provider })
     }
 
     /// Makes it the current thread's until both guards are dropped.
@@ -228,14 +228,12 @@ impl Telemetry {
 
     /// Exports the spans and writes the lines until now, and ends both; what does not go out `within` that time is
     /// dropped. `false` if anything was. Blocks: not for a runtime's worker.
-    pub fn shutdown(mut self, within: Duration) -> bool {
+    pub fn shutdown(self, within: Duration) -> bool {
         self.take_down(within)
     }
 
-    fn take_down(&mut self, wait: Duration) -> bool {
-        if std::mem::replace(&mut self.down, true) {
-            return true;
-        }
+    /// Has nothing left to do a second time.
+    fn take_down(&self, wait: Duration) -> bool {
         let deadline = Instant::now() + wait;
         let for_spans = wait.saturating_sub(LINES_SHARE.min(wait / 4));
         let spans_out = self.spans.as_ref().is_none_or(|spans| spans.shutdown(for_spans));

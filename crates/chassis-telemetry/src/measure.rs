@@ -1,23 +1,24 @@
 //! What the HTTP and gRPC layers share: a request is measured from its headers to its end, however it ends.
 
 use std::net::{IpAddr, SocketAddr};
-use std::task::{Context, Poll};
-use std::{collections::HashMap, pin::Pin, sync::Arc, time::Instant};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
-use ::http::{HeaderMap, Request, Response};
+use ::http::HeaderMap;
 use axum::body::{Body, Bytes};
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::{FromFnLayer, Next, from_fn_with_state};
+use axum::response::Response;
+use futures_util::future::BoxFuture;
 use http_body_util::BodyExt as _;
 use metrics::{Gauge, Histogram};
 use parking_lot::RwLock;
 use tonic::Code;
-use tower::{BoxError, Layer, Service};
 use tower_http::classify::{ServerErrorsAsFailures, SharedClassifier};
 use tower_http::trace::{MakeSpan, TraceLayer};
 use tracing::{Span, info};
 
-use crate::grpc::{self, Side, code_name};
-use crate::http::{CallerKey, ResourceId};
+use crate::grpc::{self, Methods, code_name};
+use crate::http::{self, CallerKey, ResourceId};
 use crate::{SpanExt as _, TraceContext, bridge, names, propagation};
 
 /// The status of a request whose caller left before the answer (nginx's convention; never sent).
@@ -29,10 +30,10 @@ pub(crate) type SpanLayer<M> = TraceLayer<SharedClassifier<ServerErrorsAsFailure
 /// A layer whose spans are children of the callers'. A caller's baggage and sampling decision count only if it is
 /// trusted.
 pub(crate) fn span_layer(
-    open: impl Fn(&Request<Body>) -> Span + Clone,
+    open: impl Fn(&Request) -> Span + Clone,
     trusts: impl Fn(IpAddr) -> bool + Clone,
 ) -> SpanLayer<impl MakeSpan<Body> + Clone> {
-    let make_span = move |request: &Request<Body>| {
+    let make_span = move |request: &Request| {
         let (span, peer) = (open(request), request.extensions().get());
         if peer.is_some_and(|ConnectInfo::<SocketAddr>(peer)| trusts(peer.ip())) {
             bridge::set_parent(&span, propagation::extract(request.headers()));
@@ -47,110 +48,52 @@ pub(crate) fn span_layer(
 
 /// Measures every request, puts its status on its span, writes its line, and puts `traceparent` on its response.
 /// Belongs inside the trace layer: exemplar and line get the span's ids.
+pub type MetricsLayer = FromFnLayer<
+    fn(State<Measure>, Request, Next) -> BoxFuture<'static, Response>,
+    Measure,
+    (State<Measure>, Request),
+>;
+
+/// What a [`MetricsLayer`] keeps.
 #[derive(Clone)]
-pub struct Measure<K> {
-    pub(crate) kind: K,
-    pub(crate) in_flight: Gauge,
-    pub(crate) durations: Arc<Durations>,
+pub struct Measure(Arc<Kept>);
+
+struct Kept {
+    /// Of a gRPC server; else it is about HTTP.
+    methods: Option<Methods>,
+    in_flight: Gauge,
+    /// Histograms by target and status, made on first use and kept: the macro with labels made at run time costs a
+    /// microsecond.
+    durations: RwLock<HashMap<(Target, u16), Histogram>>,
 }
 
-/// Histograms by target and status, made on first use and kept: the macro with labels made at run time costs a
-/// microsecond.
-#[derive(Default)]
-pub(crate) struct Durations(RwLock<HashMap<(Target, u16), Histogram>>);
+/// What is called: the method and route of HTTP, or the service and method of gRPC.
+type Target = (String, String);
 
-/// What is called: an HTTP route, or a gRPC method as `package.Service/Method`.
-#[derive(PartialEq, Eq, Hash)]
-pub(crate) enum Target {
-    Http { method: &'static str, route: String },
-    Grpc { full: String },
+pub(crate) fn metrics_layer(methods: Option<Methods>, in_flight: Gauge) -> MetricsLayer {
+    let measure = Measure(Arc::new(Kept { methods, in_flight, durations: RwLock::default() }));
+    from_fn_with_state(measure, |State(measure), request, next| Box::pin(measured(measure, request, next)))
 }
 
-impl Durations {
-    fn record(&self, key: (Target, u16), seconds: f64) {
-        if let Some(durations) = self.0.read().get(&key) {
-            return durations.record(seconds);
-        }
-        let durations = match &key {
-            (Target::Http { method, route }, status) => metrics::histogram!("http_request_duration_seconds",
-                "method" => *method, "route" => route.clone(), "status" => status.to_string()),
-            (Target::Grpc { full }, code) => {
-                let (service, method) = halves(full);
-                grpc::histogram(service, method, grpc_code(*code), Side::Server)
-            }
-        };
-        durations.record(seconds);
-        self.0.write().insert(key, durations);
+async fn measured(Measure(kept): Measure, mut request: Request, next: Next) -> Response {
+    let mut call = InFlight::begin(kept, &mut request);
+    let mut response = next.run(request).await;
+    call.head(&mut response);
+    if call.target.is_none() {
+        return response;
     }
-}
-
-/// The service and the method.
-fn halves(full: &str) -> (&str, &str) {
-    full.split_once('/').unwrap_or(("unmatched", "unmatched"))
-}
-
-fn grpc_code(status: u16) -> Code {
-    Code::from_i32(status.into())
-}
-
-/// HTTP or gRPC.
-pub(crate) trait Kind {
-    fn target<B>(&self, request: &Request<B>) -> Target;
-}
-
-impl<S, K: Clone> Layer<S> for Measure<K> {
-    type Service = Measured<S, K>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Measured { inner, measure: self.clone() }
-    }
-}
-
-/// The service of [`Measure`].
-#[derive(Clone)]
-pub struct Measured<S, K> {
-    inner: S,
-    measure: Measure<K>,
-}
-
-impl<S, K, B, R> Service<Request<B>> for Measured<S, K>
-where
-    S: Service<Request<B>, Response = Response<R>, Future: Send + 'static>,
-    K: Kind,
-    R: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let mut call = InFlight::begin(&self.measure, &mut request);
-        let response = self.inner.call(request);
-        Box::pin(async move {
-            let mut response = response.await?;
-            call.head(&mut response);
-            if call.target.is_none() {
-                return Ok(response.map(Body::new));
-            }
-            let watch = move |frame: http_body::Frame<Bytes>| {
-                frame.trailers_ref().into_iter().for_each(|trailers| call.trailers(trailers));
-                frame
-            };
-            Ok(response.map(|body| Body::new(body.map_frame(watch))))
-        })
-    }
+    let watch = move |frame: http_body::Frame<Bytes>| {
+        frame.trailers_ref().into_iter().for_each(|trailers| call.trailers(trailers));
+        frame
+    };
+    response.map(|body| Body::new(body.map_frame(watch)))
 }
 
 /// A request that is being measured.
 struct InFlight {
     /// Until its end was told. Dropped before that, its caller has left.
     target: Option<Target>,
-    durations: Arc<Durations>,
-    in_flight: Gauge,
+    kept: Arc<Kept>,
     span: Span,
     begun: Instant,
     id: Option<ResourceId>,
@@ -158,23 +101,21 @@ struct InFlight {
 }
 
 impl InFlight {
-    fn begin<B>(
-        Measure { kind, in_flight, durations }: &Measure<impl Kind>,
-        request: &mut Request<B>,
-    ) -> Self {
-        in_flight.increment(1.0);
-        let (target, key) = (Some(kind.target(request)), CallerKey::default());
+    fn begin(kept: Arc<Kept>, request: &mut Request) -> Self {
+        kept.in_flight.increment(1.0);
+        let target =
+            Some(kept.methods.as_ref().map_or_else(|| http::target(request), |all| all.target(request)));
+        let key = CallerKey::default();
         request.extensions_mut().insert(key.clone());
-        let (durations, in_flight) = (Arc::clone(durations), in_flight.clone());
-        Self { target, durations, in_flight, span: Span::current(), begun: Instant::now(), id: None, key }
+        Self { target, kept, span: Span::current(), begun: Instant::now(), id: None, key }
     }
 
     /// The head of the response: the end of an HTTP request, and of a gRPC call whose status stands in it.
-    fn head<B>(&mut self, response: &mut Response<B>) {
+    fn head(&mut self, response: &mut Response) {
         self.id = response.extensions_mut().remove();
-        match self.target {
-            Some(Target::Http { .. }) => self.tell(response.status().as_u16()),
-            _ => self.trailers(response.headers()),
+        match self.kept.methods {
+            None => self.tell(response.status().as_u16()),
+            Some(_) => self.trailers(response.headers()),
         }
         if let Some(context) = self.span.trace_context() {
             context.inject(response.headers_mut());
@@ -190,47 +131,58 @@ impl InFlight {
     /// Tells of the end, once: an HTTP status or a gRPC code.
     fn tell(&mut self, status: u16) {
         let Some(target) = self.target.take() else { return };
+        let span = self.span.clone();
         // In the span, for its ids on line and exemplar, even where the request is dropped outside of it.
-        self.span.in_scope(|| {
-            let duration_ms = self.begun.elapsed().as_secs_f64() * 1000.0;
-            let (id, key) = (self.id.as_ref().map(|id| &*id.0), self.key.0.get().map(|key| &**key));
-            let error = match &target {
-                Target::Http { method, route } => {
-                    self.span.record("http.response.status_code", i64::from(status));
-                    info!(method, route, status, duration_ms, id, key, "request");
-                    (status >= 500).then(|| status.to_string())
-                }
-                Target::Grpc { full } => {
-                    let ((grpc_service, grpc_method), code) = (halves(full), grpc_code(status));
-                    self.span.record(names::RPC_RESPONSE_STATUS_CODE, code_name(code));
-                    if !is_quiet(full) {
-                        info!(
-                            grpc_service,
-                            grpc_method,
-                            grpc_code = code_name(code),
-                            duration_ms,
-                            id,
-                            key,
-                            "call"
-                        );
-                    }
-                    is_server_error(code).then(|| code_name(code).to_owned())
-                }
-            };
+        span.in_scope(|| {
+            let seconds = self.begun.elapsed().as_secs_f64();
+            let error = self.line(&target, status, seconds * 1000.0);
             if let Some(error) = error {
-                self.span.record(names::OTEL_STATUS_CODE, "ERROR");
-                self.span.record(names::ERROR_TYPE, error);
+                span.record(names::OTEL_STATUS_CODE, "ERROR");
+                span.record(names::ERROR_TYPE, error);
             }
-            self.in_flight.decrement(1.0);
-            self.durations.record((target, status), duration_ms / 1000.0);
+            self.kept.in_flight.decrement(1.0);
+            self.kept.record((target, status), seconds);
         });
+    }
+
+    /// Puts the status on the span, writes the line, and returns what the server did wrong.
+    fn line(&self, (one, two): &Target, status: u16, duration_ms: f64) -> Option<String> {
+        let (id, key) = (self.id.as_ref().map(|id| &*id.0), self.key.get());
+        if self.kept.methods.is_none() {
+            self.span.record("http.response.status_code", i64::from(status));
+            info!(method = one, route = two, status, duration_ms, id, key, "request");
+            return (status >= 500).then(|| status.to_string());
+        }
+        let code = Code::from_i32(status.into());
+        let grpc_code = code_name(code);
+        self.span.record(names::RPC_RESPONSE_STATUS_CODE, grpc_code);
+        if !is_quiet(one) {
+            info!(grpc_service = one, grpc_method = two, grpc_code, duration_ms, id, key, "call");
+        }
+        is_server_error(code).then(|| grpc_code.to_owned())
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let is_http = matches!(self.target, Some(Target::Http { .. }));
-        self.tell(if is_http { CALLER_GONE } else { Code::Cancelled as u16 });
+        self.tell(if self.kept.methods.is_none() { CALLER_GONE } else { Code::Cancelled as u16 });
+    }
+}
+
+impl Kept {
+    fn record(&self, key: (Target, u16), seconds: f64) {
+        if let Some(durations) = self.durations.read().get(&key) {
+            return durations.record(seconds);
+        }
+        let ((one, two), status) = &key;
+        let durations = if self.methods.is_none() {
+            metrics::histogram!("http_request_duration_seconds",
+                "method" => one.clone(), "route" => two.clone(), "status" => status.to_string())
+        } else {
+            grpc::histogram(one, two, Code::from_i32((*status).into()), "server")
+        };
+        durations.record(seconds);
+        self.durations.write().insert(key, durations);
     }
 }
 

@@ -10,7 +10,6 @@ pub const LABEL_PRIORITY: &str = "priority";
 pub const LABEL_REASON: &str = "reason";
 pub const LABEL_STATE: &str = "state";
 pub const LABEL_STORE: &str = "store";
-pub const LABEL_TASK: &str = "task";
 
 // Span attributes, by OpenTelemetry's conventions and our own.
 pub const COMMITTED_MS: &str = "committed_ms";

@@ -121,13 +121,13 @@ impl Spans {
             let _entered = runtime.enter();
             make()?
         };
-        let run = move || {
-            runtime.block_on(Exporter { queue, allowed, rejected, exporter, failing: false }.run());
+        let work = move || {
+            runtime.block_on(run(&queue, allowed, &rejected, exporter));
             // A look-up of a name may hang; it must not hold up the end of the process.
             runtime.shutdown_background();
             drop(ending);
         };
-        thread::Builder::new().name("span-exporter".to_owned()).spawn(run)?;
+        thread::Builder::new().name("span-exporter".to_owned()).spawn(work)?;
         Ok(spans)
     }
 
@@ -151,64 +151,54 @@ impl Spans {
     }
 }
 
-/// The exporting thread.
-struct Exporter<E> {
-    queue: Arc<Queue>,
-    allowed: AllowList,
-    rejected: Arc<AtomicU64>,
-    exporter: E,
-    /// Whether the last batch went wrong, so that only changes are logged.
-    failing: bool,
+/// The exporting thread: sends until the queue is closed and empty.
+async fn run(queue: &Queue, allowed: AllowList, rejected: &AtomicU64, exporter: impl SpanExporter) {
+    // Whether the last batch went wrong, so that only changes are logged.
+    let (mut closed, mut failing) = (false, false);
+    while !closed {
+        let _ = timeout(queue.settings.delay, queue.hurry.notified()).await;
+        let mut spans = {
+            let state = &mut *queue.state.lock();
+            (closed, state.bytes) = (state.closed, 0);
+            let room = Vec::with_capacity(state.waiting.len());
+            mem::replace(&mut state.waiting, room).into_iter()
+        };
+        while spans.len() > 0 {
+            let mut batch: Vec<_> = spans.by_ref().take(queue.settings.max_batch_spans).collect();
+            batch.iter_mut().for_each(|span| allowed.redact(span));
+            let problem = send(queue, rejected, &exporter, batch).await;
+            match (&problem, failing) {
+                (Some(problem), false) => tracing::warn!(problem, "spans cannot be exported"),
+                (None, true) => tracing::info!("spans are exported again"),
+                _ => {}
+            }
+            failing = problem.is_some();
+        }
+    }
 }
 
-impl<E: SpanExporter> Exporter<E> {
-    /// Sends until the queue is closed and empty.
-    async fn run(mut self) {
-        let Export { delay, max_batch_spans, .. } = self.queue.settings;
-        let mut closed = false;
-        while !closed {
-            let _ = timeout(delay, self.queue.hurry.notified()).await;
-            let mut spans = {
-                let state = &mut *self.queue.state.lock();
-                (closed, state.bytes) = (state.closed, 0);
-                let room = Vec::with_capacity(state.waiting.len());
-                mem::replace(&mut state.waiting, room).into_iter()
-            };
-            while spans.len() > 0 {
-                self.send(spans.by_ref().take(max_batch_spans).collect()).await;
-            }
-        }
+/// Sends one batch and accounts it, once, whatever becomes of it; says what went wrong.
+async fn send(
+    queue: &Queue,
+    rejected: &AtomicU64,
+    exporter: &impl SpanExporter,
+    batch: Vec<SpanData>,
+) -> Option<String> {
+    let count = batch.len() as u64;
+    rejected.store(0, Relaxed);
+    let sending = AssertUnwindSafe(exporter.export(batch)).catch_unwind();
+    let problem = match timeout(queue.settings.timeout, sending).await {
+        Ok(Ok(result)) => result.err().map(|error| error.to_string()),
+        Ok(Err(_panic)) => Some("the exporter panicked".to_owned()),
+        Err(_) => Some("timed out".to_owned()),
+    };
+    let failed = if problem.is_some() { count } else { rejected.load(Relaxed).min(count) };
+    let account = &mut queue.state.lock().account;
+    // A shutdown that could not wait counted them as dropped.
+    if let Some(queued) = account.queued.checked_sub(count) {
+        account.queued = queued;
+        account.exported += count - failed;
+        account.failed += failed;
     }
-
-    /// Sends one batch and accounts it, once, whatever becomes of it.
-    async fn send(&mut self, mut batch: Vec<SpanData>) {
-        let count = batch.len() as u64;
-        batch.iter_mut().for_each(|span| self.allowed.redact(span));
-        self.rejected.store(0, Relaxed);
-        let sending = AssertUnwindSafe(self.exporter.export(batch)).catch_unwind();
-        let problem = match timeout(self.queue.settings.timeout, sending).await {
-            Ok(Ok(result)) => result.err().map(|error| error.to_string()),
-            Ok(Err(_panic)) => Some("the exporter panicked".to_owned()),
-            Err(_) => Some("timed out".to_owned()),
-        };
-        let rejected = self.rejected.load(Relaxed).min(count);
-        let failed = if problem.is_some() { count } else { rejected };
-        {
-            let account = &mut self.queue.state.lock().account;
-            // A shutdown that could not wait counted them as dropped.
-            if let Some(queued) = account.queued.checked_sub(count) {
-                account.queued = queued;
-                account.exported += count - failed;
-                account.failed += failed;
-            }
-        }
-        let problem =
-            problem.or_else(|| (failed > 0).then(|| "the collector refused some of them".to_owned()));
-        match (problem, self.failing) {
-            (Some(problem), false) => tracing::warn!(problem, "spans cannot be exported"),
-            (None, true) => tracing::info!("spans are exported again"),
-            _ => {}
-        }
-        self.failing = failed > 0;
-    }
+    problem.or_else(|| (failed > 0).then(|| "the collector refused some of them".to_owned()))
 }

@@ -32,7 +32,7 @@ type Hook = Box<dyn Fn() + Send + Sync>;
 pub struct Metrics {
     /// Hooks and rendering share one lock, so that a scrape is one snapshot.
     hooks: Arc<Mutex<Vec<Hook>>>,
-    handle: PrometheusHandle,
+    pub(crate) handle: PrometheusHandle,
     exemplars: Exemplars,
 }
 
@@ -88,11 +88,6 @@ impl Metrics {
         let exemplars = self.exemplars.snapshot();
         let text = self.handle.render();
         if exposition == Exposition::Text { text } else { open_metrics::from_text(&text, &exemplars) }
-    }
-
-    /// Moves recorded values into their buckets. Rendering does it as well; this bounds memory while nobody scrapes.
-    pub(crate) fn upkeep(&self) {
-        self.handle.run_upkeep();
     }
 }
 

@@ -12,7 +12,7 @@ use axum::{
 };
 use chassis_telemetry::{
     Exposition, LogConfig, LogFormat, Scoped, Service, Setup, TraceContext, grpc,
-    http::{CallerKey, MetricsLayer, ResourceId, trace_layer},
+    http::{CallerKey, ResourceId, metrics_layer, trace_layer},
     propagation,
 };
 use http::{HeaderMap, Request, StatusCode, header::ACCEPT};
@@ -64,7 +64,7 @@ fn http_routes() -> Router {
         .route("/broken", get(async || StatusCode::BAD_GATEWAY))
         .route("/never", get(async || std::future::pending::<()>().await))
         .route("/outgoing", get(outgoing))
-        .layer(ServiceBuilder::new().layer(trace_layer(|peer| peer.is_loopback())).layer(MetricsLayer::new()))
+        .layer(ServiceBuilder::new().layer(trace_layer(|peer| peer.is_loopback())).layer(metrics_layer()))
         .fallback(async || StatusCode::NOT_FOUND)
 }
 
@@ -164,7 +164,7 @@ fn a_stranger_decides_neither_on_sampling_nor_on_baggage() {
     let parent = TraceContext::new_root();
     let unsampled = format!("{}00", parent.to_string().trim_end_matches("01"));
     let baggage = ("baggage", "tenant=x,secret=canary");
-    let (_, kept, ..) = Stage::new(&[("OTEL_PROPAGATORS", "tracecontext,baggage")]).run(async || {
+    let (_, kept, ..) = Stage::new(&[]).run(async || {
         for (peer, sampled, sent_baggage) in [(TRUSTED, "00", Some("tenant=x")), (STRANGER, "01", None)] {
             let call = request("/outgoing", peer, &[("traceparent", &unsampled), baggage]);
             let answer = http_routes().oneshot(call).await.unwrap();
@@ -220,7 +220,7 @@ fn grpc_routes() -> Router {
         .layer(
             ServiceBuilder::new()
                 .layer(grpc::trace_layer(methods.clone(), |_| true))
-                .layer(grpc::MetricsLayer::new(methods)),
+                .layer(grpc::metrics_layer(methods)),
         )
 }
 
@@ -270,9 +270,9 @@ fn a_forks_own_layer_sees_every_request_between_span_and_handler() {
                 request
             })
         });
-        let app = Router::new().route("/own", get(async || "own")).layer(
-            ServiceBuilder::new().layer(trace_layer(|_| true)).layer(MetricsLayer::new()).layer(layer),
-        );
+        let app = Router::new()
+            .route("/own", get(async || "own"))
+            .layer(ServiceBuilder::new().layer(trace_layer(|_| true)).layer(metrics_layer()).layer(layer));
         app.oneshot(request("/own", TRUSTED, &[(ACCEPT.as_str(), "*/*")])).await.unwrap();
     });
     let span = kept.named("GET /own").span_context.span_id().to_string();
