@@ -47,6 +47,8 @@ struct Queue {
     settings: Export,
     /// So much waits that it should be sent now.
     hurry: Notify,
+    /// The spans of the last batch that the collector refused in a partial success.
+    rejected: Arc<AtomicU64>,
     /// Closed when the thread has ended.
     ended: Mutex<mpsc::Receiver<()>>,
 }
@@ -114,7 +116,7 @@ impl Spans {
     ) -> Result<Self, InitError> {
         let (ending, ended) = mpsc::sync_channel(0);
         let (state, hurry, ended) = (Mutex::default(), Notify::new(), Mutex::new(ended));
-        let queue = Arc::new(Queue { state, settings, hurry, ended });
+        let queue = Arc::new(Queue { state, settings, hurry, rejected, ended });
         let spans = Self(Arc::clone(&queue));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let exporter = {
@@ -122,7 +124,7 @@ impl Spans {
             make()?
         };
         let work = move || {
-            runtime.block_on(run(&queue, allowed, &rejected, exporter));
+            runtime.block_on(run(&queue, allowed, exporter));
             // A look-up of a name may hang; it must not hold up the end of the process.
             runtime.shutdown_background();
             drop(ending);
@@ -152,7 +154,7 @@ impl Spans {
 }
 
 /// The exporting thread: sends until the queue is closed and empty.
-async fn run(queue: &Queue, allowed: AllowList, rejected: &AtomicU64, exporter: impl SpanExporter) {
+async fn run(queue: &Queue, allowed: AllowList, exporter: impl SpanExporter) {
     // Whether the last batch went wrong, so that only changes are logged.
     let (mut closed, mut failing) = (false, false);
     while !closed {
@@ -166,7 +168,7 @@ async fn run(queue: &Queue, allowed: AllowList, rejected: &AtomicU64, exporter: 
         while spans.len() > 0 {
             let mut batch: Vec<_> = spans.by_ref().take(queue.settings.max_batch_spans).collect();
             batch.iter_mut().for_each(|span| allowed.redact(span));
-            let problem = send(queue, rejected, &exporter, batch).await;
+            let problem = send(queue, &exporter, batch).await;
             match (&problem, failing) {
                 (Some(problem), false) => tracing::warn!(problem, "spans cannot be exported"),
                 (None, true) => tracing::info!("spans are exported again"),
@@ -178,21 +180,16 @@ async fn run(queue: &Queue, allowed: AllowList, rejected: &AtomicU64, exporter: 
 }
 
 /// Sends one batch and accounts it, once, whatever becomes of it; says what went wrong.
-async fn send(
-    queue: &Queue,
-    rejected: &AtomicU64,
-    exporter: &impl SpanExporter,
-    batch: Vec<SpanData>,
-) -> Option<String> {
+async fn send(queue: &Queue, exporter: &impl SpanExporter, batch: Vec<SpanData>) -> Option<String> {
     let count = batch.len() as u64;
-    rejected.store(0, Relaxed);
+    queue.rejected.store(0, Relaxed);
     let sending = AssertUnwindSafe(exporter.export(batch)).catch_unwind();
     let problem = match timeout(queue.settings.timeout, sending).await {
         Ok(Ok(result)) => result.err().map(|error| error.to_string()),
         Ok(Err(_panic)) => Some("the exporter panicked".to_owned()),
         Err(_) => Some("timed out".to_owned()),
     };
-    let failed = if problem.is_some() { count } else { rejected.load(Relaxed).min(count) };
+    let failed = if problem.is_some() { count } else { queue.rejected.load(Relaxed).min(count) };
     let account = &mut queue.state.lock().account;
     // A shutdown that could not wait counted them as dropped.
     if let Some(queued) = account.queued.checked_sub(count) {

@@ -14,9 +14,13 @@ pub enum Exposition {
 impl Exposition {
     /// OpenMetrics for those who name it, as every Prometheus since 2.5 does; others get the plain text.
     pub fn accepted(headers: &HeaderMap) -> Self {
-        let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let named = |text: &str| text.to_ascii_lowercase().contains("application/openmetrics-text");
-        if accepted.any(named) { Self::OpenMetrics } else { Self::Text }
+        let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let mut ranges = accepted.flat_map(|text| text.split(','));
+        let named = |range: &str| {
+            let range = range.to_ascii_lowercase().replace(' ', "");
+            range.starts_with("application/openmetrics-text") && !range.ends_with(";q=0")
+        };
+        if ranges.any(named) { Self::OpenMetrics } else { Self::Text }
     }
 
     pub fn content_type(self) -> HeaderValue {
@@ -66,6 +70,8 @@ mod tests {
             "text/plain",
             "text/plain;version=0.0.4;q=0.5, */*;q=0.1",
             "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8",
+            "application/openmetrics-text; q=0, */*",
+            "application/openmetrics-text;version=1.0.0;q=0",
             "application/json",
             "openmetrics",
         ] {
