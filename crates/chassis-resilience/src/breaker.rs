@@ -109,23 +109,7 @@ impl Breaker {
         refused.map_or(Ok(()), |retry_after| Err(BreakerOpen { retry_after }))
     }
 
-    /// Makes a call unless the breaker is open, and learns from `verdict`. A slow call fails as soon as it is
-    /// slow; a call that is dropped says nothing.
-    ///
-    /// # Errors
-    /// The breaker is open; the call was not started.
-    pub async fn call<T>(
-        &self,
-        call: impl Future<Output = T>,
-        verdict: impl FnOnce(&T) -> Verdict,
-    ) -> Result<T, BreakerOpen> {
-        let mut permit = self.admit()?;
-        let answer = permit.watch(call).await;
-        permit.record(verdict(&answer));
-        Ok(answer)
-    }
-
-    /// Admits a call, for callers who need more than [`Self::call`].
+    /// Admits a call; the permit learns what comes of it.
     ///
     /// # Errors
     /// The breaker is open.
