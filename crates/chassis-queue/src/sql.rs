@@ -39,6 +39,8 @@ pub(crate) struct Statements {
     pub(crate) take_chunk: Sql,
     /// Inserts the jobs of a batch, which the ledger has counted.
     pub(crate) expand: Sql,
+    /// Adds to the ledger.
+    pub(crate) ledger: Sql,
 }
 
 /// What is read of a job, in the order that `JobRecord::read` knows.
@@ -56,7 +58,7 @@ const FIELDS: &str = "id BIGINT, group_id BIGINT, parts BIGINT, batch BIGINT, ch
     location TEXT, guard BIGINT, subject TEXT, worker BIGINT, at BIGINT, spent BIGINT, unknowns BIGINT, history TEXT, \
     last_trace TEXT, reason TEXT";
 
-/// $1 rows, $2 steady now, $3 wall now, $4 worker, $5 ledger slot.
+/// $1 rows, $2 steady now, $3 wall now, $4 worker.
 const INSERT_JOBS: &str = "INSERT INTO job (id, part, parts, batch, sync, channel, priority, state, spent, unknowns,
     accepted_at, first_due, at, not_after, worker, trace, history, payload)
   SELECT v.id, v.id - v.group_id, v.parts, v.batch, CASE v.state WHEN 5 THEN 1 ELSE 0 END, v.channel, v.priority,
@@ -78,19 +80,22 @@ const NOT_STORED: &str = "SELECT v.group_id, i.digest, CAST(i.status AS BIGINT),
 
 /// SQLite runs several statements in one call, with the values of all.
 const ACCEPT_SQLITE: &str = "{jobs} AND {guard}; SELECT changes();
-  UPDATE ledger SET accepted = accepted + changes() WHERE slot = $5 AND changes() > 0";
+  UPDATE ledger SET accepted = accepted + changes() WHERE changes() > 0";
 const ACCEPT_KEYED_SQLITE: &str = "{keys};
   {jobs} AND {guard} AND (v.scope IS NULL OR EXISTS (SELECT 1 FROM idempotency i
     WHERE i.scope = unhex(v.scope) AND i.owner = v.group_id)); SELECT changes();
-  UPDATE ledger SET accepted = accepted + changes() WHERE slot = $5 AND changes() > 0";
+  UPDATE ledger SET accepted = accepted + changes() WHERE changes() > 0";
 /// PostgreSQL runs one statement, whose parts see one snapshot.
-const ACCEPT_POSTGRES: &str = "WITH jobs AS ({jobs} AND {guard} RETURNING 1)
-  UPDATE ledger SET accepted = accepted + (SELECT count(*) FROM jobs) WHERE slot = $5
-  RETURNING (SELECT count(*) FROM jobs)";
+const ACCEPT_POSTGRES: &str = "WITH jobs AS ({jobs} AND {guard} RETURNING 1) {count}";
 const ACCEPT_KEYED_POSTGRES: &str = "WITH keys AS ({keys} RETURNING owner),
-  jobs AS ({jobs} AND {guard} AND (v.scope IS NULL OR v.group_id IN (SELECT owner FROM keys)) RETURNING 1)
-  UPDATE ledger SET accepted = accepted + (SELECT count(*) FROM jobs) WHERE slot = $5
-  RETURNING (SELECT count(*) FROM jobs)";
+  jobs AS ({jobs} AND {guard} AND (v.scope IS NULL OR v.group_id IN (SELECT owner FROM keys)) RETURNING 1) {count}";
+const COUNT_POSTGRES: &str = "INSERT INTO ledger SELECT {slot}, count(*), 0, 0, 0, 0, 0 FROM jobs
+  ON CONFLICT (slot) DO UPDATE SET accepted = ledger.accepted + excluded.accepted RETURNING (SELECT count(*) FROM jobs)";
+const LEDGER: &str = "INSERT INTO ledger (slot, accepted, completed, failed, expired, cancelled, unknown)
+  VALUES ({slot}, $1, $2, $3, $4, $5, $6) ON CONFLICT (slot) DO UPDATE SET accepted = ledger.accepted + excluded.accepted,
+    completed = ledger.completed + excluded.completed, failed = ledger.failed + excluded.failed,
+    expired = ledger.expired + excluded.expired, cancelled = ledger.cancelled + excluded.cancelled,
+    unknown = ledger.unknown + excluded.unknown";
 
 const COMPLETE: &str = "UPDATE job SET state = v.state, at = v.at, spent = v.spent, unknowns = v.unknowns,
     history = v.history, last_trace = unhex(v.last_trace), reason = v.reason, worker = 0
@@ -145,6 +150,7 @@ impl Statements {
             own: text(OWN),
             take_chunk: text(TAKE_CHUNK),
             expand: text("{jobs}"),
+            ledger: text(LEDGER),
         }
     }
 }
@@ -172,9 +178,14 @@ fn rows(dialect: Dialect) -> String {
 
 /// Fills in parts, and what differs between the databases.
 fn fill(dialect: Dialect, text: &str, guards: &[&str]) -> String {
-    let (skip, skip_chunk, materialized) = match dialect {
-        Dialect::Sqlite => ("", "", ""),
-        Dialect::Postgres => ("FOR UPDATE SKIP LOCKED", "FOR UPDATE OF c SKIP LOCKED", "MATERIALIZED"),
+    let (skip, skip_chunk, materialized, slot) = match dialect {
+        Dialect::Sqlite => ("", "", "", "0"),
+        Dialect::Postgres => (
+            "FOR UPDATE SKIP LOCKED",
+            "FOR UPDATE OF c SKIP LOCKED",
+            "MATERIALIZED",
+            "pg_backend_pid() % 1024",
+        ),
     };
     let case = |(index, guard): (usize, &&str)| {
         format!(" WHEN {index} THEN {}", guard.replace("{subject}", "v.subject"))
@@ -183,6 +194,8 @@ fn fill(dialect: Dialect, text: &str, guards: &[&str]) -> String {
     // Number -1 never holds: the row only asks what stands under its key.
     let guard = format!("CASE v.guard WHEN -1 THEN 1 = 0{cases} ELSE 1 = 1 END");
     let parts = [
+        ("{count}", COUNT_POSTGRES),
+        ("{slot}", slot),
         ("{jobs}", INSERT_JOBS),
         ("{keys}", INSERT_KEYS),
         ("{not_stored}", NOT_STORED),

@@ -10,10 +10,10 @@ pub use error::{OpenError, StoreError};
 pub use migrate::{Component, Migration};
 pub(crate) use postgres::CHANNEL;
 
-use crate::{JobId, StoreConfig, StoreUrl, id::IdMaker, schema};
+use crate::{JobId, StoreConfig, StoreUrl, id::IdMaker};
 use clock::Clock;
 use sqlx::{
-    Any, AnyConnection, AnyPool, AssertSqlSafe, Executor as _, Row as _,
+    Any, AnyConnection, AnyPool, AssertSqlSafe, Executor as _,
     any::{AnyArguments, AnyConnectOptions, AnyRow},
     pool::PoolConnection,
     postgres::PgListener,
@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, watch},
+    sync::watch,
     time::{sleep, timeout},
 };
 use tracing::Span;
@@ -44,13 +44,9 @@ pub struct Store(Arc<Shared>);
 struct Shared {
     database: Database,
     label: String,
-    /// This process's number among those that opened the store.
-    instance: i64,
     clock: Clock,
     ids: IdMaker,
     health: watch::Sender<Health>,
-    /// Workers have jobs to look at.
-    wake: Notify,
 }
 
 /// The connections.
@@ -86,8 +82,6 @@ pub struct Tx {
     connection: PoolConnection<Any>,
     store: Store,
     open: bool,
-    /// Jobs were enqueued.
-    pub(crate) wakes: bool,
     /// Runs after the commit.
     pub(crate) then: Vec<Box<dyn FnOnce() + Send>>,
 }
@@ -111,7 +105,7 @@ impl Store {
             }
             StoreUrl::Postgres(url) => postgres::open(url, config).await?,
         };
-        let mut all = vec![schema::STORE, schema::QUEUE];
+        let mut all = vec![migrate::STORE, migrate::QUEUE];
         all.extend(components);
         let unusable = |error: sqlx::Error| OpenError::unusable(&database.shown, &StoreError::from(error));
         let mut connection = database.write.acquire().await.map_err(unusable)?;
@@ -128,11 +122,9 @@ impl Store {
         Ok(Self(Arc::new(Shared {
             database,
             label,
-            instance: instance.unwrap_or_default(),
             clock,
             ids: IdMaker::new(highest, instance),
             health: watch::Sender::new(Health::Up),
-            wake: Notify::new(),
         })))
     }
 
@@ -145,7 +137,7 @@ impl Store {
     }
 
     async fn begin_on(&self, connection: PoolConnection<Any>, begin: &'static str) -> Result<Tx, StoreError> {
-        let mut tx = Tx { connection, store: self.clone(), open: true, wakes: false, then: Vec::new() };
+        let mut tx = Tx { connection, store: self.clone(), open: true, then: Vec::new() };
         tx.control(begin).await?;
         Ok(tx)
     }
@@ -234,18 +226,9 @@ impl Store {
         self.0.database.dialect
     }
 
-    /// This process's number among those that opened the store.
-    pub(crate) fn instance(&self) -> i64 {
-        self.0.instance
-    }
-
     /// Time that rises evenly, for delays.
     pub(crate) fn steady_ms(&self) -> i64 {
         self.0.clock.steady()
-    }
-
-    pub(crate) fn wake(&self) -> &Notify {
-        &self.0.wake
     }
 
     pub(crate) fn free_bytes(&self) -> Option<u64> {
@@ -332,7 +315,6 @@ impl Store {
             sleep(PROBE_EVERY).await;
             if self.probe().await.is_ok() {
                 self.0.health.send_replace(Health::Up);
-                self.wake().notify_one();
                 tracing::info!("the store commits again");
             }
         }
@@ -355,11 +337,10 @@ impl Store {
         tx.commit().await
     }
 
-    /// Takes over the server's time, and gives for how long the server has been up.
-    pub(crate) async fn synchronise(&self, connection: &mut AnyConnection) -> Result<Duration, StoreError> {
-        let (now, up) = postgres::server_time(connection).await?;
-        self.0.clock.set(now);
-        Ok(Duration::from_millis(up.max(0) as u64))
+    /// Takes over the server's time.
+    pub(crate) async fn synchronise(&self, connection: &mut AnyConnection) -> Result<(), StoreError> {
+        self.0.clock.set(postgres::server_time(connection).await?);
+        Ok(())
     }
 }
 
@@ -382,9 +363,9 @@ async fn know(
     if dialect == Dialect::Sqlite {
         return Ok((label, highest_id, None));
     }
-    let instance = sqlx::query("UPDATE store SET instances = instances + 1 RETURNING instances");
-    let instance = instance.fetch_one(&mut *connection).await?.try_get(0)?;
-    Ok((label, highest_id, Some((instance, postgres::server_time(connection).await?.0))))
+    let instance = sqlx::query_scalar("UPDATE store SET instances = instances + 1 RETURNING instances");
+    let instance = instance.fetch_one(&mut *connection).await?;
+    Ok((label, highest_id, Some((instance, postgres::server_time(connection).await?))))
 }
 
 impl Dialect {
@@ -415,9 +396,6 @@ impl Tx {
         self.control("COMMIT").await.map_err(StoreError::in_commit)?;
         self.open = false;
         std::mem::take(&mut self.then).into_iter().for_each(|then| then());
-        if self.wakes {
-            self.store.wake().notify_one();
-        }
         Ok(())
     }
 

@@ -8,6 +8,16 @@ use chassis_queue::{
 use sqlx::{Connection as _, sqlite::SqliteConnection};
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
 
+/// Older ones can damage a file whose log starts again beside a checkpoint.
+#[tokio::test]
+async fn the_library_is_not_older_than_3_51_3() {
+    let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    let version: String =
+        sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut connection).await.unwrap();
+    let parts: Vec<u32> = version.split('.').map(|part| part.parse().unwrap()).collect();
+    assert!(parts >= vec![3, 51, 3], "{version}");
+}
+
 async fn refused(config: &StoreConfig) -> String {
     match Store::open(config, &[]).await {
         Ok(_) => panic!("it was opened"),
