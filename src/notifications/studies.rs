@@ -168,7 +168,6 @@ pub async fn send_to_study(
     match app.queue.enqueue_batch(batch).await? {
         Enqueued::New => Ok(respond(id, answer)),
         Enqueued::Replayed(first) => Ok(replay(first)),
-        Enqueued::InFlight => Err(ApiError::InFlight),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     Worker,
     enqueue::{Hex, json},
     queue::Core,
-    retry::{self, Decision, Made},
+    retry::{self, Decision},
     store::Tx,
 };
 use chassis_telemetry::{SpanExt as _, names};
@@ -102,8 +102,7 @@ impl JobRecord {
 
     fn ended<W: Worker>(self, core: &Core<W>, report: Report, began: i64, span: Span) -> Ended {
         let Report { outcome, provider, took } = report;
-        let made = Made { spent: self.spent, unknowns: self.unknowns, sync: self.sync };
-        let decision = retry::decide(&core.retry, made, &outcome);
+        let decision = retry::decide(&core.retry, self.spent, self.unknowns, self.sync, &outcome);
         span.record(names::OUTCOME, (core.names.outcome)(decision.outcome));
         if decision.state != JobState::Completed {
             span.record(names::OTEL_STATUS_CODE, "ERROR");

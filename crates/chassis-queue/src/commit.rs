@@ -1,7 +1,7 @@
 //! Group commit: callers that arrive while a commit runs share the next one.
 
 use crate::{
-    Answer, Enqueue, Fact, Key, Ledger, Refused, Statement, StoreError, Worker,
+    Answer, Enqueue, Fact, Ledger, Refused, Statement, StoreError, Worker,
     backlog::Room,
     enqueue::{Enqueued, Value},
     metrics,
@@ -10,7 +10,7 @@ use crate::{
     store::Tx,
 };
 use chassis_telemetry::{SpanExt as _, names};
-use sqlx::{Any, AnyConnection, Row as _, any::AnyArguments, any::AnyRow, query::Query};
+use sqlx::{Any, AnyConnection, FromRow, Row as _, any::AnyArguments, any::AnyRow, query::Query};
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
@@ -72,8 +72,7 @@ async fn commit<W: Worker>(core: &Core<W>, batch: Vec<Pending<W::Job>>) {
             let jobs = batch.iter().map(|pending| pending.jobs).sum();
             metrics::committed(&core.store, "accept", jobs, begun.elapsed());
             for mut pending in batch {
-                let found = others.get(&pending.enqueue.id.0);
-                let told = found.map_or(Ok(Enqueued::New), |found| found.under(pending.enqueue.key.as_ref()));
+                let told = others.get(&pending.enqueue.id.0).cloned().unwrap_or(Ok(Enqueued::New));
                 if told == Ok(Enqueued::New) {
                     pending.stored(core);
                 }
@@ -120,37 +119,11 @@ impl<J> Pending<J> {
     }
 }
 
-/// What stands under a key that somebody else used first, or nothing where a guard does not hold.
-pub(crate) struct Found {
-    digest: Option<Vec<u8>>,
-    answer: Option<Answer>,
-}
-
-impl Found {
-    /// Reads a row of `not_stored`.
-    fn read(row: &AnyRow) -> Result<(i64, Self), sqlx::Error> {
-        let (status, body): (Option<i64>, Option<Vec<u8>>) = (row.try_get(2)?, row.try_get(3)?);
-        let location = row.try_get(4)?;
-        let answer =
-            status.map(|status| Answer { status: status as u16, body: body.unwrap_or_default(), location });
-        Ok((row.try_get(0)?, Self { digest: row.try_get(1)?, answer }))
-    }
-
-    /// What a caller with this key is told.
-    pub(crate) fn under(&self, key: Option<&Key>) -> Result<Enqueued, Refused> {
-        match (&self.digest, key) {
-            (Some(digest), Some(key)) if digest[..] != key.digest => Err(Refused::KeyReused),
-            (Some(_), Some(_)) => Ok(self.answer.clone().map_or(Enqueued::InFlight, Enqueued::Replayed)),
-            _ => Err(Refused::Unmet),
-        }
-    }
-}
+/// What callers are told whose groups were not stored.
+type Others = HashMap<i64, Result<Enqueued, Refused>>;
 
 /// Stores a batch in one transaction; gives the groups that were not stored.
-async fn store<W: Worker>(
-    core: &Core<W>,
-    batch: &[Pending<W::Job>],
-) -> Result<HashMap<i64, Found>, StoreError> {
+async fn store<W: Worker>(core: &Core<W>, batch: &[Pending<W::Job>]) -> Result<Others, StoreError> {
     let sql = &core.sql;
     if batch.iter().any(|pending| !pending.enqueue.writes.is_empty()) {
         let mut tx = core.store.begin().await?;
@@ -181,14 +154,28 @@ fn all_stored<J>(counted: &[AnyRow], batch: &[Pending<J>]) -> bool {
         && enqueues().all(|it| !it.jobs.is_empty() || it.key.is_none() && it.guard.is_none())
 }
 
-/// Which groups were not stored.
 async fn not_stored<W: Worker>(
     core: &Core<W>,
     connection: &mut AnyConnection,
     rows: String,
-) -> Result<HashMap<i64, Found>, StoreError> {
+) -> Result<Others, StoreError> {
     let found = core.sql.not_stored.query().bind(rows).fetch_all(connection).await?;
-    Ok(found.iter().map(Found::read).collect::<Result<_, _>>()?)
+    let mut others = Others::new();
+    for row in &found {
+        let (group, same, status, body, location): (_, Option<i64>, Option<i64>, Option<_>, _) =
+            FromRow::from_row(row)?;
+        let told = match (same, status) {
+            (None, _) => Err(Refused::Unmet),
+            (Some(0), _) => Err(Refused::KeyReused),
+            (_, None) => Err(Refused::InFlight),
+            (_, Some(status)) => {
+                let answer = Answer { status: status as u16, body: body.unwrap_or_default(), location };
+                Ok(Enqueued::Replayed(answer))
+            }
+        };
+        others.insert(group, told);
+    }
+    Ok(others)
 }
 
 /// The same inside a transaction, with the service's own statements.
@@ -196,7 +183,7 @@ pub(crate) async fn store_in<W: Worker>(
     core: &Core<W>,
     tx: &mut Tx,
     batch: &[Pending<W::Job>],
-) -> Result<HashMap<i64, Found>, StoreError> {
+) -> Result<Others, StoreError> {
     let rows = rows(batch);
     let counted = core.bind(&core.sql.accept_in, &rows).fetch_all(&mut **tx).await?;
     let others =

@@ -1,7 +1,7 @@
 //! The dispatcher: one transaction after another ends attempts and starts due jobs for the workers that are free.
 
 use crate::{
-    Fact, Health, JobRecord, JobState, Ledger, Priority, StoreError, Tx, Worker,
+    Fact, JobRecord, JobState, Ledger, Priority, StoreError, Tx, Worker,
     attempt::Ended,
     metrics,
     queue::{Core, InHand, LINKS, commit_span},
@@ -71,7 +71,7 @@ impl<W: Worker> Core<W> {
                 }
                 if !dispatcher.turn().await {
                     sleep(AGAIN).await;
-                    let _ = self.store.health().wait_for(|health| *health == Health::Up).await;
+                    let _ = self.store.outages().wait_for(Option::is_none).await;
                 }
             }
         }

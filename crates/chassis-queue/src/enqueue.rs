@@ -106,8 +106,6 @@ pub enum Enqueued {
     New,
     /// The key was used before with the same digest: the first answer again.
     Replayed(Answer),
-    /// The key's first use is still running (only [`Queue::run_now`] leaves a key in this state).
-    InFlight,
 }
 
 /// What became of [`Queue::run_now`].
@@ -116,7 +114,6 @@ pub enum Finished {
     /// Attempted; a state for each job.
     States(Vec<JobState>),
     Replayed(Answer),
-    InFlight,
 }
 
 /// Why nothing was enqueued.
@@ -126,6 +123,9 @@ pub enum Refused {
     BacklogFull { retry_after: Duration },
     #[error("the idempotency key was used with another request")]
     KeyReused,
+    /// Only [`Queue::run_now`] leaves a key in this state.
+    #[error("the first request with the idempotency key is still running")]
+    InFlight,
     #[error("a precondition does not hold")]
     Unmet,
     /// Nothing was stored.
@@ -171,8 +171,8 @@ impl<W: Worker> Queue<W> {
         let span = core.send_span(&enqueue, jobs);
         let mut batch = [core.pending(enqueue, jobs, false, &span)?.0];
         let others = commit::store_in(&core, tx, &batch).instrument(span).await?;
-        if let Some(found) = others.values().next() {
-            return found.under(batch[0].enqueue.key.as_ref());
+        if let Some(told) = others.into_values().next() {
+            return told;
         }
         tx.then.push(Box::new(move || {
             batch.iter_mut().for_each(|pending| pending.stored(&core));
@@ -185,20 +185,21 @@ impl<W: Worker> Queue<W> {
     /// that is being committed.
     ///
     /// # Errors
-    /// [`Refused::KeyReused`], or the store is unavailable.
-    pub async fn repeated(&self, key: &Key) -> Result<Option<Enqueued>, Refused> {
+    /// [`Refused::KeyReused`], [`Refused::InFlight`], or the store is unavailable.
+    pub async fn repeated(&self, key: &Key) -> Result<Option<Answer>, Refused> {
         let guard = Some(Guard { index: Guard::NEVER, subject: String::new() });
         let enqueue =
             Enqueue { key: Some(key.clone()), guard, ..Enqueue::new(self.new_id(1), "", Vec::new()) };
         let (pending, answered) = self.core.pending(enqueue, 0, false, &Span::none())?;
         match self.send(pending, answered).await {
-            Err(Refused::Unmet) => Ok(None),
-            other => other.map(Some),
+            Ok(Enqueued::Replayed(first)) => Ok(Some(first)),
+            Ok(Enqueued::New) | Err(Refused::Unmet) => Ok(None),
+            Err(refused) => Err(refused),
         }
     }
 
     /// Refuses an enqueue unless it repeats another: what was accepted once is not refused to its repeat.
-    pub(crate) async fn repeated_or(&self, key: Option<&Key>, refused: Refused) -> Result<Enqueued, Refused> {
+    pub(crate) async fn repeated_or(&self, key: Option<&Key>, refused: Refused) -> Result<Answer, Refused> {
         let Some(key) = key else { return Err(refused) };
         self.repeated(key).await?.ok_or(refused)
     }
@@ -213,7 +214,7 @@ impl<W: Worker> Queue<W> {
         let key = enqueue.key.clone();
         match self.core.pending(enqueue, jobs, sync, &Span::current()) {
             Ok((pending, answered)) => self.send(pending, answered).await,
-            Err(refused) => self.repeated_or(key.as_ref(), refused).await,
+            Err(refused) => self.repeated_or(key.as_ref(), refused).await.map(Enqueued::Replayed),
         }
     }
 

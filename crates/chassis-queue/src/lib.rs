@@ -32,4 +32,4 @@ pub use model::{
 };
 pub use people::{Filter, Verdict, Waiting};
 pub use queue::{Lag, Names, Queue, QueueSetup};
-pub use store::{Component, Health, Migration, OpenError, Reader, Store, StoreError, Tx};
+pub use store::{Component, Migration, OpenError, Reader, Store, StoreError, Tx};

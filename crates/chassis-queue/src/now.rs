@@ -23,7 +23,7 @@ impl<W: Worker> Queue<W> {
     ) -> Result<Finished, Refused> {
         if !self.take_in_hand(&enqueue) {
             let full = Refused::BacklogFull { retry_after: Duration::from_secs(1) };
-            return self.repeated_or(enqueue.key.as_ref(), full).await.map(Finished::from);
+            return self.repeated_or(enqueue.key.as_ref(), full).await.map(Finished::Replayed);
         }
         let (queue, span) = (self.clone(), self.core.send_span(&enqueue, enqueue.jobs.len()));
         // A task of its own: once committed, the attempt is made whoever waits for it.
@@ -60,11 +60,11 @@ impl<W: Worker> Queue<W> {
             // If they are committed all the same, the dispatcher finds and starts them.
             core.doubt.store(true, Ordering::Relaxed);
             core.wake.notify_one();
-            return match (enqueued?, &key) {
-                (Enqueued::New, _) => Err(Refused::CommitUnknown),
+            return match (enqueued, &key) {
                 // A crash may have left it without its answer: the jobs know.
-                (Enqueued::InFlight, Some(key)) => self.finished_before(key, answer).await,
-                (other, _) => Ok(other.into()),
+                (Err(Refused::InFlight), Some(key)) => self.finished_before(key, answer).await,
+                (Ok(Enqueued::Replayed(first)), _) => Ok(Finished::Replayed(first)),
+                (other, _) => Err(other.err().unwrap_or(Refused::CommitUnknown)),
             };
         };
         let mut ended = join_all(jobs.into_iter().map(|job| job.attempt(core))).await;
@@ -94,18 +94,8 @@ impl<W: Worker> Queue<W> {
         let jobs = self.core.group(&mut reader, first).await?;
         let states: Vec<JobState> = jobs.iter().map(|job| job.state).collect();
         if states.is_empty() || !states.iter().all(|state| state.is_final()) {
-            return Ok(Finished::InFlight);
+            return Err(Refused::InFlight);
         }
         Ok(Finished::Replayed(answer(first, &states)))
-    }
-}
-
-impl From<Enqueued> for Finished {
-    fn from(enqueued: Enqueued) -> Self {
-        match enqueued {
-            Enqueued::New => Self::States(Vec::new()),
-            Enqueued::Replayed(answer) => Self::Replayed(answer),
-            Enqueued::InFlight => Self::InFlight,
-        }
     }
 }

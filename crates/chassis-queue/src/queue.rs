@@ -182,12 +182,6 @@ impl<W: Worker> Queue<W> {
         Lag { waits: self.core.counts.lock().waits, clears_in: self.core.backlog.clears_in() }
     }
 
-    /// The lifetime counts of the last recount, which is less than a second old in a store of usual size.
-    #[must_use]
-    pub fn ledger(&self) -> Ledger {
-        self.core.counts.lock().ledger
-    }
-
     /// Sets the gauges; to be called before each scrape.
     pub fn measure(&self) {
         self.core.measure();

@@ -71,7 +71,8 @@ const INSERT_KEYS: &str = "INSERT INTO idempotency (scope, digest, owner, expire
   FROM {rows} WHERE v.scope IS NOT NULL AND v.id = v.group_id AND {guard}
   ORDER BY v.scope ON CONFLICT (scope) DO NOTHING";
 
-const NOT_STORED: &str = "SELECT v.group_id, i.digest, CAST(i.status AS BIGINT), i.body, i.location
+const NOT_STORED: &str = "SELECT v.group_id, CAST(CASE WHEN i.digest = unhex(v.digest) THEN 1 WHEN i.digest IS NOT NULL THEN 0 END AS BIGINT),
+    CAST(i.status AS BIGINT), i.body, i.location
   FROM {rows} LEFT JOIN idempotency i ON i.scope = unhex(v.scope)
   WHERE v.id = v.group_id AND NOT CASE
     WHEN v.scope IS NOT NULL THEN coalesce(i.owner = v.group_id, 1 = 0)
@@ -101,10 +102,11 @@ const COMPLETE: &str = "UPDATE job SET state = v.state, at = v.at, spent = v.spe
     history = v.history, last_trace = unhex(v.last_trace), reason = v.reason, worker = 0
   FROM {rows} WHERE job.id = v.id AND job.state = 5 AND job.worker = v.worker RETURNING job.id";
 
-/// $1 channel, $2 steady now, $3 wall now, $4 the later of both, $5 how many, $6 worker, $10 how many of them may be
+/// Takes nothing for a worker whose lease is over. $1 channel, $2 steady now, $3 wall now, $4 the later of both, $5 how many, $6 worker, $10 how many of them may be
 /// bulk, $7 … $9 random shares of a turn: a job that is the n-th of its priority has its turn at
 /// (n - share) / weight, and the first turns win.
-const CLAIM: &str = "WITH due AS {materialized} (SELECT id FROM ({lanes}) AS lanes ORDER BY turn LIMIT $5)
+const CLAIM: &str = "WITH due AS {materialized} (SELECT id FROM ({lanes}) AS lanes
+    WHERE EXISTS (SELECT 1 FROM worker WHERE worker.id = $6 AND lease_until > $2) ORDER BY turn LIMIT $5)
   UPDATE job SET state = CASE WHEN not_after < $3 THEN 8 ELSE 5 END, at = $2,
     spent = spent + CASE WHEN not_after < $3 THEN 0 ELSE 1 END, worker = CASE WHEN not_after < $3 THEN 0 ELSE $6 END
   FROM due WHERE job.id = due.id RETURNING {columns}";

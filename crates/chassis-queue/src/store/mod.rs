@@ -46,7 +46,8 @@ struct Shared {
     label: String,
     clock: Clock,
     ids: IdMaker,
-    health: watch::Sender<Health>,
+    /// Why the store can't be used now.
+    outage: watch::Sender<Option<&'static str>>,
 }
 
 /// The connections.
@@ -67,13 +68,6 @@ struct Database {
 pub(crate) enum Dialect {
     Sqlite,
     Postgres,
-}
-
-/// Whether the store can be used now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    Up,
-    Down(&'static str),
 }
 
 /// A write transaction; dereferences to sqlx's connection: `sqlx::query(..).execute(&mut *tx)`. Dropped without
@@ -124,7 +118,7 @@ impl Store {
             label,
             clock,
             ids: IdMaker::new(highest, instance),
-            health: watch::Sender::new(Health::Up),
+            outage: watch::Sender::new(None),
         })))
     }
 
@@ -185,10 +179,10 @@ impl Store {
         }
     }
 
-    /// Whether the store can be used, for readiness.
+    /// Why the store can't be used, for readiness; `None` while it can.
     #[must_use]
-    pub fn health(&self) -> watch::Receiver<Health> {
-        self.0.health.subscribe()
+    pub fn outages(&self) -> watch::Receiver<Option<&'static str>> {
+        self.0.outage.subscribe()
     }
 
     /// Closes the connections, once those in use are given back, and lets go of the file.
@@ -236,10 +230,7 @@ impl Store {
     }
 
     pub(crate) fn outage(&self) -> Option<&'static str> {
-        match *self.0.health.borrow() {
-            Health::Up => None,
-            Health::Down(reason) => Some(reason),
-        }
+        *self.0.outage.borrow()
     }
 
     /// A transaction that only reads, all of it in one snapshot.
@@ -294,11 +285,10 @@ impl Store {
 
     /// Notes an error that makes the store unusable.
     pub(crate) fn failed(&self, error: StoreError) -> StoreError {
-        if let Some(reason) = error.outage() {
-            let down = Health::Down(reason);
-            if self.0.health.send_if_modified(|health| std::mem::replace(health, down) != down) {
-                tracing::error!(reason, "the store can't commit");
-            }
+        if let Some(reason) = error.outage()
+            && self.0.outage.send_replace(Some(reason)) != Some(reason)
+        {
+            tracing::error!(reason, "the store can't commit");
         }
         error
     }
@@ -310,11 +300,11 @@ impl Store {
     }
 
     async fn keep_probing(&self) {
-        let mut health = self.health();
-        while health.wait_for(|health| *health != Health::Up).await.is_ok() {
+        let mut outages = self.outages();
+        while outages.wait_for(Option::is_some).await.is_ok() {
             sleep(PROBE_EVERY).await;
             if self.probe().await.is_ok() {
-                self.0.health.send_replace(Health::Up);
+                self.0.outage.send_replace(None);
                 tracing::info!("the store commits again");
             }
         }

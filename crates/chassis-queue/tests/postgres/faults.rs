@@ -1,9 +1,7 @@
 //! PostgreSQL that fails, and processes that share one: `cargo test -p chassis-queue --test postgres`.
 
 use crate::{Database, server::Server, suite::*};
-use chassis_queue::{
-    Enqueue, Enqueued, Health, JobId, JobState, Outcome, Refused, Store, StoreConfig, StoreUrl,
-};
+use chassis_queue::{Enqueue, Enqueued, JobId, JobState, Outcome, Refused, Store, StoreConfig, StoreUrl};
 use std::{
     collections::HashMap,
     sync::{
@@ -185,7 +183,7 @@ async fn a_server_that_comes_back_is_used_again_within_two_seconds() {
     }
     // Attempts end while it is away.
     gate.add_permits(1000);
-    assert!(matches!(*running.queue.store().health().borrow(), Health::Down(_)));
+    assert!(running.queue.store().outages().borrow().is_some());
     let again = Arc::clone(&server);
     spawn_blocking(move || again.launch(&[])).await.unwrap();
     let begun = Instant::now();
