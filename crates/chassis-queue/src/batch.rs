@@ -74,13 +74,11 @@ impl Members {
     }
 
     /// Groups added so far.
-    #[must_use]
     pub fn groups(&self) -> usize {
         self.groups
     }
 
     /// Jobs added so far.
-    #[must_use]
     pub fn jobs(&self) -> usize {
         self.jobs
     }

@@ -40,7 +40,6 @@ pub struct Enqueue<J> {
 
 impl<J> Enqueue<J> {
     /// Jobs of normal priority that are due now and never expire, without a key.
-    #[must_use]
     pub fn new(id: JobId, channel: &'static str, jobs: Vec<J>) -> Self {
         Self {
             id,

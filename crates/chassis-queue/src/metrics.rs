@@ -46,7 +46,6 @@ pub const METRICS: &[Metric] = &[
 ];
 
 /// The ledger's gauge under the service's name, with its words for the states.
-#[must_use]
 pub const fn ledger_metric(name: &'static str, labels: &'static [Label]) -> Metric {
     gauge(name, "Jobs since the store was made; accepted is the sum of all other states.")
         .labels(labels)
@@ -65,7 +64,6 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    #[must_use]
     pub fn queued(&self) -> i64 {
         self.accepted - self.completed - self.failed - self.expired - self.cancelled - self.unknown
     }
@@ -118,19 +116,16 @@ pub(crate) fn recovered(store: &Store, jobs: usize) {
 impl<W: Worker> Core<W> {
     /// Sets the gauges.
     pub(crate) fn measure(&self) {
-        let counts = *self.counts.lock();
-        let ledger = counts.ledger;
-        let store = || self.store.label().to_owned();
-        let word = self.names.state;
-        for (state, jobs) in
-            [("ready", counts.ready), ("scheduled", counts.later), ("running", counts.running)]
-        {
-            metrics::gauge!("queue_jobs", LABEL_STORE => store(), LABEL_STATE => state).set(jobs as f64);
-        }
-        metrics::gauge!("queue_batch_jobs_pending", LABEL_STORE => store()).set(counts.pending as f64);
-        for (priority, age) in Priority::ALL.iter().zip(counts.ages) {
-            metrics::gauge!("queue_oldest_job_age_seconds", LABEL_STORE => store(), LABEL_PRIORITY => priority.as_str())
-                .set(age);
+        let Counts { ready, later, running, pending, ages, ledger, .. } = *self.counts.lock();
+        let (store, word) = (|| self.store.label().to_owned(), self.names.state);
+        let set = |name: &'static str, label: &'static str, value: &'static str, number: f64| {
+            metrics::gauge!(name, LABEL_STORE => store(), label => value).set(number);
+        };
+        set("queue_jobs", LABEL_STATE, "ready", ready as f64);
+        set("queue_jobs", LABEL_STATE, "scheduled", later as f64);
+        set("queue_jobs", LABEL_STATE, "running", running as f64);
+        for (priority, age) in Priority::ALL.iter().zip(ages) {
+            set("queue_oldest_job_age_seconds", LABEL_PRIORITY, priority.as_str(), age);
         }
         for (state, jobs) in [
             ("accepted", ledger.accepted),
@@ -141,16 +136,16 @@ impl<W: Worker> Core<W> {
             (word(JobState::Cancelled), ledger.cancelled),
             (word(JobState::Unknown), ledger.unknown),
         ] {
-            metrics::gauge!(self.names.ledger_metric, LABEL_STORE => store(), LABEL_STATE => state)
-                .set(jobs as f64);
+            set(self.names.ledger_metric, LABEL_STATE, state, jobs as f64);
         }
+        metrics::gauge!("queue_batch_jobs_pending", LABEL_STORE => store()).set(pending as f64);
         let up = if self.store.outage().is_none() { 1.0 } else { 0.0 };
         metrics::gauge!("store_up", LABEL_STORE => store()).set(up);
         if let Some(bytes) = self.store.free_bytes() {
             metrics::gauge!("store_free_bytes", LABEL_STORE => store()).set(bytes as f64);
         }
         for channel in self.channels {
-            let busy = self.in_hand.lock().values().filter(|hand| hand.channel == *channel).count();
+            let busy = self.in_hand.lock().values().filter(|job| job.channel == *channel).count();
             metrics::gauge!("workers", LABEL_CHANNEL => *channel).set(self.config.workers as f64);
             metrics::gauge!("workers_busy", LABEL_CHANNEL => *channel).set(busy as f64);
         }

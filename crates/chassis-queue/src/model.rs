@@ -33,7 +33,6 @@ pub enum Priority {
 impl Priority {
     pub const ALL: [Self; 3] = [Self::Urgent, Self::Normal, Self::Bulk];
 
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Urgent => "urgent",
@@ -71,7 +70,6 @@ pub(crate) const SCHEDULED: i64 = 3;
 
 impl JobState {
     /// Whether nothing more happens by itself.
-    #[must_use]
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Accepted | Self::Retrying | Self::Running)
     }

@@ -125,7 +125,6 @@ impl<W: Worker> Queue<W> {
         core.register().await?;
         core.recover_all().await?;
         core.count().await?;
-        core.check_ledger();
         let committers = if core.store.dialect() == Dialect::Sqlite { 1 } else { COMMITTERS };
         let accept = commit::spawn(&core, committers);
         Ok(Self { core, accept })
@@ -136,7 +135,8 @@ impl<W: Worker> Queue<W> {
         let core = &self.core;
         let upkeep = async {
             tokio::join!(
-                core.store.tend(),
+                core.store.keep_probing(),
+                core.store.keep_checkpointing(),
                 core.keep_counting(),
                 core.expand(),
                 core.clear(),
@@ -159,25 +159,21 @@ impl<W: Worker> Queue<W> {
 
     /// An id for a group of `jobs` jobs (or for any other row): ids rise, also across restarts and when the clock
     /// steps back.
-    #[must_use]
     pub fn new_id(&self, jobs: usize) -> JobId {
         self.core.store.new_id(jobs)
     }
 
     /// The store that the queue lives in.
-    #[must_use]
     pub fn store(&self) -> &Store {
         &self.core.store
     }
 
     /// The worker.
-    #[must_use]
     pub fn worker(&self) -> &W {
         &self.core.worker
     }
 
     /// How far the workers are behind.
-    #[must_use]
     pub fn lag(&self) -> Lag {
         Lag { waits: self.core.counts.lock().waits, clears_in: self.core.backlog.clears_in() }
     }

@@ -15,22 +15,7 @@ const BREATH: Duration = Duration::from_millis(20);
 /// Between two rounds of deleting jobs; shorter where the retention is.
 const ROUND: Duration = Duration::from_secs(600);
 
-const LEDGER: &str =
-    "SELECT CAST(coalesce(sum(accepted), 0) AS BIGINT), CAST(coalesce(sum(completed), 0) AS BIGINT),
-    CAST(coalesce(sum(failed), 0) AS BIGINT), CAST(coalesce(sum(expired), 0) AS BIGINT),
-    CAST(coalesce(sum(cancelled), 0) AS BIGINT), CAST(coalesce(sum(unknown), 0) AS BIGINT) FROM ledger";
-
-/// $1 steady now, $2 wall now. Where, priority, due (0), later (1) or at a later `run_at` (2), jobs, first due, first
-/// due of those never attempted.
-const JOBS: &str = "SELECT 'waiting', CAST(priority AS BIGINT),
-      CASE WHEN at <= CASE WHEN state = 3 THEN $2 ELSE $1 END THEN 0 WHEN state = 3 THEN 2 ELSE 1 END,
-      count(*), min(first_due), min(CASE WHEN state < 4 THEN first_due END) FROM job WHERE state <= 4 GROUP BY 2, 3
-    UNION ALL SELECT 'running', CAST(priority AS BIGINT), 0, count(*), min(first_due), NULL
-      FROM job WHERE state = 5 GROUP BY 2
-    UNION ALL SELECT 'batch', CAST(b.priority AS BIGINT),
-      CASE WHEN b.first_due <= CASE WHEN b.state = 3 THEN $2 ELSE $1 END THEN 0 WHEN b.state = 3 THEN 2 ELSE 1 END,
-      CAST(sum(c.jobs) AS BIGINT), min(b.first_due), min(b.first_due)
-      FROM chunk c JOIN batch b ON b.id = c.batch GROUP BY 2, 3";
+/// Where, priority, due (0), later (1) or at a later `run_at` (2), jobs, first due, first due of those never attempted.
 type Row = (String, i64, i32, i64, Option<i64>, Option<i64>);
 
 impl<W: Worker> Core<W> {
@@ -51,10 +36,11 @@ impl<W: Worker> Core<W> {
         let mut snapshot = self.store.snapshot().await?;
         let counting = self.counting.write().await;
         // The first statement takes the snapshot.
-        let ledger = sqlx::query_as(LEDGER).fetch_one(&mut *snapshot).await?;
+        let ledger =
+            sqlx::query_as(include_str!("../sql/count_ledger.sql")).fetch_one(&mut *snapshot).await?;
         let mark = self.backlog.mark();
         drop(counting);
-        let jobs = sqlx::query_as(JOBS).bind(steady).bind(wall);
+        let jobs = sqlx::query_as(include_str!("../sql/count_jobs.sql")).bind(steady).bind(wall);
         let rows: Vec<Row> = jobs.fetch_all(&mut *snapshot).await?;
         snapshot.rollback().await;
         let (accepted, completed, failed, expired, cancelled, unknown) = ledger;
@@ -83,15 +69,6 @@ impl<W: Worker> Core<W> {
         let store = self.store.label().to_owned();
         metrics::counter!("queue_recounts_total", LABEL_STORE => store).increment(1);
         Ok(())
-    }
-
-    /// Ledger and jobs are written in the same transactions: if they differ, something else wrote.
-    pub(crate) fn check_ledger(&self) {
-        let counts = self.counts.lock();
-        let (jobs, queued) = (counts.ready + counts.later + counts.running, counts.ledger.queued());
-        if jobs != queued {
-            tracing::error!(jobs, queued, "the ledger does not agree with the jobs in the store");
-        }
     }
 
     /// Deletes finished jobs after their retention, and keys after their day. Never ends.

@@ -105,21 +105,21 @@ impl Store {
         let mut connection = database.write.acquire().await.map_err(unusable)?;
         connection.execute(database.dialect.begin()).await.map_err(unusable)?;
         migrate::migrate(&mut connection, database.dialect, &database.shown, &all).await?;
-        let known = know(&mut connection, database.dialect, &all).await;
-        let (label, highest, server) = known.map_err(unusable)?;
+        let new = format!("{:08x}", rand::random::<u32>());
+        let opened = sqlx::query_as(OPENED).bind(new).fetch_one(&mut *connection).await;
+        let (label, instance): (String, i64) = opened.map_err(unusable)?;
+        let highest = highest_id(&mut connection, &all).await.map_err(unusable)?;
+        let (clock, ids) = match database.dialect {
+            Dialect::Sqlite => (Clock::of_machine(), IdMaker::new(highest, None)),
+            Dialect::Postgres => {
+                let now = postgres::server_time(&mut connection).await.map_err(unusable)?;
+                (Clock::of_server(now), IdMaker::new(highest, Some(instance)))
+            }
+        };
         connection.execute("COMMIT").await.map_err(unusable)?;
         drop(connection);
-        let (instance, clock) = match server {
-            Some((instance, now)) => (Some(instance), Clock::of_server(now)),
-            None => (None, Clock::of_machine()),
-        };
-        Ok(Self(Arc::new(Shared {
-            database,
-            label,
-            clock,
-            ids: IdMaker::new(highest, instance),
-            outage: watch::Sender::new(None),
-        })))
+        let outage = watch::Sender::new(None);
+        Ok(Self(Arc::new(Shared { database, label, clock, ids, outage })))
     }
 
     /// Begins a write transaction. On SQLite there is one at a time: keep it short.
@@ -153,25 +153,21 @@ impl Store {
     }
 
     /// An id above all stored ones, followed by `parts - 1` more that are not given to anybody else.
-    #[must_use]
     pub fn new_id(&self, parts: usize) -> JobId {
         self.0.ids.allocate(parts, self.0.clock.steady())
     }
 
     /// Now, in Unix milliseconds: the server's clock on PostgreSQL.
-    #[must_use]
     pub fn now_ms(&self) -> i64 {
         self.0.clock.wall()
     }
 
     /// The short id that is kept in the store: the label `store` of metrics.
-    #[must_use]
     pub fn label(&self) -> &str {
         &self.0.label
     }
 
     /// `sqlite` or `postgresql`.
-    #[must_use]
     pub fn system(&self) -> &'static str {
         match self.dialect() {
             Dialect::Sqlite => "sqlite",
@@ -180,7 +176,6 @@ impl Store {
     }
 
     /// Why the store can't be used, for readiness; `None` while it can.
-    #[must_use]
     pub fn outages(&self) -> watch::Receiver<Option<&'static str>> {
         self.0.outage.subscribe()
     }
@@ -189,11 +184,10 @@ impl Store {
     pub async fn close(&self) {
         let Database { read, write, file, .. } = &self.0.database;
         read.close().await;
-        if let Some(file) = file {
-            file.close_checkpoints().await;
+        match file {
+            Some(file) => file.close(write).await,
+            None => write.close().await,
         }
-        write.close().await;
-        file.iter().for_each(sqlite::DatabaseFile::unlock);
     }
 
     /// Copies a live SQLite store into a new file.
@@ -293,13 +287,8 @@ impl Store {
         error
     }
 
-    /// Keeps the store in shape: probes it after a failure until it works again, and copies SQLite's log into its
-    /// file. Never ends.
-    pub(crate) async fn tend(&self) {
-        tokio::join!(self.keep_probing(), self.keep_checkpointing());
-    }
-
-    async fn keep_probing(&self) {
+    /// Probes the store after a failure until it works again. Never ends.
+    pub(crate) async fn keep_probing(&self) {
         let mut outages = self.outages();
         while outages.wait_for(Option::is_some).await.is_ok() {
             sleep(PROBE_EVERY).await;
@@ -310,7 +299,8 @@ impl Store {
         }
     }
 
-    async fn keep_checkpointing(&self) {
+    /// Copies SQLite's log into its file. Never ends on SQLite.
+    pub(crate) async fn keep_checkpointing(&self) {
         let Some(file) = &self.0.database.file else { return };
         loop {
             sleep(sqlite::CHECKPOINT_EVERY).await;
@@ -334,28 +324,17 @@ impl Store {
     }
 }
 
-/// What the database says about itself: its label, its highest id, and on PostgreSQL the number of this process and
-/// the time.
-async fn know(
-    connection: &mut AnyConnection,
-    dialect: Dialect,
-    components: &[Component],
-) -> Result<(String, i64, Option<(i64, i64)>), sqlx::Error> {
-    const LABEL: &str = "INSERT INTO store (id, label, probed_at) VALUES (1, $1, 0) ON CONFLICT DO NOTHING";
-    let new = format!("{:08x}", rand::random::<u32>());
-    sqlx::query(LABEL).bind(new).execute(&mut *connection).await?;
-    let label = sqlx::query_scalar("SELECT label FROM store").fetch_one(&mut *connection).await?;
-    let mut highest_id = 0;
+/// Gives the store's label and this process's number among those that opened it. $1 the label of a new store.
+const OPENED: &str = "INSERT INTO store (id, label, probed_at, instances) VALUES (1, $1, 0, 1)
+    ON CONFLICT (id) DO UPDATE SET instances = store.instances + 1 RETURNING label, instances";
+
+async fn highest_id(connection: &mut AnyConnection, components: &[Component]) -> Result<i64, sqlx::Error> {
+    let mut highest = 0;
     for table in components.iter().flat_map(|component| component.ids) {
         let sql = AssertSqlSafe(format!("SELECT coalesce(max(id), 0) FROM {table}"));
-        highest_id = highest_id.max(sqlx::query_scalar(sql).fetch_one(&mut *connection).await?);
+        highest = highest.max(sqlx::query_scalar(sql).fetch_one(&mut *connection).await?);
     }
-    if dialect == Dialect::Sqlite {
-        return Ok((label, highest_id, None));
-    }
-    let instance = sqlx::query_scalar("UPDATE store SET instances = instances + 1 RETURNING instances");
-    let instance = instance.fetch_one(&mut *connection).await?;
-    Ok((label, highest_id, Some((instance, postgres::server_time(connection).await?))))
+    Ok(highest)
 }
 
 impl Dialect {

@@ -156,12 +156,10 @@ impl DatabaseFile {
         sqlx::raw_sql(rest).fetch_all(&mut *connection).await.map(drop).map_err(StoreError::from)
     }
 
-    pub(super) async fn close_checkpoints(&self) {
+    /// Closes the last connections, and lets another process open the file.
+    pub(super) async fn close(&self, write: &AnyPool) {
         self.checkpoints.close().await;
-    }
-
-    /// Lets another process open the file.
-    pub(super) fn unlock(&self) {
+        write.close().await;
         *self.lock.lock() = None;
     }
 }
