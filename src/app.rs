@@ -144,13 +144,13 @@ fn queue_age(queue: &Queue, config: &Config) -> Signal {
 
 /// Reports the store's health to readiness, for as long as the store lives.
 async fn follow_store(store: Store, check: Check) {
-    let mut health = store.health();
+    let mut outages = store.outages();
     loop {
-        match &*health.borrow_and_update() {
-            chassis_queue::Health::Up => check.ok(),
-            chassis_queue::Health::Down(reason) => check.fail(*reason),
+        match *outages.borrow_and_update() {
+            None => check.ok(),
+            Some(reason) => check.fail(reason),
         }
-        if health.changed().await.is_err() {
+        if outages.changed().await.is_err() {
             return;
         }
     }

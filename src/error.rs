@@ -66,6 +66,7 @@ impl From<Refused> for ApiError {
         match refused {
             Refused::BacklogFull { retry_after } => Self::BacklogFull { retry_after },
             Refused::KeyReused => Self::KeyReused,
+            Refused::InFlight => Self::InFlight,
             Refused::Unmet => Self::NoContact(Channel::Sms),
             Refused::StoreUnavailable(_) => Self::StoreUnavailable,
             Refused::CommitUnknown => Self::CommitUnknown,

@@ -259,7 +259,6 @@ impl Notifications {
         match self.queue.enqueue(enqueue).await? {
             Enqueued::New => Ok(respond(id, answer)),
             Enqueued::Replayed(first) => Ok(replay(first)),
-            Enqueued::InFlight => Err(ApiError::InFlight),
         }
     }
 
@@ -282,7 +281,6 @@ impl Notifications {
         match self.queue.run_now(enqueue, move |id, states| attempted(id, channel, states)).await? {
             Finished::States(states) => Ok(respond(id, attempted(id, channel, &states))),
             Finished::Replayed(first) => Ok(replay(first)),
-            Finished::InFlight => Err(ApiError::InFlight),
         }
     }
 
@@ -324,9 +322,8 @@ impl Notifications {
     ) -> Result<Response, ApiError> {
         let Some(key) = key else { return Err(refused) };
         match self.queue.repeated(&queue_key(key)).await? {
-            Some(Enqueued::Replayed(first)) => Ok(replay(first)),
-            Some(Enqueued::InFlight) => Err(ApiError::InFlight),
-            Some(Enqueued::New) | None => Err(refused),
+            Some(first) => Ok(replay(first)),
+            None => Err(refused),
         }
     }
 }

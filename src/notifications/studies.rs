@@ -1,7 +1,7 @@
 //! Studies: enrolment, and messages to every patient of a study.
 
 use super::{
-    BULK, Notifications,
+    BULK, Delivery, Notifications,
     api::{Body, json, queue_key, replay, respond},
     model::{Channel, Message, Schedule, StudyId, StudyMessage, Title},
     view::BatchView,
@@ -18,7 +18,7 @@ use axum::{
     response::Response,
 };
 use chassis_http::{Idempotent, NoBody, Problem, RequestKey, Valid};
-use chassis_queue::{Answer, Batch, Enqueued, JobId, Members, Migration, Priority};
+use chassis_queue::{Answer, Batch, Enqueue, Enqueued, JobId, Members, Migration, Priority};
 use futures_util::TryStreamExt as _;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
@@ -164,11 +164,10 @@ pub async fn send_to_study(
         Ok(batch) => batch,
         Err(refused) => return app.first_answer(key, refused).await,
     };
-    let (id, answer) = (batch.id, batch.answer.clone());
+    let (id, answer) = (batch.enqueue.id, batch.enqueue.answer.clone());
     match app.queue.enqueue_batch(batch).await? {
         Enqueued::New => Ok(respond(id, answer)),
         Enqueued::Replayed(first) => Ok(replay(first)),
-        Enqueued::InFlight => Err(ApiError::InFlight),
     }
 }
 
@@ -209,7 +208,7 @@ impl Notifications {
         study: &StudyId,
         body: Result<Valid<Json<StudyMessage>>, Problem>,
         key: Option<RequestKey>,
-    ) -> Result<Batch, ApiError> {
+    ) -> Result<Batch<Delivery>, ApiError> {
         let Valid(Json(StudyMessage { channel, title, message, priority, send_at, not_after })) = body?;
         let Schedule { send_at, not_after } = Schedule::new(send_at, not_after);
         if priority == Priority::Bulk {
@@ -221,22 +220,20 @@ impl Notifications {
         }
         let id = self.queue.new_id(members.jobs() + 1);
         let receipt = BatchReceipt { batch_id: id, accepted: members.groups(), skipped };
-        Ok(Batch {
-            id,
-            channel: channel.as_str(),
+        let enqueue = Enqueue {
             priority,
             run_at: send_at.map(Moment::unix_ms),
             not_after: not_after.unix_ms(),
-            template: serde_json::to_string(&Template { title, message }).map_err(unwritable)?,
-            members,
-            skipped,
             key: key.map(queue_key),
             answer: Answer {
                 status: StatusCode::ACCEPTED.as_u16(),
                 body: json(&receipt),
                 location: Some(format!("/api/v1/batches/{id}")),
             },
-        })
+            ..Enqueue::new(id, channel.as_str(), Vec::new())
+        };
+        let template = serde_json::to_string(&Template { title, message }).map_err(unwritable)?;
+        Ok(Batch { enqueue, template, members, skipped })
     }
 
     /// The patients that a message reaches now, and how many cannot be reached.

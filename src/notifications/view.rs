@@ -315,24 +315,24 @@ impl From<&JobRecord> for DeadLetter {
 }
 
 impl From<&BatchRecord> for BatchView {
-    fn from(batch: &BatchRecord) -> Self {
+    fn from(BatchRecord { id, info, counts: by_state }: &BatchRecord) -> Self {
         let mut counts = BTreeMap::from(Status::ALL.map(|status| (status.as_str(), 0)));
-        for (state, count) in &batch.counts {
+        for (state, count) in by_state {
             *counts.entry(Status::from(*state).as_str()).or_default() += count;
         }
         let runs = ["accepted", "sending", "retrying"].iter().any(|status| counts.get(status) > Some(&0));
         Self {
-            batch_id: batch.id,
+            batch_id: *id,
             status: if runs { "running" } else { "finished" },
-            channel: Channel::of(batch.channel),
-            priority: batch.priority,
-            accepted_at: Moment::from_unix_ms(batch.accepted_at),
-            due_at: Moment::from_unix_ms(batch.first_due),
-            not_after: Moment::from_unix_ms(batch.not_after),
-            accepted: batch.groups,
-            skipped: batch.skipped,
+            channel: Channel::of(&info.channel),
+            priority: info.priority,
+            accepted_at: Moment::from_unix_ms(info.accepted_at),
+            due_at: Moment::from_unix_ms(info.first_due),
+            not_after: Moment::from_unix_ms(info.not_after),
+            accepted: info.groups,
+            skipped: info.skipped,
             counts,
-            trace_id: batch.trace.trace_id(),
+            trace_id: info.trace().trace_id(),
         }
     }
 }

@@ -150,8 +150,6 @@ impl Reports {
                 let first = serde_json::from_slice(&answer.body).map_err(|_| ApiError::Internal)?;
                 Ok(Submission::Replayed(first))
             }
-            // Only a synchronous send leaves a key in this state.
-            Enqueued::InFlight => Err(ApiError::Internal),
         }
     }
 

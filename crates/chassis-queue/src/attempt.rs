@@ -1,11 +1,11 @@
 //! One attempt: its span, the worker's call, what it came to, and how that is committed.
 
 use crate::{
-    Attempt, AttemptRecord, Fact, JobRecord, JobState, Outcome, Report, StoreError, Worker,
+    Answer, Attempt, AttemptRecord, Fact, JobRecord, JobState, Key, Ledger, Outcome, Report, StoreError,
+    Worker,
     enqueue::{Hex, json},
-    metrics::Ledger,
-    queue::{Core, Message},
-    retry::{self, Decision, Made},
+    queue::Core,
+    retry::{self, Decision},
     store::Tx,
 };
 use chassis_telemetry::{SpanExt as _, names};
@@ -17,6 +17,7 @@ use std::{
     panic::AssertUnwindSafe,
     time::{Duration, Instant},
 };
+use tokio::sync::oneshot;
 use tracing::{Instrument as _, Span};
 
 /// A job of another release's form waits this long for it.
@@ -35,6 +36,15 @@ pub(crate) struct Ended {
     pub(crate) span: Span,
     /// A commit of it was uncertain: it may be stored already.
     pub(crate) doubtful: bool,
+    pub(crate) caller: Option<Caller>,
+}
+
+/// Whoever waits for an attempt until its end is committed.
+pub(crate) struct Caller {
+    /// What repeats with the key get.
+    pub(crate) answer: Option<(Key, Answer)>,
+    /// Tells the caller when it is dropped.
+    pub(crate) _told: oneshot::Sender<()>,
 }
 
 /// An attempt's end, as `sql` takes it.
@@ -54,8 +64,7 @@ struct Row<'a> {
 impl JobRecord {
     /// A CONSUMER span in the job's trace, linked to the attempt before.
     fn span<W: Worker>(&self, core: &Core<W>) -> Span {
-        let message = Message { id: self.group, channel: self.channel, priority: self.priority, jobs: 1 };
-        let span = core.message_span("process", None, &message);
+        let span = core.message_span("process", None, self.group, self.channel, self.priority, 1);
         span.continue_from(self.trace);
         self.last_trace.into_iter().for_each(|before| span.link_to(before));
         span.record("job_id", tracing::field::display(self.id));
@@ -66,14 +75,11 @@ impl JobRecord {
     /// Runs the job once. Its start is committed.
     pub(crate) async fn attempt<W: Worker>(self, core: &Core<W>) -> Ended {
         let span = self.span(core);
-        let busy = core.metrics.busy.get(core.channel_index(self.channel));
-        busy.inspect(|gauge| gauge.increment(1.0));
         let (began, started) = (core.store.now_ms(), Instant::now());
         let run = AssertUnwindSafe(self.run(core)).catch_unwind().instrument(span.clone());
         // A panic has been reported by the panic hook; whether the job took effect is not known.
         let unknown = |_| undone(Outcome::Unknown { reason: "panic" }, started.elapsed());
         let report = run.await.unwrap_or_else(unknown);
-        busy.inspect(|gauge| gauge.decrement(1.0));
         self.ended(core, report, began, span)
     }
 
@@ -96,8 +102,7 @@ impl JobRecord {
 
     fn ended<W: Worker>(self, core: &Core<W>, report: Report, began: i64, span: Span) -> Ended {
         let Report { outcome, provider, took } = report;
-        let made = Made { spent: self.spent, unknowns: self.unknowns, sync: self.sync };
-        let decision = retry::decide(&core.retry, made, &outcome);
+        let decision = retry::decide(&core.retry, self.spent, self.unknowns, self.sync, &outcome);
         span.record(names::OUTCOME, (core.names.outcome)(decision.outcome));
         if decision.state != JobState::Completed {
             span.record(names::OTEL_STATUS_CODE, "ERROR");
@@ -111,7 +116,7 @@ impl JobRecord {
         let (outcome, duration_ms) = (decision.outcome, took.as_millis() as i64);
         let record =
             AttemptRecord { at: began, outcome, provider: provider.to_owned(), duration_ms, receipt };
-        Ended { job: self, decision, record, provider, took, at, span, doubtful: false }
+        Ended { job: self, decision, record, provider, took, at, span, doubtful: false, caller: None }
     }
 
     /// The attempt was cut off by the end of its process: whether the job took effect is not known. It has waited
@@ -178,9 +183,10 @@ impl Ended {
 }
 
 impl<W: Worker> Core<W> {
-    /// Ends attempts in a transaction, with the ledger. Gives the ids that were still running under the worker that
+    /// Ends attempts in a transaction, with the ledger and the answers to callers. Gives the ids that were still running under the worker that
     /// started them: a lease that ended in between has given the others to somebody else.
     pub(crate) async fn complete(&self, tx: &mut Tx, all: &[Ended]) -> Result<HashSet<i64>, StoreError> {
+        const ANSWER: &str = "UPDATE idempotency SET status = $1, body = $2, location = $3 WHERE scope = $4";
         if all.is_empty() {
             return Ok(HashSet::new());
         }
@@ -188,11 +194,15 @@ impl<W: Worker> Core<W> {
         let rows = format!("[{}]", rows.join(","));
         let found = self.sql.complete.query().bind(rows).fetch_all(&mut **tx).await?;
         let found: HashSet<i64> = found.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        for (key, answer) in all.iter().filter_map(|ended| ended.caller.as_ref()?.answer.as_ref()) {
+            let query = sqlx::query(ANSWER).bind(i64::from(answer.status)).bind(&answer.body[..]);
+            query.bind(answer.location.as_deref()).bind(&key.scope[..]).execute(&mut **tx).await?;
+        }
         let mut more = Ledger::default();
         for ended in all.iter().filter(|ended| found.contains(&ended.job.id.0)) {
             more.add(ended.decision.state, 1);
         }
-        self.write_ledger(tx, &more).await?;
+        self.write_ledger(tx, more).await?;
         Ok(found)
     }
 
@@ -200,7 +210,6 @@ impl<W: Worker> Core<W> {
     pub(crate) fn completed(&self, all: Vec<Ended>, found: &HashSet<i64>) {
         let mut finished = 0;
         for ended in all {
-            self.in_hand.lock().remove(&ended.job.id.0);
             if found.contains(&ended.job.id.0) || ended.doubtful {
                 finished += usize::from(ended.decision.state.is_final());
                 ended.tell(self);

@@ -3,7 +3,7 @@
 //! A recount of the store, a few times a second, gives the base; what this process committed since, and what it is
 //! about to commit, is added. So the bound is exact with one process, and lags by a recount with several.
 
-use crate::{Priority, QueueConfig};
+use crate::{Priority, QueueConfig, Refused};
 use parking_lot::Mutex;
 use std::{
     sync::Arc,
@@ -24,9 +24,7 @@ pub(crate) type Jobs = [i64; 2];
 
 #[derive(Debug, Default)]
 struct State {
-    /// The last recount, less what had been committed when it began.
-    base: Jobs,
-    /// What this process has added since it began, less what it finished.
+    /// The last recount, with what this process has added and finished since.
     committed: Jobs,
     reserved: Jobs,
     finished: u64,
@@ -43,12 +41,6 @@ pub(crate) struct Room {
     jobs: i64,
 }
 
-/// There may be room after this time.
-#[derive(Debug)]
-pub(crate) struct Full {
-    pub(crate) retry_after: Duration,
-}
-
 impl Backlog {
     pub(crate) fn new(config: &QueueConfig) -> Self {
         let max = [config.max_backlog, config.max_scheduled].map(|max| max as i64);
@@ -61,13 +53,13 @@ impl Backlog {
         scheduled: bool,
         priority: Priority,
         jobs: usize,
-    ) -> Result<Room, Full> {
+    ) -> Result<Room, Refused> {
         let (kind, jobs) = (usize::from(scheduled), jobs as i64);
         let mut state = self.state.lock();
         let extra = if priority == Priority::Urgent && !scheduled { (self.max[kind] + 9) / 10 } else { 0 };
-        let over = state.all(kind) + jobs - self.max[kind] - extra;
+        let over = state.committed[kind] + state.reserved[kind] + jobs - self.max[kind] - extra;
         if over > 0 {
-            return Err(Full { retry_after: state.time_for(over) });
+            return Err(Refused::BacklogFull { retry_after: state.time_for(over) });
         }
         state.reserved[kind] += jobs;
         Ok(Room { backlog: Arc::clone(self), kind, jobs })
@@ -93,7 +85,8 @@ impl Backlog {
     /// Takes over a recount that began at `mark`.
     pub(crate) fn recount(&self, mark: Jobs, counted: Jobs) {
         let mut state = self.state.lock();
-        state.base = [counted[0] - mark[0], counted[1] - mark[1]];
+        state.committed[0] += counted[0] - mark[0];
+        state.committed[1] += counted[1] - mark[1];
         let (now, finished) = (Instant::now(), state.finished);
         let (since, before) = *state.taken.get_or_insert((now, finished));
         let passed = (now - since).as_secs_f64();
@@ -107,16 +100,12 @@ impl Backlog {
     /// In how long all due jobs may be finished at the speed of the last seconds.
     pub(crate) fn clears_in(&self) -> Duration {
         let state = self.state.lock();
-        let due = state.base[0] + state.committed[0];
+        let due = state.committed[0];
         if due <= 0 { Duration::ZERO } else { state.time_for(due) }
     }
 }
 
 impl State {
-    fn all(&self, kind: usize) -> i64 {
-        self.base[kind] + self.committed[kind] + self.reserved[kind]
-    }
-
     fn time_for(&self, jobs: i64) -> Duration {
         let seconds = if self.rate > 0.0 { jobs as f64 / self.rate } else { LONGEST.as_secs_f64() };
         Duration::from_secs_f64(seconds.clamp(1.0, LONGEST.as_secs_f64()))
@@ -164,11 +153,10 @@ mod tests {
     fn urgent_jobs_may_exceed_the_bound_by_a_tenth_and_scheduled_ones_have_their_own() {
         let backlog = backlog(10);
         backlog.reserve(false, Priority::Normal, 10).unwrap().keep();
-        assert!(
-            backlog
-                .reserve(false, Priority::Normal, 1)
-                .is_err_and(|full| full.retry_after >= Duration::from_secs(1))
-        );
+        let full = backlog.reserve(false, Priority::Normal, 1).unwrap_err();
+        let later =
+            matches!(full, Refused::BacklogFull { retry_after } if retry_after >= Duration::from_secs(1));
+        assert!(later, "{full}");
         backlog.reserve(false, Priority::Urgent, 1).unwrap().keep();
         assert!(backlog.reserve(false, Priority::Urgent, 1).is_err());
         backlog.reserve(true, Priority::Normal, 5).unwrap().keep();

@@ -1,17 +1,15 @@
 //! Batches: one template and many members. Accepted in one short commit, expanded into jobs afterwards.
 
 use crate::{
-    Answer, Enqueue, Enqueued, JobId, JobState, Key, Priority, Queue, Refused, Statement, StoreError, Value,
-    Worker,
-    enqueue::{Hex, Row, Start, json},
+    Enqueue, Enqueued, JobId, JobState, Priority, Queue, Refused, Statement, StoreError, Value, Worker,
+    enqueue::{Hex, Row, json},
     model::SCHEDULED,
-    queue::{Core, Message, commit_span},
-    store::Dialect,
+    queue::{Core, commit_span},
 };
 use chassis_telemetry::{SpanExt as _, TraceContext, names};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use sqlx::Row as _;
+use sqlx::FromRow as _;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::{sleep, timeout};
 use tracing::{Instrument as _, Span};
@@ -29,22 +27,14 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// A fan-out: a job's JSON is the template's object and a member's object, put together.
 #[derive(Debug)]
-pub struct Batch {
-    /// From [`Queue::new_id`].
-    pub id: JobId,
-    pub channel: &'static str,
-    pub priority: Priority,
-    /// Unix milliseconds; `None` is now.
-    pub run_at: Option<i64>,
-    /// Unix milliseconds after which no attempt starts.
-    pub not_after: i64,
+pub struct Batch<J> {
+    /// What all jobs share; it has no jobs of its own.
+    pub enqueue: Enqueue<J>,
     /// A JSON object with the fields that all jobs share, e.g. `serde_json::to_string(&Template { .. })`.
     pub template: String,
     pub members: Members,
     /// How many were left out, for whoever asks.
     pub skipped: usize,
-    pub key: Option<Key>,
-    pub answer: Answer,
 }
 
 /// The members of a batch, packed into chunks of which each is expanded by one commit.
@@ -84,78 +74,60 @@ impl Members {
     }
 
     /// Groups added so far.
-    #[must_use]
     pub fn groups(&self) -> usize {
         self.groups
     }
 
     /// Jobs added so far.
-    #[must_use]
     pub fn jobs(&self) -> usize {
         self.jobs
     }
 }
 
-/// A batch as it is stored, with what became of its groups. Times are Unix milliseconds.
+/// A batch as it is stored, with what became of its groups.
 #[derive(Clone, Debug)]
 pub struct BatchRecord {
     pub id: JobId,
-    pub channel: &'static str,
-    pub priority: Priority,
-    pub accepted_at: i64,
-    pub first_due: i64,
-    pub not_after: i64,
-    /// The accepting request's; each group has a trace of its own.
-    pub trace: TraceContext,
-    pub groups: usize,
-    pub skipped: usize,
+    pub info: BatchInfo,
     /// Groups that are still kept, by state; those not expanded yet are `Accepted`.
     pub counts: Vec<(JobState, usize)>,
 }
 
-/// What the jobs of a batch share, as it is stored.
-#[derive(Serialize, Deserialize)]
-struct Info {
-    channel: String,
-    priority: Priority,
-    accepted_at: i64,
-    first_due: i64,
-    not_after: i64,
+/// What the jobs of a batch share, as it is stored. Times are Unix milliseconds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BatchInfo {
+    pub channel: String,
+    pub priority: Priority,
+    pub accepted_at: i64,
+    pub first_due: i64,
+    pub not_after: i64,
     trace: String,
-    groups: usize,
-    skipped: usize,
+    pub groups: usize,
+    pub skipped: usize,
     template: String,
+}
+
+impl BatchInfo {
+    /// The accepting request's; each group has a trace of its own.
+    pub fn trace(&self) -> TraceContext {
+        TraceContext::parse(&self.trace).unwrap_or_else(TraceContext::new_root)
+    }
 }
 
 const INSERT_BATCH: &str =
     "INSERT INTO batch (id, accepted_at, first_due, state, priority, info) VALUES ($1, $2, $3, $4, $5, $6)";
-/// $1 chunks, $2 batch.
-const INSERT_CHUNKS_SQLITE: &str = "INSERT INTO chunk (batch, n, jobs, groups, members)
-    SELECT $2, v.key, v.value->>0, v.value->>1, v.value->>2 FROM json_each($1) AS v";
-const INSERT_CHUNKS_POSTGRES: &str = "INSERT INTO chunk (batch, n, jobs, groups, members)
-    SELECT $2, n, CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), value->>2
-    FROM jsonb_array_elements(CAST($1 AS jsonb)) WITH ORDINALITY AS v(value, n)";
-const COUNT_BATCH: &str = "UPDATE ledger SET accepted = accepted + $1 WHERE slot = $2";
+const INSERT_CHUNK: &str = "INSERT INTO chunk (batch, n, jobs, groups, members) VALUES ($1, $2, $3, $4, $5)";
 
 impl<W: Worker> Queue<W> {
     /// Accepts a batch, all of it or nothing.
     ///
     /// # Errors
     /// See [`Refused`].
-    pub async fn enqueue_batch(&self, batch: Batch) -> Result<Enqueued, Refused> {
-        let core = &self.core;
-        let (id, channel, priority, jobs) = (batch.id, batch.channel, batch.priority, batch.members.jobs);
-        let span = core.message_span("send", Span::current().id(), &Message { id, channel, priority, jobs });
-        let run_at = batch.run_at.filter(|at| *at > core.store.now_ms());
-        let room = match core.backlog.reserve(run_at.is_some(), priority, jobs) {
-            Ok(room) => room,
-            Err(full) => return self.repeated_or(batch.key.as_ref(), full.into()).instrument(span).await,
-        };
-        let context = span.trace_context().unwrap_or_else(TraceContext::new_root);
-        let (mut pending, answered) =
-            core.pending(core.enqueue_of(batch, run_at, context)?, Start::Later, &span)?;
-        (pending.room, pending.jobs, pending.context) = (Some(room), jobs, Some(context));
-        let enqueued = self.send(pending, answered).instrument(span).await;
+    pub async fn enqueue_batch(&self, batch: Batch<W::Job>) -> Result<Enqueued, Refused> {
+        let (core, jobs) = (&self.core, batch.members.jobs);
+        let span = core.send_span(&batch.enqueue, jobs);
+        let enqueue = core.writing(batch, &span)?;
+        let enqueued = self.submit(enqueue, jobs, false).instrument(span).await;
         core.unexpanded.notify_one();
         enqueued
     }
@@ -175,78 +147,47 @@ impl<W: Worker> Queue<W> {
         const GROUPS: &str = "SELECT states, count(*) FROM (SELECT CAST(sum(DISTINCT CAST(1 AS BIGINT) << state) AS BIGINT) AS states
             FROM job WHERE batch = $1 AND batch <> 0 GROUP BY id - part) AS g GROUP BY states";
         let mut reader = self.core.store.read("find batch").await?;
-        let Some(row) = sqlx::query(BATCH).bind(id.0).fetch_optional(&mut *reader).await? else {
-            return Ok(None);
-        };
-        let groups = sqlx::query(GROUPS).bind(id.0).fetch_all(&mut *reader).await?;
-        let info: Info = read_json(row.try_get(0)?)?;
-        let mut counts = BTreeMap::from([(JobState::Accepted, row.try_get::<i64, _>(1)? as usize)]);
-        for group in &groups {
-            let (bits, count): (i64, i64) = (group.try_get(0)?, group.try_get(1)?);
+        let row: Option<(String, i64)> =
+            sqlx::query_as(BATCH).bind(id.0).fetch_optional(&mut *reader).await?;
+        let Some((info, unexpanded)) = row else { return Ok(None) };
+        let groups: Vec<(i64, i64)> = sqlx::query_as(GROUPS).bind(id.0).fetch_all(&mut *reader).await?;
+        let mut counts = BTreeMap::from([(JobState::Accepted, unexpanded as usize)]);
+        for (bits, count) in groups {
             let set = (0..62).filter(|bit| bits >> bit & 1 == 1);
             let states = set.map(JobState::from_stored).collect::<Result<Vec<_>, _>>()?;
             *counts.entry(overall(&states)).or_insert(0) += count as usize;
         }
-        Ok(Some(BatchRecord {
-            id,
-            channel: self.core.channel(&info.channel)?,
-            priority: info.priority,
-            accepted_at: info.accepted_at,
-            first_due: info.first_due,
-            not_after: info.not_after,
-            trace: info.context(),
-            groups: info.groups,
-            skipped: info.skipped,
-            counts: counts.into_iter().filter(|(_, count)| *count > 0).collect(),
-        }))
-    }
-}
-
-impl Info {
-    fn context(&self) -> TraceContext {
-        TraceContext::parse(&self.trace).unwrap_or_else(TraceContext::new_root)
+        let counts = counts.into_iter().filter(|(_, count)| *count > 0).collect();
+        Ok(Some(BatchRecord { id, info: read_json(&info)?, counts }))
     }
 }
 
 impl<W: Worker> Core<W> {
     /// A batch is accepted as statements that commit together with its key: no job stands in the way of others' yet.
-    fn enqueue_of(
-        &self,
-        batch: Batch,
-        run_at: Option<i64>,
-        trace: TraceContext,
-    ) -> Result<Enqueue<W::Job>, StoreError> {
-        let Batch { id, channel, priority, not_after, template, members, skipped, key, answer, .. } = batch;
-        let (groups, trace, jobs) = (members.groups, trace.to_string(), members.jobs as i64);
-        let accepted_at = self.store.now_ms();
-        let first_due = run_at.unwrap_or_else(|| self.store.steady_ms());
-        let channel_name = channel.to_owned();
-        let info = Info {
-            channel: channel_name,
-            priority,
-            accepted_at,
-            first_due,
-            not_after,
-            trace,
-            groups,
+    fn writing(&self, batch: Batch<W::Job>, span: &Span) -> Result<Enqueue<W::Job>, StoreError> {
+        let Batch { mut enqueue, template, members, skipped } = batch;
+        let (id, run_at) = (enqueue.id.0, self.later(enqueue.run_at));
+        let info = BatchInfo {
+            channel: enqueue.channel.to_owned(),
+            priority: enqueue.priority,
+            accepted_at: self.store.now_ms(),
+            first_due: run_at.unwrap_or_else(|| self.store.steady_ms()),
+            not_after: enqueue.not_after,
+            trace: span.trace_context().unwrap_or_else(TraceContext::new_root).to_string(),
+            groups: members.groups,
             skipped,
             template,
         };
-        let chunks = members.chunks.iter().map(|chunk| (chunk.jobs, chunk.groups, &chunk.members));
-        let chunks = json(&chunks.collect::<Vec<_>>())?;
         let state = if run_at.is_some() { SCHEDULED } else { JobState::Accepted as i64 };
-        let insert_chunks = match self.store.dialect() {
-            Dialect::Sqlite => INSERT_CHUNKS_SQLITE,
-            Dialect::Postgres => INSERT_CHUNKS_POSTGRES,
-        };
-        let ints = [id.0, accepted_at, first_due, state, priority as i64].map(Value::Int);
+        let ints = [id, info.accepted_at, info.first_due, state, info.priority as i64].map(Value::Int);
         let values = ints.into_iter().chain([Value::Text(json(&info)?)]).collect();
-        let writes = vec![
-            Statement { sql: INSERT_BATCH, values },
-            Statement { sql: insert_chunks, values: vec![Value::Text(chunks), Value::Int(id.0)] },
-            Statement { sql: COUNT_BATCH, values: vec![Value::Int(jobs), Value::Int(self.shared_slot())] },
-        ];
-        Ok(Enqueue { priority, key, answer, writes, ..Enqueue::new(id, channel, Vec::new()) })
+        enqueue.writes.push(Statement { sql: INSERT_BATCH, values });
+        for (n, Chunk { members, groups, jobs }) in (0..).zip(members.chunks) {
+            let ints = [id, n, jobs as i64, groups as i64].map(Value::Int);
+            let values = ints.into_iter().chain([Value::Text(members)]).collect();
+            enqueue.writes.push(Statement { sql: INSERT_CHUNK, values });
+        }
+        Ok(enqueue)
     }
 
     /// Turns batches that are due into jobs, a chunk a commit, between everybody else's commits. Never ends.
@@ -266,7 +207,8 @@ impl<W: Worker> Core<W> {
     /// Jobs are inserted and their chunk is deleted in one transaction: no crash loses or repeats one. `false` if
     /// there was nothing to do.
     async fn expand_chunk(&self) -> Result<bool, StoreError> {
-        if self.store.outage().is_some() || self.counts.lock().pending == 0 && !self.chunk_is_due().await? {
+        const INFO: &str = "SELECT info FROM batch WHERE id = $1";
+        if self.store.outage().is_some() {
             return Ok(false);
         }
         let mut tx = self.store.begin().await?;
@@ -275,16 +217,14 @@ impl<W: Worker> Core<W> {
             tx.rollback().await;
             return Ok(false);
         };
-        let (id, members): (i64, String) = (chunk.try_get(0)?, chunk.try_get(1)?);
-        let info = sqlx::query_scalar("SELECT info FROM batch WHERE id = $1").bind(id);
-        let info: String = info.fetch_one(&mut *tx).await?;
-        let info: Info = read_json(&info)?;
+        let (id, members) = <(i64, String)>::from_row(&chunk)?;
+        let info: String = sqlx::query_scalar(INFO).bind(id).fetch_one(&mut *tx).await?;
+        let info: BatchInfo = read_json(&info)?;
         let (rows, spans) = self.expanded(id, &info, &members)?;
-        let span = commit_span(&self.store, Some(spans.len()), std::iter::once(info.context()));
-        let insert = self.bind(&self.sql.expand, &rows, 0);
+        let span = commit_span(&self.store, Some(spans.len()), std::iter::once(info.trace()));
+        let insert = self.bind(&self.sql.expand, &rows);
         let stored = async {
             insert.execute(&mut *tx).await?;
-            tx.wakes = true;
             tx.commit().await
         };
         stored.instrument(span).await.inspect_err(|_| {
@@ -292,28 +232,26 @@ impl<W: Worker> Core<W> {
                 span.record(names::OTEL_STATUS_CODE, "ERROR");
             }
         })?;
-        self.announce.notify_one();
+        self.committed_jobs(self.channels.iter().copied());
         Ok(true)
-    }
-
-    async fn chunk_is_due(&self) -> Result<bool, StoreError> {
-        let mut reader = self.store.reader().await?;
-        Ok(sqlx::query("SELECT 1 FROM chunk LIMIT 1").fetch_optional(&mut *reader).await?.is_some())
     }
 
     /// The rows of a chunk's jobs. Each group begins a trace of its own, linked to the batch's; its PRODUCER span ends
     /// with the commit.
-    fn expanded(&self, batch: i64, info: &Info, members: &str) -> Result<(String, Vec<Span>), StoreError> {
+    fn expanded(
+        &self,
+        batch: i64,
+        info: &BatchInfo,
+        members: &str,
+    ) -> Result<(String, Vec<Span>), StoreError> {
         let (channel, priority) = (self.channel(&info.channel)?, info.priority);
         let (mut rows, mut spans) = (Vec::new(), Vec::new());
         for line in members.lines() {
             let group: Vec<&RawValue> = read_json(line)?;
             let id = self.store.new_id(group.len());
-            let span =
-                self.message_span("create", None, &Message { id, channel, priority, jobs: group.len() });
-            span.link_to(info.context());
-            let context = span.trace_context().unwrap_or_else(TraceContext::new_root);
-            spans.push(span);
+            let span = self.message_span("create", None, id, channel, priority, group.len());
+            span.link_to(info.trace());
+            let trace = Hex::of(&span);
             for (part, member) in group.iter().enumerate() {
                 rows.push(json(&Row {
                     id: id.part(part).0,
@@ -325,11 +263,12 @@ impl<W: Worker> Core<W> {
                     state: JobState::Accepted as i64,
                     first_due: Some(info.first_due),
                     not_after: info.not_after,
-                    trace: Hex(context.to_bytes().to_vec()),
+                    trace: trace.clone(),
                     payload: Some(merge(&info.template, member.get())),
                     ..Row::default()
                 })?);
             }
+            spans.push(span);
         }
         Ok((format!("[{}]", rows.join(",")), spans))
     }

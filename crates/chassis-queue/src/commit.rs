@@ -1,23 +1,23 @@
 //! Group commit: callers that arrive while a commit runs share the next one.
 
 use crate::{
-    Answer, Enqueue, Fact, Key, Refused, Statement, StoreError, Worker,
+    Answer, Enqueue, Fact, Ledger, Refused, Statement, StoreError, Worker,
     backlog::Room,
     enqueue::{Enqueued, Value},
-    metrics::Operation,
+    metrics,
     queue::{Core, commit_span},
     sql::Sql,
     store::Tx,
 };
-use chassis_telemetry::{TraceContext, names};
-use sqlx::{Any, Row as _, any::AnyArguments, any::AnyRow, query::Query};
+use chassis_telemetry::{SpanExt as _, names};
+use sqlx::{Any, AnyConnection, FromRow, Row as _, any::AnyArguments, any::AnyRow, query::Query};
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 use tokio::sync::{Mutex, mpsc, oneshot};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 /// Enqueues that wait for a commit.
 const WAITING: usize = 4096;
@@ -32,102 +32,83 @@ pub(crate) struct Pending<J> {
     /// JSON objects, with a comma between two.
     pub(crate) rows: String,
     pub(crate) room: Option<Room>,
-    pub(crate) context: Option<TraceContext>,
+    pub(crate) span: Span,
     pub(crate) since: Instant,
-    pub(crate) answer: oneshot::Sender<Result<Committed, Refused>>,
-}
-
-/// Where its caller waits.
-pub(crate) type Answered = oneshot::Receiver<Result<Committed, Refused>>;
-
-/// How a commit went for one of its callers.
-#[derive(Debug)]
-pub(crate) struct Committed {
-    pub(crate) enqueued: Enqueued,
-    pub(crate) waited: Duration,
-    pub(crate) took: Duration,
+    pub(crate) answer: oneshot::Sender<Result<Enqueued, Refused>>,
 }
 
 /// Starts the committers, which end when the last sender does.
-pub(crate) fn spawn<W: Worker>(core: &Arc<Core<W>>, committers: i64) -> mpsc::Sender<Pending<W::Job>> {
+pub(crate) fn spawn<W: Worker>(core: &Arc<Core<W>>, committers: usize) -> mpsc::Sender<Pending<W::Job>> {
     let (sender, receiver) = mpsc::channel(WAITING);
     let receiver = Arc::new(Mutex::new(receiver));
-    for slot in 0..committers {
-        let committer = run(Arc::clone(core), core.slot(slot), Arc::clone(&receiver));
+    for _ in 0..committers {
         // Ends with the queue, whose last clone it does not hold.
         #[expect(clippy::disallowed_methods, reason = "each commit has a span and trace of its own")]
-        tokio::spawn(committer);
+        tokio::spawn(run(Arc::clone(core), Arc::clone(&receiver)));
     }
     sender
 }
 
-async fn run<W: Worker>(
-    core: Arc<Core<W>>,
-    slot: i64,
-    receiver: Arc<Mutex<mpsc::Receiver<Pending<W::Job>>>>,
-) {
+async fn run<W: Worker>(core: Arc<Core<W>>, receiver: Arc<Mutex<mpsc::Receiver<Pending<W::Job>>>>) {
     loop {
         let mut batch = Vec::new();
         if receiver.lock().await.recv_many(&mut batch, BATCH).await == 0 {
             return;
         }
         let jobs = batch.iter().map(|pending| pending.jobs).sum();
-        let span = commit_span(&core.store, Some(jobs), batch.iter().filter_map(|pending| pending.context));
-        commit(&core, slot, batch).instrument(span).await;
+        let of = batch.iter().filter(|pending| pending.jobs > 0);
+        let span =
+            commit_span(&core.store, Some(jobs), of.filter_map(|pending| pending.span.trace_context()));
+        commit(&core, batch).instrument(span).await;
     }
 }
 
 /// Commits a batch and answers its callers.
-async fn commit<W: Worker>(core: &Core<W>, slot: i64, batch: Vec<Pending<W::Job>>) {
+async fn commit<W: Worker>(core: &Core<W>, batch: Vec<Pending<W::Job>>) {
     let begun = Instant::now();
     let counting = core.counting.read().await;
-    match store(core, slot, &batch).await {
+    match store(core, &batch).await {
         Ok(others) => {
-            let took = begun.elapsed();
             let jobs = batch.iter().map(|pending| pending.jobs).sum();
-            core.metrics.committed(Operation::Accept, jobs, took);
-            for pending in batch {
-                let found = others.get(&pending.enqueue.id.0);
-                let told = found.map_or(Ok(Enqueued::New), |found| found.under(pending.enqueue.key.as_ref()));
-                pending.tell(core, told, begun, took);
+            metrics::committed(&core.store, "accept", jobs, begun.elapsed());
+            let with_jobs = batch.iter().filter(|pending| pending.jobs > 0);
+            let channels: Vec<_> = with_jobs.map(|pending| pending.enqueue.channel).collect();
+            for mut pending in batch {
+                let told = others.get(&pending.enqueue.id.0).cloned().unwrap_or(Ok(Enqueued::New));
+                if told == Ok(Enqueued::New) {
+                    pending.stored(core);
+                }
+                pending.tell(told, begun);
             }
-            core.store.wake().notify_one();
-            core.announce.notify_one();
+            core.committed_jobs(channels.into_iter());
         }
         // One statement of a service can be wrong; the others in the batch shall not suffer from it.
         Err(StoreError::Statement(_)) if batch.len() > 1 => {
             drop(counting);
             for pending in batch {
-                Box::pin(commit(core, slot, vec![pending])).await;
+                Box::pin(commit(core, vec![pending])).await;
             }
         }
         Err(error) => {
-            tracing::Span::current().record(names::OTEL_STATUS_CODE, "ERROR");
+            Span::current().record(names::OTEL_STATUS_CODE, "ERROR");
             if matches!(error, StoreError::CommitUnknown(_)) {
                 core.doubt.store(true, Ordering::Relaxed);
             }
             let refused = Refused::from(error);
-            batch
-                .into_iter()
-                .for_each(|pending| pending.tell(core, Err(refused.clone()), begun, begun.elapsed()));
+            batch.into_iter().for_each(|pending| pending.tell(Err(refused.clone()), begun));
         }
     }
 }
 
 impl<J> Pending<J> {
-    fn tell<W: Worker>(
-        mut self,
-        core: &Core<W>,
-        told: Result<Enqueued, Refused>,
-        begun: Instant,
-        took: Duration,
-    ) {
-        let waited = begun.saturating_duration_since(self.since);
-        if told == Ok(Enqueued::New) {
-            self.stored(core);
-        }
+    fn tell(self, told: Result<Enqueued, Refused>, begun: Instant) {
+        let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+        self.span.record(names::WAITED_MS, ms(begun.saturating_duration_since(self.since)));
+        self.span.record(names::COMMITTED_MS, ms(begun.elapsed()));
+        // Ends with its caller's.
+        drop(self.span);
         // The caller may have left; what is committed stays committed.
-        let _ = self.answer.send(told.map(|enqueued| Committed { enqueued, waited, took }));
+        let _ = self.answer.send(told);
     }
 
     /// Counts it, once it is committed.
@@ -140,58 +121,29 @@ impl<J> Pending<J> {
     }
 }
 
-/// What stands under a key that somebody else used first, or nothing where a guard does not hold.
-pub(crate) struct Found {
-    digest: Option<Vec<u8>>,
-    answer: Option<Answer>,
-}
-
-impl Found {
-    /// Reads a row of `not_stored`.
-    fn read(row: &AnyRow) -> Result<(i64, Self), sqlx::Error> {
-        let (status, body): (Option<i64>, Option<Vec<u8>>) = (row.try_get(2)?, row.try_get(3)?);
-        let location = row.try_get(4)?;
-        let answer =
-            status.map(|status| Answer { status: status as u16, body: body.unwrap_or_default(), location });
-        Ok((row.try_get(0)?, Self { digest: row.try_get(1)?, answer }))
-    }
-
-    /// What a caller with this key is told.
-    pub(crate) fn under(&self, key: Option<&Key>) -> Result<Enqueued, Refused> {
-        match (&self.digest, key) {
-            (Some(digest), Some(key)) if digest[..] != key.digest => Err(Refused::KeyReused),
-            (Some(_), Some(_)) => Ok(self.answer.clone().map_or(Enqueued::InFlight, Enqueued::Replayed)),
-            _ => Err(Refused::Unmet),
-        }
-    }
-}
+/// What callers are told whose groups were not stored.
+type Others = HashMap<i64, Result<Enqueued, Refused>>;
 
 /// Stores a batch in one transaction; gives the groups that were not stored.
-async fn store<W: Worker>(
-    core: &Core<W>,
-    slot: i64,
-    batch: &[Pending<W::Job>],
-) -> Result<HashMap<i64, Found>, StoreError> {
+async fn store<W: Worker>(core: &Core<W>, batch: &[Pending<W::Job>]) -> Result<Others, StoreError> {
     let sql = &core.sql;
     if batch.iter().any(|pending| !pending.enqueue.writes.is_empty()) {
         let mut tx = core.store.begin().await?;
-        let others = store_in(core, &mut tx, slot, batch).await?;
+        let others = store_in(core, &mut tx, batch).await?;
         tx.commit().await?;
         return Ok(others);
     }
     let rows = rows(batch);
     let keyed = batch.iter().any(|pending| pending.enqueue.key.is_some());
     let accept = if keyed { &sql.accept_keyed } else { &sql.accept };
-    let counted = core.store.one_call(core.bind(accept, &rows, slot)).await?;
+    let counted = core.store.one_call(core.bind(accept, &rows)).await?;
     if all_stored(&counted, batch) {
         return Ok(HashMap::new());
     }
     // The jobs are committed; only which of them could not be known.
     let uncertain = |_| StoreError::CommitUnknown("its result could not be read");
     let mut connection = core.store.writer().await.map_err(uncertain)?;
-    let asked = sql.not_stored.query().bind(rows).fetch_all(&mut *connection).await;
-    let found = asked.map_err(|error| uncertain(error.into()))?;
-    Ok(found.iter().map(Found::read).collect::<Result<_, _>>()?)
+    not_stored(core, &mut connection, rows).await.map_err(uncertain)
 }
 
 /// Whether nothing can be missing: as many jobs were inserted as there are, and no group without one has a key or a
@@ -204,24 +156,48 @@ fn all_stored<J>(counted: &[AnyRow], batch: &[Pending<J>]) -> bool {
         && enqueues().all(|it| !it.jobs.is_empty() || it.key.is_none() && it.guard.is_none())
 }
 
+async fn not_stored<W: Worker>(
+    core: &Core<W>,
+    connection: &mut AnyConnection,
+    rows: String,
+) -> Result<Others, StoreError> {
+    let found = core.sql.not_stored.query().bind(rows).fetch_all(connection).await?;
+    let mut others = Others::new();
+    for row in &found {
+        let (group, same, status, body, location): (_, Option<i64>, Option<i64>, Option<_>, _) =
+            FromRow::from_row(row)?;
+        let told = match (same, status) {
+            (None, _) => Err(Refused::Unmet),
+            (Some(0), _) => Err(Refused::KeyReused),
+            (_, None) => Err(Refused::InFlight),
+            (_, Some(status)) => {
+                let answer = Answer { status: status as u16, body: body.unwrap_or_default(), location };
+                Ok(Enqueued::Replayed(answer))
+            }
+        };
+        others.insert(group, told);
+    }
+    Ok(others)
+}
+
 /// The same inside a transaction, with the service's own statements.
 pub(crate) async fn store_in<W: Worker>(
     core: &Core<W>,
     tx: &mut Tx,
-    slot: i64,
     batch: &[Pending<W::Job>],
-) -> Result<HashMap<i64, Found>, StoreError> {
+) -> Result<Others, StoreError> {
     let rows = rows(batch);
-    let counted = core.bind(&core.sql.accept_in, &rows, slot).fetch_all(&mut **tx).await?;
-    let mut others = HashMap::new();
-    if !all_stored(&counted, batch) {
-        let found = core.sql.not_stored.query().bind(rows).fetch_all(&mut **tx).await?;
-        others = found.iter().map(Found::read).collect::<Result<_, _>>()?;
+    let counted = core.bind(&core.sql.accept_in, &rows).fetch_all(&mut **tx).await?;
+    let others =
+        if all_stored(&counted, batch) { HashMap::new() } else { not_stored(core, tx, rows).await? };
+    let mut unexpanded = Ledger::default();
+    for pending in batch.iter().filter(|pending| !others.contains_key(&pending.enqueue.id.0)) {
+        unexpanded.accepted += (pending.jobs - pending.enqueue.jobs.len()) as i64;
+        for statement in &pending.enqueue.writes {
+            statement.query().execute(&mut **tx).await?;
+        }
     }
-    let stored = batch.iter().filter(|pending| !others.contains_key(&pending.enqueue.id.0));
-    for statement in stored.flat_map(|pending| &pending.enqueue.writes) {
-        statement.query().execute(&mut **tx).await?;
-    }
+    core.write_ledger(tx, unexpanded).await?;
     Ok(others)
 }
 
@@ -232,10 +208,10 @@ fn rows<J>(batch: &[Pending<J>]) -> String {
 
 impl<W: Worker> Core<W> {
     /// A statement that takes rows of jobs.
-    pub(crate) fn bind(&self, sql: &Sql, rows: &str, slot: i64) -> Query<'static, Any, AnyArguments> {
+    pub(crate) fn bind(&self, sql: &Sql, rows: &str) -> Query<'static, Any, AnyArguments> {
         let (steady, wall) = (self.store.steady_ms(), self.store.now_ms());
         let identity = self.identity.load(Ordering::Relaxed);
-        sql.query().bind(rows.to_owned()).bind(steady).bind(wall).bind(identity).bind(slot)
+        sql.query().bind(rows.to_owned()).bind(steady).bind(wall).bind(identity)
     }
 }
 
@@ -246,7 +222,6 @@ impl Statement {
             query = match value {
                 Value::Int(value) => query.bind(*value),
                 Value::Text(value) => query.bind(value),
-                Value::OptionalText(value) => query.bind(value.as_ref()),
                 Value::Bytes(value) => query.bind(value),
             };
         }

@@ -1,18 +1,21 @@
 //! The dispatcher: one transaction after another ends attempts and starts due jobs for the workers that are free.
 
 use crate::{
-    Fact, Health, JobRecord, JobState, Priority, Queue, StoreError, Tx, Worker,
+    Fact, JobRecord, JobState, Ledger, Priority, StoreError, Tx, Worker,
     attempt::Ended,
-    metrics::{Ledger, Operation},
-    queue::{Core, LINKS, commit_span},
+    metrics,
+    queue::{Core, InHand, LINKS, commit_span},
 };
 use chassis_telemetry::{SpanExt as _, names};
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::{
-    sync::mpsc,
+    sync::Notify,
     task::yield_now,
     time::{sleep, sleep_until, timeout},
 };
@@ -28,100 +31,114 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// The workers of one channel.
 struct Lane {
     channel: &'static str,
-    free: usize,
-    /// Bulk jobs that run: never on all workers, so that an urgent job need not wait for one.
-    bulk: usize,
     /// There may be due jobs.
     look: bool,
-    /// Bulk jobs may wait for another to end.
+    /// Bulk jobs may wait for another to end: they never run on all workers, so that an urgent job need not wait.
     more_bulk: bool,
 }
 
+/// Wakes the dispatcher for the channels, by their index, that may have due jobs: a look costs a transaction.
+#[derive(Debug, Default)]
+pub(crate) struct Wake {
+    lanes: AtomicU64,
+    notify: Notify,
+}
+
+impl Wake {
+    pub(crate) const ALL: u64 = u64::MAX;
+
+    /// Channels beyond the 64th share one bit.
+    pub(crate) fn lane(index: usize) -> u64 {
+        1 << index.min(63)
+    }
+
+    pub(crate) fn wake(&self, lanes: u64) {
+        self.lanes.fetch_or(lanes, Ordering::AcqRel);
+        self.notify.notify_one();
+    }
+
+    async fn woken(&self) -> u64 {
+        self.notify.notified().await;
+        self.lanes.swap(0, Ordering::AcqRel)
+    }
+}
+
 struct Dispatcher<W: Worker> {
-    queue: Queue<W>,
+    core: Arc<Core<W>>,
     lanes: Vec<Lane>,
     /// Ended, not committed.
     ended: Vec<Ended>,
-    ends: mpsc::Sender<Ended>,
     next_look: Instant,
 }
 
-impl<W: Worker> Queue<W> {
+impl<W: Worker> Core<W> {
     /// Runs until the queue is stopped and the attempts in hand are committed.
-    pub(crate) async fn dispatch(&self) {
-        let core = &self.core;
-        let lane = |channel: &&'static str| Lane {
-            channel,
-            free: core.config.workers,
-            bulk: 0,
-            look: true,
-            more_bulk: false,
-        };
-        let (ends, mut ended) = mpsc::channel(core.config.workers * core.channels.len().max(1));
-        let lanes: Vec<Lane> = core.channels.iter().map(lane).collect();
+    pub(crate) async fn dispatch(self: &Arc<Self>) {
+        let mut ended = self.ended.lock().await;
+        let lane = |channel: &&'static str| Lane { channel, look: true, more_bulk: false };
+        let lanes = self.channels.iter().map(lane).collect();
         let mut dispatcher =
-            Dispatcher { queue: self.clone(), lanes, ended: Vec::new(), ends, next_look: Instant::now() };
+            Dispatcher { core: Arc::clone(self), lanes, ended: Vec::new(), next_look: Instant::now() };
         loop {
-            let stopping = core.stop.is_cancelled();
-            if stopping && dispatcher.is_idle() {
+            let stopping = self.stop.is_cancelled();
+            if stopping && dispatcher.ended.is_empty() && self.in_hand.lock().is_empty() {
                 return;
             }
             tokio::select! {
-                _ = ended.recv_many(&mut dispatcher.ended, 1024) => {}
-                () = core.store.wake().notified() => dispatcher.look(),
-                () = sleep_until(dispatcher.next_look.into()), if !stopping => dispatcher.look(),
-                () = core.stop.cancelled(), if !stopping => {}
+                Some(one) = ended.recv() => dispatcher.take(one),
+                lanes = self.wake.woken() => dispatcher.look(lanes),
+                () = sleep_until(dispatcher.next_look.into()), if !stopping => dispatcher.look(Wake::ALL),
+                () = self.stop.cancelled(), if !stopping => {}
             }
             // Attempts that end at once share the next transaction.
             yield_now().await;
             loop {
                 while let Ok(more) = ended.try_recv() {
-                    dispatcher.ended.push(more);
+                    dispatcher.take(more);
                 }
                 if !dispatcher.has_work() {
                     break;
                 }
                 if !dispatcher.turn().await {
                     sleep(AGAIN).await;
-                    let _ = core.store.health().wait_for(|health| *health == Health::Up).await;
+                    let _ = self.store.outages().wait_for(Option::is_none).await;
                 }
             }
         }
     }
-}
 
-impl Lane {
-    /// Free workers, and running bulk jobs, once these attempts have ended.
-    fn after(&self, ended: &[Ended]) -> (usize, usize) {
-        let mine = || ended.iter().filter(|ended| ended.job.channel == self.channel);
-        let bulk = mine().filter(|ended| ended.job.priority == Priority::Bulk).count();
-        (self.free + mine().count(), self.bulk.saturating_sub(bulk))
+    /// A channel's free workers, and how many of its jobs that run are bulk.
+    fn workers_of(&self, channel: &'static str) -> (usize, usize) {
+        let in_hand = self.in_hand.lock();
+        let busy = || in_hand.values().filter(|job| job.channel == channel && !job.sync);
+        let bulk = busy().filter(|job| job.priority == Priority::Bulk).count();
+        let workers = if self.worker.paused(channel) { 0 } else { self.config.workers };
+        (workers.saturating_sub(busy().count()), bulk)
     }
 }
 
 impl<W: Worker> Dispatcher<W> {
-    fn look(&mut self) {
+    fn look(&mut self, lanes: u64) {
         self.next_look = Instant::now() + POLL.mul_f64(rand::random_range(0.75..1.25));
-        self.lanes.iter_mut().for_each(|lane| lane.look = true);
+        for (index, lane) in self.lanes.iter_mut().enumerate() {
+            lane.look |= lanes & Wake::lane(index) != 0;
+        }
     }
 
-    fn is_idle(&self) -> bool {
-        self.ended.is_empty() && self.lanes.iter().all(|lane| lane.free == self.queue.core.config.workers)
-    }
-
-    fn takes(&self) -> bool {
-        let core = &self.queue.core;
-        let asks = |lane: &Lane| lane.look && lane.free > 0 && !core.worker.paused(lane.channel);
-        !core.stop.is_cancelled() && self.lanes.iter().any(asks)
+    /// Takes an attempt that has ended, and gives its worker back.
+    fn take(&mut self, ended: Ended) {
+        self.core.in_hand.lock().remove(&ended.job.id.0);
+        self.ended.push(ended);
     }
 
     fn has_work(&self) -> bool {
-        !self.ended.is_empty() || self.takes()
+        let core = &self.core;
+        let takes = |lane: &Lane| lane.look && core.workers_of(lane.channel).0 > 0;
+        !self.ended.is_empty() || !core.stop.is_cancelled() && self.lanes.iter().any(takes)
     }
 
     /// One transaction. `false` if it failed: what has ended is kept.
     async fn turn(&mut self) -> bool {
-        let core = Arc::clone(&self.queue.core);
         let ended = self.ended.len();
         // A look that finds nothing has no span.
         let mut span = if ended > 0 { self.span() } else { Span::none() };
@@ -135,15 +152,17 @@ impl<W: Worker> Dispatcher<W> {
                 let links = LINKS.saturating_sub(ended);
                 started.iter().take(links).for_each(|job| span.link_to(job.trace));
                 drop(span);
-                self.start(started);
+                started.into_iter().for_each(|job| self.start(job));
                 true
             }
             Err(error) => {
-                self.look();
+                self.look(Wake::ALL);
                 span.record(names::OTEL_STATUS_CODE, "ERROR");
-                span.in_scope(|| tracing::warn!(%error, ended = self.ended.len(), "attempts could not be committed; trying again"));
+                span.in_scope(
+                    || tracing::warn!(%error, ended, "attempts could not be committed; trying again"),
+                );
                 if matches!(error, StoreError::CommitUnknown(_)) {
-                    core.doubt.store(true, Ordering::Relaxed);
+                    self.core.doubt.store(true, Ordering::Relaxed);
                     self.ended.iter_mut().for_each(|ended| ended.doubtful = true);
                 }
                 false
@@ -153,84 +172,69 @@ impl<W: Worker> Dispatcher<W> {
 
     fn span(&self) -> Span {
         let contexts = self.ended.iter().filter_map(|ended| ended.span.trace_context());
-        commit_span(&self.queue.core.store, None, contexts)
+        commit_span(&self.core.store, None, contexts)
     }
 
     /// Ends attempts, and starts as many jobs as there are free workers. Gives those that started.
     async fn commit(&mut self, span: &mut Span) -> Result<Vec<JobRecord>, StoreError> {
-        let core = Arc::clone(&self.queue.core);
+        let core = Arc::clone(&self.core);
         let begun = Instant::now();
-        let ended = &self.ended;
         let (mut tx, _counting) = core.begin().await?;
-        let found = core.complete(&mut tx, ended).await?;
-        let (mut started, mut interrupted) = (Vec::new(), Vec::new());
+        let found = core.complete(&mut tx, &self.ended).await?;
+        let mut started = Vec::new();
         if core.doubt.load(Ordering::Relaxed) {
-            (started, interrupted) = core.unaccounted(&mut tx).await?;
+            started = core.unaccounted(&mut tx).await?;
         }
-        let mut expired = Ledger::default();
         for lane in self.lanes.iter_mut().filter(|_| !core.stop.is_cancelled()) {
-            let (free, bulk) = lane.after(ended);
-            let asks = lane.look || lane.more_bulk && bulk < lane.bulk;
-            if free > 0 && asks && !core.worker.paused(lane.channel) {
+            let (free, bulk) = core.workers_of(lane.channel);
+            let bulk_of_lane =
+                |ended: &Ended| ended.job.channel == lane.channel && ended.job.priority == Priority::Bulk;
+            if free > 0 && (lane.look || lane.more_bulk && self.ended.iter().any(bulk_of_lane)) {
                 let most_bulk = core.config.workers.saturating_sub(1).max(1).saturating_sub(bulk).min(free);
                 let claimed = core.claim(&mut tx, lane.channel, free, most_bulk).await?;
                 lane.look = claimed.len() == free;
                 let bulk = claimed.iter().filter(|job| job.priority == Priority::Bulk).count();
                 lane.more_bulk = bulk == most_bulk;
-                expired.expired += claimed.iter().filter(|job| job.state == JobState::Expired).count() as i64;
                 started.extend(claimed);
             }
         }
-        if span.is_none() && !(started.is_empty() && interrupted.is_empty()) {
+        if span.is_none() && !started.is_empty() {
             *span = self.span();
         }
-        core.write_ledger(&mut tx, &expired).await?;
+        let expired = started.iter().filter(|job| job.state == JobState::Expired).count() as i64;
+        core.write_ledger(&mut tx, Ledger { expired, ..Ledger::default() }).await?;
         tx.commit().instrument(span.clone()).await?;
         core.doubt.store(false, Ordering::Relaxed);
         let took = begun.elapsed();
         span.in_scope(|| {
-            core.metrics.committed(Operation::Complete, found.len(), took);
-            core.metrics.committed(Operation::Begin, started.len(), took);
+            metrics::committed(&core.store, "complete", found.len(), took);
+            metrics::committed(&core.store, "begin", started.len(), took);
         });
         let ended = std::mem::take(&mut self.ended);
-        self.next_look = Instant::now() + POLL.mul_f64(rand::random_range(0.75..1.25));
-        let again =
-            ended.iter().filter(|ended| !ended.decision.state.is_final()).map(|ended| ended.decision.delay);
-        if let Some(delay) = again.min() {
-            self.next_look = self.next_look.min(Instant::now() + delay);
-        }
-        for lane in &mut self.lanes {
-            (lane.free, lane.bulk) = lane.after(&ended);
-        }
+        let again = ended.iter().filter(|ended| !ended.decision.state.is_final());
+        let poll = POLL.mul_f64(rand::random_range(0.75..1.25));
+        let next = again.map(|ended| ended.decision.delay).fold(poll, Duration::min);
+        self.next_look = Instant::now() + next;
         core.completed(ended, &found);
-        let found = interrupted.iter().map(|ended| ended.job.id.0).collect();
-        core.completed(interrupted, &found);
         Ok(started)
     }
 
-    /// Hands jobs to workers.
-    fn start(&mut self, started: Vec<JobRecord>) {
-        for job in started {
-            let core = Arc::clone(&self.queue.core);
-            if job.state == JobState::Expired {
-                let (channel, priority, state) = (job.channel, job.priority, job.state);
-                core.worker.observe(&Fact::Finished { channel, priority, state, end_to_end: None });
-                core.backlog.finished(1);
-                continue;
-            }
-            core.in_hand.lock().insert(job.id.0);
-            if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.channel == job.channel) {
-                lane.free = lane.free.saturating_sub(1);
-                lane.bulk += usize::from(job.priority == Priority::Bulk);
-            }
-            let ends = self.ends.clone();
-            #[expect(clippy::disallowed_methods, reason = "each attempt has a span of its own")]
-            tokio::spawn(async move {
-                let ended = job.attempt(&core).await;
-                // The dispatcher waits for every attempt: it takes this one.
-                let _ = ends.send(ended).await;
-            });
+    /// Hands a job to a worker.
+    fn start(&self, job: JobRecord) {
+        let core = Arc::clone(&self.core);
+        let JobRecord { id, channel, priority, state, sync, .. } = job;
+        if state == JobState::Expired {
+            core.worker.observe(&Fact::Finished { channel, priority, state, end_to_end: None });
+            core.backlog.finished(1);
+            return;
         }
+        core.in_hand.lock().insert(id.0, InHand { channel, priority, sync });
+        #[expect(clippy::disallowed_methods, reason = "each attempt has a span of its own")]
+        tokio::spawn(async move {
+            let ended = job.attempt(&core).await;
+            // The dispatcher waits for every attempt: it takes this one.
+            let _ = core.ends.send(ended).await;
+        });
     }
 }
 
@@ -248,7 +252,6 @@ impl<W: Worker> Core<W> {
         let query = self.sql.claim.query().bind(channel).bind(steady).bind(wall).bind(steady.max(wall));
         let query = query.bind(free as i64).bind(self.identity.load(Ordering::Relaxed));
         let query = query.bind(shares[0]).bind(shares[1]).bind(shares[2]).bind(most_bulk as i64);
-        let rows = query.fetch_all(&mut **tx).await?;
-        rows.iter().map(|row| JobRecord::read(row, self.channels)).collect()
+        self.records(tx, query).await
     }
 }

@@ -2,12 +2,11 @@
 
 use crate::{
     JobId, JobState, Priority, Queue, StoreError, Tx, Worker,
-    backlog::Full,
-    commit::{self, Answered, Pending},
+    commit::{self, Pending},
     model::SCHEDULED,
-    queue::{Core, Message},
+    queue::Core,
 };
-use chassis_telemetry::{SpanExt as _, TraceContext, names};
+use chassis_telemetry::{SpanExt as _, TraceContext};
 use serde::{Serialize, Serializer};
 use std::{
     sync::Arc,
@@ -15,13 +14,6 @@ use std::{
 };
 use tokio::sync::oneshot;
 use tracing::{Instrument as _, Span};
-
-/// Whether jobs are committed as waiting, or as running already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Start {
-    Now,
-    Later,
-}
 
 /// Jobs to enqueue: one group, whose jobs differ in their payload only.
 #[derive(Clone, Debug)]
@@ -48,7 +40,6 @@ pub struct Enqueue<J> {
 
 impl<J> Enqueue<J> {
     /// Jobs of normal priority that are due now and never expire, without a key.
-    #[must_use]
     pub fn new(id: JobId, channel: &'static str, jobs: Vec<J>) -> Self {
         Self {
             id,
@@ -104,7 +95,6 @@ pub struct Statement {
 pub enum Value {
     Int(i64),
     Text(String),
-    OptionalText(Option<String>),
     Bytes(Vec<u8>),
 }
 
@@ -115,8 +105,6 @@ pub enum Enqueued {
     New,
     /// The key was used before with the same digest: the first answer again.
     Replayed(Answer),
-    /// The key's first use is still running (only [`Queue::run_now`] leaves a key in this state).
-    InFlight,
 }
 
 /// What became of [`Queue::run_now`].
@@ -125,7 +113,6 @@ pub enum Finished {
     /// Attempted; a state for each job.
     States(Vec<JobState>),
     Replayed(Answer),
-    InFlight,
 }
 
 /// Why nothing was enqueued.
@@ -135,6 +122,9 @@ pub enum Refused {
     BacklogFull { retry_after: Duration },
     #[error("the idempotency key was used with another request")]
     KeyReused,
+    /// Only [`Queue::run_now`] leaves a key in this state.
+    #[error("the first request with the idempotency key is still running")]
+    InFlight,
     #[error("a precondition does not hold")]
     Unmet,
     /// Nothing was stored.
@@ -143,12 +133,6 @@ pub enum Refused {
     /// The store vanished during the commit; it may have been stored.
     #[error("the store vanished during the commit")]
     CommitUnknown,
-}
-
-impl From<Full> for Refused {
-    fn from(Full { retry_after }: Full) -> Self {
-        Self::BacklogFull { retry_after }
-    }
 }
 
 impl From<StoreError> for Refused {
@@ -171,26 +155,27 @@ impl<W: Worker> Queue<W> {
     /// # Errors
     /// See [`Refused`]; only [`Refused::CommitUnknown`] may have stored something.
     pub async fn enqueue(&self, enqueue: Enqueue<W::Job>) -> Result<Enqueued, Refused> {
-        let span = self.core.send_span(&enqueue);
-        self.submit(enqueue, Start::Later).instrument(span).await
+        let jobs = enqueue.jobs.len();
+        let span = self.core.send_span(&enqueue, jobs);
+        self.submit(enqueue, jobs, false).instrument(span).await
     }
 
-    /// The same inside a caller's transaction: stored if that commits. Workers are woken by [`Tx::commit`].
+    /// The same inside a caller's transaction: stored if that commits, which also wakes the workers.
     ///
     /// # Errors
     /// See [`Refused`].
     pub async fn enqueue_in(&self, tx: &mut Tx, enqueue: Enqueue<W::Job>) -> Result<Enqueued, Refused> {
         let core = Arc::clone(&self.core);
-        let span = core.send_span(&enqueue);
-        let mut batch = [core.pending(enqueue, Start::Later, &span)?.0];
-        let others = commit::store_in(&core, tx, core.shared_slot(), &batch).instrument(span).await?;
-        if let Some(found) = others.values().next() {
-            return found.under(batch[0].enqueue.key.as_ref());
+        let jobs = enqueue.jobs.len();
+        let span = core.send_span(&enqueue, jobs);
+        let mut batch = [core.pending(enqueue, jobs, false, &span)?.0];
+        let others = commit::store_in(&core, tx, &batch).instrument(span).await?;
+        if let Some(told) = others.into_values().next() {
+            return told;
         }
-        tx.wakes = true;
         tx.then.push(Box::new(move || {
             batch.iter_mut().for_each(|pending| pending.stored(&core));
-            core.announce.notify_one();
+            core.committed_jobs(core.channels.iter().copied());
         }));
         Ok(Enqueued::New)
     }
@@ -199,77 +184,82 @@ impl<W: Worker> Queue<W> {
     /// that is being committed.
     ///
     /// # Errors
-    /// [`Refused::KeyReused`], or the store is unavailable.
-    pub async fn repeated(&self, key: &Key) -> Result<Option<Enqueued>, Refused> {
+    /// [`Refused::KeyReused`], [`Refused::InFlight`], or the store is unavailable.
+    pub async fn repeated(&self, key: &Key) -> Result<Option<Answer>, Refused> {
         let guard = Some(Guard { index: Guard::NEVER, subject: String::new() });
         let enqueue =
             Enqueue { key: Some(key.clone()), guard, ..Enqueue::new(self.new_id(1), "", Vec::new()) };
-        let (pending, answered) = self.core.pending(enqueue, Start::Later, &Span::none())?;
+        let (pending, answered) = self.core.pending(enqueue, 0, false, &Span::none())?;
         match self.send(pending, answered).await {
-            Err(Refused::Unmet) => Ok(None),
-            other => other.map(Some),
+            Ok(Enqueued::Replayed(first)) => Ok(Some(first)),
+            Ok(Enqueued::New) | Err(Refused::Unmet) => Ok(None),
+            Err(refused) => Err(refused),
         }
     }
 
     /// Refuses an enqueue unless it repeats another: what was accepted once is not refused to its repeat.
-    pub(crate) async fn repeated_or(&self, key: Option<&Key>, refused: Refused) -> Result<Enqueued, Refused> {
+    pub(crate) async fn repeated_or(&self, key: Option<&Key>, refused: Refused) -> Result<Answer, Refused> {
         let Some(key) = key else { return Err(refused) };
         self.repeated(key).await?.ok_or(refused)
     }
 
-    /// Sends an enqueue to the committers and waits for its commit.
-    pub(crate) async fn submit(&self, enqueue: Enqueue<W::Job>, start: Start) -> Result<Enqueued, Refused> {
+    /// Sends an enqueue, which counts as so many jobs, to the committers and waits for its commit.
+    pub(crate) async fn submit(
+        &self,
+        enqueue: Enqueue<W::Job>,
+        jobs: usize,
+        sync: bool,
+    ) -> Result<Enqueued, Refused> {
         let key = enqueue.key.clone();
-        match self.core.pending(enqueue, start, &Span::current()) {
+        match self.core.pending(enqueue, jobs, sync, &Span::current()) {
             Ok((pending, answered)) => self.send(pending, answered).await,
-            Err(refused) => self.repeated_or(key.as_ref(), refused).await,
+            Err(refused) => self.repeated_or(key.as_ref(), refused).await.map(Enqueued::Replayed),
         }
     }
 
-    pub(crate) async fn send(
-        &self,
-        pending: Pending<W::Job>,
-        answered: Answered,
-    ) -> Result<Enqueued, Refused> {
+    async fn send(&self, pending: Pending<W::Job>, answered: Answered) -> Result<Enqueued, Refused> {
         if let Some(reason) = self.core.store.outage() {
             return Err(Refused::StoreUnavailable(reason));
         }
         let closed = |_| Refused::StoreUnavailable("the store is closed");
         self.accept.send(pending).await.map_err(closed)?;
-        let committed = answered.await.map_err(|_| Refused::CommitUnknown)??;
-        let span = Span::current();
-        span.record(names::WAITED_MS, committed.waited.as_secs_f64() * 1000.0);
-        span.record(names::COMMITTED_MS, committed.took.as_secs_f64() * 1000.0);
-        Ok(committed.enqueued)
+        answered.await.map_err(|_| Refused::CommitUnknown)?
     }
 }
 
+/// Where the caller of an enqueue waits.
+type Answered = oneshot::Receiver<Result<Enqueued, Refused>>;
+
 impl<W: Worker> Core<W> {
-    pub(crate) fn send_span(&self, enqueue: &Enqueue<W::Job>) -> Span {
-        if enqueue.jobs.is_empty() {
+    /// The PRODUCER span of so many jobs.
+    pub(crate) fn send_span(&self, enqueue: &Enqueue<W::Job>, jobs: usize) -> Span {
+        if jobs == 0 {
             return Span::current();
         }
-        let Enqueue { id, channel, priority, jobs, .. } = enqueue;
-        let message = Message { id: *id, channel, priority: *priority, jobs: jobs.len() };
-        self.message_span("send", Span::current().id(), &message)
+        let Enqueue { id, channel, priority, .. } = *enqueue;
+        self.message_span("send", Span::current().id(), id, channel, priority, jobs)
     }
 
     /// Takes room in the backlog and writes the rows.
-    pub(crate) fn pending(
+    fn pending(
         &self,
         enqueue: Enqueue<W::Job>,
-        start: Start,
+        jobs: usize,
+        sync: bool,
         span: &Span,
     ) -> Result<(Pending<W::Job>, Answered), Refused> {
-        let jobs = enqueue.jobs.len();
-        let run_at = enqueue.run_at.filter(|at| *at > self.store.now_ms());
+        let run_at = self.later(enqueue.run_at);
         let room =
             (jobs > 0).then(|| self.backlog.reserve(run_at.is_some(), enqueue.priority, jobs)).transpose()?;
-        let context = span.trace_context().unwrap_or_else(TraceContext::new_root);
-        let rows = rows(&enqueue, start, run_at, context)?;
-        let context = (jobs > 0).then_some(context);
+        let rows = rows(&enqueue, sync, run_at, span)?;
         let (answer, answered) = oneshot::channel();
-        Ok((Pending { enqueue, jobs, rows, room, context, since: Instant::now(), answer }, answered))
+        let (span, since) = (span.clone(), Instant::now());
+        Ok((Pending { enqueue, jobs, rows, room, span, since, answer }, answered))
+    }
+
+    /// A `run_at` that is not past.
+    pub(crate) fn later(&self, run_at: Option<i64>) -> Option<i64> {
+        run_at.filter(|at| *at > self.store.now_ms())
     }
 }
 
@@ -307,15 +297,15 @@ pub(crate) struct Terms {
 
 impl Terms {
     /// A key that waits for an outcome has no answer yet.
-    fn of<J>(enqueue: &Enqueue<J>, start: Start) -> Option<Self> {
+    fn of<J>(enqueue: &Enqueue<J>, sync: bool) -> Option<Self> {
         let (key, guard) = (enqueue.key.as_ref(), enqueue.guard.as_ref());
-        let answer = (start == Start::Later).then_some(&enqueue.answer);
+        let Answer { status, body, location } = enqueue.answer.clone();
         (key.is_some() || guard.is_some()).then(|| Self {
             scope: key.map(|key| Hex(key.scope.to_vec())),
             digest: key.map(|key| Hex(key.digest.to_vec())),
-            status: answer.map(|answer| answer.status),
-            body: answer.map(|answer| Hex(answer.body.clone())),
-            location: answer.and_then(|answer| answer.location.clone()),
+            status: (!sync).then_some(status),
+            body: (!sync).then_some(Hex(body)),
+            location: location.filter(|_| !sync),
             guard: guard.map(|guard| guard.index as i64),
             subject: guard.map(|guard| guard.subject.clone()),
         })
@@ -325,6 +315,13 @@ impl Terms {
 /// Bytes, which JSON writes as hex digits.
 #[derive(Clone, Default)]
 pub(crate) struct Hex(pub(crate) Vec<u8>);
+
+impl Hex {
+    /// The context that a job continues.
+    pub(crate) fn of(span: &Span) -> Self {
+        Self(span.trace_context().unwrap_or_else(TraceContext::new_root).to_bytes().to_vec())
+    }
+}
 
 impl Serialize for Hex {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -337,24 +334,24 @@ impl Serialize for Hex {
 /// The rows of a group: one for each job, or one for its key.
 fn rows<J: Serialize>(
     enqueue: &Enqueue<J>,
-    start: Start,
+    sync: bool,
     run_at: Option<i64>,
-    context: TraceContext,
+    span: &Span,
 ) -> Result<String, StoreError> {
     let mut row = Row {
         group_id: enqueue.id.0,
         parts: enqueue.jobs.len().max(1),
         channel: enqueue.channel,
         priority: enqueue.priority as u8,
-        state: match start {
-            Start::Now => JobState::Running as i64,
-            Start::Later if run_at.is_some() => SCHEDULED,
-            Start::Later => JobState::Accepted as i64,
+        state: match run_at {
+            _ if sync => JobState::Running as i64,
+            Some(_) => SCHEDULED,
+            None => JobState::Accepted as i64,
         },
         first_due: run_at,
         not_after: enqueue.not_after,
-        trace: Hex(context.to_bytes().to_vec()),
-        terms: Terms::of(enqueue, start),
+        trace: Hex::of(span),
+        terms: Terms::of(enqueue, sync),
         ..Row::default()
     };
     let mut rows = String::with_capacity(700 * row.parts);

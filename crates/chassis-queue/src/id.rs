@@ -15,19 +15,16 @@ pub struct JobId(pub(crate) i64);
 
 impl JobId {
     /// The number that is stored.
-    #[must_use]
     pub fn number(self) -> i64 {
         self.0
     }
 
     /// The id that was stored as this number.
-    #[must_use]
     pub fn from_number(number: i64) -> Self {
         Self(number)
     }
 
     /// The `part`-th of consecutive ids that begin with this one.
-    #[must_use]
     pub fn part(self, part: usize) -> Self {
         Self(self.0 + part as i64)
     }

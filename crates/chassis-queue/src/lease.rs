@@ -6,11 +6,11 @@
 
 use crate::{
     JobRecord, StoreError, Worker,
-    attempt::Ended,
+    dispatch::Wake,
+    metrics,
     queue::Core,
     store::{CHANNEL, Dialect, Tx},
 };
-use sqlx::Row as _;
 use std::{
     sync::atomic::Ordering,
     time::{Duration, Instant},
@@ -35,7 +35,6 @@ impl<W: Worker> Core<W> {
     pub(crate) async fn register(&self) -> Result<(), StoreError> {
         let identity = rand::random_range(1..i64::MAX);
         let mut tx = self.store.begin().await?;
-        self.make_slots(&mut tx).await?;
         if self.store.dialect() == Dialect::Sqlite {
             sqlx::query("DELETE FROM worker").execute(&mut *tx).await?;
         }
@@ -53,18 +52,16 @@ impl<W: Worker> Core<W> {
         }
     }
 
-    /// At start: decides on everything that a crash interrupted, and undoes what a wrong clock did.
+    /// On SQLite, at start: decides on everything that a crash interrupted, and undoes what a wrong clock did.
     pub(crate) async fn recover_all(&self) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE job SET at = $1 WHERE state IN (2, 4) AND state <= 4 AND at > $2";
         if self.store.dialect() == Dialect::Sqlite {
             // No delay is longer: these were stored while the clock was ahead.
-            const SQL: &str = "UPDATE job SET at = $1 WHERE state IN (2, 4) AND state <= 4 AND at > $2";
             let now = self.store.steady_ms();
             let longest = self.retry.max_delay.max(Duration::from_secs(3600)).as_millis() as i64;
-            let mut tx = self.store.begin().await?;
-            sqlx::query(SQL).bind(now).bind(now + longest).execute(&mut *tx).await?;
-            tx.commit().await?;
+            self.store.one_call(sqlx::query(SQL).bind(now).bind(now + longest)).await?;
+            while self.recover().await? == PIECE {}
         }
-        while self.recover().await? == PIECE {}
         Ok(())
     }
 
@@ -72,116 +69,88 @@ impl<W: Worker> Core<W> {
     async fn recover(&self) -> Result<usize, StoreError> {
         let (mut tx, _counting) = self.begin().await?;
         let now = self.store.steady_ms();
-        let rows = self.sql.orphans.query().bind(now).fetch_all(&mut *tx).await?;
-        let jobs = rows.iter().map(|row| JobRecord::read(row, self.channels));
-        let interrupted =
-            jobs.map(|job| Ok(job?.interrupted(self))).collect::<Result<Vec<_>, StoreError>>()?;
-        let found = self.complete(&mut tx, &interrupted).await?;
-        if rows.len() < PIECE {
+        let orphans = self.records(&mut tx, self.sql.orphans.query().bind(now)).await?;
+        let interrupted: Vec<_> = orphans.into_iter().map(|job| job.interrupted(self)).collect();
+        let (count, found) = (interrupted.len(), self.complete(&mut tx, &interrupted).await?);
+        if count < PIECE {
             // Whoever comes back after this takes a new identity.
             sqlx::query("DELETE FROM worker WHERE lease_until <= $1").bind(now).execute(&mut *tx).await?;
         }
         tx.commit().await?;
         if !found.is_empty() {
-            self.metrics.recovered.increment(found.len() as u64);
+            metrics::recovered(&self.store, found.len());
             tracing::warn!(
                 jobs = found.len(),
                 "recovered jobs whose attempt the end of a process interrupted"
             );
             self.completed(interrupted, &found);
-            self.store.wake().notify_one();
+            self.wake.wake(Wake::ALL);
         }
-        Ok(rows.len())
+        Ok(count)
     }
 
     /// After an uncertain commit: jobs that run under our identity and that nobody here runs. Their attempts have
-    /// not begun: they do now, but for those whose caller has gone.
-    pub(crate) async fn unaccounted(&self, tx: &mut Tx) -> Result<(Vec<JobRecord>, Vec<Ended>), StoreError> {
-        let identity = self.identity.load(Ordering::Relaxed);
-        let rows = self.sql.own.query().bind(identity).fetch_all(&mut **tx).await?;
-        let (mut started, mut interrupted) = (Vec::new(), Vec::new());
-        for row in &rows {
-            let job = JobRecord::read(row, self.channels)?;
-            if self.in_hand.lock().contains(&job.id.0) {
-                continue;
-            }
-            if job.sync { interrupted.push(job.interrupted(self)) } else { started.push(job) }
-        }
-        self.complete(tx, &interrupted).await?;
-        Ok((started, interrupted))
+    /// not begun: they do now.
+    pub(crate) async fn unaccounted(&self, tx: &mut Tx) -> Result<Vec<JobRecord>, StoreError> {
+        let own = self.sql.own.query().bind(self.identity.load(Ordering::Relaxed));
+        let mut jobs = self.records(tx, own).await?;
+        let in_hand = self.in_hand.lock();
+        jobs.retain(|job| !in_hand.contains_key(&job.id.0));
+        Ok(jobs)
     }
 
-    /// Renews the lease and takes over what others left. Never ends.
+    /// Renews the lease and takes over what others left. Never ends on PostgreSQL.
     pub(crate) async fn keep_lease(&self) {
-        if self.store.dialect() == Dialect::Sqlite {
-            return;
-        }
-        let mut well_since: Option<Instant> = None;
-        loop {
-            match self.heartbeat().await {
-                Ok(server_up) => {
-                    let since = *well_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() >= GRACE && server_up >= GRACE {
-                        let _ = self
-                            .recover()
-                            .await
-                            .inspect_err(|error| tracing::warn!(%error, "could not take over jobs"));
-                    }
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "no heartbeat");
-                    well_since = None;
-                }
+        let mut well_since = None;
+        while self.store.dialect() == Dialect::Postgres {
+            if let Err(error) = self.heartbeat().await {
+                tracing::debug!(%error, "no heartbeat");
+                well_since = None;
+            } else if well_since.get_or_insert_with(Instant::now).elapsed() >= GRACE
+                && let Err(error) = self.recover().await
+            {
+                tracing::warn!(%error, "could not take over jobs");
             }
             sleep(HEARTBEAT).await;
         }
     }
 
-    /// Gives for how long the server has been up.
-    async fn heartbeat(&self) -> Result<Duration, StoreError> {
-        const SQL: &str =
-            "UPDATE worker SET lease_until = $1 WHERE id = $2 RETURNING (SELECT count(*) FROM worker)";
+    async fn heartbeat(&self) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE worker SET lease_until = $1 WHERE id = $2";
         let mut connection = self.store.writer().await?;
-        let up = self.store.synchronise(&mut connection).await.map_err(|error| self.store.failed(error))?;
-        let identity = self.identity.load(Ordering::Relaxed);
-        let query = sqlx::query(SQL).bind(self.lease_until()).bind(identity);
-        let renewed = query.fetch_optional(&mut *connection).await;
+        self.store.synchronise(&mut connection).await.map_err(|error| self.store.failed(error))?;
+        let renew = sqlx::query(SQL).bind(self.lease_until()).bind(self.identity.load(Ordering::Relaxed));
+        let renewed = renew.execute(&mut *connection).await;
         drop(connection);
-        match renewed.map_err(|error| self.store.failed(error.into()))? {
-            Some(row) => self.has_peers.store(row.try_get::<i64, _>(0)? > 1, Ordering::Relaxed),
-            None => {
-                tracing::warn!(
-                    "this process's lease ended while it could not renew it; its attempts were taken over"
-                );
-                self.register().await?;
-            }
+        if renewed.map_err(|error| self.store.failed(error.into()))?.rows_affected() == 0 {
+            tracing::warn!(
+                "this process's lease ended while it could not renew it; its attempts were taken over"
+            );
+            self.register().await?;
         }
-        Ok(up)
+        Ok(())
     }
 
-    /// Tells other processes of new jobs, once for all that were committed meanwhile. Never ends.
+    /// Tells other processes of new jobs, once for all that were committed meanwhile. Never ends on PostgreSQL.
     pub(crate) async fn announce(&self) {
-        loop {
+        while self.store.dialect() == Dialect::Postgres {
             self.announce.notified().await;
-            if self.has_peers.load(Ordering::Relaxed) {
-                let told = sqlx::query("SELECT CAST(pg_notify($1, '') AS TEXT)").bind(CHANNEL);
-                // A call that is lost costs a poll's time.
-                let _ = self.store.one_call(told).await;
-                sleep(APART).await;
-            }
+            let told = sqlx::query("SELECT CAST(pg_notify($1, '') AS TEXT)").bind(CHANNEL);
+            // A call that is lost costs a poll's time.
+            let _ = self.store.one_call(told).await;
+            sleep(APART).await;
         }
     }
 
     /// Wakes this process's workers when another one tells of jobs. Never ends on PostgreSQL.
     pub(crate) async fn listen(&self) {
         while let Some(listener) = self.store.listener().await {
-            let Ok(mut listener) = listener else {
-                sleep(AGAIN).await;
-                continue;
-            };
-            while listener.recv().await.is_ok() {
-                self.store.wake().notify_one();
+            if let Ok(mut listener) = listener {
+                while listener.recv().await.is_ok() {
+                    self.wake.wake(Wake::ALL);
+                }
             }
+            sleep(AGAIN).await;
         }
     }
 }

@@ -18,12 +18,11 @@ mod now;
 mod people;
 mod queue;
 mod retry;
-mod schema;
 mod sql;
 mod store;
 mod upkeep;
 
-pub use batch::{Batch, BatchRecord, Members};
+pub use batch::{Batch, BatchInfo, BatchRecord, Members};
 pub use config::{OnUnknown, QueueConfig, RetryConfig, StoreConfig, StoreUrl};
 pub use enqueue::{Answer, Enqueue, Enqueued, Finished, Guard, Key, Refused, Statement, Value};
 pub use id::{JobId, NotAnId};
@@ -33,4 +32,4 @@ pub use model::{
 };
 pub use people::{Filter, Verdict, Waiting};
 pub use queue::{Lag, Names, Queue, QueueSetup};
-pub use store::{Component, Health, Migration, OpenError, Reader, Store, StoreError, Tx};
+pub use store::{Component, Migration, OpenError, Reader, Store, StoreError, Tx};

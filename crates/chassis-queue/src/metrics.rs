@@ -1,15 +1,15 @@
-//! The queue's metrics: what they are, and handles made once.
+//! The queue's metrics: what they are, and how they are set.
 
-use crate::{JobState, Names, Priority, Store};
+use crate::{JobState, Priority, Store, Worker, queue::Core};
 use chassis_telemetry::{
     catalogue::{Label, Metric, Values, counter, gauge, histogram},
     names::{LABEL_CHANNEL, LABEL_OPERATION, LABEL_PRIORITY, LABEL_STATE, LABEL_STORE},
 };
-use metrics::{Counter, Gauge, Histogram};
 use std::time::Duration;
 
 const STORE: Label = (LABEL_STORE, Values::Open("a short id that is kept in the store"));
 const CHANNEL: Label = (LABEL_CHANNEL, Values::Open("the service's channels"));
+const OPERATION: Label = (LABEL_OPERATION, Values::Closed(&["accept", "begin", "complete"]));
 
 /// The metrics of this crate; the ledger's is made by [`ledger_metric`], since its name is the service's.
 pub const METRICS: &[Metric] = &[
@@ -30,11 +30,11 @@ pub const METRICS: &[Metric] = &[
         .buckets(&[
             0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
         ])
-        .labels(&[STORE, (LABEL_OPERATION, Values::Closed(&["accept", "begin", "complete"]))]),
+        .labels(&[STORE, OPERATION]),
     histogram("queue_commit_rows", "Jobs in one commit, by what it is for.")
         .count()
         .buckets(&[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0])
-        .labels(&[STORE, (LABEL_OPERATION, Values::Closed(&["accept", "begin", "complete"]))]),
+        .labels(&[STORE, OPERATION]),
     counter("queue_recovered_jobs_total", "Jobs whose attempt was interrupted by the end of its process.")
         .labels(&[STORE]),
     counter("queue_recounts_total", "Times that jobs and ledger were counted for the gauges.")
@@ -46,7 +46,6 @@ pub const METRICS: &[Metric] = &[
 ];
 
 /// The ledger's gauge under the service's name, with its words for the states.
-#[must_use]
 pub const fn ledger_metric(name: &'static str, labels: &'static [Label]) -> Metric {
     gauge(name, "Jobs since the store was made; accepted is the sum of all other states.")
         .labels(labels)
@@ -65,7 +64,6 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    #[must_use]
     pub fn queued(&self) -> i64 {
         self.accepted - self.completed - self.failed - self.expired - self.cancelled - self.unknown
     }
@@ -84,30 +82,8 @@ impl Ledger {
     }
 }
 
-/// What a commit was for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Operation {
-    Accept,
-    Begin,
-    Complete,
-}
-
-#[derive(Debug)]
-pub(crate) struct QueueMetrics {
-    commits: [(Histogram, Histogram); 3],
-    jobs: [Gauge; 3],
-    pending: Gauge,
-    ages: [Gauge; 3],
-    ledger: [Gauge; 7],
-    pub(crate) recovered: Counter,
-    pub(crate) recounts: Counter,
-    up: Gauge,
-    free: Option<Gauge>,
-    pub(crate) busy: Vec<Gauge>,
-}
-
-/// What the gauges of the whole store show.
-#[derive(Clone, Debug, Default)]
+/// What the store held at the last recount.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) ready: i64,
     pub(crate) later: i64,
@@ -115,75 +91,64 @@ pub(crate) struct Counts {
     pub(crate) pending: i64,
     /// Seconds, by priority.
     pub(crate) ages: [f64; 3],
+    /// How long the oldest due urgent or normal job has waited for its first attempt.
+    pub(crate) waits: Duration,
     pub(crate) ledger: Ledger,
 }
 
-impl QueueMetrics {
-    pub(crate) fn new(store: &Store, names: &Names, channels: &[&'static str], workers: usize) -> Self {
-        let label = store.label().to_owned();
-        let labelled = |name: &'static str, key: &'static str, value: &'static str| metrics::gauge!(name, LABEL_STORE => label.clone(), key => value);
-        let commit = |operation: &'static str| {
-            (
-                metrics::histogram!("queue_commit_duration_seconds", LABEL_STORE => label.clone(), LABEL_OPERATION => operation),
-                metrics::histogram!("queue_commit_rows", LABEL_STORE => label.clone(), LABEL_OPERATION => operation),
-            )
+/// Records a commit of so many jobs.
+pub(crate) fn committed(store: &Store, operation: &'static str, jobs: usize, took: Duration) {
+    if jobs > 0 {
+        let store = store.label().to_owned();
+        metrics::histogram!("queue_commit_duration_seconds", LABEL_STORE => store.clone(), LABEL_OPERATION => operation)
+            .record(took);
+        metrics::histogram!("queue_commit_rows", LABEL_STORE => store, LABEL_OPERATION => operation)
+            .record(jobs as f64);
+    }
+}
+
+/// Counts jobs whose attempt was interrupted.
+pub(crate) fn recovered(store: &Store, jobs: usize) {
+    metrics::counter!("queue_recovered_jobs_total", LABEL_STORE => store.label().to_owned())
+        .increment(jobs as u64);
+}
+
+impl<W: Worker> Core<W> {
+    /// Sets the gauges.
+    pub(crate) fn measure(&self) {
+        let Counts { ready, later, running, pending, ages, ledger, .. } = *self.counts.lock();
+        let (store, word) = (|| self.store.label().to_owned(), self.names.state);
+        let set = |name: &'static str, label: &'static str, value: &'static str, number: f64| {
+            metrics::gauge!(name, LABEL_STORE => store(), label => value).set(number);
         };
-        let ledger = |state: &'static str| labelled(names.ledger_metric, LABEL_STATE, state);
-        let word = |state| ledger((names.state)(state));
-        for channel in channels {
-            metrics::gauge!("workers", LABEL_CHANNEL => *channel).set(workers as f64);
+        set("queue_jobs", LABEL_STATE, "ready", ready as f64);
+        set("queue_jobs", LABEL_STATE, "scheduled", later as f64);
+        set("queue_jobs", LABEL_STATE, "running", running as f64);
+        for (priority, age) in Priority::ALL.iter().zip(ages) {
+            set("queue_oldest_job_age_seconds", LABEL_PRIORITY, priority.as_str(), age);
         }
-        Self {
-            commits: ["accept", "begin", "complete"].map(commit),
-            jobs: ["ready", "scheduled", "running"].map(|state| labelled("queue_jobs", LABEL_STATE, state)),
-            pending: metrics::gauge!("queue_batch_jobs_pending", LABEL_STORE => label.clone()),
-            ages: Priority::ALL
-                .map(|priority| labelled("queue_oldest_job_age_seconds", LABEL_PRIORITY, priority.as_str())),
-            ledger: [
-                ledger("accepted"),
-                ledger("queued"),
-                word(JobState::Completed),
-                word(JobState::Failed),
-                word(JobState::Expired),
-                word(JobState::Cancelled),
-                word(JobState::Unknown),
-            ],
-            recovered: metrics::counter!("queue_recovered_jobs_total", LABEL_STORE => label.clone()),
-            recounts: metrics::counter!("queue_recounts_total", LABEL_STORE => label.clone()),
-            up: metrics::gauge!("store_up", LABEL_STORE => label.clone()),
-            free: store
-                .free_bytes()
-                .map(|_| metrics::gauge!("store_free_bytes", LABEL_STORE => label.clone())),
-            busy: channels
-                .iter()
-                .map(|channel| metrics::gauge!("workers_busy", LABEL_CHANNEL => *channel))
-                .collect(),
+        for (state, jobs) in [
+            ("accepted", ledger.accepted),
+            ("queued", ledger.queued()),
+            (word(JobState::Completed), ledger.completed),
+            (word(JobState::Failed), ledger.failed),
+            (word(JobState::Expired), ledger.expired),
+            (word(JobState::Cancelled), ledger.cancelled),
+            (word(JobState::Unknown), ledger.unknown),
+        ] {
+            set(self.names.ledger_metric, LABEL_STATE, state, jobs as f64);
         }
-    }
-
-    pub(crate) fn committed(&self, operation: Operation, rows: usize, took: Duration) {
-        if let Some((duration, count)) = self.commits.get(operation as usize).filter(|_| rows > 0) {
-            duration.record(took.as_secs_f64());
-            count.record(rows as f64);
+        metrics::gauge!("queue_batch_jobs_pending", LABEL_STORE => store()).set(pending as f64);
+        let up = if self.store.outage().is_none() { 1.0 } else { 0.0 };
+        metrics::gauge!("store_up", LABEL_STORE => store()).set(up);
+        if let Some(bytes) = self.store.free_bytes() {
+            metrics::gauge!("store_free_bytes", LABEL_STORE => store()).set(bytes as f64);
         }
-    }
-
-    pub(crate) fn measure(&self, store: &Store, counts: &Counts) {
-        for (gauge, jobs) in self.jobs.iter().zip([counts.ready, counts.later, counts.running]) {
-            gauge.set(jobs as f64);
+        for channel in self.channels {
+            let busy = self.in_hand.lock().values().filter(|job| job.channel == *channel).count();
+            metrics::gauge!("workers", LABEL_CHANNEL => *channel).set(self.config.workers as f64);
+            metrics::gauge!("workers_busy", LABEL_CHANNEL => *channel).set(busy as f64);
         }
-        self.pending.set(counts.pending as f64);
-        for (gauge, age) in self.ages.iter().zip(counts.ages) {
-            gauge.set(age);
-        }
-        let Ledger { accepted, completed, failed, expired, cancelled, unknown } = counts.ledger;
-        let all = [accepted, counts.ledger.queued(), completed, failed, expired, cancelled, unknown];
-        for (gauge, jobs) in self.ledger.iter().zip(all) {
-            gauge.set(jobs as f64);
-        }
-        self.up.set(if store.outage().is_none() { 1.0 } else { 0.0 });
-        if let (Some(gauge), Some(bytes)) = (&self.free, store.free_bytes()) {
-            gauge.set(bytes as f64);
-        }
+        recovered(&self.store, 0);
     }
 }

@@ -1,6 +1,6 @@
 //! Jobs, workers, attempts and their outcomes.
 
-use crate::{JobId, StoreError};
+use crate::{JobId, StoreError, queue::Core};
 use chassis_telemetry::TraceContext;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sqlx::{Row as _, any::AnyRow};
@@ -40,7 +40,6 @@ pub enum Priority {
 impl Priority {
     pub const ALL: [Self; 3] = [Self::Urgent, Self::Normal, Self::Bulk];
 
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Urgent => "urgent",
@@ -78,7 +77,6 @@ pub(crate) const SCHEDULED: i64 = 3;
 
 impl JobState {
     /// Whether nothing more happens by itself.
-    #[must_use]
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Accepted | Self::Retrying | Self::Running)
     }
@@ -226,17 +224,15 @@ const HISTORY: usize = 64;
 
 impl JobRecord {
     /// Reads the columns of `sql::columns`.
-    pub(crate) fn read(row: &AnyRow, channels: &[&'static str]) -> Result<Self, StoreError> {
-        let (id, name): (i64, &str) = (row.try_get(0)?, row.try_get(3)?);
-        let channel = channels.iter().copied().find(|channel| *channel == name);
+    pub(crate) fn read<W: Worker>(row: &AnyRow, core: &Core<W>) -> Result<Self, StoreError> {
+        let id: i64 = row.try_get(0)?;
         let context = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| TraceContext::from_bytes(&bytes));
         let batch: i64 = row.try_get(2)?;
         Ok(Self {
             id: JobId(id),
             group: JobId(id - row.try_get::<i64, _>(1)?),
             batch: (batch != 0).then_some(JobId(batch)),
-            channel: channel
-                .ok_or_else(|| StoreError::Statement(format!("channel {name} is not one of this release")))?,
+            channel: core.channel(row.try_get(3)?)?,
             priority: Priority::from_stored(row.try_get(4)?)?,
             state: JobState::from_stored(row.try_get(5)?)?,
             accepted_at: row.try_get(6)?,

@@ -1,10 +1,10 @@
 //! What callers and operators ask and decide: find, cancel, dead letters, replay, resolve.
 
 use crate::{
-    AttemptOutcome, AttemptRecord, Fact, JobId, JobRecord, JobState, Queue, StoreError, Tx, Worker,
-    metrics::Ledger, queue::Core, sql::columns, store::Dialect,
+    AttemptOutcome, AttemptRecord, Fact, JobId, JobRecord, JobState, Ledger, Queue, StoreError, Tx, Worker,
+    queue::Core, sql::columns, store::Dialect,
 };
-use sqlx::{Any, AnyConnection, AssertSqlSafe, Row as _, any::AnyArguments, query::Query};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, any::AnyArguments, query::Query};
 
 /// Which jobs wait for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +35,21 @@ pub enum Verdict {
 /// Jobs that are replayed in one transaction.
 const PIECE: usize = 200;
 
+/// Jobs of the group $1.
+macro_rules! in_group {
+    () => {
+        "id >= $1 AND id < (SELECT first.id + first.parts FROM job AS first WHERE first.id = $1 AND first.part = 0)"
+    };
+}
+
 macro_rules! jobs {
     ($rest:literal) => {
         concat!("SELECT ", columns!(), " FROM job ", $rest)
     };
 }
+
+/// What became of a person's decision: `None` if there is no such job, `Err(state)` inside if it is in another state.
+type Decided = Option<Result<(), JobState>>;
 
 impl<W: Worker> Queue<W> {
     /// All jobs of a group in order; `None` if there is no such group.
@@ -59,25 +69,19 @@ impl<W: Worker> Queue<W> {
     /// See [`StoreError`].
     pub async fn cancel(&self, group: JobId) -> Result<Option<(usize, Vec<JobRecord>)>, StoreError> {
         const CANCEL: &str =
-            "UPDATE job SET state = 9, at = $1 WHERE id >= $2 AND id < $3 AND state <= 4 RETURNING id";
+            concat!("UPDATE job SET state = 9, at = $2 WHERE state <= 4 AND ", in_group!(), " RETURNING id");
         let core = &self.core;
         let (mut tx, _counting) = core.begin().await?;
-        let Some(end) = end_of(&mut tx, group).await? else {
-            tx.rollback().await;
-            return Ok(None);
-        };
-        let cancel = sqlx::query(CANCEL).bind(core.store.now_ms()).bind(group.0).bind(end);
+        let cancel = sqlx::query(CANCEL).bind(group.0).bind(core.store.now_ms());
         let cancelled = cancel.fetch_all(&mut *tx).await?.len();
         let more = Ledger { cancelled: cancelled as i64, ..Ledger::default() };
-        core.write_ledger(&mut tx, &more).await?;
+        core.write_ledger(&mut tx, more).await?;
         let jobs = core.group(&mut tx, group).await?;
         tx.commit().await?;
         core.backlog.finished(cancelled);
-        if let Some(job) = jobs.first() {
-            let (channel, priority) = (job.channel, job.priority);
-            let fact = Fact::Finished { channel, priority, state: JobState::Cancelled, end_to_end: None };
-            (0..cancelled).for_each(|_| core.worker.observe(&fact));
-        }
+        let Some(&JobRecord { channel, priority, .. }) = jobs.first() else { return Ok(None) };
+        let fact = Fact::Finished { channel, priority, state: JobState::Cancelled, end_to_end: None };
+        (0..cancelled).for_each(|_| core.worker.observe(&fact));
         Ok(Some((cancelled, jobs)))
     }
 
@@ -100,28 +104,20 @@ impl<W: Worker> Queue<W> {
         self.core.records(&mut reader, query).await
     }
 
-    /// Queues a failed or unknown job again, with its history; `None` if there is no such job, `Err(state)` inside
-    /// if it is in another state. A `not_after` that has passed is moved.
+    /// Queues a failed or unknown job again, with its history. A `not_after` that has passed is moved.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn replay(&self, job: JobId) -> Result<Option<Result<(), JobState>>, StoreError> {
+    pub async fn replay(&self, job: JobId) -> Result<Decided, StoreError> {
+        const SQL: &str = jobs!("WHERE state IN (7, 10) AND id = $1");
         let core = &self.core;
         let (mut tx, _counting) = core.begin().await?;
-        let found = core.job(&mut tx, job, core.for_update()).await?;
-        match found {
-            Some(found) if [JobState::Failed, JobState::Unknown].contains(&found.state) => {
-                core.replay(&mut tx, &[found]).await?;
-                tx.wakes = true;
-                tx.commit().await?;
-                core.backlog.replayed(1);
-                Ok(Some(Ok(())))
-            }
-            other => {
-                tx.rollback().await;
-                Ok(other.map(|job| Err(job.state)))
-            }
+        let found = core.records(&mut tx, core.locking(SQL).bind(job.0)).await?;
+        if found.is_empty() {
+            return core.undecided(tx, job).await;
         }
+        core.replay(tx, &found).await?;
+        Ok(Some(Ok(())))
     }
 
     /// Replays the failed jobs that match, and gives how many they were.
@@ -139,34 +135,26 @@ impl<W: Worker> Queue<W> {
         let mut replayed = 0;
         while left > 0 {
             let (mut tx, _counting) = core.begin().await?;
-            let query = sqlx::query(AssertSqlSafe(format!("{SQL}{}", core.for_update())));
-            let query = query.bind(before).bind(filter.reason.as_deref()).bind(filter.channel.as_deref());
-            let query = query.bind(since).bind(until).bind(left.min(PIECE) as i64);
-            let found = core.records(&mut tx, query).await?;
-            core.replay(&mut tx, &found).await?;
-            tx.wakes = true;
-            tx.commit().await?;
-            core.backlog.replayed(found.len());
+            let query = core.locking(SQL).bind(before).bind(filter.reason.as_deref());
+            let query = query.bind(filter.channel.as_deref()).bind(since).bind(until);
+            let found = core.records(&mut tx, query.bind(left.min(PIECE) as i64)).await?;
+            core.replay(tx, &found).await?;
             replayed += found.len();
             left -= found.len();
             // A piece is smaller also where others have changed jobs of it meanwhile.
-            match found.last() {
-                Some(last) => before = last.id.0,
-                None => break,
-            }
+            let Some(last) = found.last() else { break };
+            before = last.id.0;
         }
         Ok(replayed)
     }
 
-    /// Records a person's verdict on the unknown jobs of a group, or on one unknown job; answers as [`Self::replay`].
+    /// Records a person's verdict on the unknown jobs of a group, or on one unknown job.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn resolve(
-        &self,
-        id: JobId,
-        verdict: Verdict,
-    ) -> Result<Option<Result<(), JobState>>, StoreError> {
+    pub async fn resolve(&self, id: JobId, verdict: Verdict) -> Result<Decided, StoreError> {
+        const UNKNOWN: &str =
+            concat!(jobs!("WHERE state = 10 AND (id = $1 OR "), in_group!(), ") ORDER BY id");
         const SQL: &str = "UPDATE job SET state = $1, at = $2, history = $3 WHERE id = $4";
         let core = &self.core;
         let (state, outcome) = match verdict {
@@ -174,32 +162,22 @@ impl<W: Worker> Queue<W> {
             Verdict::Failed => (JobState::Failed, AttemptOutcome::ResolvedFailed),
         };
         let mut tx = core.store.begin().await?;
-        core.lock_unknown(&mut tx, id).await?;
-        let mut jobs = core.group(&mut tx, id).await?;
-        if jobs.is_empty() {
-            jobs.extend(core.job(&mut tx, id, "").await?);
-        }
-        let unknown: Vec<_> = jobs.iter().filter(|job| job.state == JobState::Unknown).collect();
+        let unknown = core.records(&mut tx, core.locking(UNKNOWN).bind(id.0)).await?;
         if unknown.is_empty() {
-            tx.rollback().await;
-            return Ok(jobs.first().map(|job| Err(job.state)));
+            return core.undecided(tx, id).await;
         }
         let now = core.store.now_ms();
         let mut more = Ledger::default();
         for job in &unknown {
-            let query = sqlx::query(SQL)
-                .bind(state as i64)
-                .bind(now)
-                .bind(job.history_with(&decided(outcome, now)))
-                .bind(job.id.0);
-            query.execute(&mut *tx).await?;
+            let history = job.history_with(&decided(outcome, now));
+            let update = sqlx::query(SQL).bind(state as i64).bind(now).bind(history).bind(job.id.0);
+            update.execute(&mut *tx).await?;
             more.add(JobState::Unknown, -1);
             more.add(state, 1);
         }
-        core.write_ledger(&mut tx, &more).await?;
+        core.write_ledger(&mut tx, more).await?;
         tx.commit().await?;
-        for job in &unknown {
-            let (channel, priority) = (job.channel, job.priority);
+        for &JobRecord { channel, priority, .. } in &unknown {
             core.worker.observe(&Fact::Finished { channel, priority, state, end_to_end: None });
         }
         Ok(Some(Ok(())))
@@ -213,53 +191,38 @@ impl<W: Worker> Core<W> {
         connection: &mut AnyConnection,
         group: JobId,
     ) -> Result<Vec<JobRecord>, StoreError> {
-        const SQL: &str = jobs!("WHERE id >= $1 AND id < $2 ORDER BY id");
-        let Some(end) = end_of(connection, group).await? else { return Ok(Vec::new()) };
-        self.records(connection, sqlx::query(SQL).bind(group.0).bind(end)).await
+        const SQL: &str = concat!(jobs!("WHERE "), in_group!(), " ORDER BY id");
+        self.records(connection, sqlx::query(SQL).bind(group.0)).await
     }
 
-    async fn job(
-        &self,
-        connection: &mut AnyConnection,
-        id: JobId,
-        lock: &'static str,
-    ) -> Result<Option<JobRecord>, StoreError> {
-        let sql = AssertSqlSafe(format!("{}{lock}", jobs!("WHERE id = $1")));
-        Ok(self.records(connection, sqlx::query(sql).bind(id.0)).await?.pop())
-    }
-
-    /// Ends a statement that reads what its transaction then changes: on PostgreSQL others could change it in
-    /// between. On SQLite there is one writer.
-    fn for_update(&self) -> &'static str {
-        match self.store.dialect() {
-            Dialect::Sqlite => "",
-            Dialect::Postgres => " FOR UPDATE",
-        }
-    }
-
-    /// Keeps others from deciding on the unknown jobs of a group, or on one unknown job, until the transaction ends.
-    async fn lock_unknown(&self, connection: &mut AnyConnection, id: JobId) -> Result<(), StoreError> {
-        const SQL: &str =
-            "SELECT id FROM job WHERE id >= $1 AND id < $2 AND state = 10 ORDER BY id FOR UPDATE";
-        if self.store.dialect() == Dialect::Postgres {
-            let end = end_of(connection, id).await?.unwrap_or(id.0.saturating_add(1));
-            sqlx::query(SQL).bind(id.0).bind(end).fetch_all(connection).await?;
-        }
-        Ok(())
-    }
-
-    async fn records(
+    pub(crate) async fn records(
         &self,
         connection: &mut AnyConnection,
         query: Query<'_, Any, AnyArguments>,
     ) -> Result<Vec<JobRecord>, StoreError> {
         let rows = query.fetch_all(connection).await?;
-        rows.iter().map(|row| JobRecord::read(row, self.channels)).collect()
+        rows.iter().map(|row| JobRecord::read(row, self)).collect()
+    }
+
+    /// A query of what its transaction then changes: on PostgreSQL others could change it in between. On SQLite there
+    /// is one writer.
+    fn locking(&self, sql: &'static str) -> Query<'static, Any, AnyArguments> {
+        match self.store.dialect() {
+            Dialect::Sqlite => sqlx::query(sql),
+            Dialect::Postgres => sqlx::query(AssertSqlSafe(format!("{sql} FOR UPDATE"))),
+        }
+    }
+
+    /// A decision that came to nothing, since the job is in another state.
+    async fn undecided(&self, mut tx: Tx, job: JobId) -> Result<Decided, StoreError> {
+        let found = self.records(&mut tx, sqlx::query(jobs!("WHERE id = $1")).bind(job.0)).await?;
+        tx.rollback().await;
+        Ok(found.first().map(|job| Err(job.state)))
     }
 
     /// Queues finished jobs again: due now, with all attempts before them. A deadline that has passed is moved: a
     /// person has decided that they shall run.
-    async fn replay(&self, tx: &mut Tx, jobs: &[JobRecord]) -> Result<(), StoreError> {
+    async fn replay(&self, mut tx: Tx, jobs: &[JobRecord]) -> Result<(), StoreError> {
         const SQL: &str = "UPDATE job SET state = 2, sync = 0, spent = 0, unknowns = 0, first_due = $1, at = $1, reason = NULL,
             not_after = $2, history = $3 WHERE id = $4";
         let (steady, wall) = (self.store.steady_ms(), self.store.now_ms());
@@ -268,20 +231,18 @@ impl<W: Worker> Core<W> {
             let not_after = job.not_after.max(wall.saturating_add(job.not_after - job.first_due));
             let history = job.history_with(&decided(AttemptOutcome::Replayed, wall));
             let query = sqlx::query(SQL).bind(steady).bind(not_after).bind(history).bind(job.id.0);
-            query.execute(&mut **tx).await?;
+            query.execute(&mut *tx).await?;
             more.add(job.state, -1);
         }
-        Ok(self.write_ledger(tx, &more).await?)
+        self.write_ledger(&mut tx, more).await?;
+        tx.commit().await?;
+        self.backlog.replayed(jobs.len());
+        self.committed_jobs(self.channels.iter().copied());
+        Ok(())
     }
 }
 
 /// A person's decision in a job's history.
 fn decided(outcome: AttemptOutcome, at: i64) -> AttemptRecord {
     AttemptRecord { at, outcome, provider: "operator".to_owned(), duration_ms: 0, receipt: None }
-}
-
-/// The id after the last of a group's; `None` if there is no such group.
-async fn end_of(connection: &mut AnyConnection, group: JobId) -> Result<Option<i64>, sqlx::Error> {
-    let query = sqlx::query("SELECT id + parts FROM job WHERE id = $1 AND part = 0").bind(group.0);
-    query.fetch_optional(connection).await?.map(|row| row.try_get(0)).transpose()
 }

@@ -1,31 +1,31 @@
 //! The queue: what it is built of, and how it runs and stops.
 
 use crate::{
-    AttemptOutcome, JobId, JobState, Priority, QueueConfig, RetryConfig, Store, StoreError, Worker,
+    AttemptOutcome, JobId, JobState, Ledger, Priority, QueueConfig, RetryConfig, Store, StoreError, Worker,
+    attempt::Ended,
     backlog::Backlog,
     commit::{self, Pending},
-    metrics::{Counts, Ledger, QueueMetrics},
+    dispatch::Wake,
+    metrics::Counts,
     sql::Statements,
     store::{Dialect, Tx},
 };
 use chassis_telemetry::{SpanExt as _, TraceContext};
 use parking_lot::Mutex;
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI64},
     },
     time::Duration,
 };
-use tokio::sync::{Notify, RwLock, RwLockReadGuard, Semaphore, mpsc};
+use tokio::sync::{Mutex as AsyncMutex, Notify, RwLock, RwLockReadGuard, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, field::Empty, span::Id};
 
-/// Rows of the ledger that one process writes: one for each committer, one for attempts, one for the rest.
-const SLOTS: i64 = 8;
 /// Committers on PostgreSQL, whose commits run beside each other.
-const COMMITTERS: i64 = 4;
+const COMMITTERS: usize = 4;
 
 /// The durable queue. Cheap to clone.
 pub struct Queue<W: Worker> {
@@ -43,28 +43,34 @@ pub(crate) struct Core<W: Worker> {
     pub(crate) config: QueueConfig,
     pub(crate) retry: RetryConfig,
     pub(crate) sql: Statements,
-    pub(crate) metrics: QueueMetrics,
     pub(crate) backlog: Arc<Backlog>,
     /// Held for reading from a commit until the backlog knows of it, and for writing while a recount begins.
     pub(crate) counting: RwLock<()>,
     pub(crate) counts: Mutex<Counts>,
-    pub(crate) lag: Mutex<Duration>,
     /// This process among those that run jobs: the fence.
     pub(crate) identity: AtomicI64,
     /// Jobs that this process runs.
-    pub(crate) in_hand: Mutex<HashSet<i64>>,
+    pub(crate) in_hand: Mutex<HashMap<i64, InHand>>,
+    /// Attempts that have ended, on their way to the dispatcher.
+    pub(crate) ends: mpsc::Sender<Ended>,
+    pub(crate) ended: AsyncMutex<mpsc::Receiver<Ended>>,
     /// A commit was uncertain: jobs may be running under our identity that we do not know of.
     pub(crate) doubt: AtomicBool,
-    /// `run_now` calls in flight, by channel.
-    pub(crate) sync_slots: Vec<Arc<Semaphore>>,
+    /// There may be due jobs.
+    pub(crate) wake: Wake,
     /// A batch was accepted.
     pub(crate) unexpanded: Notify,
     /// Jobs were committed that another process may run.
     pub(crate) announce: Notify,
-    /// There are other processes.
-    pub(crate) has_peers: AtomicBool,
     pub(crate) stop: CancellationToken,
-    first_slot: i64,
+}
+
+/// A job that this process runs.
+pub(crate) struct InHand {
+    pub(crate) channel: &'static str,
+    pub(crate) priority: Priority,
+    /// Its caller waits: it takes none of the channel's workers.
+    pub(crate) sync: bool,
 }
 
 impl<W: Worker> Clone for Queue<W> {
@@ -101,14 +107,6 @@ pub struct Names {
     pub outcome: fn(AttemptOutcome) -> &'static str,
 }
 
-/// What a span says of the jobs that it is about.
-pub(crate) struct Message {
-    pub(crate) id: JobId,
-    pub(crate) channel: &'static str,
-    pub(crate) priority: Priority,
-    pub(crate) jobs: usize,
-}
-
 /// How far the workers are behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lag {
@@ -128,7 +126,6 @@ impl<W: Worker> Queue<W> {
         core.register().await?;
         core.recover_all().await?;
         core.count().await?;
-        core.check_ledger();
         let committers = if core.store.dialect() == Dialect::Sqlite { 1 } else { COMMITTERS };
         let accept = commit::spawn(&core, committers);
         Ok(Self { core, accept })
@@ -139,7 +136,8 @@ impl<W: Worker> Queue<W> {
         let core = &self.core;
         let upkeep = async {
             tokio::join!(
-                core.store.tend(),
+                core.store.keep_probing(),
+                core.store.keep_checkpointing(),
                 core.keep_counting(),
                 core.expand(),
                 core.clear(),
@@ -149,7 +147,7 @@ impl<W: Worker> Queue<W> {
             );
         };
         tokio::select! {
-            () = self.dispatch() => {}
+            () = core.dispatch() => {}
             _ = upkeep => {}
         }
     }
@@ -162,65 +160,49 @@ impl<W: Worker> Queue<W> {
 
     /// An id for a group of `jobs` jobs (or for any other row): ids rise, also across restarts and when the clock
     /// steps back.
-    #[must_use]
     pub fn new_id(&self, jobs: usize) -> JobId {
         self.core.store.new_id(jobs)
     }
 
     /// The store that the queue lives in.
-    #[must_use]
     pub fn store(&self) -> &Store {
         &self.core.store
     }
 
     /// The worker.
-    #[must_use]
     pub fn worker(&self) -> &W {
         &self.core.worker
     }
 
     /// How far the workers are behind.
-    #[must_use]
     pub fn lag(&self) -> Lag {
-        Lag { waits: *self.core.lag.lock(), clears_in: self.core.backlog.clears_in() }
-    }
-
-    /// The lifetime counts of the last recount, which is less than a second old in a store of usual size.
-    #[must_use]
-    pub fn ledger(&self) -> Ledger {
-        self.core.counts.lock().ledger
+        Lag { waits: self.core.counts.lock().waits, clears_in: self.core.backlog.clears_in() }
     }
 
     /// Sets the gauges; to be called before each scrape.
     pub fn measure(&self) {
-        self.core.metrics.measure(&self.core.store, &self.core.counts.lock());
+        self.core.measure();
     }
 }
 
 impl<W: Worker> Core<W> {
     fn new(store: Store, setup: QueueSetup<W>) -> Self {
         let QueueSetup { names, channels, guards, config, retry, worker } = setup;
-        let slots = || Arc::new(Semaphore::new(config.workers));
-        let first_slot = match store.dialect() {
-            Dialect::Sqlite => 0,
-            Dialect::Postgres => store.instance() % 128 * SLOTS,
-        };
+        let (ends, ended) = mpsc::channel(config.workers * channels.len().max(1));
         Self {
             sql: Statements::new(store.dialect(), guards),
-            metrics: QueueMetrics::new(&store, &names, channels, config.workers),
             backlog: Arc::new(Backlog::new(&config)),
             counting: RwLock::default(),
             counts: Mutex::default(),
-            has_peers: AtomicBool::default(),
-            lag: Mutex::default(),
             identity: AtomicI64::default(),
             in_hand: Mutex::default(),
+            ends,
+            ended: ended.into(),
             doubt: AtomicBool::default(),
-            sync_slots: channels.iter().map(|_| slots()).collect(),
+            wake: Wake::default(),
             unexpanded: Notify::new(),
             announce: Notify::new(),
             stop: CancellationToken::new(),
-            first_slot,
             store,
             worker,
             names,
@@ -230,17 +212,14 @@ impl<W: Worker> Core<W> {
         }
     }
 
-    /// A row of the ledger that no other committer of any process waits for.
-    pub(crate) fn slot(&self, nth: i64) -> i64 {
-        match self.store.dialect() {
-            Dialect::Sqlite => 0,
-            Dialect::Postgres => self.first_slot + nth,
+    /// Wakes the workers of every process for jobs of these channels that were committed.
+    pub(crate) fn committed_jobs<'a>(&self, channels: impl Iterator<Item = &'a str>) {
+        let index = |channel| self.channels.iter().position(|known| *known == channel);
+        let lanes = channels.filter_map(index).fold(0, |lanes, index| lanes | Wake::lane(index));
+        if lanes != 0 {
+            self.wake.wake(lanes);
+            self.announce.notify_one();
         }
-    }
-
-    /// The row that transactions besides the committers write.
-    pub(crate) fn shared_slot(&self) -> i64 {
-        self.slot(SLOTS - 1)
     }
 
     /// Begins a transaction that changes how many jobs are unfinished; the guard is kept until the backlog knows.
@@ -250,38 +229,26 @@ impl<W: Worker> Core<W> {
         Ok((self.store.begin().await?, counting))
     }
 
-    /// Makes the rows of the ledger that this process writes.
-    pub(crate) async fn make_slots(&self, tx: &mut Tx) -> Result<(), sqlx::Error> {
-        const SQL: &str =
-            "INSERT INTO ledger (slot, accepted, completed, failed, expired, cancelled, unknown)
-            VALUES ($1, 0, 0, 0, 0, 0, 0) ON CONFLICT (slot) DO NOTHING";
-        for nth in 0..SLOTS {
-            sqlx::query(SQL).bind(self.slot(nth)).execute(&mut **tx).await?;
+    /// Adds to the ledger in its own transaction.
+    pub(crate) async fn write_ledger(&self, tx: &mut Tx, more: Ledger) -> Result<(), sqlx::Error> {
+        let Ledger { accepted, completed, failed, expired, cancelled, unknown } = more;
+        if more != Ledger::default() {
+            let query = self.sql.ledger.query().bind(accepted).bind(completed).bind(failed);
+            query.bind(expired).bind(cancelled).bind(unknown).execute(&mut **tx).await?;
         }
         Ok(())
     }
 
-    /// Adds to the ledger in its own transaction.
-    pub(crate) async fn write_ledger(&self, tx: &mut Tx, more: &Ledger) -> Result<(), sqlx::Error> {
-        const SQL: &str =
-            "UPDATE ledger SET accepted = accepted + $1, completed = completed + $2, failed = failed + $3,
-            expired = expired + $4, cancelled = cancelled + $5, unknown = unknown + $6 WHERE slot = $7";
-        if *more == Ledger::default() {
-            return Ok(());
-        }
-        let query =
-            sqlx::query(SQL).bind(more.accepted).bind(more.completed).bind(more.failed).bind(more.expired);
-        query
-            .bind(more.cancelled)
-            .bind(more.unknown)
-            .bind(self.shared_slot())
-            .execute(&mut **tx)
-            .await
-            .map(drop)
-    }
-
     /// A span of the messaging conventions: `send` and `create` are PRODUCERs, `process` is a CONSUMER.
-    pub(crate) fn message_span(&self, operation: &'static str, parent: Option<Id>, of: &Message) -> Span {
+    pub(crate) fn message_span(
+        &self,
+        operation: &'static str,
+        parent: Option<Id>,
+        group: JobId,
+        channel: &'static str,
+        priority: Priority,
+        jobs: usize,
+    ) -> Span {
         tracing::info_span!(
             parent: parent,
             "message",
@@ -292,10 +259,10 @@ impl<W: Worker> Core<W> {
             messaging.operation.name = operation,
             messaging.operation.type = operation,
             messaging.destination.name = self.names.destination,
-            messaging.message.id = %of.id,
-            messaging.batch.message_count = (of.jobs > 1).then_some(of.jobs as i64),
-            channel = of.channel,
-            priority = of.priority.as_str(),
+            messaging.message.id = %group,
+            messaging.batch.message_count = (jobs > 1).then_some(jobs as i64),
+            channel,
+            priority = priority.as_str(),
             job_id = Empty,
             attempt = Empty,
             outcome = Empty,
@@ -308,10 +275,6 @@ impl<W: Worker> Core<W> {
     pub(crate) fn channel(&self, name: &str) -> Result<&'static str, StoreError> {
         let found = self.channels.iter().copied().find(|channel| *channel == name);
         found.ok_or_else(|| StoreError::Statement(format!("channel {name} is not one of this release")))
-    }
-
-    pub(crate) fn channel_index(&self, name: &str) -> usize {
-        self.channels.iter().position(|channel| *channel == name).unwrap_or_default()
     }
 }
 

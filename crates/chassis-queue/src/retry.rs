@@ -20,23 +20,22 @@ pub(crate) struct Decision {
     pub(crate) reason: Option<&'static str>,
 }
 
-/// The attempts made, this one included.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Made {
-    pub(crate) spent: u32,
-    /// Without this one.
-    pub(crate) unknowns: u32,
-    /// The caller waits: nothing is retried.
-    pub(crate) sync: bool,
-}
-
-pub(crate) fn decide(config: &RetryConfig, made: Made, outcome: &Outcome) -> Decision {
+/// Decides after an attempt. `spent` counts it already, `unknowns` does not; with `sync` the caller waits, and nothing
+/// is retried.
+pub(crate) fn decide(
+    config: &RetryConfig,
+    spent: u32,
+    unknowns: u32,
+    sync: bool,
+    outcome: &Outcome,
+) -> Decision {
     let unknown = matches!(outcome, Outcome::Unknown { .. });
+    let unknowns_now = unknowns + u32::from(unknown);
     let decision = |state, outcome, reason| Decision {
         state,
         delay: Duration::ZERO,
-        spent: made.spent,
-        unknowns: made.unknowns + u32::from(unknown),
+        spent,
+        unknowns: unknowns_now,
         outcome,
         reason,
     };
@@ -44,31 +43,31 @@ pub(crate) fn decide(config: &RetryConfig, made: Made, outcome: &Outcome) -> Dec
         Outcome::Completed { .. } => decision(JobState::Completed, AttemptOutcome::Completed, None),
         Outcome::Failed { reason } => decision(JobState::Failed, AttemptOutcome::Failed, Some(reason)),
         Outcome::Unknown { reason }
-            if made.sync || config.on_unknown == OnUnknown::Hold || made.unknowns >= config.max_unknown =>
+            if sync || config.on_unknown == OnUnknown::Hold || unknowns >= config.max_unknown =>
         {
             decision(JobState::Unknown, AttemptOutcome::Unknown, Some(reason))
         }
-        Outcome::Retry { reason, .. } | Outcome::Snooze { reason, .. } if made.sync => {
+        Outcome::Retry { reason, .. } | Outcome::Snooze { reason, .. } if sync => {
             decision(JobState::Failed, AttemptOutcome::Failed, Some(reason))
         }
         Outcome::Snooze { reason, after } => {
             let delay = after.map_or_else(|| backoff(config, 1), |after| after.min(LONGEST_WISH));
-            let spent = made.spent.saturating_sub(1);
+            let spent = spent.saturating_sub(1);
             Decision { delay, spent, ..decision(JobState::Retrying, AttemptOutcome::Snoozed, Some(reason)) }
         }
-        Outcome::Retry { reason, .. } if made.spent >= config.max_attempts => {
+        Outcome::Retry { reason, .. } if spent >= config.max_attempts => {
             decision(JobState::Failed, AttemptOutcome::Failed, Some(reason))
         }
         // The attempt goes on saying that it may have taken effect; the job has failed either way.
-        Outcome::Unknown { reason } if made.spent >= config.max_attempts => {
+        Outcome::Unknown { reason } if spent >= config.max_attempts => {
             decision(JobState::Failed, AttemptOutcome::Unknown, Some(reason))
         }
         Outcome::Retry { reason, after } => {
-            let delay = after.map_or_else(|| backoff(config, made.spent), |after| after.min(LONGEST_WISH));
+            let delay = after.map_or_else(|| backoff(config, spent), |after| after.min(LONGEST_WISH));
             Decision { delay, ..decision(JobState::Retrying, AttemptOutcome::Retry, Some(reason)) }
         }
         Outcome::Unknown { reason } => {
-            let delay = backoff(config, made.spent);
+            let delay = backoff(config, spent);
             Decision { delay, ..decision(JobState::Retrying, AttemptOutcome::Unknown, Some(reason)) }
         }
     }
@@ -105,7 +104,7 @@ mod tests {
     }
 
     fn after(spent: u32, unknowns: u32, sync: bool, outcome: &Outcome) -> (JobState, AttemptOutcome, u32) {
-        let decision = decide(&config(OnUnknown::Retry), Made { spent, unknowns, sync }, outcome);
+        let decision = decide(&config(OnUnknown::Retry), spent, unknowns, sync, outcome);
         (decision.state, decision.outcome, decision.spent)
     }
 
@@ -122,7 +121,7 @@ mod tests {
         assert_eq!(after(1, 0, false, &UNKNOWN), (JobState::Retrying, AttemptOutcome::Unknown, 1));
         assert_eq!(after(3, 2, false, &UNKNOWN), (JobState::Unknown, AttemptOutcome::Unknown, 3));
         assert_eq!(after(4, 1, false, &UNKNOWN), (JobState::Failed, AttemptOutcome::Unknown, 4));
-        let held = decide(&config(OnUnknown::Hold), Made { spent: 1, unknowns: 0, sync: false }, &UNKNOWN);
+        let held = decide(&config(OnUnknown::Hold), 1, 0, false, &UNKNOWN);
         assert_eq!((held.state, held.unknowns), (JobState::Unknown, 1));
     }
 
@@ -142,7 +141,7 @@ mod tests {
             prop_assert!(backoff(&config, attempt) <= config.max_delay);
             prop_assert!(attempt > 1 || backoff(&config, attempt) <= config.base_delay);
             let outcome = Outcome::Retry { reason: "r", after: Some(Duration::from_secs(wish)) };
-            let decision = decide(&config, Made { spent: 1, unknowns: 0, sync: false }, &outcome);
+            let decision = decide(&config, 1, 0, false, &outcome);
             prop_assert_eq!(decision.delay, Duration::from_secs(wish.min(3600)));
         }
     }

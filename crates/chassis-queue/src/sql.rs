@@ -1,7 +1,7 @@
 //! The statements that run for every job, written for both databases when the queue is opened.
 //!
 //! A batch of rows travels as one JSON text, of which `{rows}` makes the table `v`. Where the databases differ, the
-//! two forms stand side by side.
+//! two forms stand side by side in the folder `sql`.
 
 use crate::store::Dialect;
 use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query::Query};
@@ -39,6 +39,8 @@ pub(crate) struct Statements {
     pub(crate) take_chunk: Sql,
     /// Inserts the jobs of a batch, which the ledger has counted.
     pub(crate) expand: Sql,
+    /// Adds to the ledger.
+    pub(crate) ledger: Sql,
 }
 
 /// What is read of a job, in the order that `JobRecord::read` knows.
@@ -56,103 +58,44 @@ const FIELDS: &str = "id BIGINT, group_id BIGINT, parts BIGINT, batch BIGINT, ch
     location TEXT, guard BIGINT, subject TEXT, worker BIGINT, at BIGINT, spent BIGINT, unknowns BIGINT, history TEXT, \
     last_trace TEXT, reason TEXT";
 
-/// $1 rows, $2 steady now, $3 wall now, $4 worker, $5 ledger slot.
-const INSERT_JOBS: &str = "INSERT INTO job (id, part, parts, batch, sync, channel, priority, state, spent, unknowns,
-    accepted_at, first_due, at, not_after, worker, trace, history, payload)
-  SELECT v.id, v.id - v.group_id, v.parts, v.batch, CASE v.state WHEN 5 THEN 1 ELSE 0 END, v.channel, v.priority,
-    v.state, CASE v.state WHEN 5 THEN 1 ELSE 0 END, 0, $3, coalesce(v.first_due, $2), coalesce(v.first_due, $2),
-    v.not_after, CASE v.state WHEN 5 THEN $4 ELSE 0 END, unhex(v.trace), '[]', v.payload
-  FROM {rows} WHERE v.payload IS NOT NULL";
+/// What is due of a channel.
+const DUE: &str =
+    "state <= 4 AND channel = $1 AND at <= $4 AND at <= CASE WHEN state = 3 THEN $3 ELSE $2 END";
 
-const INSERT_KEYS: &str = "INSERT INTO idempotency (scope, digest, owner, expires, status, body, location)
-  SELECT unhex(v.scope), unhex(v.digest), v.group_id, $3 + 86400000, v.status, unhex(v.body), v.location
-  FROM {rows} WHERE v.scope IS NOT NULL AND v.id = v.group_id AND {guard}
-  ORDER BY v.scope ON CONFLICT (scope) DO NOTHING";
-
-const NOT_STORED: &str = "SELECT v.group_id, i.digest, CAST(i.status AS BIGINT), i.body, i.location
-  FROM {rows} LEFT JOIN idempotency i ON i.scope = unhex(v.scope)
-  WHERE v.id = v.group_id AND NOT CASE
-    WHEN v.scope IS NOT NULL THEN coalesce(i.owner = v.group_id, 1 = 0)
-    WHEN v.payload IS NOT NULL THEN EXISTS (SELECT 1 FROM job WHERE job.id = v.id)
-    ELSE {guard} END";
-
-/// SQLite runs several statements in one call, with the values of all.
-const ACCEPT_SQLITE: &str = "{jobs} AND {guard}; SELECT changes();
-  UPDATE ledger SET accepted = accepted + changes() WHERE slot = $5 AND changes() > 0";
-const ACCEPT_KEYED_SQLITE: &str = "{keys};
-  {jobs} AND {guard} AND (v.scope IS NULL OR EXISTS (SELECT 1 FROM idempotency i
-    WHERE i.scope = unhex(v.scope) AND i.owner = v.group_id)); SELECT changes();
-  UPDATE ledger SET accepted = accepted + changes() WHERE slot = $5 AND changes() > 0";
-/// PostgreSQL runs one statement, whose parts see one snapshot.
-const ACCEPT_POSTGRES: &str = "WITH jobs AS ({jobs} AND {guard} RETURNING 1)
-  UPDATE ledger SET accepted = accepted + (SELECT count(*) FROM jobs) WHERE slot = $5
-  RETURNING (SELECT count(*) FROM jobs)";
-const ACCEPT_KEYED_POSTGRES: &str = "WITH keys AS ({keys} RETURNING owner),
-  jobs AS ({jobs} AND {guard} AND (v.scope IS NULL OR v.group_id IN (SELECT owner FROM keys)) RETURNING 1)
-  UPDATE ledger SET accepted = accepted + (SELECT count(*) FROM jobs) WHERE slot = $5
-  RETURNING (SELECT count(*) FROM jobs)";
-
-const COMPLETE: &str = "UPDATE job SET state = v.state, at = v.at, spent = v.spent, unknowns = v.unknowns,
-    history = v.history, last_trace = unhex(v.last_trace), reason = v.reason, worker = 0
-  FROM {rows} WHERE job.id = v.id AND job.state = 5 AND job.worker = v.worker RETURNING job.id";
-
-/// $1 channel, $2 steady now, $3 wall now, $4 the later of both, $5 how many, $6 worker, $10 how many of them may be
-/// bulk, $7 … $9 random shares of a turn: a job that is the n-th of its priority has its turn at
-/// (n - share) / weight, and the first turns win.
-const CLAIM: &str = "WITH due AS {materialized} (SELECT id FROM ({lanes}) AS lanes ORDER BY turn LIMIT $5)
-  UPDATE job SET state = CASE WHEN not_after < $3 THEN 8 ELSE 5 END, at = $2,
-    spent = spent + CASE WHEN not_after < $3 THEN 0 ELSE 1 END, worker = CASE WHEN not_after < $3 THEN 0 ELSE $6 END
-  FROM due WHERE job.id = due.id RETURNING {columns}";
-const LANE: &str =
-    "SELECT id, (row_number() OVER (ORDER BY at) - CAST({share} AS DOUBLE PRECISION)) / {weight}.0 AS turn
-  FROM (SELECT id, at FROM job WHERE state <= 4 AND channel = $1 AND priority = {priority} AND at <= $4
-    AND at <= CASE WHEN state = 3 THEN $3 ELSE $2 END ORDER BY at LIMIT {limit} {skip}) AS lane";
-/// How often each priority has its turn.
-const WEIGHTS: [u32; 3] = [16, 4, 1];
-
-/// $1 steady now.
-const ORPHANS: &str = "SELECT {columns} FROM job
-  WHERE state = 5 AND worker NOT IN (SELECT id FROM worker WHERE lease_until > $1) ORDER BY id LIMIT 500 {skip}";
-const OWN: &str = "SELECT {columns} FROM job WHERE state = 5 AND worker = $1";
-
-/// $1 steady now, $2 wall now.
-const TAKE_CHUNK: &str =
-    "DELETE FROM chunk WHERE (batch, n) IN (SELECT c.batch, c.n FROM chunk c JOIN batch b ON b.id = c.batch
-    WHERE b.first_due <= CASE WHEN b.state = 3 THEN $2 ELSE $1 END
-    ORDER BY b.priority, c.batch, c.n LIMIT 1 {skip_chunk}) RETURNING batch, members";
+/// A file of the folder `sql`.
+macro_rules! file {
+    ($name:literal) => {
+        include_str!(concat!("../sql/", $name, ".sql"))
+    };
+}
 
 impl Statements {
     pub(crate) fn new(dialect: Dialect, guards: &[&str]) -> Self {
         let text = |text: &str| Sql(fill(dialect, text, guards).into());
+        // SQLite runs several statements in one call, with the values of all. PostgreSQL runs one statement, whose
+        // parts see one snapshot.
         let (accept, keyed) = match dialect {
-            Dialect::Sqlite => (ACCEPT_SQLITE, ACCEPT_KEYED_SQLITE),
-            Dialect::Postgres => (ACCEPT_POSTGRES, ACCEPT_KEYED_POSTGRES),
+            Dialect::Sqlite => (file!("accept_sqlite"), file!("accept_keyed_sqlite")),
+            Dialect::Postgres => (file!("accept_postgres"), file!("accept_keyed_postgres")),
         };
         let transaction = |body: &str| match dialect {
             Dialect::Sqlite => format!("BEGIN IMMEDIATE; {body}; COMMIT"),
             Dialect::Postgres => body.to_owned(),
         };
-        let lanes: Vec<String> =
-            (0..).zip(WEIGHTS).map(|(priority, weight)| lane(priority, weight)).collect();
         Self {
             accept: text(&transaction(accept)),
             accept_keyed: text(&transaction(keyed)),
             accept_in: text(keyed),
-            not_stored: text(NOT_STORED),
-            complete: text(COMPLETE),
-            claim: text(&CLAIM.replace("{lanes}", &lanes.join(" UNION ALL "))),
-            orphans: text(ORPHANS),
-            own: text(OWN),
-            take_chunk: text(TAKE_CHUNK),
+            not_stored: text(file!("not_stored")),
+            complete: text(file!("complete")),
+            claim: text(file!("claim")),
+            orphans: text(file!("orphans")),
+            own: text("SELECT {columns} FROM job WHERE state = 5 AND worker = $1"),
+            take_chunk: text(file!("take_chunk")),
             expand: text("{jobs}"),
+            ledger: text(file!("ledger")),
         }
     }
-}
-
-fn lane(priority: usize, weight: u32) -> String {
-    let limit = if priority == 2 { "$10" } else { "$5" };
-    let lane = LANE.replace("{share}", &format!("${}", 7 + priority)).replace("{limit}", limit);
-    lane.replace("{weight}", &weight.to_string()).replace("{priority}", &priority.to_string())
 }
 
 /// The table of a batch's rows.
@@ -172,9 +115,14 @@ fn rows(dialect: Dialect) -> String {
 
 /// Fills in parts, and what differs between the databases.
 fn fill(dialect: Dialect, text: &str, guards: &[&str]) -> String {
-    let (skip, skip_chunk, materialized) = match dialect {
-        Dialect::Sqlite => ("", "", ""),
-        Dialect::Postgres => ("FOR UPDATE SKIP LOCKED", "FOR UPDATE OF c SKIP LOCKED", "MATERIALIZED"),
+    let (skip, skip_chunk, materialized, slot) = match dialect {
+        Dialect::Sqlite => ("", "", "", "0"),
+        Dialect::Postgres => (
+            "FOR UPDATE SKIP LOCKED",
+            "FOR UPDATE OF c SKIP LOCKED",
+            "MATERIALIZED",
+            "pg_backend_pid() % 1024",
+        ),
     };
     let case = |(index, guard): (usize, &&str)| {
         format!(" WHEN {index} THEN {}", guard.replace("{subject}", "v.subject"))
@@ -183,9 +131,11 @@ fn fill(dialect: Dialect, text: &str, guards: &[&str]) -> String {
     // Number -1 never holds: the row only asks what stands under its key.
     let guard = format!("CASE v.guard WHEN -1 THEN 1 = 0{cases} ELSE 1 = 1 END");
     let parts = [
-        ("{jobs}", INSERT_JOBS),
-        ("{keys}", INSERT_KEYS),
-        ("{not_stored}", NOT_STORED),
+        ("{count}", file!("count_postgres")),
+        ("{slot}", slot),
+        ("{jobs}", file!("insert_jobs")),
+        ("{keys}", file!("insert_keys")),
+        ("{due}", DUE),
         ("{guard}", &guard),
         ("{columns}", columns!()),
         ("{rows}", &rows(dialect)),

@@ -31,4 +31,4 @@ pub use metrics::Page;
 pub use rustix::process::Signal;
 pub use tap::Tap;
 pub use trace::TraceParent;
-pub use wait::{PATIENCE, until, until_so};
+pub use wait::{PATIENCE, until, until_found, until_so};

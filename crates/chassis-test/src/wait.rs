@@ -1,6 +1,7 @@
 //! Waiting for what happens in another process: it cannot be awaited, only asked for.
 
 use std::{
+    fmt::Display,
     thread,
     time::{Duration, Instant},
 };
@@ -11,12 +12,19 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Asks until there is a value, and panics with `what` was waited for if there never is one.
 pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    until_found(what, || ask().ok_or("nothing"))
+}
+
+/// The same, which says what was there instead.
+pub fn until_found<T, E: Display>(what: &str, mut ask: impl FnMut() -> Result<T, E>) -> T {
     let started = Instant::now();
     loop {
-        if let Some(found) = ask() {
-            return found;
+        match ask() {
+            Ok(found) => return found,
+            Err(other) => {
+                assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}, but {other}")
+            }
         }
-        assert!(started.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
         thread::sleep(PAUSE);
     }
 }

@@ -4,7 +4,7 @@ use super::{
     gateway::Gateway,
     page::{Account, DomainPage, Ledger},
 };
-use chassis_test::{Answer, Page, Running, TestApp, until};
+use chassis_test::{Answer, Page, Running, TestApp, until, until_found};
 use serde_json::Value;
 use std::{
     net::SocketAddr,
@@ -159,8 +159,9 @@ impl Service {
 
     /// Waits until the notification has this status, and returns it.
     pub fn until_status(&self, id: &str, status: &str) -> Value {
-        until(&format!("{id} becomes {status}"), || {
-            Some(self.notification(id)).filter(|shown| shown["status"] == status)
+        until_found(&format!("{id} becomes {status}"), || {
+            let shown = self.notification(id);
+            if shown["status"] == status { Ok(shown) } else { Err(shown) }
         })
     }
 

@@ -76,8 +76,6 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::ColumnDecode { index, .. } => {
                 Self::Statement(format!("column {index} has another type"))
             }
-            sqlx::Error::ColumnNotFound(name) => Self::Statement(format!("there is no column {name}")),
-            sqlx::Error::RowNotFound => Self::Statement("there is no such row".to_owned()),
             _ => Self::Statement("unexpected result".to_owned()),
         }
     }

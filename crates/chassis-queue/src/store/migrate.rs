@@ -1,7 +1,7 @@
 //! Versioned schemas: each component brings its own steps, forward only.
 
 use super::{Dialect, OpenError, StoreError};
-use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
+use sqlx::{AnyConnection, AssertSqlSafe};
 
 /// The schema of one part of the service. The queue's own is always there.
 #[derive(Clone, Copy, Debug)]
@@ -24,8 +24,25 @@ pub struct Migration {
     pub sql: &'static str,
 }
 
+/// The tables of the store.
+pub(super) const STORE: Component = Component {
+    name: "store",
+    ids: &[],
+    steps: &[Migration { min_reader: 1, sql: include_str!("../../migrations/store_1.sql") }],
+};
+
+/// The tables of the queue.
+pub(super) const QUEUE: Component = Component {
+    name: "queue",
+    ids: &["job", "batch"],
+    steps: &[Migration { min_reader: 1, sql: include_str!("../../migrations/queue_1.sql") }],
+};
+
 const BOOKKEEPING: &str = "CREATE TABLE IF NOT EXISTS schema_version (
     component TEXT PRIMARY KEY, version BIGINT NOT NULL, min_reader BIGINT NOT NULL)";
+const RECORDED: &str = "SELECT version, min_reader FROM schema_version WHERE component = $1";
+const RECORD: &str = "INSERT INTO schema_version (component, version, min_reader) VALUES ($1, $2, $3)
+    ON CONFLICT (component) DO UPDATE SET version = excluded.version, min_reader = excluded.min_reader";
 /// `unhex`, which SQLite has, is what turns bytes in a JSON batch into bytes.
 const POSTGRES: &str = "SELECT pg_advisory_xact_lock(7305818);
     CREATE OR REPLACE FUNCTION unhex(text) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT
@@ -44,39 +61,21 @@ pub(super) async fn migrate(
     }
     sqlx::raw_sql(BOOKKEEPING).execute(&mut *connection).await.map_err(unusable)?;
     for Component { name: component, steps, .. } in components {
-        let (found, min_reader) = recorded(connection, component).await.map_err(unusable)?;
+        let recorded = sqlx::query_as(RECORDED).bind(*component).fetch_optional(&mut *connection);
+        let (found, min_reader): (i64, i64) = recorded.await.map_err(unusable)?.unwrap_or_default();
         let known = steps.len() as i64;
         if min_reader > known {
             return Err(OpenError::TooNew { store: store.to_owned(), component, found, min_reader, known });
         }
-        for step in steps.iter().skip(found as usize) {
+        if found > known {
+            tracing::warn!(component, found, known, "the store was written by a newer release; reading on");
+        }
+        for (step, version) in steps.iter().zip(1_i64..).skip(found as usize) {
             let sql = AssertSqlSafe(dialect.schema(step.sql));
             sqlx::raw_sql(sql).execute(&mut *connection).await.map_err(unusable)?;
-        }
-        if found < known {
-            record(connection, component, steps).await.map_err(unusable)?;
-        } else if found > known {
-            tracing::warn!(component, found, known, "the store was written by a newer release; reading on");
+            let record = sqlx::query(RECORD).bind(*component).bind(version).bind(step.min_reader);
+            record.execute(&mut *connection).await.map_err(unusable)?;
         }
     }
     Ok(())
-}
-
-async fn recorded(connection: &mut AnyConnection, component: &str) -> Result<(i64, i64), sqlx::Error> {
-    let sql =
-        sqlx::query("SELECT version, min_reader FROM schema_version WHERE component = $1").bind(component);
-    let row = sql.fetch_optional(connection).await?;
-    row.map_or(Ok((0, 0)), |row| Ok((row.try_get(0)?, row.try_get(1)?)))
-}
-
-async fn record(
-    connection: &mut AnyConnection,
-    component: &str,
-    steps: &[Migration],
-) -> Result<(), sqlx::Error> {
-    const SQL: &str = "INSERT INTO schema_version (component, version, min_reader) VALUES ($1, $2, $3)
-        ON CONFLICT (component) DO UPDATE SET version = excluded.version, min_reader = excluded.min_reader";
-    let min_reader = steps.last().map_or(0, |step| step.min_reader);
-    let sql = sqlx::query(SQL).bind(component).bind(steps.len() as i64).bind(min_reader);
-    sql.execute(connection).await.map(drop)
 }

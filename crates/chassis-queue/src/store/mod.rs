@@ -10,10 +10,10 @@ pub use error::{OpenError, StoreError};
 pub use migrate::{Component, Migration};
 pub(crate) use postgres::CHANNEL;
 
-use crate::{JobId, StoreConfig, StoreUrl, id::IdMaker, schema};
+use crate::{JobId, StoreConfig, StoreUrl, id::IdMaker};
 use clock::Clock;
 use sqlx::{
-    Any, AnyConnection, AnyPool, AssertSqlSafe, Executor as _, Row as _,
+    Any, AnyConnection, AnyPool, AssertSqlSafe, Executor as _,
     any::{AnyArguments, AnyConnectOptions, AnyRow},
     pool::PoolConnection,
     postgres::PgListener,
@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, watch},
+    sync::watch,
     time::{sleep, timeout},
 };
 use tracing::Span;
@@ -44,13 +44,10 @@ pub struct Store(Arc<Shared>);
 struct Shared {
     database: Database,
     label: String,
-    /// This process's number among those that opened the store.
-    instance: i64,
     clock: Clock,
     ids: IdMaker,
-    health: watch::Sender<Health>,
-    /// Workers have jobs to look at.
-    wake: Notify,
+    /// Why the store can't be used now.
+    outage: watch::Sender<Option<&'static str>>,
 }
 
 /// The connections.
@@ -73,21 +70,12 @@ pub(crate) enum Dialect {
     Postgres,
 }
 
-/// Whether the store can be used now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    Up,
-    Down(&'static str),
-}
-
 /// A write transaction; dereferences to sqlx's connection: `sqlx::query(..).execute(&mut *tx)`. Dropped without
 /// [`Tx::commit`], its connection is closed, which rolls it back.
 pub struct Tx {
     connection: PoolConnection<Any>,
     store: Store,
     open: bool,
-    /// Jobs were enqueued.
-    pub(crate) wakes: bool,
     /// Runs after the commit.
     pub(crate) then: Vec<Box<dyn FnOnce() + Send>>,
 }
@@ -111,29 +99,27 @@ impl Store {
             }
             StoreUrl::Postgres(url) => postgres::open(url, config).await?,
         };
-        let mut all = vec![schema::STORE, schema::QUEUE];
+        let mut all = vec![migrate::STORE, migrate::QUEUE];
         all.extend(components);
         let unusable = |error: sqlx::Error| OpenError::unusable(&database.shown, &StoreError::from(error));
         let mut connection = database.write.acquire().await.map_err(unusable)?;
         connection.execute(database.dialect.begin()).await.map_err(unusable)?;
         migrate::migrate(&mut connection, database.dialect, &database.shown, &all).await?;
-        let known = know(&mut connection, database.dialect, &all).await;
-        let (label, highest, server) = known.map_err(unusable)?;
+        let new = format!("{:08x}", rand::random::<u32>());
+        let opened = sqlx::query_as(OPENED).bind(new).fetch_one(&mut *connection).await;
+        let (label, instance): (String, i64) = opened.map_err(unusable)?;
+        let highest = highest_id(&mut connection, &all).await.map_err(unusable)?;
+        let (clock, ids) = match database.dialect {
+            Dialect::Sqlite => (Clock::of_machine(), IdMaker::new(highest, None)),
+            Dialect::Postgres => {
+                let now = postgres::server_time(&mut connection).await.map_err(unusable)?;
+                (Clock::of_server(now), IdMaker::new(highest, Some(instance)))
+            }
+        };
         connection.execute("COMMIT").await.map_err(unusable)?;
         drop(connection);
-        let (instance, clock) = match server {
-            Some((instance, now)) => (Some(instance), Clock::of_server(now)),
-            None => (None, Clock::of_machine()),
-        };
-        Ok(Self(Arc::new(Shared {
-            database,
-            label,
-            instance: instance.unwrap_or_default(),
-            clock,
-            ids: IdMaker::new(highest, instance),
-            health: watch::Sender::new(Health::Up),
-            wake: Notify::new(),
-        })))
+        let outage = watch::Sender::new(None);
+        Ok(Self(Arc::new(Shared { database, label, clock, ids, outage })))
     }
 
     /// Begins a write transaction. On SQLite there is one at a time: keep it short.
@@ -145,7 +131,7 @@ impl Store {
     }
 
     async fn begin_on(&self, connection: PoolConnection<Any>, begin: &'static str) -> Result<Tx, StoreError> {
-        let mut tx = Tx { connection, store: self.clone(), open: true, wakes: false, then: Vec::new() };
+        let mut tx = Tx { connection, store: self.clone(), open: true, then: Vec::new() };
         tx.control(begin).await?;
         Ok(tx)
     }
@@ -167,25 +153,21 @@ impl Store {
     }
 
     /// An id above all stored ones, followed by `parts - 1` more that are not given to anybody else.
-    #[must_use]
     pub fn new_id(&self, parts: usize) -> JobId {
         self.0.ids.allocate(parts, self.0.clock.steady())
     }
 
     /// Now, in Unix milliseconds: the server's clock on PostgreSQL.
-    #[must_use]
     pub fn now_ms(&self) -> i64 {
         self.0.clock.wall()
     }
 
     /// The short id that is kept in the store: the label `store` of metrics.
-    #[must_use]
     pub fn label(&self) -> &str {
         &self.0.label
     }
 
     /// `sqlite` or `postgresql`.
-    #[must_use]
     pub fn system(&self) -> &'static str {
         match self.dialect() {
             Dialect::Sqlite => "sqlite",
@@ -193,21 +175,19 @@ impl Store {
         }
     }
 
-    /// Whether the store can be used, for readiness.
-    #[must_use]
-    pub fn health(&self) -> watch::Receiver<Health> {
-        self.0.health.subscribe()
+    /// Why the store can't be used, for readiness; `None` while it can.
+    pub fn outages(&self) -> watch::Receiver<Option<&'static str>> {
+        self.0.outage.subscribe()
     }
 
     /// Closes the connections, once those in use are given back, and lets go of the file.
     pub async fn close(&self) {
         let Database { read, write, file, .. } = &self.0.database;
         read.close().await;
-        if let Some(file) = file {
-            file.close_checkpoints().await;
+        match file {
+            Some(file) => file.close(write).await,
+            None => write.close().await,
         }
-        write.close().await;
-        file.iter().for_each(sqlite::DatabaseFile::unlock);
     }
 
     /// Copies a live SQLite store into a new file.
@@ -234,18 +214,9 @@ impl Store {
         self.0.database.dialect
     }
 
-    /// This process's number among those that opened the store.
-    pub(crate) fn instance(&self) -> i64 {
-        self.0.instance
-    }
-
     /// Time that rises evenly, for delays.
     pub(crate) fn steady_ms(&self) -> i64 {
         self.0.clock.steady()
-    }
-
-    pub(crate) fn wake(&self) -> &Notify {
-        &self.0.wake
     }
 
     pub(crate) fn free_bytes(&self) -> Option<u64> {
@@ -253,10 +224,7 @@ impl Store {
     }
 
     pub(crate) fn outage(&self) -> Option<&'static str> {
-        match *self.0.health.borrow() {
-            Health::Up => None,
-            Health::Down(reason) => Some(reason),
-        }
+        *self.0.outage.borrow()
     }
 
     /// A transaction that only reads, all of it in one snapshot.
@@ -311,34 +279,28 @@ impl Store {
 
     /// Notes an error that makes the store unusable.
     pub(crate) fn failed(&self, error: StoreError) -> StoreError {
-        if let Some(reason) = error.outage() {
-            let down = Health::Down(reason);
-            if self.0.health.send_if_modified(|health| std::mem::replace(health, down) != down) {
-                tracing::error!(reason, "the store can't commit");
-            }
+        if let Some(reason) = error.outage()
+            && self.0.outage.send_replace(Some(reason)) != Some(reason)
+        {
+            tracing::error!(reason, "the store can't commit");
         }
         error
     }
 
-    /// Keeps the store in shape: probes it after a failure until it works again, and copies SQLite's log into its
-    /// file. Never ends.
-    pub(crate) async fn tend(&self) {
-        tokio::join!(self.keep_probing(), self.keep_checkpointing());
-    }
-
-    async fn keep_probing(&self) {
-        let mut health = self.health();
-        while health.wait_for(|health| *health != Health::Up).await.is_ok() {
+    /// Probes the store after a failure until it works again. Never ends.
+    pub(crate) async fn keep_probing(&self) {
+        let mut outages = self.outages();
+        while outages.wait_for(Option::is_some).await.is_ok() {
             sleep(PROBE_EVERY).await;
             if self.probe().await.is_ok() {
-                self.0.health.send_replace(Health::Up);
-                self.wake().notify_one();
+                self.0.outage.send_replace(None);
                 tracing::info!("the store commits again");
             }
         }
     }
 
-    async fn keep_checkpointing(&self) {
+    /// Copies SQLite's log into its file. Never ends on SQLite.
+    pub(crate) async fn keep_checkpointing(&self) {
         let Some(file) = &self.0.database.file else { return };
         loop {
             sleep(sqlite::CHECKPOINT_EVERY).await;
@@ -355,36 +317,24 @@ impl Store {
         tx.commit().await
     }
 
-    /// Takes over the server's time, and gives for how long the server has been up.
-    pub(crate) async fn synchronise(&self, connection: &mut AnyConnection) -> Result<Duration, StoreError> {
-        let (now, up) = postgres::server_time(connection).await?;
-        self.0.clock.set(now);
-        Ok(Duration::from_millis(up.max(0) as u64))
+    /// Takes over the server's time.
+    pub(crate) async fn synchronise(&self, connection: &mut AnyConnection) -> Result<(), StoreError> {
+        self.0.clock.set(postgres::server_time(connection).await?);
+        Ok(())
     }
 }
 
-/// What the database says about itself: its label, its highest id, and on PostgreSQL the number of this process and
-/// the time.
-async fn know(
-    connection: &mut AnyConnection,
-    dialect: Dialect,
-    components: &[Component],
-) -> Result<(String, i64, Option<(i64, i64)>), sqlx::Error> {
-    const LABEL: &str = "INSERT INTO store (id, label, probed_at) VALUES (1, $1, 0) ON CONFLICT DO NOTHING";
-    let new = format!("{:08x}", rand::random::<u32>());
-    sqlx::query(LABEL).bind(new).execute(&mut *connection).await?;
-    let label = sqlx::query_scalar("SELECT label FROM store").fetch_one(&mut *connection).await?;
-    let mut highest_id = 0;
+/// Gives the store's label and this process's number among those that opened it. $1 the label of a new store.
+const OPENED: &str = "INSERT INTO store (id, label, probed_at, instances) VALUES (1, $1, 0, 1)
+    ON CONFLICT (id) DO UPDATE SET instances = store.instances + 1 RETURNING label, instances";
+
+async fn highest_id(connection: &mut AnyConnection, components: &[Component]) -> Result<i64, sqlx::Error> {
+    let mut highest = 0;
     for table in components.iter().flat_map(|component| component.ids) {
         let sql = AssertSqlSafe(format!("SELECT coalesce(max(id), 0) FROM {table}"));
-        highest_id = highest_id.max(sqlx::query_scalar(sql).fetch_one(&mut *connection).await?);
+        highest = highest.max(sqlx::query_scalar(sql).fetch_one(&mut *connection).await?);
     }
-    if dialect == Dialect::Sqlite {
-        return Ok((label, highest_id, None));
-    }
-    let instance = sqlx::query("UPDATE store SET instances = instances + 1 RETURNING instances");
-    let instance = instance.fetch_one(&mut *connection).await?.try_get(0)?;
-    Ok((label, highest_id, Some((instance, postgres::server_time(connection).await?.0))))
+    Ok(highest)
 }
 
 impl Dialect {
@@ -415,9 +365,6 @@ impl Tx {
         self.control("COMMIT").await.map_err(StoreError::in_commit)?;
         self.open = false;
         std::mem::take(&mut self.then).into_iter().for_each(|then| then());
-        if self.wakes {
-            self.store.wake().notify_one();
-        }
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use super::{Database, Dialect, OpenError, StoreError};
 use crate::StoreConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{
-    AnyConnection, AnyPool, ConnectOptions as _, Row as _,
+    AnyConnection, AnyPool, ConnectOptions as _,
     any::{AnyConnectOptions, AnyPoolOptions},
     postgres::{PgListener, PgPoolOptions},
 };
@@ -49,16 +49,14 @@ fn pool(options: &AnyConnectOptions, connections: u32) -> AnyPool {
 /// A server in recovery (a standby, or the old primary after a fail-over) is refused: it is not the one that writes.
 async fn check(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(SETTINGS).execute(&mut *connection).await?;
-    let recovering: bool =
-        sqlx::query("SELECT pg_is_in_recovery()").fetch_one(connection).await?.try_get(0)?;
+    let recovering: bool = sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(connection).await?;
     if recovering { Err(sqlx::Error::Protocol("the server is in recovery".to_owned())) } else { Ok(()) }
 }
 
 async fn check_durable(pool: &AnyPool) -> Result<(), String> {
     const SQL: &str = "SELECT current_setting('fsync'), current_setting('synchronous_commit')";
-    let told = |error: sqlx::Error| StoreError::from(error).to_string();
-    let row = sqlx::query(SQL).fetch_one(pool).await.map_err(told)?;
-    let (fsync, commit): (String, String) = (row.try_get(0).map_err(told)?, row.try_get(1).map_err(told)?);
+    let row: Result<(String, String), _> = sqlx::query_as(SQL).fetch_one(pool).await;
+    let (fsync, commit) = row.map_err(|error| StoreError::from(error).to_string())?;
     if fsync == "off" || commit == "off" {
         return Err(format!(
             "fsync is {fsync} and synchronous_commit is {commit}: both must be on, or acknowledged jobs can be lost"
@@ -67,12 +65,10 @@ async fn check_durable(pool: &AnyPool) -> Result<(), String> {
     Ok(())
 }
 
-/// The server's time in Unix ms, how long the server has been up in ms, and a number for this process.
-pub(super) async fn server_time(connection: &mut AnyConnection) -> Result<(i64, i64), sqlx::Error> {
-    const SQL: &str = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT), \
-        CAST(extract(epoch FROM clock_timestamp() - pg_postmaster_start_time()) * 1000 AS BIGINT)";
-    let row = sqlx::query(SQL).fetch_one(connection).await?;
-    Ok((row.try_get(0)?, row.try_get(1)?))
+/// The server's time in Unix ms.
+pub(super) async fn server_time(connection: &mut AnyConnection) -> Result<i64, sqlx::Error> {
+    const SQL: &str = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)";
+    sqlx::query_scalar(SQL).fetch_one(connection).await
 }
 
 /// Where processes tell each other that there are jobs.

@@ -2,7 +2,7 @@
 
 use super::{Database, Dialect, OpenError, StoreError};
 use sqlx::{
-    AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _,
+    AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _,
     any::{AnyConnectOptions, AnyPoolOptions},
 };
 use std::{
@@ -16,8 +16,6 @@ use std::{
 
 /// Marks a file as ours (`PRAGMA application_id`): "chsq".
 const APPLICATION_ID: i64 = 0x6368_7371;
-/// Older ones can damage a file whose log starts again beside a checkpoint (fixed in 3.51.3).
-const OLDEST: (u32, u32, u32) = (3, 51, 3);
 /// How long the one writer, whom everybody waits for, may take; its own waits are bounded by its busy time-out.
 const TURN: Duration = Duration::from_secs(10);
 /// Bytes in the log from which on it is copied into the file.
@@ -64,7 +62,9 @@ pub(super) async fn open(path: &Path, synchronous: bool, readers: u32) -> Result
     let pool = |connections, pragmas| pool(&path, connections, pragmas).map_err(|error| unusable(&error));
     let (write, checkpoints) = (pool(1, writing.clone())?, pool(1, writing)?);
     let read = pool(readers, reading.to_owned())?;
-    claim(&write).await.map_err(|reason| unusable(&reason))?;
+    let mark = AssertSqlSafe(format!("PRAGMA application_id = {APPLICATION_ID}"));
+    let marked = sqlx::raw_sql(mark).execute(&write).await;
+    marked.map_err(|error| unusable(&StoreError::from(error)))?;
     let file = Some(DatabaseFile { path, checkpoints, lock: Some(lock).into() });
     Ok(Database { dialect: Dialect::Sqlite, shown, write, read, file, address: None })
 }
@@ -114,39 +114,19 @@ async fn whose(path: &Path, empty: bool) -> Result<Option<String>, sqlx::Error> 
         return Ok(None);
     }
     let mut connection = AnyConnection::connect_with(&address(path, "ro")?).await?;
-    let id = match number(&mut connection, "PRAGMA application_id").await {
+    let id: i64 = match sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut connection).await {
         Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("26") => {
             return Ok(Some("it is not an SQLite database: set store.url to another file".to_owned()));
         }
         other => other?,
     };
-    let tables = sqlx::query("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name LIMIT 5");
-    let tables = tables.fetch_all(&mut connection).await?;
-    let names: Vec<String> = tables.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    let tables = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name LIMIT 5";
+    let names: Vec<String> = sqlx::query_scalar(tables).fetch_all(&mut connection).await?;
     connection.close().await?;
     Ok((id != APPLICATION_ID && !names.is_empty()).then(|| {
         let names = names.join(", ");
         format!("it is another program's database (application id {id}, tables {names}): set store.url to another file")
     }))
-}
-
-async fn number(connection: &mut AnyConnection, sql: &'static str) -> Result<i64, sqlx::Error> {
-    sqlx::query(sql).fetch_one(connection).await?.try_get(0)
-}
-
-/// Checks the library and marks the file as ours.
-async fn claim(write: &AnyPool) -> Result<(), String> {
-    let told = |error: sqlx::Error| StoreError::from(error).to_string();
-    let version = sqlx::query("SELECT sqlite_version()").fetch_one(write).await.map_err(told)?;
-    let version: String = version.try_get(0).map_err(told)?;
-    let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
-    let mut part = || parts.next().unwrap_or(0);
-    if (part(), part(), part()) < OLDEST {
-        let (major, minor, patch) = OLDEST;
-        return Err(format!("the program was built with SQLite {version}; it needs {major}.{minor}.{patch}"));
-    }
-    let mark = format!("PRAGMA application_id = {APPLICATION_ID}");
-    sqlx::raw_sql(AssertSqlSafe(mark)).execute(write).await.map(drop).map_err(told)
 }
 
 impl DatabaseFile {
@@ -176,12 +156,10 @@ impl DatabaseFile {
         sqlx::raw_sql(rest).fetch_all(&mut *connection).await.map(drop).map_err(StoreError::from)
     }
 
-    pub(super) async fn close_checkpoints(&self) {
+    /// Closes the last connections, and lets another process open the file.
+    pub(super) async fn close(&self, write: &AnyPool) {
         self.checkpoints.close().await;
-    }
-
-    /// Lets another process open the file.
-    pub(super) fn unlock(&self) {
+        write.close().await;
         *self.lock.lock() = None;
     }
 }

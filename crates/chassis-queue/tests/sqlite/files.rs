@@ -2,11 +2,21 @@
 
 use crate::{Database, suite::*};
 use chassis_queue::{
-    Component, Enqueue, Enqueued, Health, JobState, Migration, OpenError, Outcome, Refused, Store,
-    StoreConfig, StoreError,
+    Component, Enqueue, Enqueued, JobState, Migration, OpenError, Outcome, Refused, Store, StoreConfig,
+    StoreError,
 };
 use sqlx::{Connection as _, sqlite::SqliteConnection};
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+
+/// Older ones can damage a file whose log starts again beside a checkpoint.
+#[tokio::test]
+async fn the_library_is_not_older_than_3_51_3() {
+    let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    let version: String =
+        sqlx::query_scalar("SELECT sqlite_version()").fetch_one(&mut connection).await.unwrap();
+    let parts: Vec<u32> = version.split('.').map(|part| part.parse().unwrap()).collect();
+    assert!(parts >= vec![3, 51, 3], "{version}");
+}
 
 async fn refused(config: &StoreConfig) -> String {
     match Store::open(config, &[]).await {
@@ -112,7 +122,7 @@ async fn a_lock_of_another_program_refuses_for_a_while_and_everything_resumes() 
         "{refused:?}"
     );
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
-    assert!(matches!(*running.queue.store().health().borrow(), Health::Down(_)));
+    assert!(running.queue.store().outages().borrow().is_some());
     sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
     running
         .wait("it did not resume", async || running.queue.enqueue(running.job()).await == Ok(Enqueued::New))
@@ -134,7 +144,7 @@ async fn an_error_of_a_statement_is_the_callers_and_names_no_value() {
             assert!(!error.to_string().contains("canary"));
         }
     }
-    assert_eq!(*running.queue.store().health().borrow(), Health::Up);
+    assert_eq!(*running.queue.store().outages().borrow(), None);
     tx.rollback().await;
     running.stop().await;
 }

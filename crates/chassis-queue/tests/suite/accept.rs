@@ -111,7 +111,7 @@ async fn a_repeated_key_gets_the_first_answer_also_in_flight_and_after_a_restart
     let again = Running::open(&database, config(), Script::default()).await;
     assert_eq!(again.queue.enqueue(again.keyed(1, 1)).await, Ok(Enqueued::Replayed(expected.clone())));
     let key = again.keyed(1, 1).key.unwrap();
-    assert_eq!(again.queue.repeated(&key).await, Ok(Some(Enqueued::Replayed(expected))));
+    assert_eq!(again.queue.repeated(&key).await, Ok(Some(expected)));
     assert_eq!(again.queue.repeated(&again.keyed(2, 1).key.unwrap()).await, Ok(None));
     again.stop().await;
 }
@@ -220,7 +220,7 @@ async fn a_synchronous_repeat_in_flight_is_told_so_and_a_caller_who_leaves_cance
     let (id, queue) = (enqueue.id, running.queue.clone());
     let caller = tokio::spawn(async move { queue.run_now(enqueue, answer).await.is_ok() });
     running.attempted(1).await;
-    assert_eq!(running.run_now(running.keyed(1, 1)).await, Ok(Finished::InFlight));
+    assert_eq!(running.run_now(running.keyed(1, 1)).await, Err(Refused::InFlight));
     assert!(matches!(running.run_now(running.keyed(2, 1)).await, Err(Refused::BacklogFull { .. })));
     caller.abort();
     gate.add_permits(1);

@@ -8,32 +8,32 @@ struct To {
     to: usize,
 }
 
-fn batch(running: &Running, groups: &[usize]) -> Batch {
+fn batch(running: &Running, groups: &[usize]) -> Batch<Job> {
     let mut members = Members::default();
     for jobs in groups {
         members.push(&(0..*jobs).map(|to| To { to }).collect::<Vec<_>>()).unwrap();
     }
     let id = running.queue.new_id(1);
-    Batch {
-        id,
-        channel: "test",
+    let enqueue = Enqueue {
         priority: Priority::Bulk,
-        run_at: None,
         not_after: running.queue.store().now_ms() + 7_200_000,
-        template: r#"{"text":"template"}"#.to_owned(),
-        members,
-        skipped: 7,
-        key: None,
         answer: answer(id, &[]),
-    }
+        ..Enqueue::new(id, "test", Vec::new())
+    };
+    Batch { enqueue, template: r#"{"text":"template"}"#.to_owned(), members, skipped: 7 }
+}
+
+fn later(mut batch: Batch<Job>, run_at: i64) -> Batch<Job> {
+    batch.enqueue.run_at = Some(run_at);
+    batch
 }
 
 fn large() -> Config {
     backlog(10_000)
 }
 
-async fn accept(running: &Running, batch: Batch) -> JobId {
-    let id = batch.id;
+async fn accept(running: &Running, batch: Batch<Job>) -> JobId {
+    let id = batch.enqueue.id;
     assert_eq!(running.queue.enqueue_batch(batch).await, Ok(Enqueued::New));
     id
 }
@@ -66,9 +66,9 @@ async fn every_member_becomes_one_job_with_an_id_and_a_trace_of_its_own() {
     let id = accept(&running, batch(&running, &[1; 300])).await;
     assert_eq!(running.ledger().await.accepted, 300, "accepted with the batch, expanded or not");
     let record = completed(&running, id, 300).await;
-    assert_eq!((record.groups, record.skipped, record.counts.len()), (300, 7, 1));
+    assert_eq!((record.info.groups, record.info.skipped, record.counts.len()), (300, 7, 1));
     let attempts = running.script.attempts.lock().clone();
-    let mut traces = std::collections::HashSet::from([record.trace.trace_id()]);
+    let mut traces = std::collections::HashSet::from([record.info.trace().trace_id()]);
     for (job, attempt) in &attempts {
         assert_eq!((job.text.as_str(), attempt.batch), ("template", Some(id)));
         let record = &running.find(attempt.group).await[0];
@@ -87,7 +87,7 @@ async fn a_member_of_several_jobs_is_one_group() {
     let running = Running::started(&database, large(), Script::default()).await;
     let id = accept(&running, batch(&running, &[3, 1, 2])).await;
     let record = completed(&running, id, 3).await;
-    assert_eq!((record.groups, count(&record, JobState::Completed)), (3, 3));
+    assert_eq!((record.info.groups, count(&record, JobState::Completed)), (3, 3));
     running.wait("not all ran", async || running.ledger().await.completed == 6).await;
     let groups: std::collections::HashSet<_> =
         running.script.attempts.lock().iter().map(|(_, attempt)| attempt.group).collect();
@@ -105,9 +105,9 @@ async fn a_batch_is_accepted_whole_or_not_at_all_and_takes_its_room_before_it_is
     assert_eq!(running.ledger().await.accepted, 0);
     accept(&running, batch(&running, &[1; 10])).await;
     assert!(matches!(running.queue.enqueue(running.job()).await, Err(Refused::BacklogFull { .. })));
-    let tomorrow = Some(running.queue.store().now_ms() + 3_600_000);
-    accept(&running, Batch { run_at: tomorrow, ..batch(&running, &[1; 1000]) }).await;
-    let refused = running.queue.enqueue_batch(Batch { run_at: tomorrow, ..batch(&running, &[1]) }).await;
+    let tomorrow = running.queue.store().now_ms() + 3_600_000;
+    accept(&running, later(batch(&running, &[1; 1000]), tomorrow)).await;
+    let refused = running.queue.enqueue_batch(later(batch(&running, &[1]), tomorrow)).await;
     assert!(matches!(refused, Err(Refused::BacklogFull { .. })), "the bound on scheduled ones is 1,000");
     running.stop().await;
     // The same bounds hold after a restart, of what is still not expanded.
@@ -121,9 +121,13 @@ async fn a_batch_is_accepted_whole_or_not_at_all_and_takes_its_room_before_it_is
 async fn a_repeated_batch_gets_the_first_answer() {
     let database = Database::new().await;
     let running = Running::open(&database, large(), Script::default()).await;
-    let keyed = || Batch { key: Some(Key { scope: [1; 32], digest: [1; 32] }), ..batch(&running, &[1; 5]) };
+    let keyed = || {
+        let mut batch = batch(&running, &[1; 5]);
+        batch.enqueue.key = Some(Key { scope: [1; 32], digest: [1; 32] });
+        batch
+    };
     let first = keyed();
-    let expected = first.answer.clone();
+    let expected = first.enqueue.answer.clone();
     let (first, second) =
         tokio::join!(running.queue.enqueue_batch(first), running.queue.enqueue_batch(keyed()));
     assert_eq!((first, second), (Ok(Enqueued::New), Ok(Enqueued::Replayed(expected))));
@@ -136,10 +140,10 @@ async fn a_batch_for_later_is_expanded_when_its_time_comes() {
     let database = Database::new().await;
     let mut running = Running::open(&database, large(), Script::default()).await;
     let run_at = running.queue.store().now_ms() + 1500;
-    let id = accept(&running, Batch { run_at: Some(run_at), ..batch(&running, &[1; 200]) }).await;
+    let id = accept(&running, later(batch(&running, &[1; 200]), run_at)).await;
     running.start();
     let record = shown(&running, id).await;
-    assert_eq!((count(&record, JobState::Accepted), record.first_due), (200, run_at));
+    assert_eq!((count(&record, JobState::Accepted), record.info.first_due), (200, run_at));
     completed(&running, id, 200).await;
     assert!(running.queue.store().now_ms() >= run_at);
     assert_eq!(running.attempts(), 200);
@@ -181,8 +185,8 @@ async fn a_batch_is_forgotten_with_its_last_job() {
     short.queue.retention = Duration::from_secs(1);
     let running = Running::started(&database, short, Script::default()).await;
     let id = accept(&running, batch(&running, &[1; 3])).await;
-    let later = Some(running.queue.store().now_ms() + 3_600_000);
-    let later = accept(&running, Batch { run_at: later, ..batch(&running, &[1; 3]) }).await;
+    let tomorrow = running.queue.store().now_ms() + 3_600_000;
+    let later = accept(&running, later(batch(&running, &[1; 3]), tomorrow)).await;
     let gone = async || running.queue.batch(id, overall).await.unwrap().is_none();
     running.wait("it is kept", gone).await;
     assert_eq!(count(&shown(&running, later).await, JobState::Accepted), 3, "what is to come is kept");

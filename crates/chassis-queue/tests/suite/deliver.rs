@@ -296,7 +296,7 @@ async fn lag_and_gauges_follow_what_the_store_holds() {
     let mut running = Running::open(&database, config(), Script::default()).await;
     running.queue.enqueue(running.jobs(3)).await.unwrap();
     running.start();
-    running.wait("it is still behind", async || running.queue.ledger().completed == 3).await;
+    running.wait("it is still behind", async || running.ledger().await.completed == 3).await;
     running.wait("lag stays", async || running.queue.lag().waits == Duration::ZERO).await;
     running.queue.measure();
     running.stop().await;

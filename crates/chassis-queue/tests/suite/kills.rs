@@ -22,7 +22,7 @@ async fn child() {
     let callers = (0..8).map(|caller| {
         let running = Arc::clone(&running);
         tokio::spawn(async move {
-            for number in 0.. {
+            for number in (0..=u8::MAX).cycle() {
                 let enqueue = if number % 10 == 3 { running.keyed(caller, number) } else { running.jobs(2) };
                 let id = enqueue.id;
                 let mut repeated = false;

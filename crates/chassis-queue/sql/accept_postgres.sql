@@ -1,0 +1,1 @@
+WITH jobs AS ({jobs} AND {guard} RETURNING 1) {count}
