@@ -149,7 +149,7 @@ pub const ERROR: u8 = 2;
 pub fn judged(mut command: Command) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     crate::need(&name);
-    let output = command.current_dir(crate::root()).output().unwrap();
+    let output = command.current_dir(crate::root()).output().map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     if output.status.success() { Ok(said.into_owned()) } else { Err(said.into_owned()) }
 }
