@@ -5,9 +5,9 @@ use std::{hash::RandomState, time::Duration};
 
 use opentelemetry::{Key, KeyValue};
 use opentelemetry_sdk::{Resource, resource::EnvResourceDetector, resource::TelemetryResourceDetector};
-use tracing_subscriber::filter::Targets;
 
-use crate::{Service, TraceContext, bridge::Sampling, filter};
+use crate::propagation::{self, Propagator};
+use crate::{Service, TraceContext, bridge::Sampling};
 
 /// Reads variables; collects warnings.
 pub(crate) struct Environment<'a> {
@@ -30,7 +30,7 @@ pub(crate) struct Export {
 
 impl Environment<'_> {
     /// The value without space around it; an empty one is none, as the specification asks.
-    fn text(&self, name: &str) -> Option<String> {
+    pub fn text(&self, name: &str) -> Option<String> {
         (self.get)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
@@ -56,8 +56,11 @@ impl Environment<'_> {
         self.parsed(name, "a whole number above 0", parse).unwrap_or(usual)
     }
 
-    pub fn filter(&mut self) -> Targets {
-        self.parsed("RUST_LOG", filter::FORM, filter::parse).unwrap_or_else(filter::usual)
+    pub fn propagator(&mut self, baggage: &'static [&'static str]) -> Propagator {
+        let list = self.text("OTEL_PROPAGATORS").unwrap_or_else(|| propagation::USUAL.to_owned());
+        let (propagator, unknown) = Propagator::new(&list, baggage);
+        self.warnings.extend(unknown.iter().map(|name| format!("OTEL_PROPAGATORS: `{name}` is not known")));
+        propagator
     }
 
     pub fn sampling(&mut self) -> Sampling {
@@ -129,6 +132,7 @@ mod tests {
         let get =
             |name: &str| values.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         let mut environment = Environment { get: &get, warnings: Vec::new() };
+        environment.propagator(&[]);
         let (export, sampling) = (environment.export(), environment.sampling());
         Read { export, sampling, warnings: environment.warnings }
     }
@@ -171,8 +175,9 @@ mod tests {
             ("OTEL_TRACES_SAMPLER_ARG", "NaN"),
             ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
             ("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier pigeon"),
+            ("OTEL_PROPAGATORS", "tracecontext,b3"),
         ]);
-        assert_eq!(environment.warnings.len(), 4, "{:?}", environment.warnings);
+        assert_eq!(environment.warnings.len(), 5, "{:?}", environment.warnings);
         assert!(!environment.export.unwrap().http);
         assert!(environment.sampling.parent_based && environment.sampling.fraction == 1.0);
     }

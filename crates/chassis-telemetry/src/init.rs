@@ -101,11 +101,11 @@ pub fn init(setup: Setup) -> Result<Telemetry, InitError> {
     // Written to directly: Rust's own standard output would search each piece for line ends again.
     let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let scoped = Scoped::new(&setup, &|name| std::env::var(name).ok(), Box::new(output), exporter)?;
-    let Scoped { telemetry, dispatch, recorder, provider } = scoped;
+    let Scoped { telemetry, dispatch, recorder, provider, propagator } = scoped;
     ::metrics::set_global_recorder(recorder).map_err(|_| InitError::Installed)?;
     dispatcher::set_global_default(dispatch).map_err(|_| InitError::Installed)?;
     opentelemetry::global::set_tracer_provider(provider);
-    Propagator(setup.baggage).install();
+    propagator.install();
     // The payload is left out: it can hold any value.
     panic::set_hook(Box::new(|info: &PanicHookInfo<'_>| {
         tracing::error!(location = info.location().map(tracing::field::display), "panicked");
@@ -136,6 +136,7 @@ pub struct Scoped {
     dispatch: Dispatch,
     recorder: MetricsRecorder,
     provider: SdkTracerProvider,
+    propagator: Propagator,
 }
 
 impl Scoped {
@@ -151,7 +152,7 @@ impl Scoped {
         make: impl Fn(bool) -> Result<E, InitError>,
     ) -> Result<Self, InitError> {
         let mut environment = Environment { get: environment, warnings: Vec::new() };
-        let (sampling, shown) = (environment.sampling(), environment.filter());
+        let (sampling, propagator) = (environment.sampling(), environment.propagator(setup.baggage));
         let (resource, service) = environment.resource(setup.service);
         let catalogues = [&[catalogue::METRICS], setup.metrics.as_slice()].concat();
         let (metrics, recorder) = Metrics::new(&catalogues)?;
@@ -196,13 +197,10 @@ impl Scoped {
         ::metrics::with_local_recorder(&recorder, || {
             telemetry.metrics.begin(&catalogues, setup.service);
             telemetry.count_itself();
-            dispatcher::with_default(&dispatch, || {
-                // Written whatever the filter says, which is set after them.
-                environment.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-                telemetry.filter.apply(shown);
-            });
+            let text = environment.text("RUST_LOG").unwrap_or_default();
+            dispatcher::with_default(&dispatch, || telemetry.filter.begin(&text, &environment.warnings));
         });
-        Ok(Self { telemetry, dispatch, recorder, provider })
+        Ok(Self { telemetry, dispatch, recorder, provider, propagator })
     }
 
     /// Makes it the current thread's until both guards are dropped.

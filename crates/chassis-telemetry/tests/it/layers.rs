@@ -164,7 +164,7 @@ fn a_stranger_decides_neither_on_sampling_nor_on_baggage() {
     let parent = TraceContext::new_root();
     let unsampled = format!("{}00", parent.to_string().trim_end_matches("01"));
     let baggage = ("baggage", "tenant=x,secret=canary");
-    let (_, kept, ..) = Stage::new(&[]).run(async || {
+    let (_, kept, ..) = Stage::new(&[("OTEL_PROPAGATORS", "tracecontext,baggage")]).run(async || {
         for (peer, sampled, sent_baggage) in [(TRUSTED, "00", Some("tenant=x")), (STRANGER, "01", None)] {
             let call = request("/outgoing", peer, &[("traceparent", &unsampled), baggage]);
             let answer = http_routes().oneshot(call).await.unwrap();
