@@ -10,7 +10,7 @@ use chassis_telemetry::grpc::{code_name, record_client};
 use chassis_telemetry::{SpanExt, TraceContext, names, propagation};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Collected, Full, Limited};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
@@ -29,6 +29,9 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const ANSWER_MAX: usize = 16 << 20;
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 
+/// The whole answer to a unary call.
+pub(crate) type Answer = Response<Collected<Bytes>>;
+
 /// A call on its way. Decisions are metrics and events of the caller's span.
 pub(crate) struct Call<'a> {
     channel: &'a Inner,
@@ -45,6 +48,7 @@ struct Attempt {
     span: Option<TraceContext>,
     endpoint: Arc<Endpoint>,
     meaning: Meaning,
+    answer: Result<Answer, Status>,
 }
 
 impl<'a> Call<'a> {
@@ -55,14 +59,13 @@ impl<'a> Call<'a> {
         Self { channel, method, head, message, deadline: Instant::now() + limit, caller: Span::current() }
     }
 
-    pub async fn make(self) -> Result<Response<Body>, Status> {
+    pub async fn make(self) -> Result<Answer, Status> {
         let mut permit = self.admit()?;
         let mut last = None;
         loop {
-            let (attempt, answer) = self.attempt(last.as_ref(), &mut permit).await?;
+            let attempt = self.attempt(last.as_ref(), &mut permit).await?;
             self.learn(permit, &attempt.meaning);
-            let Err(status) = answer else { return answer };
-            let Some(next) = self.retry(&attempt, &status).await else { return Err(status) };
+            let Some(next) = self.retry(&attempt).await else { return attempt.answer };
             (permit, last) = (next, Some(attempt));
         }
     }
@@ -86,11 +89,7 @@ impl<'a> Call<'a> {
         Ok(permit)
     }
 
-    async fn attempt(
-        &self,
-        last: Option<&Attempt>,
-        permit: &mut Permit,
-    ) -> Result<(Attempt, Result<Response<Body>, Status>), Refusal> {
+    async fn attempt(&self, last: Option<&Attempt>, permit: &mut Permit) -> Result<Attempt, Refusal> {
         let slow_after = self.channel.deadline / 4;
         // A slow probe has failed: its place belongs to the next one, and its caller need not wait.
         let left = if permit.is_probe() { self.left().min(slow_after) } else { self.left() };
@@ -110,11 +109,8 @@ impl<'a> Call<'a> {
         let meaning = failed.map_or_else(Meaning::default, |failed| failed.meaning(left >= slow_after));
         flight.outcome = meaning.load;
         record.code = failed.map_or(Code::Ok, |failed| failed.status.code());
-        let answer = answer.map_err(|failed| {
-            self.channel.endpoints.suspect(&endpoint, failed.reach);
-            failed.status
-        });
-        Ok((Attempt { number, span, endpoint, meaning }, answer))
+        let answer = answer.map_err(|failed| self.channel.endpoints.suspect(&endpoint, failed));
+        Ok(Attempt { number, span, endpoint, meaning, answer })
     }
 
     /// The request of an attempt, with the time that is left and its place in the trace.
@@ -141,57 +137,49 @@ impl<'a> Call<'a> {
     }
 
     /// Waits until the call is to be made again, if it is.
-    async fn retry(&self, attempt: &Attempt, status: &Status) -> Option<Permit> {
+    async fn retry(&self, attempt: &Attempt) -> Option<Permit> {
         let reason = attempt.meaning.retry?;
+        let elsewhere = || !self.channel.endpoints.healthy(Some(&attempt.endpoint)).is_empty();
         let allowed = match reason {
             NOT_SENT => true,
             // Once, and elsewhere: the fault may be this endpoint's alone.
-            OTHER_ENDPOINT if attempt.number > 1 => false,
-            OTHER_ENDPOINT if self.channel.endpoints.healthy(Some(&attempt.endpoint)).is_empty() => false,
+            OTHER_ENDPOINT if attempt.number > 1 || !elsewhere() => false,
             _ => self.method.method.reads || self.head.headers.contains_key("idempotency-key"),
         };
         if !allowed {
             return None;
         }
-        match self.wait(attempt, status).await {
-            Ok((permit, wait)) => {
-                self.method.count(&RETRIES, reason, 1);
-                let waited = (names::WAITED_MS, wait.as_millis().to_string());
-                self.caller.add_event("call retried", &[(names::REASON, reason.to_owned()), waited]);
-                Some(permit)
-            }
-            Err(withheld) => {
-                self.method.count(&RETRIES_WITHHELD, withheld, 1);
-                self.caller.add_event("retry withheld", &[(names::REASON, withheld.to_owned())]);
-                None
-            }
-        }
-    }
-
-    /// Waits before the next attempt, and says for how long, or why there is none.
-    async fn wait(&self, last: &Attempt, status: &Status) -> Result<(Permit, Duration), &'static str> {
-        if last.number >= ATTEMPTS_MAX {
-            return Err("attempts");
+        let withhold = |why: &'static str| {
+            self.method.count(&RETRIES_WITHHELD, why, 1);
+            self.caller.add_event("retry withheld", &[(names::REASON, why.to_owned())]);
+            None
+        };
+        if attempt.number >= ATTEMPTS_MAX {
+            return withhold("attempts");
         }
         if self.channel.breaker.state() != State::Closed {
-            return Err("breaker_open");
+            return withhold("breaker_open");
         }
         // Another endpoint, or another connection, is tried at once.
-        let at_once = last.number == 1 && last.meaning.retry != Some(UNAVAILABLE);
-        let jitter = if at_once { Duration::ZERO } else { backoff(last.number, rand::random()) };
-        let wait = jitter.max(retry_after(status).unwrap_or_default());
+        let at_once = attempt.number == 1 && reason != UNAVAILABLE;
+        let jitter = if at_once { Duration::ZERO } else { backoff(attempt.number, rand::random()) };
+        let wait = jitter.max(attempt.answer.as_ref().err().and_then(retry_after).unwrap_or_default());
         if self.left() < wait + SHORTEST {
-            return Err("deadline");
+            return withhold("deadline");
         }
         // A call that was not sent was no work for the service, and costs nothing.
-        if last.meaning.retry != Some(NOT_SENT) && !self.channel.budget.spend() {
-            return Err("budget");
+        if reason != NOT_SENT && !self.channel.budget.spend() {
+            return withhold("budget");
         }
         if !wait.is_zero() {
             sleep(wait).await;
         }
         let permit = self.channel.breaker.admit().ok().filter(|permit| !permit.is_probe());
-        Ok((permit.ok_or("breaker_open")?, wait))
+        let Some(permit) = permit else { return withhold("breaker_open") };
+        self.method.count(&RETRIES, reason, 1);
+        let waited = (names::WAITED_MS, wait.as_millis().to_string());
+        self.caller.add_event("call retried", &[(names::REASON, reason.to_owned()), waited]);
+        Some(permit)
     }
 
     fn left(&self) -> Duration {
@@ -206,16 +194,16 @@ impl<'a> Call<'a> {
 }
 
 /// Sends the request and reads the whole answer, so that the status in its trailers is known.
-async fn exchange(channel: transport::Channel, request: Request<Body>) -> Result<Response<Body>, Failed> {
+async fn exchange(channel: transport::Channel, request: Request<Body>) -> Result<Answer, Failed> {
     let answer = channel.oneshot(request).await.map_err(|error| Failed::transport(&error))?;
     let (head, body) = answer.into_parts();
     let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(|error| Failed::transport(&*error))?;
     let status = Status::from_header_map(&head.headers);
     match status.or_else(|| body.trailers().and_then(Status::from_header_map)) {
-        Some(status) if status.code() != Code::Ok => Err(status.into()),
-        None if head.status.is_server_error() => Err(Status::unavailable("a proxy answered").into()),
+        Some(status) if status.code() != Code::Ok => Err(Failed::answer(status)),
+        None if head.status.is_server_error() => Err(Failed::answer(Status::unavailable("a proxy answered"))),
         // What is neither is for the generated client to judge.
-        _ => Ok(Response::from_parts(head, Body::new(body))),
+        _ => Ok(Response::from_parts(head, body)),
     }
 }
 
@@ -269,13 +257,8 @@ impl Drop for Record<'_> {
 fn time_limit(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let nanos = match unit {
-        "S" => 1_000_000_000,
-        "m" => 1_000_000,
-        "u" => 1_000,
-        "n" => 1,
-        _ => return None,
-    };
+    // From nanoseconds to seconds, each a thousand times the one before.
+    let nanos = 1000_u64.pow("numS".find(unit)?.try_into().ok()?);
     Some(Duration::from_nanos(digits.parse::<u64>().ok()?.saturating_mul(nanos)))
 }
 

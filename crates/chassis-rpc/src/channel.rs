@@ -1,15 +1,13 @@
 //! The channel that generated clients are put on.
 
 use crate::call::Call;
-use crate::catalogue::{
-    REFUSED, REFUSED_REASONS, RETRIES, RETRIES_WITHHELD, RETRY_REASONS, THROTTLED, WITHHELD_REASONS,
-};
+use crate::catalogue::{REFUSED, RETRIES, RETRIES_WITHHELD, THROTTLED};
 use crate::endpoints::Endpoints;
 use crate::key::Key;
 use crate::outcome::{Failed, Refusal};
 use crate::{ClientConfig, Found, discovery};
 use chassis_resilience::{Breaker, BreakerConfig, RetryBudget, State, Throttle};
-use chassis_telemetry::catalogue::Metric;
+use chassis_telemetry::catalogue::{Metric, Values};
 use chassis_telemetry::{names, propagation};
 use futures_util::future::BoxFuture;
 use http::header::AUTHORIZATION;
@@ -57,9 +55,8 @@ impl MethodState {
         let full = format!("{}/{}", method.service, method.name);
         let state = Self { method, full, throttle: Throttle::new(Instant::now()) };
         // Every decision has its series from the start.
-        for (metric, reasons) in
-            [(REFUSED, REFUSED_REASONS), (RETRIES, RETRY_REASONS), (RETRIES_WITHHELD, WITHHELD_REASONS)]
-        {
+        for metric in [REFUSED, RETRIES, RETRIES_WITHHELD] {
+            let [_, (_, Values::Closed(reasons))] = metric.labels else { continue };
             reasons.iter().for_each(|reason| state.count(&metric, reason, 0));
         }
         metrics::counter!(THROTTLED.name, names::LABEL_GRPC_METHOD => method.name).increment(0);
@@ -131,7 +128,7 @@ impl Channel {
         let methods = methods.iter().map(|method| MethodState::new(*method));
         let inner = Arc::new(Inner {
             endpoints: Endpoints::new(name, config.clone()),
-            key: Key::new(config.api_key_file.clone()),
+            key: Key(config.api_key_file.clone().into()),
             deadline: config.deadline,
             breaker: Breaker::new(name, breaker),
             budget: RetryBudget::default(),
@@ -161,15 +158,12 @@ impl Inner {
             let (head, body) = request.into_parts();
             // The one message of a unary call, kept for further attempts.
             let message = body.collect().await?.to_bytes();
-            return Call::new(self, method, head, message).make().await;
+            return Call::new(self, method, head, message).make().await.map(|answer| answer.map(Body::new));
         }
         let endpoint = self.endpoints.choose(None).await.ok_or(Refusal::NoEndpoint)?;
         propagation::inject(request.headers_mut());
-        endpoint.channel.clone().oneshot(request).await.map_err(|error| {
-            let failed = Failed::transport(&error);
-            self.endpoints.suspect(&endpoint, failed.reach);
-            failed.status
-        })
+        let answer = endpoint.channel.clone().oneshot(request).await;
+        answer.map_err(|error| self.endpoints.suspect(&endpoint, Failed::transport(&error)))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::ClientConfig;
 use crate::catalogue::ENDPOINTS;
 use crate::load::Load;
-use crate::outcome::Reach;
+use crate::outcome::{Failed, Reach};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::{Mutex, RwLock};
@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, transport};
+use tonic::{Code, Status, transport};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -133,13 +133,14 @@ impl Endpoints {
 
     /// Takes out an endpoint that can't be connected to, and has one whose connection broke probed at once.
     /// Draining is not dead: the next call opens a new connection.
-    pub fn suspect(&self, endpoint: &Endpoint, reach: Reach) {
-        if reach == Reach::NoConnection {
+    pub fn suspect(&self, endpoint: &Endpoint, failed: Failed) -> Status {
+        if failed.reach == Reach::NoConnection {
             self.set(endpoint, Err("no connection"));
         }
-        if matches!(reach, Reach::NoConnection | Reach::Broken) {
+        if matches!(failed.reach, Reach::NoConnection | Reach::Broken) {
             endpoint.probe_now.notify_one();
         }
+        failed.status
     }
 
     /// The endpoint takes calls, or takes none for a reason until it answers a probe.
@@ -214,13 +215,11 @@ async fn check(channel: transport::Channel) -> Result<(), &'static str> {
     if answer.as_ref().is_err_and(|status| status.source().is_some()) {
         answer = client.check(HealthCheckRequest::default()).await;
     }
-    match answer.map(|answer| answer.into_inner().status()) {
+    match answer.map(|answer| answer.into_inner().status()).map_err(|status| status.code()) {
         Ok(ServingStatus::Serving) => Ok(()),
         Ok(_) => Err("not serving"),
-        Err(status) => match status.code() {
-            Unimplemented | Unauthenticated | PermissionDenied | ResourceExhausted => Ok(()),
-            _ => Err("no answer"),
-        },
+        Err(Unimplemented | Unauthenticated | PermissionDenied | ResourceExhausted) => Ok(()),
+        Err(_) => Err("no answer"),
     }
 }
 

@@ -4,10 +4,11 @@
 use crate::Found;
 use crate::catalogue::REGISTRATION_UP;
 use crate::target::address;
-use futures_util::stream;
+use futures_util::{future::select, stream};
 use protocol::kv_client::KvClient;
 use protocol::lease_client::LeaseClient;
 use protocol::{LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest, PutRequest, RangeRequest};
+use std::pin::pin;
 use std::time::Duration;
 use tokio::time::sleep;
 use tonic::Status;
@@ -44,9 +45,9 @@ pub(crate) async fn follow(members: Vec<String>, prefix: String, mut found: Foun
     let mut client = KvClient::new(connect(&members));
     // '0' follows on '/'.
     let (key, range_end) = (format!("{prefix}/").into_bytes(), format!("{prefix}0").into_bytes());
+    let all = RangeRequest { key, range_end, limit: ENDPOINTS_MAX };
     loop {
-        let (key, range_end) = (key.clone(), range_end.clone());
-        match client.range(RangeRequest { key, range_end, limit: ENDPOINTS_MAX }).await {
+        match client.range(all.clone()).await {
             Ok(answer) => {
                 let values = answer.into_inner().kvs.into_iter().map(|entry| String::from_utf8(entry.value));
                 let addresses = values.filter_map(|value| address(&value.ok()?).ok());
@@ -58,29 +59,35 @@ pub(crate) async fn follow(members: Vec<String>, prefix: String, mut found: Foun
     }
 }
 
+/// Keeps the address registered until `stop` resolves, and then takes it back, so that no new clients come.
+pub(crate) async fn hold(members: &[String], prefix: &str, address: String, stop: impl Future<Output = ()>) {
+    metrics::gauge!(REGISTRATION_UP.name).set(0);
+    let mut registration = Registration { etcd: connect(members), prefix, address, lease: None };
+    select(pin!(stop), pin!(registration.keep())).await;
+    metrics::gauge!(REGISTRATION_UP.name).set(0);
+    let Some(id) = registration.lease else { return };
+    match LeaseClient::new(registration.etcd).lease_revoke(LeaseRevokeRequest { id }).await {
+        Ok(_) => tracing::info!("registration withdrawn"),
+        Err(_) => tracing::warn!("registration could not be withdrawn: it ends with its lease"),
+    }
+}
+
 /// A key that lives as long as its lease, which is renewed as long as the server lives.
-pub(crate) struct Registration {
+struct Registration<'a> {
     etcd: Channel,
-    prefix: String,
-    advertised: String,
+    prefix: &'a str,
+    address: String,
     lease: Option<i64>,
 }
 
-impl Registration {
-    pub fn new(members: &[String], prefix: String, advertised: String) -> Self {
-        metrics::gauge!(REGISTRATION_UP.name).set(0);
-        Self { etcd: connect(members), prefix, advertised, lease: None }
-    }
-
+impl Registration<'_> {
     /// Registers, and renews the lease for ever.
-    pub async fn keep(&mut self) {
+    async fn keep(&mut self) {
         let mut failing = false;
         loop {
             let renewed = self.renew().await;
             metrics::gauge!(REGISTRATION_UP.name).set(u8::from(renewed.is_ok()));
-            if let Err(status) = &renewed
-                && !failing
-            {
+            if let (Err(status), false) = (&renewed, failing) {
                 tracing::warn!(code = ?status.code(), "registration is not renewed: etcd is away");
             }
             failing = renewed.is_err();
@@ -100,21 +107,11 @@ impl Registration {
         }
         let lease = leases.lease_grant(LeaseGrantRequest { ttl: TTL_SECONDS }).await?.into_inner().id;
         // A key for each lease, as go-zero has it: an old lease that runs out takes no new key with it.
-        let (key, value) = (format!("{}/{lease}", self.prefix), self.advertised.clone());
+        let (key, value) = (format!("{}/{lease}", self.prefix), self.address.clone());
         let put = PutRequest { key: key.into_bytes(), value: value.into_bytes(), lease };
         KvClient::new(self.etcd.clone()).put(put).await?;
         self.lease = Some(lease);
-        tracing::info!(endpoint = %self.advertised, "registered");
+        tracing::info!(endpoint = self.address, "registered");
         Ok(())
-    }
-
-    /// Takes the registration back, so that no new clients come.
-    pub async fn withdraw(self) {
-        metrics::gauge!(REGISTRATION_UP.name).set(0);
-        let Some(id) = self.lease else { return };
-        match LeaseClient::new(self.etcd).lease_revoke(LeaseRevokeRequest { id }).await {
-            Ok(_) => tracing::info!("registration withdrawn"),
-            Err(_) => tracing::warn!("registration could not be withdrawn: it ends with its lease"),
-        }
     }
 }

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// A file that holds one key with white space around it, and the header that presents the key.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyFile {
     path: String,
     /// Marked as sensitive, so that nothing prints it.
@@ -37,13 +37,9 @@ impl FromStr for KeyFile {
 }
 
 /// The key in use.
-pub(crate) struct Key(RwLock<Option<KeyFile>>);
+pub(crate) struct Key(pub RwLock<Option<KeyFile>>);
 
 impl Key {
-    pub fn new(file: Option<KeyFile>) -> Self {
-        Self(RwLock::new(file))
-    }
-
     /// The value of `authorization`.
     pub fn header(&self) -> Option<HeaderValue> {
         self.0.read().as_ref().map(|file| file.header.clone())
@@ -52,30 +48,30 @@ impl Key {
     /// Follows the file for ever. A broken file changes nothing and is reported once.
     #[expect(clippy::disallowed_methods, reason = "reading the key belongs to no span")]
     pub async fn follow(&self, target: &'static str) {
-        let Some(KeyFile { path, .. }) = self.0.read().clone() else { return std::future::pending().await };
+        let Some(file) = self.0.read().clone() else { return std::future::pending().await };
         let count = |outcome, by| {
             metrics::counter!(KEY_RELOADS.name, "target" => target, "outcome" => outcome).increment(by);
         };
         ["ok", "failed"].iter().for_each(|outcome| count(*outcome, 0));
-        let mut broken = false;
+        let (path, mut last) = (file.path.clone(), Ok(file));
         loop {
             tokio::time::sleep(INTERVAL).await;
             let path = path.clone();
             // The key stays as it is if the runtime is shutting down.
             let Ok(read) = spawn_blocking(move || path.parse::<KeyFile>()).await else { continue };
-            let was_broken = std::mem::replace(&mut broken, read.is_err());
-            match read {
-                Ok(file) if Some(&file.header) != self.header().as_ref() => {
-                    *self.0.write() = Some(file);
+            match &read {
+                _ if read == last => {}
+                Ok(file) => {
+                    *self.0.write() = Some(file.clone());
                     count("ok", 1);
                     tracing::info!(target, "API key for another service reloaded");
                 }
-                Err(fault) if !was_broken => {
+                Err(fault) => {
                     count("failed", 1);
                     tracing::error!(target, fault, "API key file is broken: the old key stays in use");
                 }
-                Ok(_) | Err(_) => {}
             }
+            last = read;
         }
     }
 }

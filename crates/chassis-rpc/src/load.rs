@@ -9,14 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+// All of these are seconds.
 /// The time constant of the decay. Finagle has 10 s, after which a healed endpoint stays unused for a minute.
-const DECAY: Duration = Duration::from_secs(1);
+const DECAY: f64 = 1.0;
 /// Smaller differences are noise.
-const FLOOR: Duration = Duration::from_millis(1);
+const FLOOR: f64 = 0.001;
 /// The latency that a failed call counts as, at least; it doubles while failures follow each other, so that the
 /// endpoint ends behind every one that answers, however slow.
-const FAILURE: Duration = Duration::from_secs(1);
-const FAILURE_MAX: Duration = Duration::from_secs(32);
+const FAILURE: f64 = 1.0;
+const FAILURE_MAX: f64 = 32.0;
 
 #[derive(Clone)]
 pub(crate) struct Load(Arc<Mutex<Estimate>>);
@@ -35,62 +36,52 @@ struct Estimate {
     seconds: f64,
     at: Instant,
     in_flight: u32,
-    /// The sum of the start times of the calls in flight, in seconds after `origin`.
-    started: f64,
+    /// The sum of the start times of the calls in flight, after `origin`.
+    started: Duration,
     origin: Instant,
     last_answer: Option<Instant>,
 }
 
 impl Estimate {
     fn new(now: Instant) -> Self {
-        Self { seconds: 0.0, at: now, in_flight: 0, started: 0.0, origin: now, last_answer: None }
-    }
-
-    fn since_origin(&self, now: Instant) -> f64 {
-        now.saturating_duration_since(self.origin).as_secs_f64()
+        Self { seconds: 0.0, at: now, in_flight: 0, started: Duration::ZERO, origin: now, last_answer: None }
     }
 
     fn begin(&mut self, now: Instant) {
         self.in_flight += 1;
-        self.started += self.since_origin(now);
+        self.started += now.saturating_duration_since(self.origin);
     }
 
     fn end(&mut self, now: Instant, started: Instant, outcome: Outcome) {
+        // The call may be of before a reset.
         self.in_flight = self.in_flight.saturating_sub(1);
-        // Starts afresh with nothing in flight, so that rounding never adds up.
-        self.started = if self.in_flight == 0 { 0.0 } else { self.started - self.since_origin(started) };
-        let took = now.saturating_duration_since(started);
-        match outcome {
-            Outcome::Answered => {
-                self.last_answer = Some(now);
-                self.learn(now, took);
-            }
-            Outcome::Failed => {
-                let doubled = Duration::from_secs_f64(self.seconds * self.kept(now) * 2.0);
-                self.learn(now, took.max(doubled).clamp(FAILURE, FAILURE_MAX));
-            }
-            Outcome::Unknown if took.as_secs_f64() > self.seconds * self.kept(now) => self.learn(now, took),
-            Outcome::Unknown => {}
+        self.started = self.started.saturating_sub(started.saturating_duration_since(self.origin));
+        let (took, (kept, latency)) = ((now - started).as_secs_f64(), self.decayed(now));
+        let took = match outcome {
+            Outcome::Answered => took,
+            Outcome::Failed => took.max(latency * 2.0).clamp(FAILURE, FAILURE_MAX),
+            Outcome::Unknown if took > latency => took,
+            Outcome::Unknown => return,
+        };
+        if outcome == Outcome::Answered {
+            self.last_answer = Some(now);
         }
-    }
-
-    fn learn(&mut self, now: Instant, took: Duration) {
-        let (kept, took) = (self.kept(now), took.as_secs_f64());
-        self.seconds = if took > self.seconds { took } else { self.seconds * kept + took * (1.0 - kept) };
+        self.seconds = if took > self.seconds { took } else { latency + took * (1.0 - kept) };
         self.at = now;
     }
 
-    /// The part of the estimate that has not decayed.
-    fn kept(&self, now: Instant) -> f64 {
-        (-now.saturating_duration_since(self.at).as_secs_f64() / DECAY.as_secs_f64()).exp()
+    /// The part of the estimate that is left, and the latency that it makes.
+    fn decayed(&self, now: Instant) -> (f64, f64) {
+        let kept = (-now.saturating_duration_since(self.at).as_secs_f64() / DECAY).exp();
+        (kept, self.seconds * kept)
     }
 
     /// Seconds until one more call would be answered, were they served one after the other.
     fn cost(&self, now: Instant) -> f64 {
-        let in_flight = f64::from(self.in_flight);
         // The mean latency of the calls in flight is at least their mean age.
-        let age = if self.in_flight == 0 { 0.0 } else { self.since_origin(now) - self.started / in_flight };
-        (self.seconds * self.kept(now)).max(age).max(FLOOR.as_secs_f64()) * (in_flight + 1.0)
+        let mean_start = self.started.checked_div(self.in_flight).map(|start| self.origin + start);
+        let age = mean_start.map_or(0.0, |start| now.saturating_duration_since(start).as_secs_f64());
+        self.decayed(now).1.max(age).max(FLOOR) * f64::from(self.in_flight + 1)
     }
 }
 
@@ -169,7 +160,7 @@ mod tests {
             failing.end(now, now, Outcome::Failed);
         }
         let (slow, then) = after(Duration::from_secs(10), Outcome::Answered);
-        assert!(failing.cost(now) > slow.cost(then) && failing.cost(now) <= FAILURE_MAX.as_secs_f64());
+        assert!(failing.cost(now) > slow.cost(then) && failing.cost(now) <= FAILURE_MAX);
     }
 
     #[test]
@@ -207,7 +198,7 @@ mod tests {
                     (_, Some(started)) => estimate.end(now, started, Outcome::Failed),
                 }
                 let cost = estimate.cost(now);
-                prop_assert!(cost.is_finite() && cost >= FLOOR.as_secs_f64() * (flights.len() + 1) as f64);
+                prop_assert!(cost.is_finite() && cost >= FLOOR * (flights.len() + 1) as f64);
             }
         }
     }

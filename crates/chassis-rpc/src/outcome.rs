@@ -98,15 +98,13 @@ impl Default for Meaning {
     }
 }
 
-impl From<Status> for Failed {
-    fn from(status: Status) -> Self {
+impl Failed {
+    pub fn answer(status: Status) -> Self {
         Self { status, reach: Reach::Answered }
     }
-}
 
-impl Failed {
     pub fn late() -> Self {
-        Status::deadline_exceeded("no answer in time").into()
+        Self::answer(Status::deadline_exceeded("no answer in time"))
     }
 
     /// Tells by the sources of an error how far the attempt got.
@@ -114,9 +112,7 @@ impl Failed {
         let any = |is: fn(&(dyn Error + 'static)) -> bool| sources(Some(error)).any(is);
         let (reach, message) = match () {
             () if any(<dyn Error>::is::<TimeoutExpired>) => return Self::late(),
-            () if any(<dyn Error>::is::<ConnectError>) => {
-                (Reach::NoConnection, "no connection to the endpoint")
-            }
+            () if any(<dyn Error>::is::<ConnectError>) => (Reach::NoConnection, "no connection was made"),
             () if any(was_not_processed) => (Reach::Draining, "the endpoint closed the connection"),
             () => (Reach::Broken, "the connection broke"),
         };
@@ -156,22 +152,16 @@ impl Failed {
 
 /// An error and everything that it came of.
 fn sources<'a>(first: Option<&'a (dyn Error + 'static)>) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(first, |error| {
-        let error: &'a (dyn Error + 'static) = *error;
-        error.source()
-    })
+    std::iter::successors(first, |&error| error.source())
 }
 
 /// A connection that closed before the call was taken from its queue, or a stream that the server says it has
 /// not processed (RFC 9113, sections 6.8 and 8.7).
 fn was_not_processed(error: &(dyn Error + 'static)) -> bool {
     let unprocessed = |error: &h2::Error| {
+        let is = |reason| error.reason() == Some(reason);
         error.is_remote()
-            && match error.reason() {
-                Some(h2::Reason::REFUSED_STREAM) => true,
-                Some(h2::Reason::NO_ERROR) => error.is_go_away(),
-                _ => false,
-            }
+            && (is(h2::Reason::REFUSED_STREAM) || is(h2::Reason::NO_ERROR) && error.is_go_away())
     };
     error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
         || error.downcast_ref::<h2::Error>().is_some_and(unprocessed)
@@ -184,7 +174,7 @@ mod tests {
     use tonic_types::ErrorDetails;
 
     fn answered(code: Code) -> Failed {
-        Status::new(code, "").into()
+        Failed::answer(Status::new(code, ""))
     }
 
     fn broken() -> Failed {
@@ -193,7 +183,7 @@ mod tests {
 
     fn shed() -> Failed {
         let details = ErrorDetails::with_error_info(DEGRADED, "shop", HashMap::<String, String>::new());
-        Status::with_error_details(Code::Unavailable, "", details).into()
+        Failed::answer(Status::with_error_details(Code::Unavailable, "", details))
     }
 
     /// The codes of answers that mean this.

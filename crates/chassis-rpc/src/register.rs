@@ -46,12 +46,7 @@ impl RegisterConfig {
             #[cfg(feature = "etcd")]
             Some(Target::Etcd { members, prefix }) => {
                 let advertised = self.advertise.clone().unwrap_or_else(|| bound.to_string());
-                let mut registration = crate::etcd::Registration::new(members, prefix.clone(), advertised);
-                tokio::select! {
-                    () = stop => {}
-                    () = registration.keep() => {}
-                }
-                registration.withdraw().await;
+                crate::etcd::hold(members, prefix, advertised, stop).await;
             }
             _ => stop.await,
         }

@@ -42,9 +42,7 @@ impl FromStr for Target {
             ("dns", rest) => dns(rest).ok_or(DNS),
             ("etcd", _) if cfg!(not(feature = "etcd")) => Err(WITHOUT_ETCD),
             ("etcd", rest) => {
-                let (list, prefix) = rest.split_once('/').ok_or(PREFIX)?;
-                let prefix =
-                    Some(prefix.trim_end_matches('/')).filter(|prefix| !prefix.is_empty()).ok_or(PREFIX)?;
+                let (list, prefix) = rest.trim_end_matches('/').split_once('/').ok_or(PREFIX)?;
                 Ok(Self::Etcd { members: addresses(list)?, prefix: prefix.to_owned() })
             }
             _ => Err(FORM),
