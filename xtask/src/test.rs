@@ -51,6 +51,21 @@ const STAGES: &[Stage] = &[
     Stage::peer("tests with promtool and Prometheus", &[Tool::Promtool, Tool::Prometheus], "metrics_page::"),
     Stage::target("rules with promtool and amtool", &[Tool::Promtool, Tool::Amtool], "promtool"),
     Stage::peer("tests with etcd", &[Tool::Etcd], "endpoints::etcd::"),
+    Stage::cargo(
+        "the registration with etcd",
+        &[
+            "test",
+            "--workspace",
+            "--all-features",
+            "--locked",
+            "--test",
+            "it",
+            "--",
+            "--ignored",
+            "becomes_of_etcd",
+        ],
+    )
+    .needing(&[Tool::Etcd]),
     Stage::peer("tests with a name server", &[Tool::Dnsmasq], "endpoints::dns::"),
     Stage::peer("tests with poppler", &[Tool::Pdf], "preview::"),
     Stage::peer("tests with Grafana's types of dashboards", &[Tool::Npm], "grafana_schema::"),
