@@ -123,7 +123,7 @@ async fn open_queue(config: &Config, store: Store) -> Result<Queue, Failure> {
     let setup = QueueSetup {
         names: notifications::NAMES,
         channels: Channel::NAMES,
-        guards: notifications::GUARDS,
+        guard: notifications::GUARD,
         config: config.queue.clone(),
         retry: config.retry.clone(),
         worker: Arc::new(Deliver::new(config, store.clone())?),

@@ -16,7 +16,7 @@ use axum::{
     http::StatusCode,
 };
 use chassis_http::Valid;
-use chassis_queue::{Filter, JobId, Waiting};
+use chassis_queue::{Filter, JobId, JobState};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -76,8 +76,8 @@ pub async fn list_dead_letters(
     Valid(Query(Page { status, limit, cursor })): Valid<Query<Page>>,
 ) -> Result<Json<DeadLetters>, ApiError> {
     let which = match status {
-        Which::Dead => Waiting::Failed,
-        Which::Unknown => Waiting::Unknown,
+        Which::Dead => JobState::Failed,
+        Which::Unknown => JobState::Unknown,
     };
     // One more than asked for tells whether there is a next page.
     let mut jobs = app.queue.dead_letters(which, cursor, limit + 1).await?;

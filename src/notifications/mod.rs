@@ -18,7 +18,7 @@ pub use metrics::METRICS;
 pub use model::{Channel, Message, Schedule, Title};
 
 use crate::{error::ApiError, model::PatientId};
-use chassis_queue::{Component, Guard, JobId};
+use chassis_queue::{Component, JobId};
 use chassis_resilience::{Degradation, Feature};
 
 /// The durable queue of deliveries.
@@ -31,8 +31,8 @@ pub const BULK: Feature = Feature { name: "bulk_notifications", level: 2 };
 pub const SCHEMA: Component =
     Component { name: "notifications", steps: &[patients::TABLES, studies::TABLE], ids: &[] };
 
-/// The queue's preconditions; [`Notifications::address`] uses the first.
-pub const GUARDS: &[&str] = &["EXISTS (SELECT 1 FROM patients WHERE id = {subject} AND has_phone = 1)"];
+/// The queue's precondition, which [`Notifications::address`] uses.
+pub const GUARD: &str = "EXISTS (SELECT 1 FROM patients WHERE id = {subject} AND has_phone = 1)";
 
 /// What the handlers work with.
 pub struct Notifications {
@@ -44,8 +44,8 @@ pub struct Notifications {
 pub struct Addressed {
     pub id: JobId,
     pub jobs: Vec<Delivery>,
-    /// Has to hold when they are committed.
-    pub guard: Option<Guard>,
+    /// Who has to have a phone when they are committed.
+    pub guard: Option<String>,
 }
 
 impl Notifications {
@@ -64,10 +64,7 @@ impl Notifications {
         let needs_contact = self.queue.worker().gateway(channel).needs_contact();
         let delivery = Delivery { patient_id: patient_id.clone(), title, message, device: None };
         let (jobs, guard) = match channel {
-            Channel::Sms => {
-                let guard = Guard { index: 0, subject: patient_id.as_str().to_owned() };
-                (vec![delivery], needs_contact.then_some(guard))
-            }
+            Channel::Sms => (vec![delivery], needs_contact.then(|| patient_id.as_str().to_owned())),
             Channel::Push => {
                 let contact = patients::find(self.queue.store(), patient_id).await?.unwrap_or_default();
                 let devices = contact.push_tokens.into_iter();

@@ -215,11 +215,11 @@ impl Notifications {
             self.degradation.admit(BULK)?;
         }
         let (members, skipped) = self.audience(study, channel).await?;
-        if members.groups() + skipped == 0 {
+        if members.groups + skipped == 0 {
             return Err(ApiError::NotFound("Nobody is enrolled in this study."));
         }
-        let id = self.queue.new_id(members.jobs() + 1);
-        let receipt = BatchReceipt { batch_id: id, accepted: members.groups(), skipped };
+        let id = self.queue.new_id(members.jobs + 1);
+        let receipt = BatchReceipt { batch_id: id, accepted: members.groups, skipped };
         let enqueue = Enqueue {
             priority,
             run_at: send_at.map(Moment::unix_ms),

@@ -136,7 +136,7 @@ fn setup() -> QueueSetup<Nothing> {
             outcome: |_| "outcome",
         },
         channels: &["test"],
-        guards: &[],
+        guard: "1 = 1",
         config: QueueConfig {
             max_backlog: 100_000_000,
             max_scheduled: 1,

@@ -1,16 +1,14 @@
-//! One attempt: its span, the worker's call, what it came to, and how that is committed.
+//! One attempt: its span, the worker's call, what follows from its outcome, and how that is committed.
 
 use crate::{
-    Answer, Attempt, AttemptRecord, Fact, JobRecord, JobState, Key, Ledger, Outcome, Report, StoreError,
-    Worker,
-    enqueue::{Hex, json},
-    queue::Core,
-    retry::{self, Decision},
-    store::Tx,
+    Answer, Attempt, AttemptOutcome, AttemptRecord, Fact, JobRecord, JobState, Key, Ledger, OnUnknown,
+    Outcome, Report, Result, RetryConfig, Worker, enqueue::Hex, queue::Core, store::Tx,
 };
 use chassis_telemetry::{SpanExt as _, names};
 use futures_util::FutureExt as _;
-use serde::{Serialize, de::IgnoredAny};
+use rand::Rng as _;
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
 use sqlx::Row as _;
 use std::{
     collections::HashSet,
@@ -36,29 +34,10 @@ pub(crate) struct Ended {
     pub(crate) span: Span,
     /// A commit of it was uncertain: it may be stored already.
     pub(crate) doubtful: bool,
-    pub(crate) caller: Option<Caller>,
-}
-
-/// Whoever waits for an attempt until its end is committed.
-pub(crate) struct Caller {
-    /// What repeats with the key get.
+    /// What repeats of the caller's key get.
     pub(crate) answer: Option<(Key, Answer)>,
-    /// Tells the caller when it is dropped.
-    pub(crate) _told: oneshot::Sender<()>,
-}
-
-/// An attempt's end, as `sql` takes it.
-#[derive(Serialize)]
-struct Row<'a> {
-    id: i64,
-    worker: i64,
-    state: i64,
-    at: i64,
-    spent: u32,
-    unknowns: u32,
-    history: String,
-    last_trace: Option<Hex>,
-    reason: Option<&'a str>,
+    /// Tells a caller that waits, when it is dropped.
+    pub(crate) told: Option<oneshot::Sender<()>>,
 }
 
 impl JobRecord {
@@ -97,13 +76,13 @@ impl JobRecord {
             }
         };
         let Self { id, group, batch, channel, priority, spent: number, sync: now, .. } = *self;
-        core.worker.run(&job, &Attempt { id, group, batch, channel, priority, number, now }).await
+        core.setup.worker.run(&job, &Attempt { id, group, batch, channel, priority, number, now }).await
     }
 
     fn ended<W: Worker>(self, core: &Core<W>, report: Report, began: i64, span: Span) -> Ended {
         let Report { outcome, provider, took } = report;
-        let decision = retry::decide(&core.retry, self.spent, self.unknowns, self.sync, &outcome);
-        span.record(names::OUTCOME, (core.names.outcome)(decision.outcome));
+        let decision = decide(&core.setup.retry, self.spent, self.unknowns, self.sync, &outcome);
+        span.record(names::OUTCOME, (core.setup.names.outcome)(decision.outcome));
         if decision.state != JobState::Completed {
             span.record(names::OTEL_STATUS_CODE, "ERROR");
         }
@@ -116,7 +95,18 @@ impl JobRecord {
         let (outcome, duration_ms) = (decision.outcome, took.as_millis() as i64);
         let record =
             AttemptRecord { at: began, outcome, provider: provider.to_owned(), duration_ms, receipt };
-        Ended { job: self, decision, record, provider, took, at, span, doubtful: false, caller: None }
+        Ended {
+            job: self,
+            decision,
+            record,
+            provider,
+            took,
+            at,
+            span,
+            doubtful: false,
+            answer: None,
+            told: None,
+        }
     }
 
     /// The attempt was cut off by the end of its process: whether the job took effect is not known. It has waited
@@ -134,20 +124,21 @@ fn undone(outcome: Outcome, took: Duration) -> Report {
 }
 
 impl Ended {
-    fn row(&self) -> Result<String, StoreError> {
+    /// As `sql` takes it.
+    fn row(&self) -> Value {
         let Self { job, decision, .. } = self;
         let context = self.span.trace_context().or(job.last_trace);
         let again = decision.state == JobState::Retrying;
-        json(&Row {
-            id: job.id.0,
-            worker: job.worker,
-            state: decision.state as i64,
-            at: self.at,
-            spent: decision.spent,
-            unknowns: decision.unknowns,
-            history: job.history_with(&self.record),
-            last_trace: context.filter(|_| again).map(|context| Hex(context.to_bytes().to_vec())),
-            reason: decision.reason,
+        json!({
+            "id": job.id.0,
+            "worker": job.worker,
+            "state": decision.state as i64,
+            "at": self.at,
+            "spent": decision.spent,
+            "unknowns": decision.unknowns,
+            "history": job.history_with(&self.record),
+            "last_trace": context.filter(|_| again).map(|context| Hex(context.to_bytes().to_vec())),
+            "reason": decision.reason,
         })
     }
 
@@ -158,7 +149,7 @@ impl Ended {
         let (provider, took, state, outcome) = (*provider, *took, decision.state, decision.outcome);
         // What is counted leads to the attempt's span, not to the commit's.
         let _entered = self.span.enter();
-        core.worker.observe(&Fact::Attempted { channel, provider, outcome, took });
+        core.setup.worker.observe(&Fact::Attempted { channel, provider, outcome, took });
         // One that was cut off has no span that its line could lead to; it is counted in the line of the recovery.
         if !self.span.is_none() {
             tracing::info!(
@@ -167,8 +158,8 @@ impl Ended {
                 channel,
                 provider,
                 attempt = job.spent,
-                outcome = (core.names.outcome)(outcome),
-                status = (core.names.state)(state),
+                outcome = (core.setup.names.outcome)(outcome),
+                status = (core.setup.names.state)(state),
                 reason = decision.reason,
                 duration_ms = took.as_millis() as u64,
                 "attempt finished"
@@ -177,7 +168,7 @@ impl Ended {
         if state.is_final() {
             let lasted = Duration::from_millis((self.at - job.first_due).max(0) as u64);
             let end_to_end = (state == JobState::Completed).then_some(lasted);
-            core.worker.observe(&Fact::Finished { channel, priority, state, end_to_end });
+            core.setup.worker.observe(&Fact::Finished { channel, priority, state, end_to_end });
         }
     }
 }
@@ -185,16 +176,15 @@ impl Ended {
 impl<W: Worker> Core<W> {
     /// Ends attempts in a transaction, with the ledger and the answers to callers. Gives the ids that were still running under the worker that
     /// started them: a lease that ended in between has given the others to somebody else.
-    pub(crate) async fn complete(&self, tx: &mut Tx, all: &[Ended]) -> Result<HashSet<i64>, StoreError> {
+    pub(crate) async fn complete(&self, tx: &mut Tx, all: &[Ended]) -> Result<HashSet<i64>> {
         const ANSWER: &str = "UPDATE idempotency SET status = $1, body = $2, location = $3 WHERE scope = $4";
         if all.is_empty() {
             return Ok(HashSet::new());
         }
-        let rows: Vec<String> = all.iter().map(Ended::row).collect::<Result<_, _>>()?;
-        let rows = format!("[{}]", rows.join(","));
+        let rows = Value::from_iter(all.iter().map(Ended::row)).to_string();
         let found = self.sql.complete.query().bind(rows).fetch_all(&mut **tx).await?;
         let found: HashSet<i64> = found.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-        for (key, answer) in all.iter().filter_map(|ended| ended.caller.as_ref()?.answer.as_ref()) {
+        for (key, answer) in all.iter().filter_map(|ended| ended.answer.as_ref()) {
             let query = sqlx::query(ANSWER).bind(i64::from(answer.status)).bind(&answer.body[..]);
             query.bind(answer.location.as_deref()).bind(&key.scope[..]).execute(&mut **tx).await?;
         }
@@ -219,5 +209,142 @@ impl<W: Worker> Core<W> {
             }
         }
         self.backlog.finished(finished);
+    }
+}
+
+/// A provider's wish to wait is honoured up to this.
+const LONGEST_WISH: Duration = Duration::from_secs(3600);
+
+/// What is stored of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Decision {
+    pub(crate) state: JobState,
+    /// In how long the job is due again, if its state is not final.
+    pub(crate) delay: Duration,
+    /// Spent attempts, and attempts of unknown outcome.
+    pub(crate) spent: u32,
+    pub(crate) unknowns: u32,
+    pub(crate) outcome: AttemptOutcome,
+    pub(crate) reason: Option<&'static str>,
+}
+
+/// Decides after an attempt. `spent` counts it already, `unknowns` does not; with `sync` the caller waits, and nothing
+/// is retried.
+fn decide(config: &RetryConfig, spent: u32, unknowns: u32, sync: bool, outcome: &Outcome) -> Decision {
+    let unknown = matches!(outcome, Outcome::Unknown { .. });
+    let unknowns_now = unknowns + u32::from(unknown);
+    let decision = |state, outcome, reason| Decision {
+        state,
+        delay: Duration::ZERO,
+        spent,
+        unknowns: unknowns_now,
+        outcome,
+        reason,
+    };
+    match *outcome {
+        Outcome::Completed { .. } => decision(JobState::Completed, AttemptOutcome::Completed, None),
+        Outcome::Failed { reason } => decision(JobState::Failed, AttemptOutcome::Failed, Some(reason)),
+        Outcome::Unknown { reason }
+            if sync || config.on_unknown == OnUnknown::Hold || unknowns >= config.max_unknown =>
+        {
+            decision(JobState::Unknown, AttemptOutcome::Unknown, Some(reason))
+        }
+        Outcome::Retry { reason, .. } | Outcome::Snooze { reason, .. } if sync => {
+            decision(JobState::Failed, AttemptOutcome::Failed, Some(reason))
+        }
+        Outcome::Snooze { reason, after } => {
+            let delay = after.map_or_else(|| backoff(config, 1), |after| after.min(LONGEST_WISH));
+            let spent = spent.saturating_sub(1);
+            Decision { delay, spent, ..decision(JobState::Retrying, AttemptOutcome::Snoozed, Some(reason)) }
+        }
+        Outcome::Retry { reason, .. } if spent >= config.max_attempts => {
+            decision(JobState::Failed, AttemptOutcome::Failed, Some(reason))
+        }
+        // The attempt goes on saying that it may have taken effect; the job has failed either way.
+        Outcome::Unknown { reason } if spent >= config.max_attempts => {
+            decision(JobState::Failed, AttemptOutcome::Unknown, Some(reason))
+        }
+        Outcome::Retry { reason, after } => {
+            let delay = after.map_or_else(|| backoff(config, spent), |after| after.min(LONGEST_WISH));
+            Decision { delay, ..decision(JobState::Retrying, AttemptOutcome::Retry, Some(reason)) }
+        }
+        Outcome::Unknown { reason } => {
+            let delay = backoff(config, spent);
+            Decision { delay, ..decision(JobState::Retrying, AttemptOutcome::Unknown, Some(reason)) }
+        }
+    }
+}
+
+/// Exponential backoff with full jitter: uniform in 0 … min(max, base × 2^(attempt − 1)).
+/// Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015).
+fn backoff(config: &RetryConfig, attempt: u32) -> Duration {
+    let ceiling = ceiling(config, attempt).as_millis() as u64;
+    Duration::from_millis(rand::rng().random_range(0..=ceiling))
+}
+
+fn ceiling(config: &RetryConfig, attempt: u32) -> Duration {
+    let doublings = attempt.saturating_sub(1).min(31);
+    config.base_delay.saturating_mul(1 << doublings).min(config.max_delay)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const RETRY: Outcome = Outcome::Retry { reason: "r", after: None };
+    const UNKNOWN: Outcome = Outcome::Unknown { reason: "u" };
+
+    fn config(on_unknown: OnUnknown) -> RetryConfig {
+        RetryConfig {
+            max_attempts: 4,
+            base_delay: Duration::from_secs(5),
+            max_delay: Duration::from_secs(3600),
+            on_unknown,
+            max_unknown: 2,
+        }
+    }
+
+    fn after(spent: u32, unknowns: u32, sync: bool, outcome: &Outcome) -> (JobState, AttemptOutcome, u32) {
+        let decision = decide(&config(OnUnknown::Retry), spent, unknowns, sync, outcome);
+        (decision.state, decision.outcome, decision.spent)
+    }
+
+    #[test]
+    fn retries_end_with_the_maximum_and_snoozes_never() {
+        assert_eq!(after(3, 0, false, &RETRY), (JobState::Retrying, AttemptOutcome::Retry, 3));
+        assert_eq!(after(4, 0, false, &RETRY), (JobState::Failed, AttemptOutcome::Failed, 4));
+        let snooze = Outcome::Snooze { reason: "s", after: None };
+        assert_eq!(after(4, 0, false, &snooze), (JobState::Retrying, AttemptOutcome::Snoozed, 3));
+    }
+
+    #[test]
+    fn an_unknown_outcome_is_repeated_as_often_as_allowed_and_then_waits_for_a_person() {
+        assert_eq!(after(1, 0, false, &UNKNOWN), (JobState::Retrying, AttemptOutcome::Unknown, 1));
+        assert_eq!(after(3, 2, false, &UNKNOWN), (JobState::Unknown, AttemptOutcome::Unknown, 3));
+        assert_eq!(after(4, 1, false, &UNKNOWN), (JobState::Failed, AttemptOutcome::Unknown, 4));
+        let held = decide(&config(OnUnknown::Hold), 1, 0, false, &UNKNOWN);
+        assert_eq!((held.state, held.unknowns), (JobState::Unknown, 1));
+    }
+
+    #[test]
+    fn nothing_is_retried_while_the_caller_waits() {
+        let snooze = Outcome::Snooze { reason: "s", after: None };
+        for outcome in [&RETRY, &snooze, &Outcome::Failed { reason: "f" }] {
+            assert_eq!(after(1, 0, true, outcome).0, JobState::Failed);
+        }
+        assert_eq!(after(1, 0, true, &UNKNOWN).0, JobState::Unknown);
+    }
+
+    proptest! {
+        #[test]
+        fn delays_are_bounded_and_a_providers_wish_wins(attempt in 1u32..5000, wish in 0u64..100_000) {
+            let config = config(OnUnknown::Retry);
+            prop_assert!(backoff(&config, attempt) <= config.max_delay);
+            prop_assert!(attempt > 1 || backoff(&config, attempt) <= config.base_delay);
+            let outcome = Outcome::Retry { reason: "r", after: Some(Duration::from_secs(wish)) };
+            let decision = decide(&config, 1, 0, false, &outcome);
+            prop_assert_eq!(decision.delay, Duration::from_secs(wish.min(3600)));
+        }
     }
 }

@@ -27,10 +27,11 @@ struct State {
     /// The last recount, with what this process has added and finished since.
     committed: Jobs,
     reserved: Jobs,
-    finished: u64,
-    /// Jobs finished in a second, smoothed; when it was taken, and of how many.
+    /// Jobs finished since the last recount, and when that was.
+    finished: usize,
+    taken: Option<Instant>,
+    /// Jobs finished in a second, smoothed over some 3 s.
     rate: f64,
-    taken: Option<(Instant, u64)>,
 }
 
 /// Room for jobs that are about to be committed; given back unless it is kept.
@@ -69,7 +70,7 @@ impl Backlog {
     pub(crate) fn finished(&self, jobs: usize) {
         let mut state = self.state.lock();
         state.committed[0] -= jobs as i64;
-        state.finished += jobs as u64;
+        state.finished += jobs;
     }
 
     /// Jobs have been queued again.
@@ -87,14 +88,9 @@ impl Backlog {
         let mut state = self.state.lock();
         state.committed[0] += counted[0] - mark[0];
         state.committed[1] += counted[1] - mark[1];
-        let (now, finished) = (Instant::now(), state.finished);
-        let (since, before) = *state.taken.get_or_insert((now, finished));
-        let passed = (now - since).as_secs_f64();
-        if passed >= 1.0 {
-            let rate = (finished - before) as f64 / passed;
-            state.rate = if state.rate == 0.0 { rate } else { 0.7 * state.rate + 0.3 * rate };
-            state.taken = Some((now, finished));
-        }
+        let passed = state.taken.replace(Instant::now()).map_or(1.0, |taken| taken.elapsed().as_secs_f64());
+        let rate = std::mem::take(&mut state.finished) as f64 / passed.max(0.001);
+        state.rate += (rate - state.rate) * (passed / 3.0).min(1.0);
     }
 
     /// In how long all due jobs may be finished at the speed of the last seconds.

@@ -1,8 +1,9 @@
 //! Batches: one template and many members. Accepted in one short commit, expanded into jobs afterwards.
 
 use crate::{
-    Enqueue, Enqueued, JobId, JobState, Priority, Queue, Refused, Statement, StoreError, Value, Worker,
-    enqueue::{Hex, Row, json},
+    Enqueue, Enqueued, JobId, JobState, Priority, Queue, Refused, Result, Statement, StoreError, Value,
+    Worker,
+    enqueue::{Hex, Row, Start, json},
     model::SCHEDULED,
     queue::{Core, commit_span},
 };
@@ -41,8 +42,10 @@ pub struct Batch<J> {
 #[derive(Debug, Default)]
 pub struct Members {
     chunks: Vec<Chunk>,
-    groups: usize,
-    jobs: usize,
+    /// Groups added so far.
+    pub groups: usize,
+    /// Jobs added so far.
+    pub jobs: usize,
 }
 
 /// Groups of members as JSON: one array of objects a group, one line each.
@@ -71,16 +74,6 @@ impl Members {
         }
         (self.groups, self.jobs) = (self.groups + 1, self.jobs + group.len());
         Ok(())
-    }
-
-    /// Groups added so far.
-    pub fn groups(&self) -> usize {
-        self.groups
-    }
-
-    /// Jobs added so far.
-    pub fn jobs(&self) -> usize {
-        self.jobs
     }
 }
 
@@ -127,7 +120,7 @@ impl<W: Worker> Queue<W> {
         let (core, jobs) = (&self.core, batch.members.jobs);
         let span = core.send_span(&batch.enqueue, jobs);
         let enqueue = core.writing(batch, &span)?;
-        let enqueued = self.submit(enqueue, jobs, false).instrument(span).await;
+        let enqueued = self.submit(enqueue, jobs, Start::Later).instrument(span).await;
         core.unexpanded.notify_one();
         enqueued
     }
@@ -140,7 +133,7 @@ impl<W: Worker> Queue<W> {
         &self,
         id: JobId,
         overall: fn(&[JobState]) -> JobState,
-    ) -> Result<Option<BatchRecord>, StoreError> {
+    ) -> Result<Option<BatchRecord>> {
         const BATCH: &str = "SELECT info, (SELECT CAST(coalesce(sum(groups), 0) AS BIGINT) FROM chunk
             WHERE chunk.batch = batch.id) FROM batch WHERE id = $1";
         // A group's states as the bits of one number.
@@ -164,7 +157,7 @@ impl<W: Worker> Queue<W> {
 
 impl<W: Worker> Core<W> {
     /// A batch is accepted as statements that commit together with its key: no job stands in the way of others' yet.
-    fn writing(&self, batch: Batch<W::Job>, span: &Span) -> Result<Enqueue<W::Job>, StoreError> {
+    fn writing(&self, batch: Batch<W::Job>, span: &Span) -> Result<Enqueue<W::Job>> {
         let Batch { mut enqueue, template, members, skipped } = batch;
         let (id, run_at) = (enqueue.id.0, self.later(enqueue.run_at));
         let info = BatchInfo {
@@ -206,7 +199,7 @@ impl<W: Worker> Core<W> {
 
     /// Jobs are inserted and their chunk is deleted in one transaction: no crash loses or repeats one. `false` if
     /// there was nothing to do.
-    async fn expand_chunk(&self) -> Result<bool, StoreError> {
+    async fn expand_chunk(&self) -> Result<bool> {
         const INFO: &str = "SELECT info FROM batch WHERE id = $1";
         if self.store.outage().is_some() {
             return Ok(false);
@@ -232,18 +225,13 @@ impl<W: Worker> Core<W> {
                 span.record(names::OTEL_STATUS_CODE, "ERROR");
             }
         })?;
-        self.committed_jobs(self.channels.iter().copied());
+        self.committed_jobs(self.setup.channels.iter().copied());
         Ok(true)
     }
 
     /// The rows of a chunk's jobs. Each group begins a trace of its own, linked to the batch's; its PRODUCER span ends
     /// with the commit.
-    fn expanded(
-        &self,
-        batch: i64,
-        info: &BatchInfo,
-        members: &str,
-    ) -> Result<(String, Vec<Span>), StoreError> {
+    fn expanded(&self, batch: i64, info: &BatchInfo, members: &str) -> Result<(String, Vec<Span>)> {
         let (channel, priority) = (self.channel(&info.channel)?, info.priority);
         let (mut rows, mut spans) = (Vec::new(), Vec::new());
         for line in members.lines() {
@@ -274,7 +262,7 @@ impl<W: Worker> Core<W> {
     }
 }
 
-fn read_json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, StoreError> {
+fn read_json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| StoreError::Statement(format!("a batch is damaged: {error}")))
 }
 
@@ -308,8 +296,8 @@ mod tests {
                 all.push_str(&serde_json::to_string(&group).unwrap());
                 all.push('\n');
             }
-            prop_assert_eq!(members.jobs(), sizes.iter().map(|(jobs, _)| jobs).sum::<usize>());
-            prop_assert_eq!(members.groups(), sizes.len());
+            prop_assert_eq!(members.jobs, sizes.iter().map(|(jobs, _)| jobs).sum::<usize>());
+            prop_assert_eq!(members.groups, sizes.len());
             prop_assert!(members.chunks.iter().all(|chunk| (1..=CHUNK).contains(&chunk.jobs)));
             prop_assert_eq!(members.chunks.iter().map(|chunk| chunk.members.as_str()).collect::<String>(), all);
         }

@@ -1,7 +1,7 @@
 //! Group commit: callers that arrive while a commit runs share the next one.
 
 use crate::{
-    Answer, Enqueue, Fact, Ledger, Refused, Statement, StoreError, Worker,
+    Answer, Enqueue, Fact, Ledger, Refused, Result, Statement, StoreError, Worker,
     backlog::Room,
     enqueue::{Enqueued, Value},
     metrics,
@@ -116,7 +116,7 @@ impl<J> Pending<J> {
         self.room.take().into_iter().for_each(Room::keep);
         let Enqueue { channel, priority, .. } = self.enqueue;
         if self.jobs > 0 {
-            core.worker.observe(&Fact::Accepted { channel, priority, jobs: self.jobs });
+            core.setup.worker.observe(&Fact::Accepted { channel, priority, jobs: self.jobs });
         }
     }
 }
@@ -125,7 +125,7 @@ impl<J> Pending<J> {
 type Others = HashMap<i64, Result<Enqueued, Refused>>;
 
 /// Stores a batch in one transaction; gives the groups that were not stored.
-async fn store<W: Worker>(core: &Core<W>, batch: &[Pending<W::Job>]) -> Result<Others, StoreError> {
+async fn store<W: Worker>(core: &Core<W>, batch: &[Pending<W::Job>]) -> Result<Others> {
     let sql = &core.sql;
     if batch.iter().any(|pending| !pending.enqueue.writes.is_empty()) {
         let mut tx = core.store.begin().await?;
@@ -160,7 +160,7 @@ async fn not_stored<W: Worker>(
     core: &Core<W>,
     connection: &mut AnyConnection,
     rows: String,
-) -> Result<Others, StoreError> {
+) -> Result<Others> {
     let found = core.sql.not_stored.query().bind(rows).fetch_all(connection).await?;
     let mut others = Others::new();
     for row in &found {
@@ -185,7 +185,7 @@ pub(crate) async fn store_in<W: Worker>(
     core: &Core<W>,
     tx: &mut Tx,
     batch: &[Pending<W::Job>],
-) -> Result<Others, StoreError> {
+) -> Result<Others> {
     let rows = rows(batch);
     let counted = core.bind(&core.sql.accept_in, &rows).fetch_all(&mut **tx).await?;
     let others =

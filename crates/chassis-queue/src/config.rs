@@ -119,12 +119,10 @@ impl FromStr for StoreUrl {
 
 impl StoreConfig {
     fn check(&self) -> Result<(), &'static str> {
-        match (&self.url, &self.password_file) {
-            (StoreUrl::Sqlite { .. }, Some(_)) => {
-                Err("store.password_file is for PostgreSQL; remove it or set store.url = postgres://…")
-            }
-            _ => Ok(()),
+        if matches!(self.url, StoreUrl::Sqlite { .. }) && self.password_file.is_some() {
+            return Err("store.password_file is for PostgreSQL; remove it or set store.url = postgres://…");
         }
+        Ok(())
     }
 }
 

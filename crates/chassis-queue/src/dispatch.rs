@@ -1,7 +1,7 @@
 //! The dispatcher: one transaction after another ends attempts and starts due jobs for the workers that are free.
 
 use crate::{
-    Fact, JobRecord, JobState, Ledger, Priority, StoreError, Tx, Worker,
+    Fact, JobRecord, JobState, Ledger, Priority, Result, StoreError, Tx, Worker,
     attempt::Ended,
     metrics,
     queue::{Core, InHand, LINKS, commit_span},
@@ -76,7 +76,7 @@ impl<W: Worker> Core<W> {
     pub(crate) async fn dispatch(self: &Arc<Self>) {
         let mut ended = self.ended.lock().await;
         let lane = |channel: &&'static str| Lane { channel, look: true, more_bulk: false };
-        let lanes = self.channels.iter().map(lane).collect();
+        let lanes = self.setup.channels.iter().map(lane).collect();
         let mut dispatcher =
             Dispatcher { core: Arc::clone(self), lanes, ended: Vec::new(), next_look: Instant::now() };
         loop {
@@ -112,7 +112,7 @@ impl<W: Worker> Core<W> {
         let in_hand = self.in_hand.lock();
         let busy = || in_hand.values().filter(|job| job.channel == channel && !job.sync);
         let bulk = busy().filter(|job| job.priority == Priority::Bulk).count();
-        let workers = if self.worker.paused(channel) { 0 } else { self.config.workers };
+        let workers = if self.setup.worker.paused(channel) { 0 } else { self.setup.config.workers };
         (workers.saturating_sub(busy().count()), bulk)
     }
 }
@@ -176,7 +176,7 @@ impl<W: Worker> Dispatcher<W> {
     }
 
     /// Ends attempts, and starts as many jobs as there are free workers. Gives those that started.
-    async fn commit(&mut self, span: &mut Span) -> Result<Vec<JobRecord>, StoreError> {
+    async fn commit(&mut self, span: &mut Span) -> Result<Vec<JobRecord>> {
         let core = Arc::clone(&self.core);
         let begun = Instant::now();
         let (mut tx, _counting) = core.begin().await?;
@@ -190,7 +190,8 @@ impl<W: Worker> Dispatcher<W> {
             let bulk_of_lane =
                 |ended: &Ended| ended.job.channel == lane.channel && ended.job.priority == Priority::Bulk;
             if free > 0 && (lane.look || lane.more_bulk && self.ended.iter().any(bulk_of_lane)) {
-                let most_bulk = core.config.workers.saturating_sub(1).max(1).saturating_sub(bulk).min(free);
+                let most_bulk =
+                    core.setup.config.workers.saturating_sub(1).max(1).saturating_sub(bulk).min(free);
                 let claimed = core.claim(&mut tx, lane.channel, free, most_bulk).await?;
                 lane.look = claimed.len() == free;
                 let bulk = claimed.iter().filter(|job| job.priority == Priority::Bulk).count();
@@ -224,7 +225,7 @@ impl<W: Worker> Dispatcher<W> {
         let core = Arc::clone(&self.core);
         let JobRecord { id, channel, priority, state, sync, .. } = job;
         if state == JobState::Expired {
-            core.worker.observe(&Fact::Finished { channel, priority, state, end_to_end: None });
+            core.setup.worker.observe(&Fact::Finished { channel, priority, state, end_to_end: None });
             core.backlog.finished(1);
             return;
         }
@@ -245,7 +246,7 @@ impl<W: Worker> Core<W> {
         channel: &'static str,
         free: usize,
         most_bulk: usize,
-    ) -> Result<Vec<JobRecord>, StoreError> {
+    ) -> Result<Vec<JobRecord>> {
         let (steady, wall) = (self.store.steady_ms(), self.store.now_ms());
         // The first of exponentially distributed times, divided by weights, is each one's with its weight's chance.
         let shares = [(); 3].map(|()| 1.0 + (1.0 - rand::random::<f64>()).ln());

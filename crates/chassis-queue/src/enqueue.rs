@@ -1,19 +1,29 @@
 //! Accepting jobs: callers that arrive while a commit runs share the next one.
 
 use crate::{
-    JobId, JobState, Priority, Queue, StoreError, Tx, Worker,
+    JobId, JobState, Priority, Queue, Result, StoreError, Tx, Worker,
     commit::{self, Pending},
+    dispatch::Wake,
     model::SCHEDULED,
-    queue::Core,
+    queue::{Core, InHand},
 };
 use chassis_telemetry::{SpanExt as _, TraceContext};
+use futures_util::future::join_all;
 use serde::{Serialize, Serializer};
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
 use tracing::{Instrument as _, Span};
+
+/// Whether jobs are committed as waiting, or as running already. `Never` only asks what stands under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    Later,
+    Now,
+    Never,
+}
 
 /// Jobs to enqueue: one group, whose jobs differ in their payload only.
 #[derive(Clone, Debug)]
@@ -32,8 +42,9 @@ pub struct Enqueue<J> {
     pub key: Option<Key>,
     /// Kept under the key for repeats.
     pub answer: Answer,
-    /// Has to hold in the commit; else nothing is stored and the result is [`Refused::Unmet`].
-    pub guard: Option<Guard>,
+    /// For whom [`crate::QueueSetup::guard`] has to hold in the commit; else nothing is stored and the result is
+    /// [`Refused::Unmet`].
+    pub guard: Option<String>,
     /// Statements of the domain that commit together with the jobs.
     pub writes: Vec<Statement>,
 }
@@ -69,18 +80,6 @@ pub struct Answer {
     pub status: u16,
     pub body: Vec<u8>,
     pub location: Option<String>,
-}
-
-/// A precondition: the `index`-th of [`crate::QueueSetup::guards`] holds for `subject`.
-#[derive(Clone, Debug)]
-pub struct Guard {
-    pub index: usize,
-    pub subject: String,
-}
-
-impl Guard {
-    /// Holds for nobody: written as -1.
-    const NEVER: usize = usize::MAX;
 }
 
 /// One SQL statement with its values, `$1`, `$2`, …
@@ -157,7 +156,7 @@ impl<W: Worker> Queue<W> {
     pub async fn enqueue(&self, enqueue: Enqueue<W::Job>) -> Result<Enqueued, Refused> {
         let jobs = enqueue.jobs.len();
         let span = self.core.send_span(&enqueue, jobs);
-        self.submit(enqueue, jobs, false).instrument(span).await
+        self.submit(enqueue, jobs, Start::Later).instrument(span).await
     }
 
     /// The same inside a caller's transaction: stored if that commits, which also wakes the workers.
@@ -168,14 +167,14 @@ impl<W: Worker> Queue<W> {
         let core = Arc::clone(&self.core);
         let jobs = enqueue.jobs.len();
         let span = core.send_span(&enqueue, jobs);
-        let mut batch = [core.pending(enqueue, jobs, false, &span)?.0];
+        let mut batch = [core.pending(enqueue, jobs, Start::Later, &span)?.0];
         let others = commit::store_in(&core, tx, &batch).instrument(span).await?;
         if let Some(told) = others.into_values().next() {
             return told;
         }
         tx.then.push(Box::new(move || {
             batch.iter_mut().for_each(|pending| pending.stored(&core));
-            core.committed_jobs(core.channels.iter().copied());
+            core.committed_jobs(core.setup.channels.iter().copied());
         }));
         Ok(Enqueued::New)
     }
@@ -186,10 +185,8 @@ impl<W: Worker> Queue<W> {
     /// # Errors
     /// [`Refused::KeyReused`], [`Refused::InFlight`], or the store is unavailable.
     pub async fn repeated(&self, key: &Key) -> Result<Option<Answer>, Refused> {
-        let guard = Some(Guard { index: Guard::NEVER, subject: String::new() });
-        let enqueue =
-            Enqueue { key: Some(key.clone()), guard, ..Enqueue::new(self.new_id(1), "", Vec::new()) };
-        let (pending, answered) = self.core.pending(enqueue, 0, false, &Span::none())?;
+        let enqueue = Enqueue { key: Some(key.clone()), ..Enqueue::new(self.new_id(1), "", Vec::new()) };
+        let (pending, answered) = self.core.pending(enqueue, 0, Start::Never, &Span::none())?;
         match self.send(pending, answered).await {
             Ok(Enqueued::Replayed(first)) => Ok(Some(first)),
             Ok(Enqueued::New) | Err(Refused::Unmet) => Ok(None),
@@ -208,10 +205,10 @@ impl<W: Worker> Queue<W> {
         &self,
         enqueue: Enqueue<W::Job>,
         jobs: usize,
-        sync: bool,
+        start: Start,
     ) -> Result<Enqueued, Refused> {
         let key = enqueue.key.clone();
-        match self.core.pending(enqueue, jobs, sync, &Span::current()) {
+        match self.core.pending(enqueue, jobs, start, &Span::current()) {
             Ok((pending, answered)) => self.send(pending, answered).await,
             Err(refused) => self.repeated_or(key.as_ref(), refused).await.map(Enqueued::Replayed),
         }
@@ -224,6 +221,99 @@ impl<W: Worker> Queue<W> {
         let closed = |_| Refused::StoreUnavailable("the store is closed");
         self.accept.send(pending).await.map_err(closed)?;
         answered.await.map_err(|_| Refused::CommitUnknown)?
+    }
+}
+
+/// Jobs that run while their caller waits.
+impl<W: Worker> Queue<W> {
+    /// Commits jobs as running, makes one attempt at each while the caller waits, and has [`Self::run`] commit the
+    /// outcomes with the answer that `answer` makes of the group's id and the jobs' states. Nothing is retried;
+    /// dropping the future cancels nothing.
+    ///
+    /// # Errors
+    /// See [`Refused`]; also refused while as many such jobs run as the channel has workers.
+    pub async fn run_now(
+        &self,
+        enqueue: Enqueue<W::Job>,
+        answer: impl Fn(JobId, &[JobState]) -> Answer + Send + 'static,
+    ) -> Result<Finished, Refused> {
+        if !self.take_in_hand(&enqueue) {
+            let full = Refused::BacklogFull { retry_after: Duration::from_secs(1) };
+            return self.repeated_or(enqueue.key.as_ref(), full).await.map(Finished::Replayed);
+        }
+        let (queue, span) = (self.clone(), self.core.send_span(&enqueue, enqueue.jobs.len()));
+        // A task of its own: once committed, the attempt is made whoever waits for it.
+        let work = async move { queue.commit_and_run(enqueue, answer).await };
+        #[expect(clippy::disallowed_methods, reason = "the task is in the caller's span")]
+        tokio::spawn(work.instrument(span)).await.unwrap_or(Err(Refused::CommitUnknown))
+    }
+
+    /// Notes the jobs as running, unless as many run as there may be.
+    fn take_in_hand(&self, enqueue: &Enqueue<W::Job>) -> bool {
+        let Enqueue { id, channel, priority, .. } = *enqueue;
+        let mut in_hand = self.core.in_hand.lock();
+        let running = in_hand.values().filter(|job| job.sync && job.channel == channel).count();
+        let free = running < self.core.setup.config.workers;
+        if free {
+            let hand = |part| (id.part(part).0, InHand { channel, priority, sync: true });
+            in_hand.extend((0..enqueue.jobs.len()).map(hand));
+        }
+        free
+    }
+
+    async fn commit_and_run(
+        &self,
+        enqueue: Enqueue<W::Job>,
+        answer: impl Fn(JobId, &[JobState]) -> Answer + Send,
+    ) -> Result<Finished, Refused> {
+        let core = &self.core;
+        let (id, count, key) = (enqueue.id, enqueue.jobs.len(), enqueue.key.clone());
+        let enqueued = self.submit(enqueue, count, Start::Now).await;
+        let read = async { core.group(&mut *core.store.reader().await?, id).await };
+        let jobs = if enqueued == Ok(Enqueued::New) { read.await.ok() } else { None };
+        let Some(jobs) = jobs else {
+            core.in_hand.lock().retain(|job, _| !(id.0..id.part(count).0).contains(job));
+            // If they are committed all the same, the dispatcher finds and starts them.
+            core.doubt.store(true, Ordering::Relaxed);
+            core.wake.wake(Wake::ALL);
+            return match (enqueued, &key) {
+                // A crash may have left it without its answer: the jobs know.
+                (Err(Refused::InFlight), Some(key)) => self.finished_before(key, answer).await,
+                (Ok(Enqueued::Replayed(first)), _) => Ok(Finished::Replayed(first)),
+                (other, _) => Err(other.err().unwrap_or(Refused::CommitUnknown)),
+            };
+        };
+        let mut ended = join_all(jobs.into_iter().map(|job| job.attempt(core))).await;
+        let states: Vec<JobState> = ended.iter().map(|ended| ended.decision.state).collect();
+        let (told, committed) = oneshot::channel();
+        if let Some(last) = ended.last_mut() {
+            last.answer = key.map(|key| (key, answer(id, &states)));
+            last.told = Some(told);
+        }
+        for ended in ended {
+            let _ = core.ends.send(ended).await;
+        }
+        // However long the store takes to come back.
+        let _ = committed.await;
+        Ok(Finished::States(states))
+    }
+
+    /// The answer to a key whose jobs finished without one.
+    async fn finished_before(
+        &self,
+        key: &Key,
+        answer: impl Fn(JobId, &[JobState]) -> Answer,
+    ) -> Result<Finished, Refused> {
+        const OWNER: &str = "SELECT owner FROM idempotency WHERE scope = $1";
+        let mut reader = self.core.store.read("find jobs").await?;
+        let owner = sqlx::query_scalar(OWNER).bind(&key.scope[..]).fetch_optional(&mut *reader).await;
+        let first = JobId(owner.map_err(StoreError::from)?.unwrap_or_default());
+        let jobs = self.core.group(&mut reader, first).await?;
+        let states: Vec<JobState> = jobs.iter().map(|job| job.state).collect();
+        if states.is_empty() || !states.iter().all(|state| state.is_final()) {
+            return Err(Refused::InFlight);
+        }
+        Ok(Finished::Replayed(answer(first, &states)))
     }
 }
 
@@ -245,13 +335,13 @@ impl<W: Worker> Core<W> {
         &self,
         enqueue: Enqueue<W::Job>,
         jobs: usize,
-        sync: bool,
+        start: Start,
         span: &Span,
     ) -> Result<(Pending<W::Job>, Answered), Refused> {
         let run_at = self.later(enqueue.run_at);
         let room =
             (jobs > 0).then(|| self.backlog.reserve(run_at.is_some(), enqueue.priority, jobs)).transpose()?;
-        let rows = rows(&enqueue, sync, run_at, span)?;
+        let rows = rows(&enqueue, start, run_at, span)?;
         let (answer, answered) = oneshot::channel();
         let (span, since) = (span.clone(), Instant::now());
         Ok((Pending { enqueue, jobs, rows, room, span, since, answer }, answered))
@@ -291,23 +381,21 @@ pub(crate) struct Terms {
     status: Option<u16>,
     body: Option<Hex>,
     location: Option<String>,
-    guard: Option<i64>,
     subject: Option<String>,
 }
 
 impl Terms {
     /// A key that waits for an outcome has no answer yet.
-    fn of<J>(enqueue: &Enqueue<J>, sync: bool) -> Option<Self> {
-        let (key, guard) = (enqueue.key.as_ref(), enqueue.guard.as_ref());
+    fn of<J>(enqueue: &Enqueue<J>, start: Start) -> Option<Self> {
+        let (key, later) = (enqueue.key.as_ref(), start != Start::Now);
         let Answer { status, body, location } = enqueue.answer.clone();
-        (key.is_some() || guard.is_some()).then(|| Self {
+        (key.is_some() || enqueue.guard.is_some()).then(|| Self {
             scope: key.map(|key| Hex(key.scope.to_vec())),
             digest: key.map(|key| Hex(key.digest.to_vec())),
-            status: (!sync).then_some(status),
-            body: (!sync).then_some(Hex(body)),
-            location: location.filter(|_| !sync),
-            guard: guard.map(|guard| guard.index as i64),
-            subject: guard.map(|guard| guard.subject.clone()),
+            status: later.then_some(status),
+            body: later.then_some(Hex(body)),
+            location: location.filter(|_| later),
+            subject: enqueue.guard.clone(),
         })
     }
 }
@@ -334,24 +422,25 @@ impl Serialize for Hex {
 /// The rows of a group: one for each job, or one for its key.
 fn rows<J: Serialize>(
     enqueue: &Enqueue<J>,
-    sync: bool,
+    start: Start,
     run_at: Option<i64>,
     span: &Span,
-) -> Result<String, StoreError> {
+) -> Result<String> {
     let mut row = Row {
         group_id: enqueue.id.0,
         parts: enqueue.jobs.len().max(1),
         channel: enqueue.channel,
         priority: enqueue.priority as u8,
-        state: match run_at {
-            _ if sync => JobState::Running as i64,
-            Some(_) => SCHEDULED,
-            None => JobState::Accepted as i64,
+        state: match start {
+            Start::Never => 0,
+            Start::Now => JobState::Running as i64,
+            Start::Later if run_at.is_some() => SCHEDULED,
+            Start::Later => JobState::Accepted as i64,
         },
         first_due: run_at,
         not_after: enqueue.not_after,
         trace: Hex::of(span),
-        terms: Terms::of(enqueue, sync),
+        terms: Terms::of(enqueue, start),
         ..Row::default()
     };
     let mut rows = String::with_capacity(700 * row.parts);
@@ -364,6 +453,6 @@ fn rows<J: Serialize>(
     Ok(rows)
 }
 
-pub(crate) fn json<T: Serialize>(value: &T) -> Result<String, StoreError> {
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|error| StoreError::Statement(format!("a job is no JSON: {error}")))
 }

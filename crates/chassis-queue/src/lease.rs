@@ -5,7 +5,7 @@
 //! it, and another process takes over what a process without a lease had in hand.
 
 use crate::{
-    JobRecord, StoreError, Worker,
+    JobRecord, Result, Worker,
     dispatch::Wake,
     metrics,
     queue::Core,
@@ -32,7 +32,7 @@ const PIECE: usize = 500;
 
 impl<W: Worker> Core<W> {
     /// Takes an identity that nobody had before.
-    pub(crate) async fn register(&self) -> Result<(), StoreError> {
+    pub(crate) async fn register(&self) -> Result<()> {
         let identity = rand::random_range(1..i64::MAX);
         let mut tx = self.store.begin().await?;
         if self.store.dialect() == Dialect::Sqlite {
@@ -53,12 +53,12 @@ impl<W: Worker> Core<W> {
     }
 
     /// On SQLite, at start: decides on everything that a crash interrupted, and undoes what a wrong clock did.
-    pub(crate) async fn recover_all(&self) -> Result<(), StoreError> {
+    pub(crate) async fn recover_all(&self) -> Result<()> {
         const SQL: &str = "UPDATE job SET at = $1 WHERE state IN (2, 4) AND state <= 4 AND at > $2";
         if self.store.dialect() == Dialect::Sqlite {
             // No delay is longer: these were stored while the clock was ahead.
             let now = self.store.steady_ms();
-            let longest = self.retry.max_delay.max(Duration::from_secs(3600)).as_millis() as i64;
+            let longest = self.setup.retry.max_delay.max(Duration::from_secs(3600)).as_millis() as i64;
             self.store.one_call(sqlx::query(SQL).bind(now).bind(now + longest)).await?;
             while self.recover().await? == PIECE {}
         }
@@ -66,7 +66,7 @@ impl<W: Worker> Core<W> {
     }
 
     /// Decides on attempts whose process has gone; gives how many there were.
-    async fn recover(&self) -> Result<usize, StoreError> {
+    async fn recover(&self) -> Result<usize> {
         let (mut tx, _counting) = self.begin().await?;
         let now = self.store.steady_ms();
         let orphans = self.records(&mut tx, self.sql.orphans.query().bind(now)).await?;
@@ -91,7 +91,7 @@ impl<W: Worker> Core<W> {
 
     /// After an uncertain commit: jobs that run under our identity and that nobody here runs. Their attempts have
     /// not begun: they do now.
-    pub(crate) async fn unaccounted(&self, tx: &mut Tx) -> Result<Vec<JobRecord>, StoreError> {
+    pub(crate) async fn unaccounted(&self, tx: &mut Tx) -> Result<Vec<JobRecord>> {
         let own = self.sql.own.query().bind(self.identity.load(Ordering::Relaxed));
         let mut jobs = self.records(tx, own).await?;
         let in_hand = self.in_hand.lock();
@@ -115,7 +115,7 @@ impl<W: Worker> Core<W> {
         }
     }
 
-    async fn heartbeat(&self) -> Result<(), StoreError> {
+    async fn heartbeat(&self) -> Result<()> {
         const SQL: &str = "UPDATE worker SET lease_until = $1 WHERE id = $2";
         let mut connection = self.store.writer().await?;
         self.store.synchronise(&mut connection).await.map_err(|error| self.store.failed(error))?;

@@ -14,22 +14,23 @@ mod id;
 mod lease;
 mod metrics;
 mod model;
-mod now;
 mod people;
 mod queue;
-mod retry;
 mod sql;
 mod store;
 mod upkeep;
 
+/// What the queue gives; the store's errors, unless it says otherwise.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
 pub use batch::{Batch, BatchInfo, BatchRecord, Members};
 pub use config::{OnUnknown, QueueConfig, RetryConfig, StoreConfig, StoreUrl};
-pub use enqueue::{Answer, Enqueue, Enqueued, Finished, Guard, Key, Refused, Statement, Value};
+pub use enqueue::{Answer, Enqueue, Enqueued, Finished, Key, Refused, Statement, Value};
 pub use id::{JobId, NotAnId};
 pub use metrics::{Ledger, METRICS, ledger_metric};
 pub use model::{
     Attempt, AttemptOutcome, AttemptRecord, Fact, JobRecord, JobState, Outcome, Priority, Report, Worker,
 };
-pub use people::{Filter, Verdict, Waiting};
+pub use people::{Filter, Verdict};
 pub use queue::{Lag, Names, Queue, QueueSetup};
 pub use store::{Component, Migration, OpenError, Reader, Store, StoreError, Tx};

@@ -117,7 +117,7 @@ impl<W: Worker> Core<W> {
     /// Sets the gauges.
     pub(crate) fn measure(&self) {
         let Counts { ready, later, running, pending, ages, ledger, .. } = *self.counts.lock();
-        let (store, word) = (|| self.store.label().to_owned(), self.names.state);
+        let (store, word) = (|| self.store.label().to_owned(), self.setup.names.state);
         let set = |name: &'static str, label: &'static str, value: &'static str, number: f64| {
             metrics::gauge!(name, LABEL_STORE => store(), label => value).set(number);
         };
@@ -136,7 +136,7 @@ impl<W: Worker> Core<W> {
             (word(JobState::Cancelled), ledger.cancelled),
             (word(JobState::Unknown), ledger.unknown),
         ] {
-            set(self.names.ledger_metric, LABEL_STATE, state, jobs as f64);
+            set(self.setup.names.ledger_metric, LABEL_STATE, state, jobs as f64);
         }
         metrics::gauge!("queue_batch_jobs_pending", LABEL_STORE => store()).set(pending as f64);
         let up = if self.store.outage().is_none() { 1.0 } else { 0.0 };
@@ -144,9 +144,9 @@ impl<W: Worker> Core<W> {
         if let Some(bytes) = self.store.free_bytes() {
             metrics::gauge!("store_free_bytes", LABEL_STORE => store()).set(bytes as f64);
         }
-        for channel in self.channels {
+        for channel in self.setup.channels {
             let busy = self.in_hand.lock().values().filter(|job| job.channel == *channel).count();
-            metrics::gauge!("workers", LABEL_CHANNEL => *channel).set(self.config.workers as f64);
+            metrics::gauge!("workers", LABEL_CHANNEL => *channel).set(self.setup.config.workers as f64);
             metrics::gauge!("workers_busy", LABEL_CHANNEL => *channel).set(busy as f64);
         }
         recovered(&self.store, 0);

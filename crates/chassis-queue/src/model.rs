@@ -1,6 +1,6 @@
 //! Jobs, workers, attempts and their outcomes.
 
-use crate::{JobId, StoreError, queue::Core};
+use crate::{JobId, Result, StoreError, queue::Core};
 use chassis_telemetry::TraceContext;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sqlx::{Row as _, any::AnyRow};
@@ -48,7 +48,7 @@ impl Priority {
         }
     }
 
-    pub(crate) fn from_stored(number: i64) -> Result<Self, StoreError> {
+    pub(crate) fn from_stored(number: i64) -> Result<Self> {
         let found = usize::try_from(number).ok().and_then(|number| Self::ALL.get(number).copied());
         found.ok_or_else(|| StoreError::Statement(format!("priority {number} is not one of this release")))
     }
@@ -81,7 +81,7 @@ impl JobState {
         !matches!(self, Self::Accepted | Self::Retrying | Self::Running)
     }
 
-    pub(crate) fn from_stored(number: i64) -> Result<Self, StoreError> {
+    pub(crate) fn from_stored(number: i64) -> Result<Self> {
         Ok(match number {
             2 | SCHEDULED => Self::Accepted,
             4 => Self::Retrying,
@@ -224,7 +224,7 @@ const HISTORY: usize = 64;
 
 impl JobRecord {
     /// Reads the columns of `sql::columns`.
-    pub(crate) fn read<W: Worker>(row: &AnyRow, core: &Core<W>) -> Result<Self, StoreError> {
+    pub(crate) fn read<W: Worker>(row: &AnyRow, core: &Core<W>) -> Result<Self> {
         let id: i64 = row.try_get(0)?;
         let context = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| TraceContext::from_bytes(&bytes));
         let batch: i64 = row.try_get(2)?;

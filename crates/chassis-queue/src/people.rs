@@ -1,17 +1,10 @@
 //! What callers and operators ask and decide: find, cancel, dead letters, replay, resolve.
 
 use crate::{
-    AttemptOutcome, AttemptRecord, Fact, JobId, JobRecord, JobState, Ledger, Queue, StoreError, Tx, Worker,
+    AttemptOutcome, AttemptRecord, Fact, JobId, JobRecord, JobState, Ledger, Queue, Result, Tx, Worker,
     queue::Core, sql::columns, store::Dialect,
 };
 use sqlx::{Any, AnyConnection, AssertSqlSafe, any::AnyArguments, query::Query};
-
-/// Which jobs wait for a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Waiting {
-    Failed = JobState::Failed as isize,
-    Unknown = JobState::Unknown as isize,
-}
 
 /// Which failed jobs to replay; everything is optional. Times are Unix milliseconds of the failure.
 #[derive(Clone, Debug, Default)]
@@ -56,7 +49,7 @@ impl<W: Worker> Queue<W> {
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn find(&self, group: JobId) -> Result<Option<Vec<JobRecord>>, StoreError> {
+    pub async fn find(&self, group: JobId) -> Result<Option<Vec<JobRecord>>> {
         let mut reader = self.core.store.read("find jobs").await?;
         let jobs = self.core.group(&mut reader, group).await?;
         Ok((!jobs.is_empty()).then_some(jobs))
@@ -67,7 +60,7 @@ impl<W: Worker> Queue<W> {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn cancel(&self, group: JobId) -> Result<Option<(usize, Vec<JobRecord>)>, StoreError> {
+    pub async fn cancel(&self, group: JobId) -> Result<Option<(usize, Vec<JobRecord>)>> {
         const CANCEL: &str =
             concat!("UPDATE job SET state = 9, at = $2 WHERE state <= 4 AND ", in_group!(), " RETURNING id");
         let core = &self.core;
@@ -81,26 +74,26 @@ impl<W: Worker> Queue<W> {
         core.backlog.finished(cancelled);
         let Some(&JobRecord { channel, priority, .. }) = jobs.first() else { return Ok(None) };
         let fact = Fact::Finished { channel, priority, state: JobState::Cancelled, end_to_end: None };
-        (0..cancelled).for_each(|_| core.worker.observe(&fact));
+        (0..cancelled).for_each(|_| core.setup.worker.observe(&fact));
         Ok(Some((cancelled, jobs)))
     }
 
-    /// A page of jobs that wait for a person, newest first, with ids below `before`.
+    /// A page of jobs that wait for a person (`Failed` or `Unknown`), newest first, with ids below `before`.
     ///
     /// # Errors
     /// The store cannot be read.
     pub async fn dead_letters(
         &self,
-        which: Waiting,
+        state: JobState,
         before: Option<JobId>,
         limit: usize,
-    ) -> Result<Vec<JobRecord>, StoreError> {
+    ) -> Result<Vec<JobRecord>> {
         // The first condition is the index's own, so that SQLite uses it.
         const SQL: &str =
             jobs!("WHERE state IN (7, 10) AND state = $1 AND id < $2 ORDER BY id DESC LIMIT $3");
         let before = before.map_or(i64::MAX, |id| id.0);
         let mut reader = self.core.store.read("list dead letters").await?;
-        let query = sqlx::query(SQL).bind(which as i64).bind(before).bind(limit as i64);
+        let query = sqlx::query(SQL).bind(state as i64).bind(before).bind(limit as i64);
         self.core.records(&mut reader, query).await
     }
 
@@ -108,7 +101,7 @@ impl<W: Worker> Queue<W> {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn replay(&self, job: JobId) -> Result<Decided, StoreError> {
+    pub async fn replay(&self, job: JobId) -> Result<Decided> {
         const SQL: &str = jobs!("WHERE state IN (7, 10) AND id = $1");
         let core = &self.core;
         let (mut tx, _counting) = core.begin().await?;
@@ -124,7 +117,7 @@ impl<W: Worker> Queue<W> {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn replay_where(&self, filter: &Filter) -> Result<usize, StoreError> {
+    pub async fn replay_where(&self, filter: &Filter) -> Result<usize> {
         const SQL: &str = jobs!(
             "WHERE state IN (7, 10) AND state = 7 AND id < $1 AND ($2 IS NULL OR reason = $2)
             AND ($3 IS NULL OR channel = $3) AND at >= $4 AND at < $5 ORDER BY id DESC LIMIT $6"
@@ -152,7 +145,7 @@ impl<W: Worker> Queue<W> {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn resolve(&self, id: JobId, verdict: Verdict) -> Result<Decided, StoreError> {
+    pub async fn resolve(&self, id: JobId, verdict: Verdict) -> Result<Decided> {
         const UNKNOWN: &str =
             concat!(jobs!("WHERE state = 10 AND (id = $1 OR "), in_group!(), ") ORDER BY id");
         const SQL: &str = "UPDATE job SET state = $1, at = $2, history = $3 WHERE id = $4";
@@ -178,7 +171,7 @@ impl<W: Worker> Queue<W> {
         core.write_ledger(&mut tx, more).await?;
         tx.commit().await?;
         for &JobRecord { channel, priority, .. } in &unknown {
-            core.worker.observe(&Fact::Finished { channel, priority, state, end_to_end: None });
+            core.setup.worker.observe(&Fact::Finished { channel, priority, state, end_to_end: None });
         }
         Ok(Some(Ok(())))
     }
@@ -186,11 +179,7 @@ impl<W: Worker> Queue<W> {
 
 impl<W: Worker> Core<W> {
     /// All jobs of a group in order.
-    pub(crate) async fn group(
-        &self,
-        connection: &mut AnyConnection,
-        group: JobId,
-    ) -> Result<Vec<JobRecord>, StoreError> {
+    pub(crate) async fn group(&self, connection: &mut AnyConnection, group: JobId) -> Result<Vec<JobRecord>> {
         const SQL: &str = concat!(jobs!("WHERE "), in_group!(), " ORDER BY id");
         self.records(connection, sqlx::query(SQL).bind(group.0)).await
     }
@@ -199,7 +188,7 @@ impl<W: Worker> Core<W> {
         &self,
         connection: &mut AnyConnection,
         query: Query<'_, Any, AnyArguments>,
-    ) -> Result<Vec<JobRecord>, StoreError> {
+    ) -> Result<Vec<JobRecord>> {
         let rows = query.fetch_all(connection).await?;
         rows.iter().map(|row| JobRecord::read(row, self)).collect()
     }
@@ -214,7 +203,7 @@ impl<W: Worker> Core<W> {
     }
 
     /// A decision that came to nothing, since the job is in another state.
-    async fn undecided(&self, mut tx: Tx, job: JobId) -> Result<Decided, StoreError> {
+    async fn undecided(&self, mut tx: Tx, job: JobId) -> Result<Decided> {
         let found = self.records(&mut tx, sqlx::query(jobs!("WHERE id = $1")).bind(job.0)).await?;
         tx.rollback().await;
         Ok(found.first().map(|job| Err(job.state)))
@@ -222,7 +211,7 @@ impl<W: Worker> Core<W> {
 
     /// Queues finished jobs again: due now, with all attempts before them. A deadline that has passed is moved: a
     /// person has decided that they shall run.
-    async fn replay(&self, mut tx: Tx, jobs: &[JobRecord]) -> Result<(), StoreError> {
+    async fn replay(&self, mut tx: Tx, jobs: &[JobRecord]) -> Result<()> {
         const SQL: &str = "UPDATE job SET state = 2, sync = 0, spent = 0, unknowns = 0, first_due = $1, at = $1, reason = NULL,
             not_after = $2, history = $3 WHERE id = $4";
         let (steady, wall) = (self.store.steady_ms(), self.store.now_ms());
@@ -237,7 +226,7 @@ impl<W: Worker> Core<W> {
         self.write_ledger(&mut tx, more).await?;
         tx.commit().await?;
         self.backlog.replayed(jobs.len());
-        self.committed_jobs(self.channels.iter().copied());
+        self.committed_jobs(self.setup.channels.iter().copied());
         Ok(())
     }
 }

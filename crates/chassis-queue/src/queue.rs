@@ -1,7 +1,8 @@
 //! The queue: what it is built of, and how it runs and stops.
 
 use crate::{
-    AttemptOutcome, JobId, JobState, Ledger, Priority, QueueConfig, RetryConfig, Store, StoreError, Worker,
+    AttemptOutcome, JobId, JobState, Ledger, Priority, QueueConfig, Result, RetryConfig, Store, StoreError,
+    Worker,
     attempt::Ended,
     backlog::Backlog,
     commit::{self, Pending},
@@ -37,11 +38,7 @@ pub struct Queue<W: Worker> {
 /// What the queue's parts share.
 pub(crate) struct Core<W: Worker> {
     pub(crate) store: Store,
-    pub(crate) worker: Arc<W>,
-    pub(crate) names: Names,
-    pub(crate) channels: &'static [&'static str],
-    pub(crate) config: QueueConfig,
-    pub(crate) retry: RetryConfig,
+    pub(crate) setup: QueueSetup<W>,
     pub(crate) sql: Statements,
     pub(crate) backlog: Arc<Backlog>,
     /// Held for reading from a commit until the backlog knows of it, and for writing while a recount begins.
@@ -84,9 +81,9 @@ pub struct QueueSetup<W> {
     pub names: Names,
     /// A label each, never a person's value. A name that is stored may not go away.
     pub channels: &'static [&'static str],
-    /// Preconditions for [`crate::Enqueue::guard`]: SQL that is true for the text `{subject}`, such as
+    /// The precondition of [`crate::Enqueue::guard`]: SQL that is true for the text `{subject}`, such as
     /// `EXISTS (SELECT 1 FROM account WHERE id = {subject} AND phone IS NOT NULL)`.
-    pub guards: &'static [&'static str],
+    pub guard: &'static str,
     pub config: QueueConfig,
     pub retry: RetryConfig,
     pub worker: Arc<W>,
@@ -121,7 +118,7 @@ impl<W: Worker> Queue<W> {
     ///
     /// # Errors
     /// The store cannot be read or written.
-    pub async fn open(store: Store, setup: QueueSetup<W>) -> Result<Self, StoreError> {
+    pub async fn open(store: Store, setup: QueueSetup<W>) -> Result<Self> {
         let core = Arc::new(Core::new(store, setup));
         core.register().await?;
         core.recover_all().await?;
@@ -171,7 +168,7 @@ impl<W: Worker> Queue<W> {
 
     /// The worker.
     pub fn worker(&self) -> &W {
-        &self.core.worker
+        &self.core.setup.worker
     }
 
     /// How far the workers are behind.
@@ -187,11 +184,10 @@ impl<W: Worker> Queue<W> {
 
 impl<W: Worker> Core<W> {
     fn new(store: Store, setup: QueueSetup<W>) -> Self {
-        let QueueSetup { names, channels, guards, config, retry, worker } = setup;
-        let (ends, ended) = mpsc::channel(config.workers * channels.len().max(1));
+        let (ends, ended) = mpsc::channel(setup.config.workers * setup.channels.len().max(1));
         Self {
-            sql: Statements::new(store.dialect(), guards),
-            backlog: Arc::new(Backlog::new(&config)),
+            sql: Statements::new(store.dialect(), setup.guard),
+            backlog: Arc::new(Backlog::new(&setup.config)),
             counting: RwLock::default(),
             counts: Mutex::default(),
             identity: AtomicI64::default(),
@@ -204,11 +200,7 @@ impl<W: Worker> Core<W> {
             announce: Notify::new(),
             stop: CancellationToken::new(),
             store,
-            worker,
-            names,
-            channels,
-            config,
-            retry,
+            setup,
         }
     }
 
@@ -223,7 +215,7 @@ impl<W: Worker> Core<W> {
     }
 
     /// Begins a transaction that changes how many jobs are unfinished; the guard is kept until the backlog knows.
-    pub(crate) async fn begin(&self) -> Result<(Tx, RwLockReadGuard<'_, ()>), StoreError> {
+    pub(crate) async fn begin(&self) -> Result<(Tx, RwLockReadGuard<'_, ()>)> {
         // Before the transaction: who waits for a recount must not hold the one writer.
         let counting = self.counting.read().await;
         Ok((self.store.begin().await?, counting))
@@ -252,13 +244,13 @@ impl<W: Worker> Core<W> {
         tracing::info_span!(
             parent: parent,
             "message",
-            otel.name = format_args!("{operation} {}", self.names.destination),
+            otel.name = format_args!("{operation} {}", self.setup.names.destination),
             otel.kind = if operation == "process" { "consumer" } else { "producer" },
             otel.status_code = Empty,
-            messaging.system = self.names.system,
+            messaging.system = self.setup.names.system,
             messaging.operation.name = operation,
             messaging.operation.type = operation,
-            messaging.destination.name = self.names.destination,
+            messaging.destination.name = self.setup.names.destination,
             messaging.message.id = %group,
             messaging.batch.message_count = (jobs > 1).then_some(jobs as i64),
             channel,
@@ -272,8 +264,8 @@ impl<W: Worker> Core<W> {
     }
 
     /// The service's constant for a stored channel.
-    pub(crate) fn channel(&self, name: &str) -> Result<&'static str, StoreError> {
-        let found = self.channels.iter().copied().find(|channel| *channel == name);
+    pub(crate) fn channel(&self, name: &str) -> Result<&'static str> {
+        let found = self.setup.channels.iter().copied().find(|channel| *channel == name);
         found.ok_or_else(|| StoreError::Statement(format!("channel {name} is not one of this release")))
     }
 }

@@ -55,7 +55,7 @@ pub(crate) use columns;
 /// The fields of a row: of an enqueued job (`enqueue::Row`), or of an attempt that ends (`attempt::Row`).
 const FIELDS: &str = "id BIGINT, group_id BIGINT, parts BIGINT, batch BIGINT, channel TEXT, priority BIGINT, state BIGINT, \
     first_due BIGINT, not_after BIGINT, trace TEXT, payload TEXT, scope TEXT, digest TEXT, status BIGINT, body TEXT, \
-    location TEXT, guard BIGINT, subject TEXT, worker BIGINT, at BIGINT, spent BIGINT, unknowns BIGINT, history TEXT, \
+    location TEXT, subject TEXT, worker BIGINT, at BIGINT, spent BIGINT, unknowns BIGINT, history TEXT, \
     last_trace TEXT, reason TEXT";
 
 /// What is due of a channel.
@@ -70,8 +70,8 @@ macro_rules! file {
 }
 
 impl Statements {
-    pub(crate) fn new(dialect: Dialect, guards: &[&str]) -> Self {
-        let text = |text: &str| Sql(fill(dialect, text, guards).into());
+    pub(crate) fn new(dialect: Dialect, guard: &str) -> Self {
+        let text = |text: &str| Sql(fill(dialect, text, guard).into());
         // SQLite runs several statements in one call, with the values of all. PostgreSQL runs one statement, whose
         // parts see one snapshot.
         let (accept, keyed) = match dialect {
@@ -114,7 +114,7 @@ fn rows(dialect: Dialect) -> String {
 }
 
 /// Fills in parts, and what differs between the databases.
-fn fill(dialect: Dialect, text: &str, guards: &[&str]) -> String {
+fn fill(dialect: Dialect, text: &str, guard: &str) -> String {
     let (skip, skip_chunk, materialized, slot) = match dialect {
         Dialect::Sqlite => ("", "", "", "0"),
         Dialect::Postgres => (
@@ -124,12 +124,10 @@ fn fill(dialect: Dialect, text: &str, guards: &[&str]) -> String {
             "pg_backend_pid() % 1024",
         ),
     };
-    let case = |(index, guard): (usize, &&str)| {
-        format!(" WHEN {index} THEN {}", guard.replace("{subject}", "v.subject"))
-    };
-    let cases: String = guards.iter().enumerate().map(case).collect();
-    // Number -1 never holds: the row only asks what stands under its key.
-    let guard = format!("CASE v.guard WHEN -1 THEN 1 = 0{cases} ELSE 1 = 1 END");
+    let guard = guard.replace("{subject}", "v.subject");
+    // A row of state 0 only asks what stands under its key.
+    let guard =
+        format!("CASE WHEN v.state = 0 THEN 1 = 0 WHEN v.subject IS NULL THEN 1 = 1 ELSE {guard} END");
     let parts = [
         ("{count}", file!("count_postgres")),
         ("{slot}", slot),

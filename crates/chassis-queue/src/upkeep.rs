@@ -1,6 +1,6 @@
 //! Counting what the store holds, and deleting what has been kept long enough.
 
-use crate::{Ledger, Priority, StoreError, Worker, backlog::Jobs, metrics::Counts, queue::Core};
+use crate::{Ledger, Priority, Result, Worker, backlog::Jobs, metrics::Counts, queue::Core};
 use chassis_telemetry::names::LABEL_STORE;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
@@ -31,7 +31,7 @@ impl<W: Worker> Core<W> {
     }
 
     /// Counts jobs and reads the ledger in one snapshot: gauges, backlog and lag follow.
-    pub(crate) async fn count(&self) -> Result<(), StoreError> {
+    pub(crate) async fn count(&self) -> Result<()> {
         let (steady, wall) = (self.store.steady_ms(), self.store.now_ms());
         let mut snapshot = self.store.snapshot().await?;
         let counting = self.counting.write().await;
@@ -75,7 +75,7 @@ impl<W: Worker> Core<W> {
     pub(crate) async fn clear(&self) {
         const KEYS: &str = "DELETE FROM idempotency
             WHERE scope IN (SELECT scope FROM idempotency WHERE expires < $1 LIMIT $2)";
-        let round = ROUND.min(self.config.retention / 4).max(Duration::from_secs(1));
+        let round = ROUND.min(self.setup.config.retention / 4).max(Duration::from_secs(1));
         let mut cleared = Instant::now();
         loop {
             sleep(RECOUNT).await;
@@ -96,14 +96,14 @@ impl<W: Worker> Core<W> {
 
     /// Looks at jobs in the order of their ids, which is that of their accepting. The ledger goes on counting what is
     /// deleted; unknown jobs wait for a person however long.
-    async fn clear_jobs(&self) -> Result<usize, StoreError> {
+    async fn clear_jobs(&self) -> Result<usize> {
         const LOOK: &str = "SELECT max(id), max(accepted_at)
             FROM (SELECT id, accepted_at FROM job WHERE id > $1 ORDER BY id LIMIT $2) AS piece";
         const DELETE: &str =
             "DELETE FROM job WHERE id > $1 AND id <= $2 AND state BETWEEN 6 AND 9 AND at < $3 RETURNING id";
         const BATCHES: &str = "DELETE FROM batch WHERE accepted_at < $1
             AND NOT EXISTS (SELECT 1 FROM job WHERE job.batch = batch.id AND job.batch <> 0) AND NOT EXISTS (SELECT 1 FROM chunk WHERE chunk.batch = batch.id)";
-        let cutoff = self.store.now_ms() - self.config.retention.as_millis() as i64;
+        let cutoff = self.store.now_ms() - self.setup.config.retention.as_millis() as i64;
         let (mut after, mut deleted) = (0_i64, 0);
         while !self.stop.is_cancelled() {
             let look = sqlx::query_as(LOOK).bind(after).bind(PIECE);

@@ -22,12 +22,10 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn of_machine() -> Self {
-        Self { started: Instant::now(), base: machine_ms().into(), served: false, shift: 0.into() }
-    }
-
-    pub(crate) fn of_server(now: i64) -> Self {
-        Self { started: Instant::now(), base: now.into(), served: true, shift: 0.into() }
+    /// Of the machine, or of the server whose time is given.
+    pub(crate) fn new(server: Option<i64>) -> Self {
+        let base = server.unwrap_or_else(machine_ms).into();
+        Self { started: Instant::now(), base, served: server.is_some(), shift: 0.into() }
     }
 
     /// Takes over the server's time, read in this moment.

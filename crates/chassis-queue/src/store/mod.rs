@@ -10,7 +10,7 @@ pub use error::{OpenError, StoreError};
 pub use migrate::{Component, Migration};
 pub(crate) use postgres::CHANNEL;
 
-use crate::{JobId, StoreConfig, StoreUrl, id::IdMaker};
+use crate::{JobId, Result, StoreConfig, StoreUrl, id::IdMaker};
 use clock::Clock;
 use sqlx::{
     Any, AnyConnection, AnyPool, AssertSqlSafe, Executor as _,
@@ -109,28 +109,27 @@ impl Store {
         let opened = sqlx::query_as(OPENED).bind(new).fetch_one(&mut *connection).await;
         let (label, instance): (String, i64) = opened.map_err(unusable)?;
         let highest = highest_id(&mut connection, &all).await.map_err(unusable)?;
-        let (clock, ids) = match database.dialect {
-            Dialect::Sqlite => (Clock::of_machine(), IdMaker::new(highest, None)),
+        let (server, instance) = match database.dialect {
+            Dialect::Sqlite => (None, None),
             Dialect::Postgres => {
-                let now = postgres::server_time(&mut connection).await.map_err(unusable)?;
-                (Clock::of_server(now), IdMaker::new(highest, Some(instance)))
+                (Some(postgres::server_time(&mut connection).await.map_err(unusable)?), Some(instance))
             }
         };
         connection.execute("COMMIT").await.map_err(unusable)?;
         drop(connection);
-        let outage = watch::Sender::new(None);
-        Ok(Self(Arc::new(Shared { database, label, clock, ids, outage })))
+        let (clock, ids) = (Clock::new(server), IdMaker::new(highest, instance));
+        Ok(Self(Arc::new(Shared { database, label, clock, ids, outage: watch::Sender::new(None) })))
     }
 
     /// Begins a write transaction. On SQLite there is one at a time: keep it short.
     ///
     /// # Errors
     /// The store is unavailable.
-    pub async fn begin(&self) -> Result<Tx, StoreError> {
+    pub async fn begin(&self) -> Result<Tx> {
         self.begin_on(self.writer().await?, self.dialect().begin()).await
     }
 
-    async fn begin_on(&self, connection: PoolConnection<Any>, begin: &'static str) -> Result<Tx, StoreError> {
+    async fn begin_on(&self, connection: PoolConnection<Any>, begin: &'static str) -> Result<Tx> {
         let mut tx = Tx { connection, store: self.clone(), open: true, then: Vec::new() };
         tx.control(begin).await?;
         Ok(tx)
@@ -140,7 +139,7 @@ impl Store {
     ///
     /// # Errors
     /// The store is unavailable.
-    pub async fn read(&self, name: &'static str) -> Result<Reader, StoreError> {
+    pub async fn read(&self, name: &'static str) -> Result<Reader> {
         let span = tracing::info_span!(
             "read",
             otel.name = name,
@@ -228,7 +227,7 @@ impl Store {
     }
 
     /// A transaction that only reads, all of it in one snapshot.
-    pub(crate) async fn snapshot(&self) -> Result<Tx, StoreError> {
+    pub(crate) async fn snapshot(&self) -> Result<Tx> {
         let begin = match self.dialect() {
             Dialect::Sqlite => "BEGIN",
             Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ",
@@ -242,21 +241,18 @@ impl Store {
     }
 
     /// A connection for reading that needs no span.
-    pub(crate) async fn reader(&self) -> Result<PoolConnection<Any>, StoreError> {
+    pub(crate) async fn reader(&self) -> Result<PoolConnection<Any>> {
         self.0.database.read.acquire().await.map_err(|error| self.failed(error.into()))
     }
 
     /// A connection that writes. Whoever waited for it while the store failed need not find that out again.
-    pub(crate) async fn writer(&self) -> Result<PoolConnection<Any>, StoreError> {
+    pub(crate) async fn writer(&self) -> Result<PoolConnection<Any>> {
         let connection = self.0.database.write.acquire().await.map_err(|error| self.failed(error.into()))?;
         self.outage().map_or(Ok(connection), |reason| Err(StoreError::Unavailable(reason)))
     }
 
     /// Runs one call that is a transaction of its own. An error leaves the connection clean, or closes it.
-    pub(crate) async fn one_call(
-        &self,
-        query: Query<'_, Any, AnyArguments>,
-    ) -> Result<Vec<AnyRow>, StoreError> {
+    pub(crate) async fn one_call(&self, query: Query<'_, Any, AnyArguments>) -> Result<Vec<AnyRow>> {
         let mut connection = self.writer().await?;
         let error = match self.bounded(query.fetch_all(&mut *connection)).await {
             Ok(rows) => return Ok(rows),
@@ -270,7 +266,7 @@ impl Store {
 
     /// Waits for PostgreSQL no longer than is decent. SQLite's thread finishes what it was given, and bounds itself by
     /// its busy time-out.
-    async fn bounded<T>(&self, call: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    async fn bounded<T>(&self, call: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T> {
         match self.dialect() {
             Dialect::Sqlite => Ok(call.await?),
             Dialect::Postgres => Ok(timeout(PATIENCE, call).await.map_err(|_| StoreError::SILENT)??),
@@ -311,14 +307,14 @@ impl Store {
         }
     }
 
-    async fn probe(&self) -> Result<(), StoreError> {
+    async fn probe(&self) -> Result<()> {
         let mut tx = self.begin_on(self.0.database.write.acquire().await?, self.dialect().begin()).await?;
         sqlx::query("UPDATE store SET probed_at = $1").bind(self.now_ms()).execute(&mut *tx).await?;
         tx.commit().await
     }
 
     /// Takes over the server's time.
-    pub(crate) async fn synchronise(&self, connection: &mut AnyConnection) -> Result<(), StoreError> {
+    pub(crate) async fn synchronise(&self, connection: &mut AnyConnection) -> Result<()> {
         self.0.clock.set(postgres::server_time(connection).await?);
         Ok(())
     }
@@ -361,7 +357,7 @@ impl Tx {
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn commit(mut self) -> Result<(), StoreError> {
+    pub async fn commit(mut self) -> Result<()> {
         self.control("COMMIT").await.map_err(StoreError::in_commit)?;
         self.open = false;
         std::mem::take(&mut self.then).into_iter().for_each(|then| then());
@@ -373,7 +369,7 @@ impl Tx {
         self.open = self.control("ROLLBACK").await.is_err();
     }
 
-    async fn control(&mut self, sql: &'static str) -> Result<(), StoreError> {
+    async fn control(&mut self, sql: &'static str) -> Result<()> {
         let done = self.store.bounded(sqlx::query(sql).execute(&mut *self.connection)).await;
         done.map(drop).map_err(|error| self.store.failed(error))
     }

@@ -1,6 +1,6 @@
 //! The SQLite file: its folder, lock, modes and pragmas, whose file it is, checkpoints and backups.
 
-use super::{Database, Dialect, OpenError, StoreError};
+use super::{Database, Dialect, OpenError, Result, StoreError};
 use sqlx::{
     AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _,
     any::{AnyConnectOptions, AnyPoolOptions},
@@ -138,7 +138,7 @@ impl DatabaseFile {
 
     /// Copies the log into the file once it is long. The bulk is copied beside running commits, the rest while
     /// `write`'s one connection is held for a moment, so that the next commit starts the log from its beginning.
-    pub(super) async fn checkpoint(&self, write: &AnyPool) -> Result<(), StoreError> {
+    pub(super) async fn checkpoint(&self, write: &AnyPool) -> Result<()> {
         let log = PathBuf::from(format!("{}-wal", self.path.display()));
         let bytes = fs::metadata(&log).map_or(0, |metadata| metadata.len());
         if bytes < COPY_AT {

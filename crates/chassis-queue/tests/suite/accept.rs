@@ -1,7 +1,7 @@
 //! Accepting: bounds, keys, guards, due times, synchronous calls.
 
 use super::*;
-use chassis_queue::{Enqueued, Guard, Statement, Value};
+use chassis_queue::{Enqueued, Statement, Value};
 
 #[tokio::test]
 async fn an_accepted_job_runs_once_and_is_accounted_for() {
@@ -150,10 +150,7 @@ async fn a_guard_that_does_not_hold_leaves_nothing_behind() {
     let database = Database::new().await;
     let running = Running::open(&database, config(), Script::default()).await;
     running.execute("INSERT INTO account VALUES ('with', '1'), ('without', NULL)").await;
-    let guarded = |subject: &str, enqueue| Enqueue {
-        guard: Some(Guard { index: 0, subject: subject.to_owned() }),
-        ..enqueue
-    };
+    let guarded = |subject: &str, enqueue| Enqueue { guard: Some(subject.to_owned()), ..enqueue };
     let enqueues = [
         guarded("with", running.keyed(1, 1)),
         guarded("without", running.keyed(2, 1)),

@@ -80,7 +80,7 @@ async fn a_panic_is_an_unknown_outcome() {
     let setup = QueueSetup {
         names: NAMES,
         channels: &["test"],
-        guards: &[],
+        guard: "1 = 1",
         config,
         retry,
         worker: Arc::new(Panics),

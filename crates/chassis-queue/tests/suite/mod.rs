@@ -144,7 +144,7 @@ impl Running {
         let setup = QueueSetup {
             names: NAMES,
             channels: &["test", "other"],
-            guards: &["EXISTS (SELECT 1 FROM account WHERE id = {subject} AND phone IS NOT NULL)"],
+            guard: "EXISTS (SELECT 1 FROM account WHERE id = {subject} AND phone IS NOT NULL)",
             config: config.queue,
             retry: config.retry,
             worker: Arc::clone(&script),

@@ -1,7 +1,7 @@
 //! What people ask and decide.
 
 use super::*;
-use chassis_queue::{Filter, Verdict, Waiting};
+use chassis_queue::{Filter, Verdict};
 
 #[tokio::test]
 async fn a_failed_job_can_be_listed_and_replayed_and_nothing_else_can() {
@@ -11,10 +11,10 @@ async fn a_failed_job_can_be_listed_and_replayed_and_nothing_else_can() {
     let id = enqueue.id;
     running.queue.enqueue(enqueue).await.unwrap();
     running.until(id, JobState::Failed).await;
-    let dead = running.queue.dead_letters(Waiting::Failed, None, 10).await.unwrap();
+    let dead = running.queue.dead_letters(JobState::Failed, None, 10).await.unwrap();
     assert_eq!((dead.len(), dead[0].reason.as_deref()), (1, Some("status_404")));
-    assert!(running.queue.dead_letters(Waiting::Failed, Some(id), 10).await.unwrap().is_empty());
-    assert!(running.queue.dead_letters(Waiting::Unknown, None, 10).await.unwrap().is_empty());
+    assert!(running.queue.dead_letters(JobState::Failed, Some(id), 10).await.unwrap().is_empty());
+    assert!(running.queue.dead_letters(JobState::Unknown, None, 10).await.unwrap().is_empty());
     assert_eq!(running.queue.replay(id).await.unwrap(), Some(Ok(())));
     let job = running.until(id, JobState::Completed).await;
     let outcomes: Vec<_> = job.attempts.iter().map(|attempt| attempt.outcome).collect();
@@ -41,7 +41,7 @@ async fn a_person_decides_on_an_unknown_job_once() {
     for id in &ids {
         running.until(*id, JobState::Unknown).await;
     }
-    assert_eq!(running.queue.dead_letters(Waiting::Unknown, None, 10).await.unwrap().len(), 3);
+    assert_eq!(running.queue.dead_letters(JobState::Unknown, None, 10).await.unwrap().len(), 3);
     assert_eq!(running.queue.resolve(ids[0], Verdict::Completed).await.unwrap(), Some(Ok(())));
     assert_eq!(running.queue.resolve(ids[0], Verdict::Failed).await.unwrap(), Some(Err(JobState::Completed)));
     assert_eq!(running.queue.resolve(ids[1], Verdict::Failed).await.unwrap(), Some(Ok(())));
