@@ -2,7 +2,7 @@
 
 use crate::{
     Answer, Attempt, AttemptOutcome, AttemptRecord, Fact, JobRecord, JobState, Key, Ledger, OnUnknown,
-    Outcome, Report, Result, RetryConfig, Worker, enqueue::Hex, queue::Core, store::Tx,
+    Outcome, Report, Result, RetryConfig, Worker, enqueue::hex_digits, queue::Core, store::Tx,
 };
 use chassis_telemetry::{SpanExt as _, names};
 use futures_util::FutureExt as _;
@@ -137,7 +137,7 @@ impl Ended {
             "spent": decision.spent,
             "unknowns": decision.unknowns,
             "history": job.history_with(&self.record),
-            "last_trace": context.filter(|_| again).map(|context| Hex(context.to_bytes().to_vec())),
+            "last_trace": context.filter(|_| again).map(|context| hex_digits(&context.to_bytes())),
             "reason": decision.reason,
         })
     }

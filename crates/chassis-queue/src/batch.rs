@@ -3,7 +3,7 @@
 use crate::{
     Enqueue, Enqueued, JobId, JobState, Priority, Queue, Refused, Result, Statement, StoreError, Value,
     Worker,
-    enqueue::{Hex, Row, Start, json},
+    enqueue::{Row, Start, context, json},
     model::SCHEDULED,
     queue::{Core, commit_span},
 };
@@ -239,7 +239,7 @@ impl<W: Worker> Core<W> {
             let id = self.store.new_id(group.len());
             let span = self.message_span("create", None, id, channel, priority, group.len());
             span.link_to(info.trace());
-            let trace = Hex::of(&span);
+            let trace = context(&span);
             for (part, member) in group.iter().enumerate() {
                 rows.push(json(&Row {
                     id: id.part(part).0,
@@ -251,7 +251,7 @@ impl<W: Worker> Core<W> {
                     state: JobState::Accepted as i64,
                     first_due: Some(info.first_due),
                     not_after: info.not_after,
-                    trace: trace.clone(),
+                    trace,
                     payload: Some(merge(&info.template, member.get())),
                     ..Row::default()
                 })?);

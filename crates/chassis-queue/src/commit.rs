@@ -10,13 +10,14 @@ use crate::{
     store::Tx,
 };
 use chassis_telemetry::{SpanExt as _, names};
+use futures_util::{StreamExt as _, stream};
 use sqlx::{Any, AnyConnection, FromRow, Row as _, any::AnyArguments, any::AnyRow, query::Query};
 use std::{
     collections::HashMap,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument as _, Span};
 
 /// Enqueues that wait for a commit.
@@ -40,27 +41,23 @@ pub(crate) struct Pending<J> {
 /// Starts the committers, which end when the last sender does.
 pub(crate) fn spawn<W: Worker>(core: &Arc<Core<W>>, committers: usize) -> mpsc::Sender<Pending<W::Job>> {
     let (sender, receiver) = mpsc::channel(WAITING);
-    let receiver = Arc::new(Mutex::new(receiver));
-    for _ in 0..committers {
-        // Ends with the queue, whose last clone it does not hold.
-        #[expect(clippy::disallowed_methods, reason = "each commit has a span and trace of its own")]
-        tokio::spawn(run(Arc::clone(core), Arc::clone(&receiver)));
-    }
-    sender
-}
-
-async fn run<W: Worker>(core: Arc<Core<W>>, receiver: Arc<Mutex<mpsc::Receiver<Pending<W::Job>>>>) {
-    loop {
+    let batches = stream::unfold(receiver, |mut receiver| async move {
         let mut batch = Vec::new();
-        if receiver.lock().await.recv_many(&mut batch, BATCH).await == 0 {
-            return;
-        }
+        (receiver.recv_many(&mut batch, BATCH).await > 0).then_some((batch, receiver))
+    });
+    let core = Arc::clone(core);
+    let commits = batches.for_each_concurrent(committers, move |batch: Vec<Pending<W::Job>>| {
         let jobs = batch.iter().map(|pending| pending.jobs).sum();
         let of = batch.iter().filter(|pending| pending.jobs > 0);
         let span =
             commit_span(&core.store, Some(jobs), of.filter_map(|pending| pending.span.trace_context()));
-        commit(&core, batch).instrument(span).await;
-    }
+        let core = Arc::clone(&core);
+        async move { commit(&core, batch).await }.instrument(span)
+    });
+    // Ends with the queue, whose last clone it does not hold.
+    #[expect(clippy::disallowed_methods, reason = "each commit has a span and trace of its own")]
+    tokio::spawn(commits);
+    sender
 }
 
 /// Commits a batch and answers its callers.

@@ -68,16 +68,19 @@ impl<J> Enqueue<J> {
 }
 
 /// An idempotency key: hashes of whose request it is, and of what the request says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Key {
+    #[serde(serialize_with = "hex")]
     pub scope: [u8; 32],
+    #[serde(serialize_with = "hex")]
     pub digest: [u8; 32],
 }
 
 /// The answer that a repeat with the same key gets again.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Answer {
     pub status: u16,
+    #[serde(serialize_with = "hex")]
     pub body: Vec<u8>,
     pub location: Option<String>,
 }
@@ -366,57 +369,32 @@ pub(crate) struct Row<'a> {
     /// `None` is now.
     pub(crate) first_due: Option<i64>,
     pub(crate) not_after: i64,
-    pub(crate) trace: Hex,
+    #[serde(serialize_with = "hex")]
+    pub(crate) trace: [u8; TraceContext::BYTES],
     /// `None` is no job.
     pub(crate) payload: Option<String>,
     #[serde(flatten)]
-    pub(crate) terms: Option<Terms>,
+    pub(crate) key: Option<&'a Key>,
+    /// A key that waits for an outcome has none yet.
+    #[serde(flatten)]
+    pub(crate) answer: Option<&'a Answer>,
+    /// For whom the guard has to hold.
+    pub(crate) subject: Option<&'a str>,
 }
 
-/// A row's key with the answer under it, and its guard.
-#[derive(Clone, Serialize)]
-pub(crate) struct Terms {
-    scope: Option<Hex>,
-    digest: Option<Hex>,
-    status: Option<u16>,
-    body: Option<Hex>,
-    location: Option<String>,
-    subject: Option<String>,
+/// The context that a job continues, as it is stored.
+pub(crate) fn context(span: &Span) -> [u8; TraceContext::BYTES] {
+    span.trace_context().unwrap_or_else(TraceContext::new_root).to_bytes()
 }
 
-impl Terms {
-    /// A key that waits for an outcome has no answer yet.
-    fn of<J>(enqueue: &Enqueue<J>, start: Start) -> Option<Self> {
-        let (key, later) = (enqueue.key.as_ref(), start != Start::Now);
-        let Answer { status, body, location } = enqueue.answer.clone();
-        (key.is_some() || enqueue.guard.is_some()).then(|| Self {
-            scope: key.map(|key| Hex(key.scope.to_vec())),
-            digest: key.map(|key| Hex(key.digest.to_vec())),
-            status: later.then_some(status),
-            body: later.then_some(Hex(body)),
-            location: location.filter(|_| later),
-            subject: enqueue.guard.clone(),
-        })
-    }
+/// Bytes as hex digits, for JSON.
+pub(crate) fn hex_digits(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// Bytes, which JSON writes as hex digits.
-#[derive(Clone, Default)]
-pub(crate) struct Hex(pub(crate) Vec<u8>);
-
-impl Hex {
-    /// The context that a job continues.
-    pub(crate) fn of(span: &Span) -> Self {
-        Self(span.trace_context().unwrap_or_else(TraceContext::new_root).to_bytes().to_vec())
-    }
-}
-
-impl Serialize for Hex {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-        let text: String = self.0.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
-        serializer.serialize_str(&text)
-    }
+fn hex<T: AsRef<[u8]>, S: Serializer>(bytes: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&hex_digits(bytes.as_ref()))
 }
 
 /// The rows of a group: one for each job, or one for its key.
@@ -439,8 +417,10 @@ fn rows<J: Serialize>(
         },
         first_due: run_at,
         not_after: enqueue.not_after,
-        trace: Hex::of(span),
-        terms: Terms::of(enqueue, start),
+        trace: context(span),
+        key: enqueue.key.as_ref(),
+        answer: enqueue.key.is_some().then_some(&enqueue.answer).filter(|_| start != Start::Now),
+        subject: enqueue.guard.as_deref(),
         ..Row::default()
     };
     let mut rows = String::with_capacity(700 * row.parts);

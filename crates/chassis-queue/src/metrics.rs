@@ -1,6 +1,6 @@
 //! The queue's metrics: what they are, and how they are set.
 
-use crate::{JobState, Priority, Store, Worker, queue::Core};
+use crate::{JobState, Priority, Queue, Store, Worker};
 use chassis_telemetry::{
     catalogue::{Label, Metric, Values, counter, gauge, histogram},
     names::{LABEL_CHANNEL, LABEL_OPERATION, LABEL_PRIORITY, LABEL_STATE, LABEL_STORE},
@@ -113,11 +113,12 @@ pub(crate) fn recovered(store: &Store, jobs: usize) {
         .increment(jobs as u64);
 }
 
-impl<W: Worker> Core<W> {
-    /// Sets the gauges.
-    pub(crate) fn measure(&self) {
-        let Counts { ready, later, running, pending, ages, ledger, .. } = *self.counts.lock();
-        let (store, word) = (|| self.store.label().to_owned(), self.setup.names.state);
+impl<W: Worker> Queue<W> {
+    /// Sets the gauges; to be called before each scrape.
+    pub fn measure(&self) {
+        let core = &self.core;
+        let Counts { ready, later, running, pending, ages, ledger, .. } = *core.counts.lock();
+        let (store, word) = (|| core.store.label().to_owned(), core.setup.names.state);
         let set = |name: &'static str, label: &'static str, value: &'static str, number: f64| {
             metrics::gauge!(name, LABEL_STORE => store(), label => value).set(number);
         };
@@ -136,19 +137,19 @@ impl<W: Worker> Core<W> {
             (word(JobState::Cancelled), ledger.cancelled),
             (word(JobState::Unknown), ledger.unknown),
         ] {
-            set(self.setup.names.ledger_metric, LABEL_STATE, state, jobs as f64);
+            set(core.setup.names.ledger_metric, LABEL_STATE, state, jobs as f64);
         }
         metrics::gauge!("queue_batch_jobs_pending", LABEL_STORE => store()).set(pending as f64);
-        let up = if self.store.outage().is_none() { 1.0 } else { 0.0 };
+        let up = if core.store.outage().is_none() { 1.0 } else { 0.0 };
         metrics::gauge!("store_up", LABEL_STORE => store()).set(up);
-        if let Some(bytes) = self.store.free_bytes() {
+        if let Some(bytes) = core.store.free_bytes() {
             metrics::gauge!("store_free_bytes", LABEL_STORE => store()).set(bytes as f64);
         }
-        for channel in self.setup.channels {
-            let busy = self.in_hand.lock().values().filter(|job| job.channel == *channel).count();
-            metrics::gauge!("workers", LABEL_CHANNEL => *channel).set(self.setup.config.workers as f64);
+        for channel in core.setup.channels {
+            let busy = core.in_hand.lock().values().filter(|job| job.channel == *channel).count();
+            metrics::gauge!("workers", LABEL_CHANNEL => *channel).set(core.setup.config.workers as f64);
             metrics::gauge!("workers_busy", LABEL_CHANNEL => *channel).set(busy as f64);
         }
-        recovered(&self.store, 0);
+        recovered(&core.store, 0);
     }
 }

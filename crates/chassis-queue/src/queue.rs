@@ -175,11 +175,6 @@ impl<W: Worker> Queue<W> {
     pub fn lag(&self) -> Lag {
         Lag { waits: self.core.counts.lock().waits, clears_in: self.core.backlog.clears_in() }
     }
-
-    /// Sets the gauges; to be called before each scrape.
-    pub fn measure(&self) {
-        self.core.measure();
-    }
 }
 
 impl<W: Worker> Core<W> {

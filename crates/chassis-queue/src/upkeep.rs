@@ -1,13 +1,15 @@
 //! Counting what the store holds, and deleting what has been kept long enough.
 
-use crate::{Ledger, Priority, Result, Worker, backlog::Jobs, metrics::Counts, queue::Core};
+use crate::{Ledger, Priority, Result, StoreError, Worker, backlog::Jobs, metrics::Counts, queue::Core};
 use chassis_telemetry::names::LABEL_STORE;
 use std::time::{Duration, Instant};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// Between two recounts; longer where a recount takes long, so that it costs a twentieth of a core at most.
 const RECOUNT: Duration = Duration::from_millis(250);
 const RECOUNT_SHARE: u32 = 20;
+/// A recount begins in less time, or not at all: commits wait for it.
+const BEGIN: Duration = Duration::from_millis(500);
 /// Jobs looked at, or rows deleted, in one transaction.
 const PIECE: i64 = 500;
 /// Between two such transactions, so that callers' commits come between.
@@ -34,12 +36,13 @@ impl<W: Worker> Core<W> {
     pub(crate) async fn count(&self) -> Result<()> {
         let (steady, wall) = (self.store.steady_ms(), self.store.now_ms());
         let mut snapshot = self.store.snapshot().await?;
-        let counting = self.counting.write().await;
         // The first statement takes the snapshot.
-        let ledger =
-            sqlx::query_as(include_str!("../sql/count_ledger.sql")).fetch_one(&mut *snapshot).await?;
-        let mark = self.backlog.mark();
-        drop(counting);
+        let begun = async {
+            let _counting = self.counting.write().await;
+            let ledger = sqlx::query_as(include_str!("../sql/count_ledger.sql"));
+            Ok::<_, StoreError>((ledger.fetch_one(&mut *snapshot).await?, self.backlog.mark()))
+        };
+        let (ledger, mark) = timeout(BEGIN, begun).await.unwrap_or(Err(StoreError::SILENT))?;
         let jobs = sqlx::query_as(include_str!("../sql/count_jobs.sql")).bind(steady).bind(wall);
         let rows: Vec<Row> = jobs.fetch_all(&mut *snapshot).await?;
         snapshot.rollback().await;
@@ -73,14 +76,13 @@ impl<W: Worker> Core<W> {
 
     /// Deletes finished jobs after their retention, and keys after their day. Never ends.
     pub(crate) async fn clear(&self) {
-        const KEYS: &str = "DELETE FROM idempotency
-            WHERE scope IN (SELECT scope FROM idempotency WHERE expires < $1 LIMIT $2)";
         let round = ROUND.min(self.setup.config.retention / 4).max(Duration::from_secs(1));
         let mut cleared = Instant::now();
         loop {
             sleep(RECOUNT).await;
             if self.store.outage().is_none() {
-                let delete = sqlx::query(KEYS).bind(self.store.now_ms()).bind(PIECE);
+                let delete =
+                    sqlx::query(include_str!("../sql/clear_keys.sql")).bind(self.store.now_ms()).bind(PIECE);
                 let _ = self.store.one_call(delete).await;
             }
             if cleared.elapsed() >= round {
@@ -97,20 +99,15 @@ impl<W: Worker> Core<W> {
     /// Looks at jobs in the order of their ids, which is that of their accepting. The ledger goes on counting what is
     /// deleted; unknown jobs wait for a person however long.
     async fn clear_jobs(&self) -> Result<usize> {
-        const LOOK: &str = "SELECT max(id), max(accepted_at)
-            FROM (SELECT id, accepted_at FROM job WHERE id > $1 ORDER BY id LIMIT $2) AS piece";
-        const DELETE: &str =
-            "DELETE FROM job WHERE id > $1 AND id <= $2 AND state BETWEEN 6 AND 9 AND at < $3 RETURNING id";
-        const BATCHES: &str = "DELETE FROM batch WHERE accepted_at < $1
-            AND NOT EXISTS (SELECT 1 FROM job WHERE job.batch = batch.id AND job.batch <> 0) AND NOT EXISTS (SELECT 1 FROM chunk WHERE chunk.batch = batch.id)";
         let cutoff = self.store.now_ms() - self.setup.config.retention.as_millis() as i64;
         let (mut after, mut deleted) = (0_i64, 0);
         while !self.stop.is_cancelled() {
-            let look = sqlx::query_as(LOOK).bind(after).bind(PIECE);
+            let look = sqlx::query_as(include_str!("../sql/clear_look.sql")).bind(after).bind(PIECE);
             let (last, accepted): (Option<i64>, Option<i64>) =
                 look.fetch_one(&mut *self.store.reader().await?).await?;
             let Some(last) = last else { break };
-            let delete = sqlx::query(DELETE).bind(after).bind(last).bind(cutoff);
+            let delete =
+                sqlx::query(include_str!("../sql/clear_delete.sql")).bind(after).bind(last).bind(cutoff);
             deleted += self.store.one_call(delete).await?.len();
             after = last;
             if accepted >= Some(cutoff) {
@@ -118,7 +115,7 @@ impl<W: Worker> Core<W> {
             }
             sleep(BREATH).await;
         }
-        self.store.one_call(sqlx::query(BATCHES).bind(cutoff)).await?;
+        self.store.one_call(sqlx::query(include_str!("../sql/clear_batches.sql")).bind(cutoff)).await?;
         Ok(deleted)
     }
 }

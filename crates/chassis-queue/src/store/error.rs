@@ -47,7 +47,7 @@ const INTERNAL: &str = "the server reports an internal error";
 const UNCERTAIN: [&str; 5] = [BROKE, SILENT, IO_ERROR, SHUTS_DOWN, INTERNAL];
 
 impl StoreError {
-    pub(super) const SILENT: Self = Self::Unavailable(SILENT);
+    pub(crate) const SILENT: Self = Self::Unavailable(SILENT);
 
     /// The same error, where it came from a commit.
     pub(crate) fn in_commit(self) -> Self {
@@ -73,9 +73,6 @@ impl From<sqlx::Error> for StoreError {
             sqlx::Error::PoolTimedOut => Self::Unavailable("no connection to the database in time"),
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => Self::Unavailable("the store is closed"),
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Protocol(_) => Self::Unavailable(BROKE),
-            sqlx::Error::ColumnDecode { index, .. } => {
-                Self::Statement(format!("column {index} has another type"))
-            }
             _ => Self::Statement("unexpected result".to_owned()),
         }
     }

@@ -38,15 +38,9 @@ pub(super) const QUEUE: Component = Component {
     steps: &[Migration { min_reader: 1, sql: include_str!("../../migrations/queue_1.sql") }],
 };
 
-const BOOKKEEPING: &str = "CREATE TABLE IF NOT EXISTS schema_version (
-    component TEXT PRIMARY KEY, version BIGINT NOT NULL, min_reader BIGINT NOT NULL)";
 const RECORDED: &str = "SELECT version, min_reader FROM schema_version WHERE component = $1";
 const RECORD: &str = "INSERT INTO schema_version (component, version, min_reader) VALUES ($1, $2, $3)
     ON CONFLICT (component) DO UPDATE SET version = excluded.version, min_reader = excluded.min_reader";
-/// `unhex`, which SQLite has, is what turns bytes in a JSON batch into bytes.
-const POSTGRES: &str = "SELECT pg_advisory_xact_lock(7305818);
-    CREATE OR REPLACE FUNCTION unhex(text) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT
-        AS $$ SELECT decode($1, 'hex') $$";
 
 /// Brings every component to the newest version that this release knows, in the caller's transaction.
 pub(super) async fn migrate(
@@ -57,9 +51,15 @@ pub(super) async fn migrate(
 ) -> Result<(), OpenError> {
     let unusable = |error: sqlx::Error| OpenError::unusable(store, &StoreError::from(error));
     if dialect == Dialect::Postgres {
-        sqlx::raw_sql(POSTGRES).execute(&mut *connection).await.map_err(unusable)?;
+        sqlx::raw_sql(include_str!("../../migrations/postgres.sql"))
+            .execute(&mut *connection)
+            .await
+            .map_err(unusable)?;
     }
-    sqlx::raw_sql(BOOKKEEPING).execute(&mut *connection).await.map_err(unusable)?;
+    sqlx::raw_sql(include_str!("../../migrations/schema_version.sql"))
+        .execute(&mut *connection)
+        .await
+        .map_err(unusable)?;
     for Component { name: component, steps, .. } in components {
         let recorded = sqlx::query_as(RECORDED).bind(*component).fetch_optional(&mut *connection);
         let (found, min_reader): (i64, i64) = recorded.await.map_err(unusable)?.unwrap_or_default();

@@ -1,7 +1,7 @@
 //! PostgreSQL that fails, and processes that share one: `cargo test -p chassis-queue --test postgres`.
 
 use crate::{Database, server::Server, suite::*};
-use chassis_queue::{Enqueue, Enqueued, JobId, JobState, Outcome, Refused, Store, StoreConfig, StoreUrl};
+use chassis_queue::{Enqueued, JobId, JobState, Outcome, Refused, Store, StoreConfig, StoreUrl};
 use std::{
     collections::HashMap,
     sync::{

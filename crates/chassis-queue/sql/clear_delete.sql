@@ -1,0 +1,1 @@
+DELETE FROM job WHERE id > $1 AND id <= $2 AND state BETWEEN 6 AND 9 AND at < $3 RETURNING id
