@@ -153,11 +153,7 @@ impl Ended {
         // One that was cut off has no span that its line could lead to; it is counted in the line of the recovery.
         if !self.span.is_none() {
             tracing::info!(
-                job_id = %job.id,
-                group_id = %job.group,
-                channel,
-                provider,
-                attempt = job.spent,
+                job_id = %job.id, group_id = %job.group, channel, provider, attempt = job.spent,
                 outcome = (core.setup.names.outcome)(outcome),
                 status = (core.setup.names.state)(state),
                 reason = decision.reason,

@@ -250,11 +250,8 @@ impl<W: Worker> Core<W> {
             messaging.batch.message_count = (jobs > 1).then_some(jobs as i64),
             channel,
             priority = priority.as_str(),
-            job_id = Empty,
-            attempt = Empty,
-            outcome = Empty,
-            waited_ms = Empty,
-            committed_ms = Empty,
+            // Recorded later.
+            job_id = Empty, attempt = Empty, outcome = Empty, waited_ms = Empty, committed_ms = Empty,
         )
     }
 
