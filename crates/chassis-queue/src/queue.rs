@@ -201,7 +201,7 @@ impl<W: Worker> Core<W> {
 
     /// Wakes the workers of every process for jobs of these channels that were committed.
     pub(crate) fn committed_jobs<'a>(&self, channels: impl Iterator<Item = &'a str>) {
-        let index = |channel| self.channels.iter().position(|known| *known == channel);
+        let index = |channel| self.setup.channels.iter().position(|known| *known == channel);
         let lanes = channels.filter_map(index).fold(0, |lanes, index| lanes | Wake::lane(index));
         if lanes != 0 {
             self.wake.wake(lanes);
