@@ -112,7 +112,8 @@ impl<W: Worker> Core<W> {
         let in_hand = self.in_hand.lock();
         let busy = || in_hand.values().filter(|job| job.channel == channel && !job.sync);
         let bulk = busy().filter(|job| job.priority == Priority::Bulk).count();
-        let workers = if self.setup.worker.paused(channel) { 0 } else { self.setup.config.workers };
+        let setup = &self.setup;
+        let workers = if setup.worker.paused(channel) { 0 } else { setup.config.workers };
         (workers.saturating_sub(busy().count()), bulk)
     }
 }

@@ -8,6 +8,7 @@ use futures_util::{future::select, stream};
 use protocol::kv_client::KvClient;
 use protocol::lease_client::LeaseClient;
 use protocol::{LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest, PutRequest, RangeRequest};
+use serde::Deserialize;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -40,7 +41,20 @@ fn connect(members: &[String]) -> Channel {
     Channel::balance_list(members.iter().filter_map(endpoint).map(timed))
 }
 
-/// Follows the values of the keys under `prefix/`, each `host:port`; others are left out.
+/// A value as gRPC-go's resolver writes it; go-zero writes the address alone.
+#[derive(Deserialize)]
+struct Named {
+    #[serde(rename = "Addr")]
+    address: String,
+}
+
+fn named(value: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(value).ok()?;
+    let named = serde_json::from_str(text).map(|Named { address }| address);
+    address(&named.unwrap_or_else(|_| text.to_owned())).ok()
+}
+
+/// Follows the values of the keys under `prefix/`, each with an address; others are left out.
 pub(crate) async fn follow(members: Vec<String>, prefix: String, mut found: Found) {
     let mut client = KvClient::new(connect(&members));
     // '0' follows on '/'.
@@ -49,9 +63,8 @@ pub(crate) async fn follow(members: Vec<String>, prefix: String, mut found: Foun
     loop {
         match client.range(all.clone()).await {
             Ok(answer) => {
-                let values = answer.into_inner().kvs.into_iter().map(|entry| String::from_utf8(entry.value));
-                let addresses = values.filter_map(|value| address(&value.ok()?).ok());
-                found.endpoints(addresses.collect());
+                let entries = answer.into_inner().kvs;
+                found.endpoints(entries.iter().filter_map(|entry| named(&entry.value)).collect());
             }
             Err(_) => found.failed("etcd is away"),
         }
