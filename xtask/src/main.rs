@@ -21,7 +21,7 @@ usage: cargo xtask COMMAND
 commands:
   test [--install]  format, lints, supply chain, every test and the documentation, with seconds per stage.
                     --install (or CI=true) fetches what is missing; without it the stage is skipped and named.
-                    Under CI=true a part that can't be had fails. --pending runs the stages that have not all passed yet.
+                    Under CI=true a part that can't be had fails.
   fuzz [TARGET] [--seconds N]
                     libFuzzer on one target of fuzz/targets, or on each in turn; 60 seconds a target unless said
                     otherwise. What breaks one is kept in the target directory, in fuzz/found.
@@ -41,7 +41,6 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["test"] => test::run(false),
         ["test", "--install"] => test::run(true),
-        ["test", "--pending"] => test::pending(),
         ["load", rest @ ..] => load(rest),
         ["dashboards", rest @ ..] => dashboards::run(rest),
         ["pictures"] => test::pictures(),

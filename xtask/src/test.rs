@@ -44,7 +44,22 @@ const STAGES: &[Stage] = &[
         "tests, hermetic, with all features",
         &["test", "--workspace", "--all-features", "--locked", "--no-fail-fast"],
     ),
-    Stage::cargo("tests, hermetic, as built by default", &["test", "--locked", "--no-fail-fast"]),
+    // What the features change; the rest is the same code as above.
+    Stage::cargo(
+        "tests, hermetic, as built by default",
+        &[
+            "test",
+            "--locked",
+            "--no-fail-fast",
+            "--test",
+            "it",
+            "--",
+            "config::",
+            "openapi::",
+            "process::start",
+            "reports::",
+        ],
+    ),
     Stage::cargo("fuzzing, seconds a target", &["xtask", "fuzz", "--seconds", "3"]).needing(&[Tool::Cxx]),
     Stage::target("the queue on PostgreSQL", &[Tool::Postgres], "postgres"),
     Stage::peer("tests with strace", &[Tool::Strace], "system_calls::"),
@@ -77,6 +92,11 @@ const STAGES: &[Stage] = &[
         "deploy::",
     ),
     Stage::peer(
+        "dashboards and rules on live services, with Prometheus",
+        &[Tool::Prometheus, Tool::Etcd, Tool::Pdf],
+        "live::dashboards::",
+    ),
+    Stage::peer(
         "from an alert to a trace and its lines, with Prometheus, collector and Jaeger",
         &[Tool::Prometheus, Tool::Etcd, Tool::Pdf, Tool::Collector, Tool::Jaeger],
         "live::walk::",
@@ -88,14 +108,6 @@ const STAGES: &[Stage] = &[
     )
     .with_env("RUSTDOCFLAGS", "-D warnings"),
 ];
-
-/// Stages whose tests are ported to the present crates and have not all passed there yet: `cargo xtask test --pending`
-/// runs them alone. A stage moves up as soon as it passes.
-const PENDING: &[Stage] = &[Stage::peer(
-    "dashboards and rules on live services, with Prometheus",
-    &[Tool::Prometheus, Tool::Etcd, Tool::Pdf],
-    "live::dashboards::",
-)];
 
 /// Draws what the README shows. Not a stage: what is drawn is looked at, and its queries are tested without it.
 const PICTURES: Stage = Stage::peer(
@@ -118,20 +130,11 @@ pub fn pictures() -> ExitCode {
 ///
 /// A test counts as one, and so does a stage that is not made of tests.
 pub fn run(install: bool) -> ExitCode {
-    run_all(STAGES, install)
-}
-
-/// The same for the stages that have not all passed yet.
-pub fn pending() -> ExitCode {
-    run_all(PENDING, true)
-}
-
-fn run_all(stages: &[Stage], install: bool) -> ExitCode {
     let strict = std::env::var("CI").is_ok_and(|value| value == "true");
     let policy = Policy { install: install || strict, strict };
     let tools = Tools::new();
     let mut account = Account::default();
-    for stage in stages {
+    for stage in STAGES {
         println!("\n== {}", stage.name());
         account.time(stage.name(), || stage.run(&tools, policy));
     }

@@ -161,6 +161,10 @@ impl Ended {
                 "attempt finished"
             );
         }
+        if state == JobState::Failed {
+            let reason = decision.reason;
+            tracing::warn!(job_id = %job.id, group_id = %job.group, channel, reason, "a job failed and waits for a person");
+        }
         if state.is_final() {
             let lasted = Duration::from_millis((self.at - job.first_due).max(0) as u64);
             let end_to_end = (state == JobState::Completed).then_some(lasted);

@@ -41,7 +41,7 @@ struct Lane {
 #[derive(Debug, Default)]
 pub(crate) struct Wake {
     lanes: AtomicU64,
-    notify: Notify,
+    signal: Notify,
 }
 
 impl Wake {
@@ -54,11 +54,11 @@ impl Wake {
 
     pub(crate) fn wake(&self, lanes: u64) {
         self.lanes.fetch_or(lanes, Ordering::AcqRel);
-        self.notify.notify_one();
+        self.signal.notify_one();
     }
 
     async fn woken(&self) -> u64 {
-        self.notify.notified().await;
+        self.signal.notified().await;
         self.lanes.swap(0, Ordering::AcqRel)
     }
 }

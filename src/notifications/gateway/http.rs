@@ -151,11 +151,11 @@ impl HttpGateway {
         }
         let meaning = permit.watch(self.post(envelope, attempt)).await;
         permit.record(meaning.health.verdict());
-        self.learn(&meaning, attempt)
+        self.learn(&meaning)
     }
 
     /// Updates the gateway's condition, and parks what only the gateway's operators can mend.
-    fn learn(&self, meaning: &Meaning, attempt: &Attempt) -> Outcome {
+    fn learn(&self, meaning: &Meaning) -> Outcome {
         let mut condition = self.condition.lock();
         match meaning.health {
             Health::Well => condition.down_since = None,
@@ -180,12 +180,6 @@ impl HttpGateway {
             (outcome, _) => {
                 if before.is_some() && episode.is_none() {
                     tracing::warn!(channel, "the gateway can be reached again");
-                }
-                // That a device is gone is no fault of the message.
-                if let Outcome::Failed { reason } = outcome
-                    && *reason != "token_gone"
-                {
-                    tracing::warn!(channel, reason, job_id = %attempt.id, "the gateway rejected a message");
                 }
                 outcome.clone()
             }
