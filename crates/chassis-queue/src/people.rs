@@ -59,7 +59,7 @@ impl<W: Worker> Queue<W> {
     /// `None` if there is no such group.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// See [`crate::StoreError`].
     pub async fn cancel(&self, group: JobId) -> Result<Option<(usize, Vec<JobRecord>)>> {
         const CANCEL: &str =
             concat!("UPDATE job SET state = 9, at = $2 WHERE state <= 4 AND ", in_group!(), " RETURNING id");
@@ -100,7 +100,7 @@ impl<W: Worker> Queue<W> {
     /// Queues a failed or unknown job again, with its history. A `not_after` that has passed is moved.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// See [`crate::StoreError`].
     pub async fn replay(&self, job: JobId) -> Result<Decided> {
         const SQL: &str = jobs!("WHERE state IN (7, 10) AND id = $1");
         let core = &self.core;
@@ -116,7 +116,7 @@ impl<W: Worker> Queue<W> {
     /// Replays the failed jobs that match, and gives how many they were.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// See [`crate::StoreError`].
     pub async fn replay_where(&self, filter: &Filter) -> Result<usize> {
         const SQL: &str = jobs!(
             "WHERE state IN (7, 10) AND state = 7 AND id < $1 AND ($2 IS NULL OR reason = $2)
@@ -144,7 +144,7 @@ impl<W: Worker> Queue<W> {
     /// Records a person's verdict on the unknown jobs of a group, or on one unknown job.
     ///
     /// # Errors
-    /// See [`StoreError`].
+    /// See [`crate::StoreError`].
     pub async fn resolve(&self, id: JobId, verdict: Verdict) -> Result<Decided> {
         const UNKNOWN: &str =
             concat!(jobs!("WHERE state = 10 AND (id = $1 OR "), in_group!(), ") ORDER BY id");
