@@ -1,14 +1,11 @@
 //! Finds endpoints in etcd, and registers them there. The client crates for etcd need protoc at build time; a
 //! handful of messages do not.
 
-use crate::Found;
-use crate::catalogue::REGISTRATION_UP;
-use crate::target::address;
+use crate::{Found, catalogue::REGISTRATION_UP, target::address};
 use futures_util::{future::select, stream};
 use protocol::kv_client::KvClient;
 use protocol::lease_client::LeaseClient;
 use protocol::{LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest, PutRequest, RangeRequest};
-use serde::Deserialize;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -41,17 +38,11 @@ fn connect(members: &[String]) -> Channel {
     Channel::balance_list(members.iter().filter_map(endpoint).map(timed))
 }
 
-/// A value as gRPC-go's resolver writes it; go-zero writes the address alone.
-#[derive(Deserialize)]
-struct Named {
-    #[serde(rename = "Addr")]
-    address: String,
-}
-
+/// The address in a value: go-zero writes it alone, gRPC-go's resolver as `Addr` in a JSON object.
 fn named(value: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(value).ok()?;
-    let named = serde_json::from_str(text).map(|Named { address }| address);
-    address(&named.unwrap_or_else(|_| text.to_owned())).ok()
+    let object: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    address(object["Addr"].as_str().unwrap_or(text)).ok()
 }
 
 /// Follows the values of the keys under `prefix/`, each with an address; others are left out.

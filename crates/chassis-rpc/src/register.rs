@@ -1,7 +1,6 @@
 //! Registers a server in etcd, so that clients with `etcd://` find it, as go-zero does.
 
-use crate::Target;
-use crate::target::address;
+use crate::{Target, target::address};
 use conf::Conf;
 use std::net::SocketAddr;
 
