@@ -120,7 +120,10 @@ impl<W: Worker> Core<W> {
 
 impl<W: Worker> Dispatcher<W> {
     fn look(&mut self, lanes: u64) {
-        self.next_look = Instant::now() + POLL.mul_f64(rand::random_range(0.75..1.25));
+        // A look for some channels puts off none for the others.
+        if lanes == Wake::ALL {
+            self.next_look = Instant::now() + POLL.mul_f64(rand::random_range(0.75..1.25));
+        }
         for (index, lane) in self.lanes.iter_mut().enumerate() {
             lane.look |= lanes & Wake::lane(index) != 0;
         }
@@ -214,9 +217,9 @@ impl<W: Worker> Dispatcher<W> {
         });
         let ended = std::mem::take(&mut self.ended);
         let again = ended.iter().filter(|ended| !ended.decision.state.is_final());
-        let poll = POLL.mul_f64(rand::random_range(0.75..1.25));
-        let next = again.map(|ended| ended.decision.delay).fold(poll, Duration::min);
-        self.next_look = Instant::now() + next;
+        if let Some(delay) = again.map(|ended| ended.decision.delay).min() {
+            self.next_look = self.next_look.min(Instant::now() + delay);
+        }
         core.completed(ended, &found);
         Ok(started)
     }
