@@ -206,6 +206,27 @@ async fn a_channel_whose_workers_are_all_busy_delays_no_other() {
 }
 
 #[tokio::test]
+async fn new_jobs_of_one_channel_put_off_no_retry_of_another() {
+    let database = Database::new().await;
+    let running = Running::started(&database, config(), telling(&[RETRY])).await;
+    let enqueue = Enqueue { channel: "other", ..running.job() };
+    let id = enqueue.id;
+    running.queue.enqueue(enqueue).await.unwrap();
+    running.attempted(1).await;
+    let busy = async {
+        loop {
+            running.queue.enqueue(running.job()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        job = running.until(id, JobState::Completed) => assert_eq!(job.attempts.len(), 2),
+        _ = busy => {}
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn what_a_stop_did_not_begin_stays_queued_and_runs_after_the_next_start() {
     let database = Database::new().await;
     let (script, gate) = gated();
