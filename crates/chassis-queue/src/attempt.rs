@@ -174,8 +174,8 @@ impl Ended {
 }
 
 impl<W: Worker> Core<W> {
-    /// Ends attempts in a transaction, with the ledger and the answers to callers. Gives the ids that were still running under the worker that
-    /// started them: a lease that ended in between has given the others to somebody else.
+    /// Ends attempts in a transaction, with the ledger and the answers to callers. Gives the ids that were still
+    /// running under the worker that started them: a lease that ended in between has given the others to another one.
     pub(crate) async fn complete(&self, tx: &mut Tx, all: &[Ended]) -> Result<HashSet<i64>> {
         const ANSWER: &str = "UPDATE idempotency SET status = $1, body = $2, location = $3 WHERE scope = $4";
         if all.is_empty() {

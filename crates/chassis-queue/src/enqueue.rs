@@ -177,7 +177,7 @@ impl<W: Worker> Queue<W> {
         }
         tx.then.push(Box::new(move || {
             batch.iter_mut().for_each(|pending| pending.stored(&core));
-            core.committed_jobs(core.setup.channels.iter().copied());
+            core.committed_jobs(batch.iter().map(|pending| pending.enqueue.channel));
         }));
         Ok(Enqueued::New)
     }

@@ -226,7 +226,7 @@ impl<W: Worker> Core<W> {
         self.write_ledger(&mut tx, more).await?;
         tx.commit().await?;
         self.backlog.replayed(jobs.len());
-        self.committed_jobs(self.setup.channels.iter().copied());
+        self.committed_jobs(jobs.iter().map(|job| job.channel));
         Ok(())
     }
 }
