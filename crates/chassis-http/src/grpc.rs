@@ -100,8 +100,8 @@ pub fn health(
     (Routes::new(service).into_axum_router().reset_fallback(), passed_on)
 }
 
-/// Tells whoever watches a service that is not known so, as the protocol wants, where tonic's own answers NOT_FOUND; and
-/// keeps the stream, or its caller would ask again at once.
+/// Answers a `Watch` of an unknown service with SERVICE_UNKNOWN and keeps the stream open, as the protocol asks. tonic's
+/// own service answers NOT_FOUND, and its caller would ask again at once.
 struct Watched {
     known: HealthService,
     stop: CancellationToken,

@@ -99,8 +99,8 @@ pub fn require(scope: Scope) -> Gate<impl Decide> {
     Gate(move |request: &mut Request| permit(request, Some(scope)))
 }
 
-/// As [`require`] for whatever may change something, and where no keys are configured it lets nobody on: for what must not
-/// be open by accident.
+/// As [`require`], for requests that may change something. Without configured keys it refuses them all, so that nothing
+/// is open by accident.
 pub fn require_key_to_change(scope: Scope) -> Gate<impl Decide> {
     Gate(move |request: &mut Request| {
         if matches!(*request.method(), Method::GET | Method::HEAD) {
