@@ -140,19 +140,25 @@ impl Server {
         }
     }
 
-    /// Freezes or resumes every process of the server.
+    /// Freezes or resumes every process of the server: first the one that starts the others, so that none is missed.
     #[allow(dead_code, reason = "not every target of the tests needs it")]
     pub fn signal(&self, signal: &str) {
         let file = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
         let Some(first) = file.lines().next() else { return };
+        let kill = |processes: &[&str]| {
+            let _ = Command::new("kill").arg(signal).args(processes).stderr(Stdio::null()).status();
+        };
+        let frozen = || {
+            let state = std::fs::read_to_string(format!("/proc/{first}/stat")).unwrap_or_default();
+            state.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        };
+        kill(&[first]);
+        while signal == "-STOP" && !frozen() {
+            std::thread::yield_now();
+        }
         let children =
             std::fs::read_to_string(format!("/proc/{first}/task/{first}/children")).unwrap_or_default();
-        let _ = Command::new("kill")
-            .arg(signal)
-            .arg(first)
-            .args(children.split_whitespace())
-            .stderr(Stdio::null())
-            .status();
+        kill(&children.split_whitespace().collect::<Vec<_>>());
     }
 
     #[allow(dead_code, reason = "not every target of the tests needs it")]
