@@ -10,14 +10,13 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, FromRef, FromRequestParts, Path},
     http::request::Parts,
-    middleware::from_fn,
 };
 use chassis_http::{Keys, Limits, Scope, ServerConfig, host_check, identify, layers, openapi, require};
 use chassis_queue::JobId;
 use chassis_resilience::Degradation;
 use chassis_telemetry::http::{metrics_layer, trace_layer};
 use std::sync::Arc;
-use tower::ServiceBuilder;
+use tower::{ServiceBuilder, util::MapResponseLayer};
 use tower_http::compression::CompressionLayer;
 use utoipa::{Modify as _, OpenApi, openapi::security::SecurityRequirement};
 use utoipa_axum::{
@@ -60,7 +59,7 @@ struct Document;
 /// Every route. `watched` ones wait for nobody outside, so their latency tells an overload.
 fn routes(config: &ServerConfig, degradation: &Degradation) -> OpenApiRouter<Api> {
     let scoped = |scope: Scope, routes: OpenApiRouter<Api>| {
-        document_scope(scope, routes.route_layer(layers::deadlines(config)).route_layer(require(scope)))
+        document_scope(scope, routes.route_layer((require(scope), layers::deadlines(config))))
     };
     let watched = degradation.latency_layer();
     let shed_reads = degradation.shed_layer(reports::READS, error::degraded);
@@ -71,7 +70,7 @@ fn routes(config: &ServerConfig, degradation: &Degradation) -> OpenApiRouter<Api
         .routes(routes!(api::send_push_later).layer(watched.clone()))
         .routes(routes!(api::send_push_now))
         .routes(routes!(studies::send_to_study))
-        .route_layer(from_fn(api::count_refusals))
+        .route_layer(MapResponseLayer::new(api::count_refusals))
         .routes(routes!(api::cancel_notification));
     let report = OpenApiRouter::new().routes(routes!(reports::api::submit).layer(watched));
     let read = OpenApiRouter::new()

@@ -12,9 +12,8 @@ use crate::{
 };
 use axum::{
     Json,
-    extract::{Request, State},
+    extract::State,
     http::{HeaderName, HeaderValue, StatusCode, header},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use chassis_http::{Idempotent, Problem, ProblemBody, RequestKey, Valid};
@@ -213,9 +212,8 @@ pub async fn resolve_notification(
     }
 }
 
-/// A layer around the calls that make notifications: counts those that are refused.
-pub async fn count_refusals(request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
+/// Counts the refused among the answers to calls that make notifications.
+pub fn count_refusals(response: Response) -> Response {
     let reason = match response.extensions().get() {
         Some(Refusal(reason)) => Some(*reason),
         // By an extractor.

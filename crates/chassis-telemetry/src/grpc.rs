@@ -11,8 +11,8 @@ use tonic::Code;
 use tower_http::trace::MakeSpan;
 use tracing::{Span, field::Empty, info_span};
 
-use crate::measure::{self, MetricsLayer, SpanLayer, is_quiet, span_layer};
-use crate::names;
+use crate::measure::{self, SpanLayer, is_quiet, span_layer};
+use crate::{Begin, Observe, names};
 
 /// Measures a client's call in `grpc_request_duration_seconds`. Both names come from descriptors, never from a caller.
 pub fn record_client(service: &str, method: &str, code: Code, seconds: f64) {
@@ -76,6 +76,6 @@ pub fn trace_layer(
 }
 
 /// Measures `grpc_request_duration_seconds`, and writes the line `call`.
-pub fn metrics_layer(methods: Methods) -> MetricsLayer {
+pub fn metrics_layer(methods: Methods) -> Observe<impl Begin> {
     measure::metrics_layer(Some(methods), Gauge::noop())
 }

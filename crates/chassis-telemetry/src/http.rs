@@ -18,7 +18,8 @@ use axum::extract::{MatchedPath, Request};
 use tower_http::trace::MakeSpan;
 use tracing::{Span, field::Empty, info_span};
 
-use crate::measure::{self, MetricsLayer, SpanLayer, span_layer};
+use crate::measure::{self, SpanLayer, span_layer};
+use crate::{Begin, Observe};
 
 /// A request extension: the connection is encrypted. Listeners set it; it becomes `url.scheme`.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +67,7 @@ fn server_span(request: &Request) -> Span {
 }
 
 /// Measures `http_request_duration_seconds` and `http_requests_in_flight`, and writes the line `request`.
-pub fn metrics_layer() -> MetricsLayer {
+pub fn metrics_layer() -> Observe<impl Begin> {
     measure::metrics_layer(None, metrics::gauge!("http_requests_in_flight"))
 }
 

@@ -5,10 +5,8 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use ::http::HeaderMap;
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, Request, State};
-use axum::middleware::{FromFnLayer, Next, from_fn_with_state};
+use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
-use futures_util::future::BoxFuture;
 use http_body_util::BodyExt as _;
 use metrics::{Gauge, Histogram};
 use parking_lot::RwLock;
@@ -19,7 +17,7 @@ use tracing::{Span, info};
 
 use crate::grpc::{self, Methods, code_name};
 use crate::http::{self, CallerKey, ResourceId};
-use crate::{SpanExt as _, TraceContext, bridge, names, propagation};
+use crate::{Begin, Observe, SpanExt as _, TraceContext, bridge, names, propagation};
 
 /// The status of a request whose caller left before the answer (nginx's convention; never sent).
 const CALLER_GONE: u16 = 499;
@@ -46,18 +44,7 @@ pub(crate) fn span_layer(
     layer.on_request(()).on_response(()).on_body_chunk(()).on_eos(()).on_failure(())
 }
 
-/// Measures every request, puts its status on its span, writes its line, and puts `traceparent` on its response.
-/// Belongs inside the trace layer: exemplar and line get the span's ids.
-pub type MetricsLayer = FromFnLayer<
-    fn(State<Measure>, Request, Next) -> BoxFuture<'static, Response>,
-    Measure,
-    (State<Measure>, Request),
->;
-
-/// What a [`MetricsLayer`] keeps.
-#[derive(Clone)]
-pub struct Measure(Arc<Kept>);
-
+/// What the layer keeps.
 struct Kept {
     /// Of a gRPC server; else it is about HTTP.
     methods: Option<Methods>,
@@ -70,23 +57,14 @@ struct Kept {
 /// What is called: the method and route of HTTP, or the service and method of gRPC.
 type Target = (String, String);
 
-pub(crate) fn metrics_layer(methods: Option<Methods>, in_flight: Gauge) -> MetricsLayer {
-    let measure = Measure(Arc::new(Kept { methods, in_flight, durations: RwLock::default() }));
-    from_fn_with_state(measure, |State(measure), request, next| Box::pin(measured(measure, request, next)))
-}
-
-async fn measured(Measure(kept): Measure, mut request: Request, next: Next) -> Response {
-    let mut call = InFlight::begin(kept, &mut request);
-    let mut response = next.run(request).await;
-    call.head(&mut response);
-    if call.target.is_none() {
-        return response;
-    }
-    let watch = move |frame: http_body::Frame<Bytes>| {
-        frame.trailers_ref().into_iter().for_each(|trailers| call.trailers(trailers));
-        frame
-    };
-    response.map(|body| Body::new(body.map_frame(watch)))
+/// Measures every request, puts its status on its span, writes its line, and puts `traceparent` on its response.
+/// Belongs inside the trace layer: exemplar and line get the span's ids.
+pub(crate) fn metrics_layer(methods: Option<Methods>, in_flight: Gauge) -> Observe<impl Begin> {
+    let kept = Arc::new(Kept { methods, in_flight, durations: RwLock::default() });
+    Observe(move |request: &mut Request| {
+        let call = InFlight::begin(Arc::clone(&kept), request);
+        move |response| call.answered(response)
+    })
 }
 
 /// A request that is being measured.
@@ -108,6 +86,19 @@ impl InFlight {
         let key = CallerKey::default();
         request.extensions_mut().insert(key.clone());
         Self { target, kept, span: Span::current(), begun: Instant::now(), id: None, key }
+    }
+
+    /// The response, which still has the end of most gRPC calls before it.
+    fn answered(mut self, mut response: Response) -> Response {
+        self.head(&mut response);
+        if self.target.is_none() {
+            return response;
+        }
+        let watch = move |frame: http_body::Frame<Bytes>| {
+            frame.trailers_ref().into_iter().for_each(|trailers| self.trailers(trailers));
+            frame
+        };
+        response.map(|body| Body::new(body.map_frame(watch)))
     }
 
     /// The head of the response: the end of an HTTP request, and of a gRPC call whose status stands in it.

@@ -4,8 +4,10 @@ use super::{Degradation, Feature, Shed};
 use axum::extract::{Request, State};
 use axum::middleware::{FromFnLayer, Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use chassis_telemetry::{Begin, Observe};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use std::sync::Arc;
 
 /// The layer of a function with settings `T`.
 pub type Middleware<T> =
@@ -31,19 +33,23 @@ impl Degradation {
     }
 
     /// Counts requests in flight. Goes around everything that is served.
-    pub fn in_flight_layer(&self) -> Middleware<Self> {
-        from_fn_with_state(self.clone(), |State(own), request, next| {
-            let guard = own.0.load.enter();
-            next.run(request).inspect(move |_| drop(guard)).boxed()
-        })
+    pub fn in_flight_layer(&self) -> Observe<impl Begin> {
+        let load = Arc::clone(&self.0.load);
+        Observe(move |_: &mut Request| until_answered(load.enter()))
     }
 
     /// Holds the latency of requests against `degradation.latency`. Goes around routes that wait for nobody
     /// outside: a slow gateway is no overload.
-    pub fn latency_layer(&self) -> Middleware<Self> {
-        from_fn_with_state(self.clone(), |State(own), request, next| {
-            let guard = own.0.load.watch();
-            next.run(request).inspect(move |_| drop(guard)).boxed()
-        })
+    pub fn latency_layer(&self) -> Observe<impl Begin> {
+        let load = Arc::clone(&self.0.load);
+        Observe(move |_: &mut Request| until_answered(load.watch()))
+    }
+}
+
+/// Keeps a guard until the response is there, or the caller has left.
+fn until_answered(guard: impl Send) -> impl FnOnce(Response) -> Response + Send {
+    move |response| {
+        drop(guard);
+        response
     }
 }
