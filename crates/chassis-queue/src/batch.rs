@@ -120,7 +120,7 @@ impl<W: Worker> Queue<W> {
         let (core, jobs) = (&self.core, batch.members.jobs);
         let span = core.send_span(&batch.enqueue, jobs);
         let enqueue = core.writing(batch, &span)?;
-        let enqueued = self.submit(enqueue, jobs, Start::Later).instrument(span).await;
+        let enqueued = self.submit(enqueue, jobs, Start::Later, &span).await;
         core.unexpanded.notify_one();
         enqueued
     }

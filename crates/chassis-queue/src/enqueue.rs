@@ -159,7 +159,7 @@ impl<W: Worker> Queue<W> {
     pub async fn enqueue(&self, enqueue: Enqueue<W::Job>) -> Result<Enqueued, Refused> {
         let jobs = enqueue.jobs.len();
         let span = self.core.send_span(&enqueue, jobs);
-        self.submit(enqueue, jobs, Start::Later).instrument(span).await
+        self.submit(enqueue, jobs, Start::Later, &span).await
     }
 
     /// The same inside a caller's transaction: stored if that commits, which also wakes the workers.
@@ -209,9 +209,10 @@ impl<W: Worker> Queue<W> {
         enqueue: Enqueue<W::Job>,
         jobs: usize,
         start: Start,
+        span: &Span,
     ) -> Result<Enqueued, Refused> {
         let key = enqueue.key.clone();
-        match self.core.pending(enqueue, jobs, start, &Span::current()) {
+        match self.core.pending(enqueue, jobs, start, span) {
             Ok((pending, answered)) => self.send(pending, answered).await,
             Err(refused) => self.repeated_or(key.as_ref(), refused).await.map(Enqueued::Replayed),
         }
@@ -271,7 +272,7 @@ impl<W: Worker> Queue<W> {
     ) -> Result<Finished, Refused> {
         let core = &self.core;
         let (id, count, key) = (enqueue.id, enqueue.jobs.len(), enqueue.key.clone());
-        let enqueued = self.submit(enqueue, count, Start::Now).await;
+        let enqueued = self.submit(enqueue, count, Start::Now, &Span::current()).await;
         let read = async { core.group(&mut *core.store.reader().await?, id).await };
         let jobs = if enqueued == Ok(Enqueued::New) { read.await.ok() } else { None };
         let Some(jobs) = jobs else {

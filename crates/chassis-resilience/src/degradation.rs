@@ -14,7 +14,6 @@ mod load;
 
 pub use config::DegradationConfig;
 pub use controller::{Pressure, Signal};
-pub use layers::{Middleware, Shedding};
 
 use chassis_telemetry::SpanExt;
 use chassis_telemetry::catalogue::{Metric, Values, counter, gauge};
@@ -93,12 +92,12 @@ impl Degradation {
             metrics::counter!(SHED.name, "feature" => feature.name).increment(0);
         }
         let highest = features.iter().map(|feature| feature.level).max().unwrap_or_default();
-        let state = State { ladder: Ladder::new(highest, config.hold), pinned: false, readings: Vec::new() };
+        let ladder = Ladder::new(highest, config.hold);
         let degradation = Self(Arc::new(Inner {
             load: Arc::new(Load::new(config.latency)),
             config,
             features: features.to_vec(),
-            state: Mutex::new(state),
+            state: State { ladder, pinned: false, readings: Vec::new() }.into(),
         }));
         metrics::gauge!(PINNED.name).set(0);
         degradation.apply(0);

@@ -15,9 +15,7 @@ mod throttle;
 
 pub use breaker::{Breaker, BreakerConfig, BreakerOpen, Permit, State, Verdict};
 pub use budget::RetryBudget;
-pub use degradation::{
-    Degradation, DegradationConfig, Feature, Middleware, NoSuchLevel, Pressure, Shed, Shedding, Signal,
-};
+pub use degradation::{Degradation, DegradationConfig, Feature, NoSuchLevel, Pressure, Shed, Signal};
 pub use throttle::Throttle;
 
 use chassis_telemetry::catalogue::Metric;

@@ -5,16 +5,12 @@ use axum::extract::{Request, State};
 use axum::middleware::{FromFnLayer, Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use chassis_telemetry::{Begin, Observe};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 use std::sync::Arc;
 
 /// The layer of a function with settings `T`.
-pub type Middleware<T> =
+type Middleware<T> =
     FromFnLayer<fn(State<T>, Request, Next) -> BoxFuture<'static, Response>, T, (State<T>, Request)>;
-
-/// What sheds a feature, and what answers then.
-pub type Shedding<R> = (Degradation, Feature, fn(Shed) -> R);
 
 impl Degradation {
     /// Sheds everything below this layer while `feature` is shed. `answer` makes the response, such as a 503
@@ -23,7 +19,7 @@ impl Degradation {
         &self,
         feature: Feature,
         answer: fn(Shed) -> R,
-    ) -> Middleware<Shedding<R>> {
+    ) -> Middleware<(Self, Feature, fn(Shed) -> R)> {
         from_fn_with_state((self.clone(), feature, answer), |State((own, feature, answer)), request, next| {
             match own.admit(feature) {
                 Ok(()) => next.run(request).boxed(),
