@@ -13,6 +13,7 @@ use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter};
 use tracing::{Dispatch, dispatcher};
 use tracing_subscriber::{Registry, layer::SubscriberExt as _};
 
+use crate::buffer::Account;
 use crate::catalogue::{self, Metric};
 use crate::lines::{LineLayer, LineWriter};
 use crate::{LogConfig, LogFilter, LogFormat, Metrics, TraceContext, attributes::AllowList, bridge};
@@ -225,15 +226,10 @@ impl Telemetry {
     }
 
     /// Exports the spans and writes the lines until now, and ends both; what does not go out `within` that time is
-    /// dropped. `false` if anything was. Blocks: not for a runtime's worker.
-    pub fn shutdown(self, within: Duration) -> bool {
-        self.take_down(within)
-    }
-
-    /// Has nothing left to do a second time.
-    fn take_down(&self, wait: Duration) -> bool {
-        let deadline = Instant::now() + wait;
-        let for_spans = wait.saturating_sub(LINES_SHARE.min(wait / 4));
+    /// dropped. `false` if anything was. Blocks: not for a runtime's worker. Has nothing left to do a second time.
+    pub fn shutdown(&self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        let for_spans = within.saturating_sub(LINES_SHARE.min(within / 4));
         let spans_out = self.spans.as_ref().is_none_or(|spans| spans.shutdown(for_spans));
         self.lines.close(deadline.saturating_duration_since(Instant::now())) && spans_out
     }
@@ -242,16 +238,15 @@ impl Telemetry {
     fn count_itself(&self) {
         let (spans, lines) = (self.spans.clone(), self.lines.clone());
         self.metrics.on_scrape(move || {
-            let account = spans.as_ref().map(Spans::account).unwrap_or_default();
-            let (written, lines_dropped) = lines.account();
-            counter!("telemetry_spans_ended_total").absolute(account.ended);
-            gauge!("telemetry_spans_queued").set(account.queued as f64);
-            let spans =
-                [("exported", account.exported), ("failed", account.failed), ("dropped", account.dropped)];
-            for (outcome, count) in spans {
+            let Account { pushed, sent, failed, dropped, queued } =
+                spans.as_ref().map(Spans::account).unwrap_or_default();
+            counter!("telemetry_spans_ended_total").absolute(pushed);
+            gauge!("telemetry_spans_queued").set(queued as f64);
+            for (outcome, count) in [("exported", sent), ("failed", failed), ("dropped", dropped)] {
                 counter!("telemetry_spans_total", "outcome" => outcome).absolute(count);
             }
-            for (outcome, count) in [("written", written), ("dropped", lines_dropped)] {
+            let (written, dropped) = lines.account();
+            for (outcome, count) in [("written", written), ("dropped", dropped)] {
                 counter!("telemetry_log_lines_total", "outcome" => outcome).absolute(count);
             }
         });
@@ -260,6 +255,6 @@ impl Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        self.take_down(LAST_RESORT);
+        self.shutdown(LAST_RESORT);
     }
 }
