@@ -13,12 +13,11 @@ use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter};
 use tracing::{Dispatch, dispatcher};
 use tracing_subscriber::{Registry, layer::SubscriberExt as _};
 
-use crate::buffer::Account;
 use crate::catalogue::{self, Metric};
 use crate::lines::{LineLayer, LineWriter};
 use crate::{LogConfig, LogFilter, LogFormat, Metrics, TraceContext, attributes::AllowList, bridge};
+use crate::{buffer::Account, propagation::Propagator, spans::Spans};
 use crate::{environment::Environment, filter::Gate, metrics::MetricsRecorder};
-use crate::{propagation::Propagator, spans::Spans};
 
 /// How long the last resort waits: something went wrong already.
 const LAST_RESORT: Duration = Duration::from_millis(500);
@@ -158,26 +157,24 @@ impl Scoped {
         let catalogues = [&[catalogue::METRICS], setup.metrics.as_slice()].concat();
         let (metrics, recorder) = Metrics::new(&catalogues)?;
         let (lines, rejected) = (LineWriter::start(output)?, Arc::default());
-        let mut provider = SdkTracerProvider::builder().with_sampler(sampling.sampler());
-        let mut spans = None;
-        if let Some(export) = environment.export() {
-            let allowed = AllowList::new(setup.safe_attributes);
-            let started = Spans::start(export, allowed, Arc::clone(&rejected), || {
+        let started = environment.export().map(|export| {
+            Spans::start(export, AllowList::new(setup.safe_attributes), Arc::clone(&rejected), || {
                 let mut exporter = make(export.http)?;
                 exporter.set_resource(&resource);
                 Ok(exporter)
-            });
-            match started {
-                Ok(started) => {
-                    provider = provider.with_span_processor(started.clone());
-                    spans = Some(started);
-                }
-                // The service is worth more than its spans.
-                Err(error @ InitError::Exporter) => environment.warnings.push(error.to_string()),
-                Err(error) => return Err(error),
-            }
+            })
+        });
+        // The service is worth more than its spans.
+        let spans = started.transpose().unwrap_or_else(|error: InitError| {
+            environment.warnings.push(error.to_string());
+            None
+        });
+        let mut provider =
+            SdkTracerProvider::builder().with_sampler(sampling.sampler()).with_resource(resource);
+        if let Some(spans) = &spans {
+            provider = provider.with_span_processor(spans.clone());
         }
-        let provider = provider.with_resource(resource).build();
+        let provider = provider.build();
         let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_schema_url(SCHEMA_URL);
         let tracer = provider.tracer_with_scope(scope.build());
         // The root of the process's own trace. It ends here, so that the trace can be looked up while the process runs.
