@@ -93,7 +93,7 @@ pub struct Telemetry {
 /// `RUST_LOG`; what is not understood of them is ignored with a WARN line.
 ///
 /// # Errors
-/// A thread or the exporter cannot be started, or telemetry was set up before.
+/// A thread cannot be started, the standard output cannot be used, or telemetry was set up before.
 pub fn init(setup: Setup) -> Result<Telemetry, InitError> {
     if dispatcher::has_been_set() {
         return Err(InitError::Installed);
