@@ -36,9 +36,9 @@ impl TraceContext {
     /// A version above 00 is read by its first 55 characters, as the recommendation asks; `ff` is never valid.
     pub fn parse(header: &str) -> Option<Self> {
         let (known, rest) = header.split_at_checked(55)?;
-        let parts: Vec<_> = known.split('-').collect();
-        let &[version, trace, span, flags] = parts.as_slice() else { return None };
-        let lengths = (version.len(), trace.len(), span.len()) == (2, 32, 16);
+        let mut parts = known.split('-');
+        let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let lengths = (version.len(), trace.len(), span.len(), flags.len()) == (2, 32, 16, 2);
         let digits = known.bytes().all(|byte| matches!(byte, b'-' | b'0'..=b'9' | b'a'..=b'f'));
         let well_ended = rest.is_empty() || version != "00" && rest.starts_with('-');
         let valid = lengths && digits && well_ended && version != "ff";

@@ -3,11 +3,18 @@
 
 use std::{hash::RandomState, time::Duration};
 
-use opentelemetry::{Key, KeyValue};
+use opentelemetry::{Key, KeyValue, Value};
 use opentelemetry_sdk::{Resource, resource::EnvResourceDetector, resource::TelemetryResourceDetector};
 
 use crate::propagation::{self, Propagator};
 use crate::{Service, TraceContext, bridge::Sampling};
+
+/// The values of `OTEL_TRACES_SAMPLER`.
+#[rustfmt::skip]
+const SAMPLERS: [&str; 6] = [
+    "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio",
+    "always_on", "always_off", "traceidratio",
+];
 
 /// Reads variables; collects warnings.
 pub(crate) struct Environment<'a> {
@@ -45,10 +52,9 @@ impl Environment<'_> {
         parsed
     }
 
-    /// Whether the variable is the second of these words.
-    fn is_second(&mut self, name: &str, words: [&str; 2]) -> bool {
-        let place = |text: &str| words.iter().position(|word| *word == text);
-        self.parsed(name, &words.join(" or "), place) == Some(1)
+    /// Which of these words the variable is.
+    fn word(&mut self, name: &str, words: &[&str]) -> Option<usize> {
+        self.parsed(name, &words.join(" or "), |text| words.iter().position(|word| *word == text))
     }
 
     fn number(&mut self, name: &str, usual: u32) -> u32 {
@@ -64,33 +70,23 @@ impl Environment<'_> {
     }
 
     pub fn sampling(&mut self) -> Sampling {
-        let ratio = self.parsed("OTEL_TRACES_SAMPLER_ARG", "a number from 0 to 1", |text| {
-            text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio))
-        });
-        let expected = "always_on, always_off or traceidratio, each also with parentbased_ before it";
-        let sampler = self.parsed("OTEL_TRACES_SAMPLER", expected, |text| {
-            let root = text.strip_prefix("parentbased_");
-            let fraction = match root.unwrap_or(text) {
-                "always_on" => 1.0,
-                "always_off" => 0.0,
-                "traceidratio" => ratio.unwrap_or(1.0),
-                _ => return None,
-            };
-            Some((root.is_some(), fraction))
-        });
-        let (parent_based, fraction) = sampler.unwrap_or((true, 1.0));
-        Sampling { parent_based, fraction, key: RandomState::new() }
+        let in_range = |text: &str| text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+        let ratio = self.parsed("OTEL_TRACES_SAMPLER_ARG", "a number from 0 to 1", in_range).unwrap_or(1.0);
+        let sampler = self.word("OTEL_TRACES_SAMPLER", &SAMPLERS).unwrap_or(0);
+        let fraction = [1.0, 0.0, ratio][sampler % 3];
+        Sampling { parent_based: sampler < 3, fraction, key: RandomState::new() }
     }
 
     /// `None`: spans have ids and go nowhere.
     pub fn export(&mut self) -> Option<Export> {
-        let off = self.is_second("OTEL_SDK_DISABLED", ["false", "true"])
-            | self.is_second("OTEL_TRACES_EXPORTER", ["otlp", "none"]);
+        let disabled = self.word("OTEL_SDK_DISABLED", &["false", "true"]) == Some(1);
+        let none = self.word("OTEL_TRACES_EXPORTER", &["otlp", "none"]) == Some(1);
         let first = |names: [&'static str; 2]| names.into_iter().find(|name| self.text(name).is_some());
-        first(["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"]).filter(|_| !off)?;
+        first(["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"])?;
         let protocol = first(["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"]);
-        Some(Export {
-            http: protocol.is_some_and(|name| self.is_second(name, ["grpc", "http/protobuf"])),
+        let http = protocol.and_then(|name| self.word(name, &["grpc", "http/protobuf"])) == Some(1);
+        (!disabled && !none).then(|| Export {
+            http,
             // The specification's delay of 5 s would lose that much of what explains a crash, and its queue of 2048
             // spans is full in a moment: ours is bounded by bytes. Collectors refuse messages above 4 MiB.
             delay: Duration::from_millis(self.number("OTEL_BSP_SCHEDULE_DELAY", 200).into()),
@@ -104,17 +100,16 @@ impl Environment<'_> {
     /// `service.name` in `OTEL_RESOURCE_ATTRIBUTES` the SDK takes one, and lines take the same.
     pub fn resource(&self, service: Service) -> (Resource, String) {
         let own = [("service.name", service.name), ("service.version", service.version)];
-        let mut builder = Resource::builder_empty()
+        let named = self.text("OTEL_SERVICE_NAME").map(|name| KeyValue::new("service.name", name));
+        let resource = Resource::builder_empty()
             .with_attributes(own.map(|(key, value)| KeyValue::new(key, value)))
             .with_attribute(KeyValue::new("service.instance.id", TraceContext::new_root().trace_id()))
             .with_detector(Box::new(TelemetryResourceDetector))
-            .with_detector(Box::new(EnvResourceDetector::new()));
-        if let Some(name) = self.text("OTEL_SERVICE_NAME") {
-            builder = builder.with_service_name(name);
-        }
-        let resource = builder.build();
-        let name = resource.get(&Key::new("service.name")).map(|name| name.to_string());
-        (resource, name.unwrap_or_default())
+            .with_detector(Box::new(EnvResourceDetector::new()))
+            .with_attributes(named)
+            .build();
+        let name = resource.get(&Key::new("service.name")).unwrap_or(Value::from(""));
+        (resource, name.to_string())
     }
 }
 

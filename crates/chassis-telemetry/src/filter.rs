@@ -33,15 +33,16 @@ struct Shared {
     lines: RwLock<Targets>,
     /// Targets, by how they begin, whose lines below WARN are written.
     line_targets: Vec<&'static str>,
-    /// Crates that have a span or an event.
-    seen: RwLock<HashSet<&'static str>>,
+    /// Crates that a directive may name besides them: libraries, and what has a span or an event.
+    known: RwLock<HashSet<&'static str>>,
 }
 
 impl LogFilter {
     pub(crate) fn new(line_targets: &[&'static str]) -> Self {
         let line_targets = [&["chassis"], line_targets].concat();
         let lines = RwLock::new(Targets::new().with_default(Level::WARN));
-        Self(Arc::new(Shared { lines, line_targets, seen: RwLock::default() }))
+        let known = RwLock::new(NOISE.split(' ').chain(LIBRARIES.split(' ')).collect());
+        Self(Arc::new(Shared { lines, line_targets, known }))
     }
 
     /// Sets another filter in the form of `RUST_LOG`: `level` or `target=level`, joined by commas. What no directive
@@ -73,28 +74,22 @@ impl LogFilter {
 
     /// The filter of those directives that mean something, and what is wrong with the others.
     fn parse(&self, text: &str) -> (Targets, Option<String>) {
-        let level = |text: &str| text.parse::<LevelFilter>().ok().filter(|_| !text.is_empty());
         let (mut targets, mut wrong) = (Targets::new().with_default(Level::INFO), Vec::new());
         let directives = text.split(',').map(str::trim).zip(1..);
         for (directive, number) in directives.filter(|(directive, _)| !directive.is_empty()) {
-            let (target, named) = directive.split_once('=').unwrap_or((directive, "trace"));
-            let (target, named) = (target.trim_end(), level(named.trim_start()));
-            match (level(directive), named.filter(|_| self.knows(crate_of(target)))) {
-                (Some(level), _) => targets = targets.with_default(level),
-                (_, Some(level)) => targets = targets.with_target(target, level),
+            let (target, level) = directive.rsplit_once('=').unwrap_or(("", directive));
+            match (target.trim_end(), level.trim_start().parse::<LevelFilter>()) {
+                ("", Ok(level)) => targets = targets.with_default(level),
+                (target, Ok(level)) if self.knows(target) => targets = targets.with_target(target, level),
                 _ => wrong.push(number.to_string()),
             }
         }
         (targets, (!wrong.is_empty()).then(|| format!("directive {} {EXPECTED}", wrong.join(", "))))
     }
 
-    fn knows(&self, name: &str) -> bool {
-        // `chassis` stands for all crates that begin with it.
-        let is_of = |own: &&str| {
-            name.strip_prefix(crate_of(own)).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
-        };
-        let listed = [NOISE, LIBRARIES].iter().any(|list| list.split(' ').any(|other| other == name));
-        listed || self.0.line_targets.iter().any(is_of) || self.0.seen.read().contains(name)
+    fn knows(&self, target: &str) -> bool {
+        let (name, Shared { line_targets, known, .. }) = (crate_of(target), &*self.0);
+        known.read().contains(name) || line_targets.iter().any(|own| name.starts_with(crate_of(own)))
     }
 }
 
@@ -125,7 +120,7 @@ impl Gate {
 
 impl<S: Subscriber> Layer<S> for Gate {
     fn register_callsite(&self, meta: &'static Metadata<'static>) -> Interest {
-        self.filter.0.seen.write().insert(crate_of(meta.target()));
+        self.filter.0.known.write().insert(crate_of(meta.target()));
         if self.passes(meta) { Interest::always() } else { Interest::never() }
     }
 
@@ -155,7 +150,6 @@ mod tests {
             ("off", (false, false), (false, false)),
             ("my_service::http=warn", (false, true), (true, true)),
             ("off, my_service::http = info", (true, true), (false, false)),
-            ("off,my_service", (true, true), (false, false)),
             ("chassis_queue=off,h2=trace", (true, true), (true, true)),
         ] {
             let (targets, problem) = filter().parse(text);
@@ -174,10 +168,8 @@ mod tests {
             "a=b=c",
             "infoo=debug",
             "my_servce=debug",
-            "my_service2",
+            "my_service",
             "hyper=loud",
-            "hyper=",
-            "=info",
             "[span]=debug",
         ] {
             let filter = filter();

@@ -1,7 +1,7 @@
 //! Layers for gRPC servers, on the same tower stack as HTTP: [`trace_layer`] opens the SERVER span, [`metrics_layer`]
 //! inside it measures until the status is known, in the trailers as a rule.
 
-use std::{collections::HashSet, net::IpAddr, sync::Arc};
+use std::{collections::HashSet, net::IpAddr};
 
 use axum::{body::Body, extract::Request};
 use metrics::{Gauge, Histogram};
@@ -11,7 +11,7 @@ use tonic::Code;
 use tower_http::trace::MakeSpan;
 use tracing::{Span, field::Empty, info_span};
 
-use crate::measure::{self, SpanLayer, is_quiet, span_layer};
+use crate::measure::{self, SpanLayer, Target, is_quiet, span_layer};
 use crate::{Begin, Observe, names};
 
 /// Measures a client's call in `grpc_request_duration_seconds`. Both names come from descriptors, never from a caller.
@@ -29,9 +29,10 @@ pub fn code_name(code: Code) -> &'static str {
     names::GRPC_CODES.get(code as usize).copied().unwrap_or("UNKNOWN")
 }
 
-/// The methods that a server serves, as `package.Service/Method`: only their names become labels. Cheap to clone.
+/// The methods that a server serves, as `package.Service/Method`: only their names become labels. Kept for the life of
+/// the process, and cheap to clone.
 #[derive(Clone)]
-pub struct Methods(Arc<HashSet<String>>);
+pub struct Methods(&'static HashSet<String>);
 
 impl Methods {
     /// Those of encoded file descriptor sets, as reflection takes them. A set that cannot be read has none.
@@ -45,18 +46,16 @@ impl Methods {
                 methods.extend(names.map(|name| name.trim_start_matches('.').to_owned()));
             }
         }
-        Self(Arc::new(methods))
+        Self(Box::leak(Box::new(methods)))
     }
 
     /// The known method, or `_OTHER`, as the conventions name one that is not.
-    fn of<'a>(&self, request: &'a Request) -> &'a str {
-        let method = request.uri().path().trim_start_matches('/');
-        if self.0.contains(method) { method } else { "_OTHER" }
+    fn of(&self, request: &Request) -> &'static str {
+        self.0.get(request.uri().path().trim_start_matches('/')).map_or("_OTHER", String::as_str)
     }
 
-    pub(crate) fn target(&self, request: &Request) -> (String, String) {
-        let (service, method) = self.of(request).split_once('/').unwrap_or(("unmatched", "unmatched"));
-        (service.to_owned(), method.to_owned())
+    pub(crate) fn target(&self, request: &Request) -> Target {
+        self.of(request).split_once('/').unwrap_or(("unmatched", "unmatched"))
     }
 }
 

@@ -9,16 +9,17 @@
 //!     .layer(tower::ServiceBuilder::new().layer(trace_layer(|peer| peer.is_loopback())).layer(metrics_layer()));
 //! ```
 
-use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::{collections::HashSet, net::IpAddr};
 
 use ::http::Version;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
+use parking_lot::RwLock;
 use tower_http::trace::MakeSpan;
 use tracing::{Span, field::Empty, info_span};
 
-use crate::measure::{self, SpanLayer, span_layer};
+use crate::measure::{self, SpanLayer, Target, span_layer};
 use crate::{Begin, Observe};
 
 /// A request extension: the connection is encrypted. Listeners set it; it becomes `url.scheme`.
@@ -71,9 +72,20 @@ pub fn metrics_layer() -> Observe<impl Begin> {
     measure::metrics_layer(None, metrics::gauge!("http_requests_in_flight"))
 }
 
-pub(crate) fn target(request: &Request) -> (String, String) {
-    let route = request.extensions().get().map_or("unmatched", MatchedPath::as_str);
-    (method(request).to_owned(), route.to_owned())
+pub(crate) fn target(request: &Request) -> Target {
+    let route = request.extensions().get().map(MatchedPath::as_str);
+    (method(request), route.map_or("unmatched", kept))
+}
+
+/// The route, kept for the life of the process: there are few, and what is measured needs no copy of its own.
+fn kept(route: &str) -> &'static str {
+    static ROUTES: LazyLock<RwLock<HashSet<&str>>> = LazyLock::new(RwLock::default);
+    if let Some(kept) = ROUTES.read().get(route) {
+        return kept;
+    }
+    let kept = route.to_owned().leak();
+    ROUTES.write().insert(kept);
+    kept
 }
 
 const OTHER: &str = "OTHER";

@@ -16,8 +16,8 @@ use tracing_subscriber::{Registry, layer::SubscriberExt as _};
 use crate::catalogue::{self, Metric};
 use crate::lines::{LineLayer, LineWriter};
 use crate::{LogConfig, LogFilter, LogFormat, Metrics, TraceContext, attributes::AllowList, bridge};
+use crate::{buffer::Account, propagation::Propagator, spans::Spans};
 use crate::{environment::Environment, filter::Gate, metrics::MetricsRecorder};
-use crate::{propagation::Propagator, spans::Spans};
 
 /// How long the last resort waits: something went wrong already.
 const LAST_RESORT: Duration = Duration::from_millis(500);
@@ -93,7 +93,7 @@ pub struct Telemetry {
 /// `RUST_LOG`; what is not understood of them is ignored with a WARN line.
 ///
 /// # Errors
-/// A thread or the exporter cannot be started, or telemetry was set up before.
+/// A thread cannot be started, the standard output cannot be used, or telemetry was set up before.
 pub fn init(setup: Setup) -> Result<Telemetry, InitError> {
     if dispatcher::has_been_set() {
         return Err(InitError::Installed);
@@ -157,26 +157,24 @@ impl Scoped {
         let catalogues = [&[catalogue::METRICS], setup.metrics.as_slice()].concat();
         let (metrics, recorder) = Metrics::new(&catalogues)?;
         let (lines, rejected) = (LineWriter::start(output)?, Arc::default());
-        let mut provider = SdkTracerProvider::builder().with_sampler(sampling.sampler());
-        let mut spans = None;
-        if let Some(export) = environment.export() {
-            let allowed = AllowList::new(setup.safe_attributes);
-            let started = Spans::start(export, allowed, Arc::clone(&rejected), || {
+        let started = environment.export().map(|export| {
+            Spans::start(export, AllowList::new(setup.safe_attributes), Arc::clone(&rejected), || {
                 let mut exporter = make(export.http)?;
                 exporter.set_resource(&resource);
                 Ok(exporter)
-            });
-            match started {
-                Ok(started) => {
-                    provider = provider.with_span_processor(started.clone());
-                    spans = Some(started);
-                }
-                // The service is worth more than its spans.
-                Err(error @ InitError::Exporter) => environment.warnings.push(error.to_string()),
-                Err(error) => return Err(error),
-            }
+            })
+        });
+        // The service is worth more than its spans.
+        let spans = started.transpose().unwrap_or_else(|error: InitError| {
+            environment.warnings.push(error.to_string());
+            None
+        });
+        let mut provider =
+            SdkTracerProvider::builder().with_sampler(sampling.sampler()).with_resource(resource);
+        if let Some(spans) = &spans {
+            provider = provider.with_span_processor(spans.clone());
         }
-        let provider = provider.with_resource(resource).build();
+        let provider = provider.build();
         let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_schema_url(SCHEMA_URL);
         let tracer = provider.tracer_with_scope(scope.build());
         // The root of the process's own trace. It ends here, so that the trace can be looked up while the process runs.
@@ -225,15 +223,10 @@ impl Telemetry {
     }
 
     /// Exports the spans and writes the lines until now, and ends both; what does not go out `within` that time is
-    /// dropped. `false` if anything was. Blocks: not for a runtime's worker.
-    pub fn shutdown(self, within: Duration) -> bool {
-        self.take_down(within)
-    }
-
-    /// Has nothing left to do a second time.
-    fn take_down(&self, wait: Duration) -> bool {
-        let deadline = Instant::now() + wait;
-        let for_spans = wait.saturating_sub(LINES_SHARE.min(wait / 4));
+    /// dropped. `false` if anything was. Blocks: not for a runtime's worker. Has nothing left to do a second time.
+    pub fn shutdown(&self, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        let for_spans = within.saturating_sub(LINES_SHARE.min(within / 4));
         let spans_out = self.spans.as_ref().is_none_or(|spans| spans.shutdown(for_spans));
         self.lines.close(deadline.saturating_duration_since(Instant::now())) && spans_out
     }
@@ -242,16 +235,15 @@ impl Telemetry {
     fn count_itself(&self) {
         let (spans, lines) = (self.spans.clone(), self.lines.clone());
         self.metrics.on_scrape(move || {
-            let account = spans.as_ref().map(Spans::account).unwrap_or_default();
-            let (written, lines_dropped) = lines.account();
-            counter!("telemetry_spans_ended_total").absolute(account.ended);
-            gauge!("telemetry_spans_queued").set(account.queued as f64);
-            let spans =
-                [("exported", account.exported), ("failed", account.failed), ("dropped", account.dropped)];
-            for (outcome, count) in spans {
+            let Account { pushed, sent, failed, dropped, queued } =
+                spans.as_ref().map(Spans::account).unwrap_or_default();
+            counter!("telemetry_spans_ended_total").absolute(pushed);
+            gauge!("telemetry_spans_queued").set(queued as f64);
+            for (outcome, count) in [("exported", sent), ("failed", failed), ("dropped", dropped)] {
                 counter!("telemetry_spans_total", "outcome" => outcome).absolute(count);
             }
-            for (outcome, count) in [("written", written), ("dropped", lines_dropped)] {
+            let (written, dropped) = lines.account();
+            for (outcome, count) in [("written", written), ("dropped", dropped)] {
                 counter!("telemetry_log_lines_total", "outcome" => outcome).absolute(count);
             }
         });
@@ -260,6 +252,6 @@ impl Telemetry {
 
 impl Drop for Telemetry {
     fn drop(&mut self) {
-        self.take_down(LAST_RESORT);
+        self.shutdown(LAST_RESORT);
     }
 }

@@ -21,6 +21,7 @@
 
 pub mod attributes;
 mod bridge;
+mod buffer;
 pub mod catalogue;
 mod context;
 mod environment;

@@ -54,15 +54,20 @@ struct Kept {
     durations: RwLock<HashMap<(Target, u16), Histogram>>,
 }
 
-/// What is called: the method and route of HTTP, or the service and method of gRPC.
-type Target = (String, String);
+/// What is called: the method and route of HTTP, or the service and method of gRPC. Both come from closed sets.
+pub(crate) type Target = (&'static str, &'static str);
 
 /// Measures every request, puts its status on its span, writes its line, and puts `traceparent` on its response.
 /// Belongs inside the trace layer: exemplar and line get the span's ids.
 pub(crate) fn metrics_layer(methods: Option<Methods>, in_flight: Gauge) -> Observe<impl Begin> {
     let kept = Arc::new(Kept { methods, in_flight, durations: RwLock::default() });
     Observe(move |request: &mut Request| {
-        let call = InFlight::begin(Arc::clone(&kept), request);
+        kept.in_flight.increment(1.0);
+        let target = kept.methods.as_ref().map_or_else(|| http::target(request), |all| all.target(request));
+        let (kept, key) = (Arc::clone(&kept), CallerKey::default());
+        request.extensions_mut().insert(key.clone());
+        let (target, span, begun) = (Some(target), Span::current(), Instant::now());
+        let call = InFlight { target, kept, span, begun, id: None, key };
         move |response| call.answered(response)
     })
 }
@@ -79,30 +84,8 @@ struct InFlight {
 }
 
 impl InFlight {
-    fn begin(kept: Arc<Kept>, request: &mut Request) -> Self {
-        kept.in_flight.increment(1.0);
-        let target =
-            Some(kept.methods.as_ref().map_or_else(|| http::target(request), |all| all.target(request)));
-        let key = CallerKey::default();
-        request.extensions_mut().insert(key.clone());
-        Self { target, kept, span: Span::current(), begun: Instant::now(), id: None, key }
-    }
-
-    /// The response, which still has the end of most gRPC calls before it.
+    /// Sees the response: the end of an HTTP request, but of a gRPC call only if its status stands in the head.
     fn answered(mut self, mut response: Response) -> Response {
-        self.head(&mut response);
-        if self.target.is_none() {
-            return response;
-        }
-        let watch = move |frame: http_body::Frame<Bytes>| {
-            frame.trailers_ref().into_iter().for_each(|trailers| self.trailers(trailers));
-            frame
-        };
-        response.map(|body| Body::new(body.map_frame(watch)))
-    }
-
-    /// The head of the response: the end of an HTTP request, and of a gRPC call whose status stands in it.
-    fn head(&mut self, response: &mut Response) {
         self.id = response.extensions_mut().remove();
         match self.kept.methods {
             None => self.tell(response.status().as_u16()),
@@ -111,6 +94,14 @@ impl InFlight {
         if let Some(context) = self.span.trace_context() {
             context.inject(response.headers_mut());
         }
+        if self.target.is_none() {
+            return response;
+        }
+        let watch = move |frame: http_body::Frame<Bytes>| {
+            frame.trailers_ref().into_iter().for_each(|trailers| self.trailers(trailers));
+            frame
+        };
+        response.map(|body| Body::new(body.map_frame(watch)))
     }
 
     fn trailers(&mut self, headers: &HeaderMap) {
@@ -126,8 +117,7 @@ impl InFlight {
         // In the span, for its ids on line and exemplar, even where the request is dropped outside of it.
         span.in_scope(|| {
             let seconds = self.begun.elapsed().as_secs_f64();
-            let error = self.line(&target, status, seconds * 1000.0);
-            if let Some(error) = error {
+            if let Some(error) = self.line(target, status, seconds * 1000.0) {
                 span.record(names::OTEL_STATUS_CODE, "ERROR");
                 span.record(names::ERROR_TYPE, error);
             }
@@ -137,7 +127,7 @@ impl InFlight {
     }
 
     /// Puts the status on the span, writes the line, and returns what the server did wrong.
-    fn line(&self, (one, two): &Target, status: u16, duration_ms: f64) -> Option<String> {
+    fn line(&self, (one, two): Target, status: u16, duration_ms: f64) -> Option<String> {
         let (id, key) = (self.id.as_ref().map(|id| &*id.0), self.key.get());
         if self.kept.methods.is_none() {
             self.span.record("http.response.status_code", i64::from(status));
@@ -165,12 +155,12 @@ impl Kept {
         if let Some(durations) = self.durations.read().get(&key) {
             return durations.record(seconds);
         }
-        let ((one, two), status) = &key;
+        let ((one, two), status) = key;
         let durations = if self.methods.is_none() {
             metrics::histogram!("http_request_duration_seconds",
-                "method" => one.clone(), "route" => two.clone(), "status" => status.to_string())
+                "method" => one, "route" => two, "status" => status.to_string())
         } else {
-            grpc::histogram(one, two, Code::from_i32((*status).into()), "server")
+            grpc::histogram(one, two, Code::from_i32(status.into()), "server")
         };
         durations.record(seconds);
         self.durations.write().insert(key, durations);

@@ -109,10 +109,8 @@ impl TextMapPropagator for Propagator {
             let &[value] = values.as_slice() else { return None };
             if name == W3C { TraceContext::parse(value) } else { parse_jaeger(value) }
         });
-        let context = match parent {
-            Some(parent) => context.with_remote_span_context(parent.to_remote()),
-            None => context.clone(),
-        };
+        let below = |parent: TraceContext| context.with_remote_span_context(parent.to_remote());
+        let context = parent.map_or_else(|| context.clone(), below);
         if self.baggage.is_empty() || extractor.get(BAGGAGE).is_none() {
             return context;
         }

@@ -30,9 +30,8 @@ pub struct LogConfig {
 }
 
 /// How a line looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    #[default]
     Auto,
     Json,
     Pretty,

@@ -1,21 +1,16 @@
-//! Lines on their way out: a bounded buffer that one thread swaps and writes.
+//! Lines on their way out, written by a thread of their own.
 //!
 //! A reader of stdout that stalls blocks nobody: what does not fit is dropped and counted.
 
 use std::io::{ErrorKind, Result, Write};
-use std::{mem, sync::Arc, thread, time::Duration};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::{sync::Arc, thread, time::Duration};
 
-use parking_lot::{Condvar, Mutex};
+use crate::buffer::{Account, Buffer};
 
 /// Where lines go.
 pub(crate) type Output = Box<dyn Write + Send>;
 
-/// About 40,000 lines: more than a second at the load that the bench accepts.
-const MOST_BYTES: usize = 16 * 1024 * 1024;
-/// A buffer that grew beyond this in a burst is given back.
-const KEPT_BYTES: usize = 1024 * 1024;
-/// How much is written at once: as it goes out there is room again, and its lines count.
-const PIECE_BYTES: usize = 64 * 1024;
 /// How long lines gather: long enough that a write carries many, too short for a reader to notice.
 const GATHER: Duration = Duration::from_millis(10);
 /// How long an ERROR waits until it is written; a stalled reader costs this once, not once an ERROR.
@@ -25,118 +20,51 @@ const FULL_OUTPUT_WAIT: Duration = Duration::from_millis(5);
 
 /// Takes lines from any thread and writes them on its own, which ends when this is closed. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct LineWriter(Arc<Shared>);
-
-#[derive(Default)]
-struct Shared {
-    /// One lock for all threads: they hold it for a copy of some hundred bytes.
-    state: Mutex<State>,
-    /// There are lines, or somebody waits for them.
-    wake: Condvar,
-    /// A buffer was written.
-    done: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    waiting: Vec<u8>,
-    /// How many bytes of those that are being written are not out yet.
-    writing: usize,
-    /// Lines that were taken, those of them that are settled, and those of these that were written.
-    taken: u64,
-    settled: u64,
-    written: u64,
-    /// Lines that were not taken.
-    refused: u64,
-    /// Somebody waits for what was taken.
-    hurry: bool,
+pub(crate) struct LineWriter {
+    buffer: Arc<Buffer<u8>>,
     /// The last ERROR waited in vain, and nothing was written since.
-    stalled: bool,
-    closed: bool,
+    stalled: Arc<AtomicBool>,
 }
 
 impl LineWriter {
     pub fn start(output: Output) -> Result<Self> {
-        let shared = Arc::<Shared>::default();
-        let own = Arc::clone(&shared);
+        let writer = Self { buffer: Arc::new(Buffer::new(u64::MAX)), stalled: Arc::default() };
+        let own = writer.clone();
         thread::Builder::new().name("log-writer".to_owned()).spawn(move || own.run(output))?;
-        Ok(Self(shared))
+        Ok(writer)
     }
 
     /// Takes a line that ends in a newline. An urgent one is written before this returns, unless the output stalls.
     pub fn push(&self, line: &[u8], urgent: bool) {
-        let mut state = self.0.state.lock();
-        if state.closed || state.waiting.len() + state.writing + line.len() > MOST_BYTES {
-            state.refused += 1;
-            return;
+        self.buffer.push(line.len(), |waiting| waiting.extend_from_slice(line));
+        if urgent && !self.stalled.load(Relaxed) {
+            self.stalled.store(!self.buffer.flush(ERROR_WAIT), Relaxed);
         }
-        if state.waiting.is_empty() {
-            self.0.wake.notify_one();
-        }
-        state.waiting.extend_from_slice(line);
-        state.taken += 1;
-        if urgent && !state.stalled {
-            drop(state);
-            let stalled = !self.flush(ERROR_WAIT);
-            self.0.state.lock().stalled = stalled;
-        }
-    }
-
-    /// Writes everything that was taken until now; `false` if that takes longer than `wait`.
-    fn flush(&self, wait: Duration) -> bool {
-        let mut state = self.0.state.lock();
-        let last = state.taken;
-        state.hurry = true;
-        self.0.wake.notify_one();
-        !self.0.done.wait_while_for(&mut state, |state| state.settled < last, wait).timed_out()
     }
 
     /// Flushes; lines that come later are dropped.
     pub fn close(&self, wait: Duration) -> bool {
-        self.0.state.lock().closed = true;
-        self.flush(wait)
+        self.buffer.close(wait)
     }
 
     /// Lines written, and lines dropped.
     pub fn account(&self) -> (u64, u64) {
-        let state = self.0.state.lock();
-        (state.written, state.refused + state.settled - state.written)
+        let Account { sent, failed, dropped, .. } = self.buffer.account();
+        (sent, failed + dropped)
     }
-}
 
-impl Shared {
     /// The writing thread.
     fn run(&self, mut output: Output) {
-        let (mut bytes, mut closed) = (Vec::new(), false);
-        while !closed {
-            let taken = {
-                let mut state = self.state.lock();
-                self.wake.wait_while(&mut state, |state| state.waiting.is_empty() && !state.hurry);
-                self.wake.wait_while_for(&mut state, |state| !state.hurry, GATHER);
-                mem::swap(&mut state.waiting, &mut bytes);
-                (state.writing, state.hurry, closed) = (bytes.len(), false, state.closed);
-                state.taken
-            };
-            for piece in bytes.chunks(PIECE_BYTES) {
-                let count = write(&mut output, piece);
-                // Outputs that buffer must not keep what is said to be written.
-                let _ = output.flush();
-                // Each line ends in its only newline.
-                let lines = piece.iter().take(count).filter(|&&byte| byte == b'\n').count() as u64;
-                let mut state = self.state.lock();
-                state.written += lines;
-                state.settled += lines;
-                state.writing -= piece.len();
-                if count < piece.len() {
-                    break;
-                }
-            }
-            let mut state = self.state.lock();
-            (state.settled, state.writing, state.stalled) = (taken, 0, false);
-            self.done.notify_all();
-            drop(state);
-            bytes.clear();
-            bytes.shrink_to(KEPT_BYTES);
+        let lines = |bytes: &[u8]| bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let (mut bytes, mut open) = (Vec::new(), true);
+        while open {
+            open = self.buffer.take(&mut bytes, GATHER);
+            let (written, lost) = bytes.split_at(write(&mut output, &bytes));
+            // Outputs that buffer must not keep what is said to be written.
+            let _ = output.flush();
+            // Each line ends in its only newline.
+            self.buffer.settle(lines(written), lines(lost));
+            self.stalled.store(false, Relaxed);
         }
     }
 }
@@ -159,6 +87,8 @@ fn write(output: &mut Output, bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use std::{io, time::Instant};
+
+    use parking_lot::Mutex;
 
     use super::*;
 
@@ -234,9 +164,9 @@ mod tests {
         let (reader, pipe) = io::pipe().unwrap();
         let writer = LineWriter::start(Box::new(pipe)).unwrap();
         let line = [vec![b'x'; 1023], vec![b'\n']].concat();
-        let count = 20 * 1024u64;
+        let count = 24 * 1024u64;
         (0..count).for_each(|at| writer.push(&line, at % 1000 == 0));
-        assert!(!writer.flush(Duration::from_millis(50)));
+        assert!(!writer.buffer.flush(Duration::from_millis(50)));
         let (_, dropped) = writer.account();
         assert!(dropped >= 3 * 1024, "{dropped}");
         // The reader comes back: what was kept arrives, and nothing is counted twice.

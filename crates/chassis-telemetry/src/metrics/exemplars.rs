@@ -26,7 +26,7 @@ pub(super) struct Exemplar {
 struct Slot(Mutex<Option<Exemplar>>);
 
 /// One series: the exporter's histogram with a slot for each bucket beside it, made when it is registered.
-struct Series {
+pub(super) struct Series {
     counts: Histogram,
     /// Upper edges, rising, without `+Inf`.
     edges: &'static [f64],
@@ -47,18 +47,14 @@ impl HistogramFn for Series {
     }
 }
 
-/// The exemplars of all histograms. Cheap to clone.
-#[derive(Clone)]
+/// The exemplars of all histograms.
 pub(super) struct Exemplars {
-    edges: Arc<HashMap<&'static str, &'static [f64]>>,
-    series: Arc<Mutex<HashMap<Key, Arc<Series>>>>,
+    /// Of the histograms in the catalogues.
+    pub edges: HashMap<&'static str, &'static [f64]>,
+    pub series: Mutex<HashMap<Key, Arc<Series>>>,
 }
 
 impl Exemplars {
-    pub fn new(edges: Vec<(&'static str, &'static [f64])>) -> Self {
-        Self { edges: Arc::new(edges.into_iter().collect()), series: Arc::default() }
-    }
-
     /// The histogram of `key` with exemplars beside it; a histogram that is in no catalogue stays as it is.
     pub fn beside(&self, key: &Key, counts: Histogram) -> Histogram {
         let Some(&edges) = self.edges.get(key.name()) else { return counts };

