@@ -3,11 +3,12 @@
 use std::os::fd::AsFd as _;
 use std::panic::{self, PanicHookInfo};
 use std::time::{Duration, Instant};
-use std::{fs::File, io, sync::Arc, sync::OnceLock, thread};
+use std::{fs::File, io, sync::Arc, sync::OnceLock};
 
-use ::metrics::{counter, gauge};
-use opentelemetry::InstrumentationScope;
+use chassis_metrics::{BuildError, MetricsRecorder};
+use metrics::{counter, gauge};
 use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
+use opentelemetry::{InstrumentationScope, SpanId, TraceId};
 use opentelemetry_otlp::{Protocol, WithExportConfig as _};
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter};
 use tracing::{Dispatch, dispatcher};
@@ -17,15 +18,17 @@ use crate::catalogue::{self, Metric};
 use crate::lines::{LineLayer, LineWriter};
 use crate::{LogConfig, LogFilter, LogFormat, Metrics, TraceContext, attributes::AllowList, bridge};
 use crate::{buffer::Account, propagation::Propagator, spans::Spans};
-use crate::{environment::Environment, filter::Gate, metrics::MetricsRecorder};
+use crate::{environment::Environment, filter::Gate};
 
 /// How long the last resort waits: something went wrong already.
 const LAST_RESORT: Duration = Duration::from_millis(500);
 /// Lines are shorter to write than spans to export, and the last to go.
 const LINES_SHARE: Duration = Duration::from_millis(250);
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// The version of OpenTelemetry's semantic conventions that the attribute names follow.
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.42.0";
+
+/// The version of the chassis: what `build_info` and `/version` name as `platform_version`.
+pub const PLATFORM_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The program that lines, spans and `build_info` name.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +43,12 @@ impl Service {
     /// A program whose commit and compiler are unknown.
     pub const fn new(name: &'static str, version: &'static str) -> Self {
         Self { name, version, commit: "unknown", rustc: "unknown" }
+    }
+
+    fn show(&self) {
+        gauge!("build_info", "version" => self.version, "platform_version" => PLATFORM_VERSION,
+            "commit" => self.commit, "rustc" => self.rustc)
+        .set(1.0);
     }
 }
 
@@ -72,7 +81,7 @@ pub enum InitError {
     #[error("a thread or the standard output cannot be used: {0}")]
     Io(#[from] io::Error),
     #[error("the metrics cannot be set up: {0}")]
-    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    Metrics(#[from] BuildError),
     /// The exporter's own text repeats the address, which may hold a password.
     #[error("spans cannot be exported: an address, a header or a file of OTEL_EXPORTER_OTLP_* is not valid")]
     Exporter,
@@ -102,7 +111,7 @@ pub fn init(setup: Setup) -> Result<Telemetry, InitError> {
     let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
     let scoped = Scoped::new(&setup, &|name| std::env::var(name).ok(), Box::new(output), exporter)?;
     let Scoped { telemetry, dispatch, recorder, provider, propagator } = scoped;
-    ::metrics::set_global_recorder(recorder).map_err(|_| InitError::Installed)?;
+    metrics::set_global_recorder(recorder).map_err(|_| InitError::Installed)?;
     dispatcher::set_global_default(dispatch).map_err(|_| InitError::Installed)?;
     opentelemetry::global::set_tracer_provider(provider);
     propagator.install();
@@ -110,15 +119,14 @@ pub fn init(setup: Setup) -> Result<Telemetry, InitError> {
     panic::set_hook(Box::new(|info: &PanicHookInfo<'_>| {
         tracing::error!(location = info.location().map(tracing::field::display), "panicked");
     }));
-    let metrics = telemetry.metrics.clone();
-    thread::Builder::new().name("metrics-upkeep".to_owned()).spawn(move || {
-        loop {
-            thread::park_timeout(UPKEEP_INTERVAL);
-            // Rendering does it as well; this bounds memory while nobody scrapes.
-            metrics.handle.run_upkeep();
-        }
-    })?;
+    telemetry.metrics.keep_up()?;
     Ok(telemetry)
+}
+
+/// What an exemplar names: the current span where it is sampled.
+fn exemplar() -> Option<(TraceId, SpanId)> {
+    let TraceContext { trace_id, span_id, .. } = TraceContext::current().filter(TraceContext::sampled)?;
+    Some((trace_id, span_id))
 }
 
 fn exporter(http: bool) -> Result<opentelemetry_otlp::SpanExporter, InitError> {
@@ -155,7 +163,7 @@ impl Scoped {
         let (sampling, propagator) = (environment.sampling(), environment.propagator(setup.baggage));
         let (resource, service) = environment.resource(setup.service);
         let catalogues = [&[catalogue::METRICS], setup.metrics.as_slice()].concat();
-        let (metrics, recorder) = Metrics::new(&catalogues)?;
+        let (metrics, recorder) = Metrics::new(&catalogues, exemplar)?;
         let (lines, rejected) = (LineWriter::start(output)?, Arc::default());
         let started = environment.export().map(|export| {
             Spans::start(export, AllowList::new(setup.safe_attributes), Arc::clone(&rejected), || {
@@ -192,8 +200,9 @@ impl Scoped {
             .with(Gate { filter: filter.clone(), sampling });
         let dispatch = Dispatch::new(subscriber);
         let telemetry = Telemetry { metrics, filter, process, spans, lines };
-        ::metrics::with_local_recorder(&recorder, || {
-            telemetry.metrics.begin(&catalogues, setup.service);
+        metrics::with_local_recorder(&recorder, || {
+            telemetry.metrics.begin(&catalogues);
+            setup.service.show();
             telemetry.count_itself();
             let text = environment.text("RUST_LOG").unwrap_or_default();
             dispatcher::with_default(&dispatch, || telemetry.filter.begin(&text, &environment.warnings));
@@ -202,8 +211,8 @@ impl Scoped {
     }
 
     /// Makes it the current thread's until both guards are dropped.
-    pub fn enter(&self) -> (dispatcher::DefaultGuard, ::metrics::LocalRecorderGuard<'_>) {
-        (dispatcher::set_default(&self.dispatch), ::metrics::set_default_local_recorder(&self.recorder))
+    pub fn enter(&self) -> (dispatcher::DefaultGuard, metrics::LocalRecorderGuard<'_>) {
+        (dispatcher::set_default(&self.dispatch), metrics::set_default_local_recorder(&self.recorder))
     }
 }
 

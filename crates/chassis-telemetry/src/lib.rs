@@ -2,8 +2,7 @@
 //!
 //! Everything else is the ecosystem's: a service opens spans and writes lines with `tracing`, counts with `metrics`,
 //! and `tracing-opentelemetry`'s `OpenTelemetrySpanExt` works on every span. Ours are the span processor with the
-//! exact account ([`Telemetry`]), the JSON lines, exemplars beside the histograms, and the allow-list of
-//! [`attributes`].
+//! exact account ([`Telemetry`]), the JSON lines, and the allow-list of [`attributes`].
 //!
 //! ```no_run
 //! use chassis_telemetry::{LogConfig, LogFormat, Service, Setup};
@@ -31,7 +30,6 @@ pub mod http;
 mod init;
 mod lines;
 mod measure;
-mod metrics;
 pub mod names;
 mod observe;
 pub mod propagation;
@@ -39,9 +37,9 @@ pub mod settings;
 mod spans;
 
 pub use bridge::SpanExt;
+pub use chassis_metrics::{Exposition, Metrics};
 pub use context::TraceContext;
 pub use filter::LogFilter;
-pub use init::{InitError, Scoped, Service, Setup, Telemetry, init};
+pub use init::{InitError, PLATFORM_VERSION, Scoped, Service, Setup, Telemetry, init};
 pub use lines::{LogConfig, LogFormat};
-pub use metrics::{Exposition, Metrics, PLATFORM_VERSION};
 pub use observe::{Begin, Observe};

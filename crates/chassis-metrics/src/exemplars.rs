@@ -6,14 +6,16 @@ use std::{collections::HashMap, sync::Arc};
 
 use ::metrics::{Histogram, HistogramFn, Key};
 use metrics_exporter_prometheus::formatting as prometheus;
+use opentelemetry::trace::{SpanId, TraceId};
 use parking_lot::Mutex;
 
-use crate::TraceContext;
+/// Gives the ids of the current span where it is sampled.
+pub type CurrentTrace = fn() -> Option<(TraceId, SpanId)>;
 
 /// One recorded value and the span that it was recorded in.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Exemplar {
-    pub trace: TraceContext,
+    pub trace: (TraceId, SpanId),
     /// In the histogram's own unit.
     pub value: f64,
     /// Since 1970.
@@ -28,6 +30,7 @@ struct Slot(Mutex<Option<Exemplar>>);
 /// One series: the exporter's histogram with a slot for each bucket beside it, made when it is registered.
 pub(super) struct Series {
     counts: Histogram,
+    current: CurrentTrace,
     /// Upper edges, rising, without `+Inf`.
     edges: &'static [f64],
     slots: Box<[Slot]>,
@@ -38,7 +41,7 @@ impl HistogramFn for Series {
     /// thread writes the same bucket at this moment, that one's exemplar is as good.
     fn record(&self, value: f64) {
         self.counts.record(value);
-        let Some(trace) = TraceContext::current().filter(TraceContext::sampled) else { return };
+        let Some(trace) = (self.current)() else { return };
         // `le` is inclusive; what is not a number has no bucket but `+Inf`.
         let bucket = self.edges.iter().position(|edge| value <= *edge).unwrap_or(self.edges.len());
         let Some(mut slot) = self.slots.get(bucket).and_then(|slot| slot.0.try_lock()) else { return };
@@ -49,6 +52,7 @@ impl HistogramFn for Series {
 
 /// The exemplars of all histograms.
 pub(super) struct Exemplars {
+    pub current: CurrentTrace,
     /// Of the histograms in the catalogues.
     pub edges: HashMap<&'static str, &'static [f64]>,
     pub series: Mutex<HashMap<Key, Arc<Series>>>,
@@ -57,11 +61,12 @@ pub(super) struct Exemplars {
 impl Exemplars {
     /// The histogram of `key` with exemplars beside it; a histogram that is in no catalogue stays as it is.
     pub fn beside(&self, key: &Key, counts: Histogram) -> Histogram {
-        let Some(&edges) = self.edges.get(key.name()) else { return counts };
+        let (Some(&edges), current) = (self.edges.get(key.name()), self.current) else { return counts };
         let slots = || (0..=edges.len()).map(|_| Slot::default()).collect();
         let mut all = self.series.lock();
-        let series =
-            all.entry(key.clone()).or_insert_with(|| Arc::new(Series { counts, edges, slots: slots() }));
+        let series = all
+            .entry(key.clone())
+            .or_insert_with(|| Arc::new(Series { counts, current, edges, slots: slots() }));
         Histogram::from_arc(Arc::clone(series))
     }
 

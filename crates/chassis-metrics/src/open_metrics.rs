@@ -7,8 +7,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use super::exemplars::Exemplar;
-use crate::TraceContext;
+use crate::exemplars::Exemplar;
 
 /// Writes the exporter's text as OpenMetrics, with these exemplars by their bucket's series.
 pub(super) fn from_text(text: &str, exemplars: &HashMap<String, Exemplar>) -> String {
@@ -53,8 +52,7 @@ fn sample(page: &mut String, series: &str, value: &str, exemplar: Option<&Exempl
     } else {
         page.extend([series, " ", value]);
     }
-    if let Some(Exemplar { trace, value, at }) = exemplar {
-        let TraceContext { trace_id, span_id, .. } = trace;
+    if let Some(Exemplar { trace: (trace_id, span_id), value, at }) = exemplar {
         let (seconds, millis) = (at.as_secs(), at.subsec_millis());
         // Writing to a string does not fail.
         let _ = write!(
@@ -70,10 +68,9 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-
     fn exemplar(value: f64, at: u64) -> Exemplar {
-        Exemplar { trace: TraceContext::parse(TRACE).unwrap(), value, at: Duration::from_millis(at) }
+        let trace = (0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c_u128.into(), 0xb7ad_6b71_6920_3331_u64.into());
+        Exemplar { trace, value, at: Duration::from_millis(at) }
     }
 
     #[test]

@@ -1,28 +1,28 @@
-//! The metrics: `metrics-exporter-prometheus` behind the `metrics` macros, with exemplars beside its histograms.
+//! The metrics of a process: `metrics-exporter-prometheus` behind the `metrics` macros, with exemplars beside its
+//! histograms and OpenMetrics for those who ask for it.
 //!
-//! What each metric means stands in the catalogues; values that are read only when somebody asks come from hooks.
+//! What each metric means stands in the [`catalogue`]s; values that are read only when somebody asks come from hooks.
 
+pub mod catalogue;
 mod exemplars;
 mod exposition;
 mod open_metrics;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, io, sync::Arc, thread, time::Duration};
 
 use ::metrics::{Key, KeyName, Metadata, Recorder, SharedString, Unit};
-use metrics_exporter_prometheus::{
-    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
-};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use parking_lot::Mutex;
 use tokio_metrics::{RuntimeMetricsReporterBuilder, RuntimeMonitor};
 
-use crate::Service;
-use crate::catalogue::{Kind, Metric, Values};
+use catalogue::{Kind, Metric, Values};
 use exemplars::Exemplars;
 
+pub use exemplars::CurrentTrace;
 pub use exposition::Exposition;
+pub use metrics_exporter_prometheus::BuildError;
 
-/// The version of the chassis: what `build_info` and `/version` name as `platform_version`.
-pub const PLATFORM_VERSION: &str = env!("CARGO_PKG_VERSION");
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Reads something and sets metrics to it.
 type Hook = Box<dyn Fn() + Send + Sync>;
@@ -32,19 +32,26 @@ type Hook = Box<dyn Fn() + Send + Sync>;
 pub struct Metrics {
     /// Hooks and rendering share one lock, so that a scrape is one snapshot.
     hooks: Arc<Mutex<Vec<Hook>>>,
-    pub(crate) handle: PrometheusHandle,
+    handle: PrometheusHandle,
     exemplars: Arc<Exemplars>,
 }
 
 /// What the macros talk to.
-pub(crate) struct MetricsRecorder {
+pub struct MetricsRecorder {
     counts: PrometheusRecorder,
     exemplars: Arc<Exemplars>,
 }
 
 impl Metrics {
-    /// The metrics, and the recorder that feeds them, which is still to be installed.
-    pub(crate) fn new(catalogues: &[&'static [Metric]]) -> Result<(Self, MetricsRecorder), BuildError> {
+    /// The metrics, and the recorder that feeds them, which is still to be installed. `current` gives exemplars their
+    /// trace.
+    ///
+    /// # Errors
+    /// A histogram without buckets.
+    pub fn new(
+        catalogues: &[&'static [Metric]],
+        current: CurrentTrace,
+    ) -> Result<(Self, MetricsRecorder), BuildError> {
         let mut builder = PrometheusBuilder::new();
         let all = catalogues.iter().copied().flatten().filter(|metric| metric.kind == Kind::Histogram);
         let edges: HashMap<_, _> = all.map(|metric| (metric.name, metric.buckets)).collect();
@@ -52,20 +59,32 @@ impl Metrics {
             builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), buckets)?;
         }
         let counts = builder.build_recorder();
-        let exemplars = Arc::new(Exemplars { edges, series: Mutex::default() });
+        let exemplars = Arc::new(Exemplars { current, edges, series: Mutex::default() });
         let metrics = Self { hooks: Arc::default(), handle: counts.handle(), exemplars: exemplars.clone() };
         Ok((metrics, MetricsRecorder { counts, exemplars }))
     }
 
     /// Describes every metric and sets those that exist from the start; the recorder must be in place.
-    pub(crate) fn begin(&self, catalogues: &[&'static [Metric]], service: Service) {
+    pub fn begin(&self, catalogues: &[&'static [Metric]]) {
         catalogues.iter().copied().flatten().for_each(describe);
-        ::metrics::gauge!("build_info", "version" => service.version, "platform_version" => PLATFORM_VERSION,
-            "commit" => service.commit, "rustc" => service.rustc)
-        .set(1.0);
         let process = metrics_process::Collector::default();
         process.describe();
         self.on_scrape(move || process.collect());
+    }
+
+    /// Starts the thread that bounds the memory of histograms while nobody scrapes.
+    ///
+    /// # Errors
+    /// There is no thread.
+    pub fn keep_up(&self) -> io::Result<()> {
+        let handle = self.handle.clone();
+        let work = move || {
+            loop {
+                thread::park_timeout(UPKEEP_INTERVAL);
+                handle.run_upkeep();
+            }
+        };
+        thread::Builder::new().name("metrics-upkeep".to_owned()).spawn(work).map(drop)
     }
 
     /// Runs `hook` before each rendering, to set what is only known by asking. It must not block for long, and must
@@ -152,22 +171,31 @@ mod tests {
     use ::metrics::{gauge, histogram, with_local_recorder};
 
     use super::*;
-    use crate::catalogue;
+    use catalogue::counter;
 
-    const OWN: &[&[Metric]] = &[catalogue::METRICS];
+    const OWN: &[&[Metric]] = &[&[
+        catalogue::histogram("took_seconds", "How long it took."),
+        counter("done_total", "What was done.")
+            .labels(&[("outcome", Values::Closed(&["ok", "failed"]))])
+            .from_zero(),
+    ]];
+
+    fn metrics() -> (Metrics, MetricsRecorder) {
+        Metrics::new(OWN, || None).unwrap()
+    }
 
     #[test]
     fn a_histogram_has_the_buckets_of_its_catalogue() {
-        let (metrics, recorder) = Metrics::new(OWN).unwrap();
-        with_local_recorder(&recorder, || histogram!("http_request_duration_seconds").record(0.2));
+        let (metrics, recorder) = metrics();
+        with_local_recorder(&recorder, || histogram!("took_seconds").record(0.2));
         let text = metrics.render(Exposition::Text);
-        assert!(text.contains("# TYPE http_request_duration_seconds histogram"));
-        assert!(text.contains("http_request_duration_seconds_bucket{le=\"0.1\"} 0"));
+        assert!(text.contains("# TYPE took_seconds histogram"));
+        assert!(text.contains("took_seconds_bucket{le=\"0.1\"} 0"));
     }
 
     #[test]
     fn hooks_run_before_each_rendering() {
-        let (metrics, recorder) = Metrics::new(OWN).unwrap();
+        let (metrics, recorder) = metrics();
         let (gauge, calls) = with_local_recorder(&recorder, || (gauge!("asked"), AtomicU32::new(0)));
         metrics.on_scrape(move || gauge.set(calls.fetch_add(1, Ordering::Relaxed)));
         assert!(metrics.render(Exposition::Text).contains("asked 0"));
@@ -175,11 +203,11 @@ mod tests {
     }
 
     #[test]
-    fn process_runtime_build_and_outcomes_are_there_from_the_start() {
-        let (metrics, recorder) = Metrics::new(OWN).unwrap();
+    fn process_runtime_and_closed_labels_are_there_from_the_start() {
+        let (metrics, recorder) = metrics();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         let text = with_local_recorder(&recorder, || {
-            metrics.begin(OWN, Service { commit: "abc", rustc: "1.95", ..Service::new("a", "1.2.3") });
+            metrics.begin(OWN);
             metrics.watch_runtime(runtime.handle());
             metrics.render(Exposition::Text)
         });
@@ -188,13 +216,8 @@ mod tests {
             "process_open_fds ",
             "tokio_workers_count 2",
             "# HELP tokio_live_tasks_count",
-            "version=\"1.2.3\"",
-            "rustc=\"1.95\"",
-            "commit=\"abc\"",
-            &format!("platform_version=\"{PLATFORM_VERSION}\""),
-            "telemetry_spans_total{outcome=\"failed\"} 0",
-            "telemetry_log_lines_total{outcome=\"written\"} 0",
-            "telemetry_late_parents_total 0",
+            "done_total{outcome=\"ok\"} 0",
+            "done_total{outcome=\"failed\"} 0",
         ] {
             assert!(text.contains(expected), "{expected} is missing in {text}");
         }
