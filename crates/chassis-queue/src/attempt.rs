@@ -10,11 +10,9 @@ use rand::Rng as _;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use sqlx::Row as _;
-use std::{
-    collections::HashSet,
-    panic::AssertUnwindSafe,
-    time::{Duration, Instant},
-};
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::{Instrument as _, Span};
 
@@ -231,48 +229,34 @@ pub(crate) struct Decision {
 /// Decides after an attempt. `spent` counts it already, `unknowns` does not; with `sync` the caller waits, and nothing
 /// is retried.
 fn decide(config: &RetryConfig, spent: u32, unknowns: u32, sync: bool, outcome: &Outcome) -> Decision {
-    let unknown = matches!(outcome, Outcome::Unknown { .. });
-    let unknowns_now = unknowns + u32::from(unknown);
-    let decision = |state, outcome, reason| Decision {
-        state,
-        delay: Duration::ZERO,
-        spent,
-        unknowns: unknowns_now,
-        outcome,
-        reason,
-    };
-    match *outcome {
-        Outcome::Completed { .. } => decision(JobState::Completed, AttemptOutcome::Completed, None),
-        Outcome::Failed { reason } => decision(JobState::Failed, AttemptOutcome::Failed, Some(reason)),
-        Outcome::Unknown { reason }
-            if sync || config.on_unknown == OnUnknown::Hold || unknowns >= config.max_unknown =>
-        {
-            decision(JobState::Unknown, AttemptOutcome::Unknown, Some(reason))
-        }
-        Outcome::Retry { reason, .. } | Outcome::Snooze { reason, .. } if sync => {
-            decision(JobState::Failed, AttemptOutcome::Failed, Some(reason))
-        }
-        Outcome::Snooze { reason, after } => {
-            let delay = after.map_or_else(|| backoff(config, 1), |after| after.min(LONGEST_WISH));
-            let spent = spent.saturating_sub(1);
-            Decision { delay, spent, ..decision(JobState::Retrying, AttemptOutcome::Snoozed, Some(reason)) }
-        }
-        Outcome::Retry { reason, .. } if spent >= config.max_attempts => {
-            decision(JobState::Failed, AttemptOutcome::Failed, Some(reason))
+    use JobState::{Completed, Failed, Retrying, Unknown};
+    let (ended, delay) = (Duration::ZERO, |after: Option<Duration>, attempt| {
+        after.map_or_else(|| backoff(config, attempt), |after| after.min(LONGEST_WISH))
+    });
+    let (last, hold) = (spent >= config.max_attempts, config.on_unknown == OnUnknown::Hold);
+    let (state, became, reason, delay) = match *outcome {
+        Outcome::Completed { .. } => (Completed, AttemptOutcome::Completed, None, ended),
+        Outcome::Failed { reason } => (Failed, AttemptOutcome::Failed, Some(reason), ended),
+        Outcome::Unknown { reason } if sync || hold || unknowns >= config.max_unknown => {
+            (Unknown, AttemptOutcome::Unknown, Some(reason), ended)
         }
         // The attempt goes on saying that it may have taken effect; the job has failed either way.
-        Outcome::Unknown { reason } if spent >= config.max_attempts => {
-            decision(JobState::Failed, AttemptOutcome::Unknown, Some(reason))
+        Outcome::Unknown { reason } if last => (Failed, AttemptOutcome::Unknown, Some(reason), ended),
+        Outcome::Unknown { reason } => (Retrying, AttemptOutcome::Unknown, Some(reason), delay(None, spent)),
+        Outcome::Retry { reason, .. } if sync || last => {
+            (Failed, AttemptOutcome::Failed, Some(reason), ended)
         }
         Outcome::Retry { reason, after } => {
-            let delay = after.map_or_else(|| backoff(config, spent), |after| after.min(LONGEST_WISH));
-            Decision { delay, ..decision(JobState::Retrying, AttemptOutcome::Retry, Some(reason)) }
+            (Retrying, AttemptOutcome::Retry, Some(reason), delay(after, spent))
         }
-        Outcome::Unknown { reason } => {
-            let delay = backoff(config, spent);
-            Decision { delay, ..decision(JobState::Retrying, AttemptOutcome::Unknown, Some(reason)) }
+        Outcome::Snooze { reason, .. } if sync => (Failed, AttemptOutcome::Failed, Some(reason), ended),
+        Outcome::Snooze { reason, after } => {
+            (Retrying, AttemptOutcome::Snoozed, Some(reason), delay(after, 1))
         }
-    }
+    };
+    let spent = spent.saturating_sub(u32::from(became == AttemptOutcome::Snoozed));
+    let unknowns = unknowns + u32::from(matches!(outcome, Outcome::Unknown { .. }));
+    Decision { state, delay, spent, unknowns, outcome: became, reason }
 }
 
 /// Exponential backoff with full jitter: uniform in 0 … min(max, base × 2^(attempt − 1)).

@@ -5,10 +5,8 @@
 
 use crate::{Priority, QueueConfig, Refused};
 use parking_lot::Mutex;
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The longest wait that a refused caller is told.
 const LONGEST: Duration = Duration::from_secs(300);

@@ -1,22 +1,18 @@
 //! Group commit: callers that arrive while a commit runs share the next one.
 
-use crate::{
-    Answer, Enqueue, Fact, Ledger, Refused, Result, Statement, StoreError, Worker,
-    backlog::Room,
-    enqueue::{Enqueued, Value},
-    metrics,
-    queue::{Core, commit_span},
-    sql::Sql,
-    store::Tx,
-};
+use crate::backlog::Room;
+use crate::enqueue::{Enqueued, Value};
+use crate::queue::{Core, commit_span};
+use crate::sql::Sql;
+use crate::store::Tx;
+use crate::{Answer, Enqueue, Fact, Ledger, Refused, Result, Statement, StoreError, Worker, metrics};
 use chassis_telemetry::{SpanExt as _, names};
 use futures_util::{StreamExt as _, stream};
 use sqlx::{Any, AnyConnection, FromRow, Row as _, any::AnyArguments, any::AnyRow, query::Query};
-use std::{
-    collections::HashMap,
-    sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
-};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{Instrument as _, Span};
 

@@ -1,24 +1,15 @@
 //! The dispatcher: one transaction after another ends attempts and starts due jobs for the workers that are free.
 
-use crate::{
-    Fact, JobRecord, JobState, Ledger, Priority, Result, StoreError, Tx, Worker,
-    attempt::Ended,
-    metrics,
-    queue::{Core, InHand, LINKS, commit_span},
-};
+use crate::attempt::Ended;
+use crate::queue::{Core, InHand, LINKS, commit_span};
+use crate::{Fact, JobRecord, JobState, Ledger, Priority, Result, StoreError, Tx, Worker, metrics};
 use chassis_telemetry::{SpanExt as _, names};
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
-use tokio::{
-    sync::Notify,
-    task::yield_now,
-    time::{sleep, sleep_until, timeout},
-};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+use tokio::task::yield_now;
+use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{Instrument as _, Span};
 
 /// Between two looks for due jobs if nothing wakes the dispatcher; with jitter, for replicas.

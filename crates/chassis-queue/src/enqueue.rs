@@ -1,19 +1,16 @@
 //! Accepting jobs: callers that arrive while a commit runs share the next one.
 
-use crate::{
-    JobId, JobState, Priority, Queue, Result, StoreError, Tx, Worker,
-    commit::{self, Pending},
-    dispatch::Wake,
-    model::SCHEDULED,
-    queue::{Core, InHand},
-};
+use crate::commit::Pending;
+use crate::dispatch::Wake;
+use crate::model::SCHEDULED;
+use crate::queue::{Core, InHand};
+use crate::{JobId, JobState, Priority, Queue, Result, StoreError, Tx, Worker, commit};
 use chassis_telemetry::{SpanExt as _, TraceContext};
 use futures_util::future::join_all;
 use serde::{Serialize, Serializer};
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::{Instrument as _, Span};
 

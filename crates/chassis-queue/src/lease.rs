@@ -4,17 +4,12 @@
 //! On SQLite the process that holds the file is the only one: its lease never ends. On PostgreSQL a heartbeat renews
 //! it, and another process takes over what a process without a lease had in hand.
 
-use crate::{
-    JobRecord, Result, Worker,
-    dispatch::Wake,
-    metrics,
-    queue::Core,
-    store::{CHANNEL, Dialect, Tx},
-};
-use std::{
-    sync::atomic::Ordering,
-    time::{Duration, Instant},
-};
+use crate::dispatch::Wake;
+use crate::queue::Core;
+use crate::store::{CHANNEL, Dialect, Tx};
+use crate::{JobRecord, Result, Worker, metrics};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
 /// Between two heartbeats.

@@ -1,10 +1,8 @@
 //! The queue's metrics: what they are, and how they are set.
 
 use crate::{JobState, Priority, Queue, Store, Worker};
-use chassis_telemetry::{
-    catalogue::{Label, Metric, Values, counter, gauge, histogram},
-    names::{LABEL_CHANNEL, LABEL_OPERATION, LABEL_PRIORITY, LABEL_STATE, LABEL_STORE},
-};
+use chassis_telemetry::catalogue::{Label, Metric, Values, counter, gauge, histogram};
+use chassis_telemetry::names::{LABEL_CHANNEL, LABEL_OPERATION, LABEL_PRIORITY, LABEL_STATE, LABEL_STORE};
 use std::time::Duration;
 
 const STORE: Label = (LABEL_STORE, Values::Open("a short id that is kept in the store"));
@@ -12,33 +10,20 @@ const CHANNEL: Label = (LABEL_CHANNEL, Values::Open("the service's channels"));
 const OPERATION: Label = (LABEL_OPERATION, Values::Closed(&["accept", "begin", "complete"]));
 
 /// The metrics of this crate; the ledger's is made by [`ledger_metric`], since its name is the service's.
+#[rustfmt::skip]
 pub const METRICS: &[Metric] = &[
     gauge("queue_jobs", "Unfinished jobs by state; those that wait for a retry are scheduled.")
-        .labels(&[STORE, (LABEL_STATE, Values::Closed(&["ready", "scheduled", "running"]))])
-        .store_wide(),
-    gauge("queue_batch_jobs_pending", "Accepted jobs of batches that are not expanded yet.")
-        .labels(&[STORE])
-        .store_wide(),
-    gauge(
-        "queue_oldest_job_age_seconds",
-        "Age of the oldest unfinished job, counted from when it was first due.",
-    )
-    .seconds()
-    .labels(&[STORE, (LABEL_PRIORITY, Values::Closed(&["urgent", "normal", "bulk"]))])
-    .store_wide(),
+        .labels(&[STORE, (LABEL_STATE, Values::Closed(&["ready", "scheduled", "running"]))]).store_wide(),
+    gauge("queue_batch_jobs_pending", "Accepted jobs of batches that are not expanded yet.").labels(&[STORE]).store_wide(),
+    gauge("queue_oldest_job_age_seconds", "Age of the oldest unfinished job, counted from when it was first due.").seconds()
+        .labels(&[STORE, (LABEL_PRIORITY, Values::Closed(&["urgent", "normal", "bulk"]))]).store_wide(),
     histogram("queue_commit_duration_seconds", "Duration of commits with their sync, by what they are for.")
-        .buckets(&[
-            0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
-        ])
+        .buckets(&[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0])
         .labels(&[STORE, OPERATION]),
-    histogram("queue_commit_rows", "Jobs in one commit, by what it is for.")
-        .count()
-        .buckets(&[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0])
-        .labels(&[STORE, OPERATION]),
-    counter("queue_recovered_jobs_total", "Jobs whose attempt was interrupted by the end of its process.")
-        .labels(&[STORE]),
-    counter("queue_recounts_total", "Times that jobs and ledger were counted for the gauges.")
-        .labels(&[STORE]),
+    histogram("queue_commit_rows", "Jobs in one commit, by what it is for.").count()
+        .buckets(&[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0]).labels(&[STORE, OPERATION]),
+    counter("queue_recovered_jobs_total", "Jobs whose attempt was interrupted by the end of its process.").labels(&[STORE]),
+    counter("queue_recounts_total", "Times that jobs and ledger were counted for the gauges.").labels(&[STORE]),
     gauge("store_up", "1 while the store commits, 0 while it does not.").labels(&[STORE]),
     gauge("store_free_bytes", "Free bytes on the disk of the SQLite file.").bytes().labels(&[STORE]),
     gauge("workers", "Attempts that may run at once.").labels(&[CHANNEL]),

@@ -82,17 +82,11 @@ impl JobState {
     }
 
     pub(crate) fn from_stored(number: i64) -> Result<Self> {
-        Ok(match number {
-            2 | SCHEDULED => Self::Accepted,
-            4 => Self::Retrying,
-            5 => Self::Running,
-            6 => Self::Completed,
-            7 => Self::Failed,
-            8 => Self::Expired,
-            9 => Self::Cancelled,
-            10 => Self::Unknown,
-            _ => return Err(StoreError::Statement(format!("state {number} is not one of this release"))),
-        })
+        use JobState::{Accepted, Cancelled, Completed, Expired, Failed, Retrying, Running, Unknown};
+        let all = [Accepted, Retrying, Running, Completed, Failed, Expired, Cancelled, Unknown];
+        let number = if number == SCHEDULED { Accepted as i64 } else { number };
+        let found = all.into_iter().find(|state| *state as i64 == number);
+        found.ok_or_else(|| StoreError::Statement(format!("state {number} is not one of this release")))
     }
 }
 

@@ -13,14 +13,10 @@ use crate::{
 };
 use chassis_telemetry::{SpanExt as _, TraceContext};
 use parking_lot::Mutex;
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI64},
-    },
-    time::Duration,
-};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::time::Duration;
 use tokio::sync::{Mutex as AsyncMutex, Notify, RwLock, RwLockReadGuard, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, field::Empty, span::Id};

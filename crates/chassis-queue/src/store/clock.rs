@@ -4,10 +4,8 @@
 //! stops a retry nor starts it early; what a caller fixed in time (`run_at`, `not_after`) follows the wall clock at
 //! each look. On PostgreSQL both are the server's clock, which is asked with each heartbeat.
 
-use std::{
-    sync::atomic::{AtomicI64, Ordering},
-    time::{Instant, SystemTime, UNIX_EPOCH},
-};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Both clocks.
 #[derive(Debug)]

@@ -12,23 +12,17 @@ pub(crate) use postgres::CHANNEL;
 
 use crate::{JobId, Result, StoreConfig, StoreUrl, id::IdMaker};
 use clock::Clock;
-use sqlx::{
-    Any, AnyConnection, AnyPool, AssertSqlSafe, Executor as _,
-    any::{AnyArguments, AnyConnectOptions, AnyRow},
-    pool::PoolConnection,
-    postgres::PgListener,
-    query::Query,
-};
-use std::{
-    ops::{Deref, DerefMut},
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
-use tokio::{
-    sync::watch,
-    time::{sleep, timeout},
-};
+use sqlx::any::{AnyArguments, AnyConnectOptions, AnyRow};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::PgListener;
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Executor as _};
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 use tracing::Span;
 
 /// How long a connection, or a commit on PostgreSQL, is waited for.
@@ -109,12 +103,11 @@ impl Store {
         let opened = sqlx::query_as(OPENED).bind(new).fetch_one(&mut *connection).await;
         let (label, instance): (String, i64) = opened.map_err(unusable)?;
         let highest = highest_id(&mut connection, &all).await.map_err(unusable)?;
-        let (server, instance) = match database.dialect {
-            Dialect::Sqlite => (None, None),
-            Dialect::Postgres => {
-                (Some(postgres::server_time(&mut connection).await.map_err(unusable)?), Some(instance))
-            }
+        let server = match database.dialect {
+            Dialect::Sqlite => None,
+            Dialect::Postgres => Some(postgres::server_time(&mut connection).await.map_err(unusable)?),
         };
+        let instance = server.map(|_| instance);
         connection.execute("COMMIT").await.map_err(unusable)?;
         drop(connection);
         let (clock, ids) = (Clock::new(server), IdMaker::new(highest, instance));

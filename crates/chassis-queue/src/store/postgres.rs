@@ -3,11 +3,9 @@
 use super::{Database, Dialect, OpenError, StoreError};
 use crate::StoreConfig;
 use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::{
-    AnyConnection, AnyPool, ConnectOptions as _,
-    any::{AnyConnectOptions, AnyPoolOptions},
-    postgres::{PgListener, PgPoolOptions},
-};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions as _};
 use std::{fs, path::Path};
 
 /// Bounds what a slow or vanished server can hold up; the first statement of every connection.

@@ -1,18 +1,14 @@
 //! The SQLite file: its folder, lock, modes and pragmas, whose file it is, checkpoints and backups.
 
 use super::{Database, Dialect, OpenError, Result, StoreError};
-use sqlx::{
-    AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _,
-    any::{AnyConnectOptions, AnyPoolOptions},
-};
-use std::{
-    fmt::Display,
-    fs::{self, DirBuilder, File, OpenOptions},
-    io,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _};
+use std::fmt::Display;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io};
 
 /// Marks a file as ours (`PRAGMA application_id`): "chsq".
 const APPLICATION_ID: i64 = 0x6368_7371;
