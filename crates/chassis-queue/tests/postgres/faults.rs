@@ -1,7 +1,8 @@
 //! PostgreSQL that fails, and processes that share one: `cargo test -p chassis-queue --test postgres`.
 
-use crate::{Database, server::Server, suite::*};
+use crate::{Database, suite::*};
 use chassis_queue::{Enqueued, JobId, JobState, Outcome, Refused, Store, StoreConfig, StoreUrl};
+use chassis_test::postgres::Server;
 use std::{
     collections::HashMap,
     sync::{
@@ -77,7 +78,7 @@ async fn a_killed_processs_jobs_are_picked_up_within_five_seconds_and_a_living_o
         let job = third.until(*id, JobState::Completed).await;
         assert_eq!(job.attempts.len(), 2);
     }
-    assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(third.find(kept_id).await[0].state, JobState::Running, "its process renews its lease");
     gate.add_permits(100);
@@ -167,7 +168,7 @@ async fn a_job_wakes_a_worker_of_another_process() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_comes_back_is_used_again_within_two_seconds() {
     let server = server(&[]).await;
-    let database = Database::at(format!("postgres://test@127.0.0.1:{}/postgres", server.port));
+    let database = Database::at(server.url("postgres"));
     let (script, gate) = gated();
     let running = Running::started(&database, config(), script).await;
     running.queue.enqueue(running.jobs(3)).await.unwrap();
@@ -200,7 +201,7 @@ async fn a_server_that_comes_back_is_used_again_within_two_seconds() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_hangs_refuses_within_three_seconds() {
     let server = server(&[]).await;
-    let database = Database::at(format!("postgres://test@127.0.0.1:{}/postgres", server.port));
+    let database = Database::at(server.url("postgres"));
     let running = Running::started(&database, config(), Script::default()).await;
     running.queue.enqueue(running.job()).await.unwrap();
     server.signal("-STOP");
