@@ -125,7 +125,7 @@ impl Kills {
 }
 
 /// The ledger is exact, has everything that a client knows to be accepted, and nothing that none has sent.
-fn assert_accounted(ledger: &Ledger, known: u64, sent: u64) {
+pub fn assert_accounted(ledger: &Ledger, known: u64, sent: u64) {
     ledger.assert_exact();
     let accepted = ledger.of("accepted");
     assert!((known..=sent).contains(&accepted), "{known} known, {sent} sent: {ledger:?}");
