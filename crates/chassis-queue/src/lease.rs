@@ -19,8 +19,7 @@ use tokio::time::{sleep, timeout};
 
 /// Between two heartbeats, each of which also looks for leases that are over.
 const HEARTBEAT: Duration = Duration::from_millis(500);
-/// How long a lease outlives its last heartbeat. With the wait for another process's next one an attempt is taken over
-/// 4 s after its process's end at the latest, which leaves a second for a busy server.
+/// How long a lease outlives its last heartbeat: an attempt is taken over within 4 s of its process's end, 5 s if busy.
 const LEASE: Duration = Duration::from_millis(3500);
 /// For this long after the store came back leases are left alone, so that their holders can renew them.
 const GRACE: Duration = Duration::from_secs(3);
@@ -99,20 +98,22 @@ impl<W: Worker> Core<W> {
 
     /// Renews the lease and takes over what others left. Never ends on PostgreSQL.
     pub(crate) async fn keep_lease(&self) {
-        let mut well_since = None;
+        let (mut well_since, mut outages) = (None, self.store.outages());
         while self.store.dialect() == Dialect::Postgres {
             let beat = async {
                 self.heartbeat().await?;
-                if well_since.get_or_insert_with(Instant::now).elapsed() >= GRACE
-                    && let Err(error) = self.recover().await
-                {
+                if well_since.get_or_insert_with(Instant::now).elapsed() < GRACE {
+                    // The server may make commits only now that we have given up.
+                    self.doubt.store(true, Ordering::Relaxed);
+                } else if let Err(error) = self.recover().await {
                     tracing::warn!(%error, "could not take over jobs");
                 }
                 Ok(())
             };
             // A server that vanished without a word must not hold up the next heartbeat.
-            if let Err(error) = timeout(LEASE, beat).await.unwrap_or(Err(StoreError::SILENT)) {
-                tracing::debug!(%error, "no heartbeat");
+            let beat = timeout(LEASE, beat).await.unwrap_or(Err(StoreError::SILENT));
+            if beat.is_err() || outages.has_changed().unwrap_or_default() {
+                outages.mark_unchanged();
                 well_since = None;
             }
             sleep(HEARTBEAT).await;
