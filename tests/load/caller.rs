@@ -47,7 +47,7 @@ impl Caller {
         let kind = if body.is_empty() { "" } else { "content-type: application/json\r\n" };
         let length = body.len();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: load\r\n{kind}{headers}content-length: {length}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{kind}{headers}content-length: {length}\r\n\r\n{body}"
         );
         self.write(request.as_bytes()).await?;
         timeout(PATIENCE, self.read()).await?

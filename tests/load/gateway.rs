@@ -59,7 +59,8 @@ impl Gateway {
 async fn receive(State(gateway): State<Gateway>, body: Bytes) -> StatusCode {
     let first = Instant::now();
     let message: Value = serde_json::from_slice(&body).unwrap();
-    let text = |name: &str| message[name].as_str().unwrap().to_owned();
+    // A push is for a device, and has no `to`.
+    let text = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
     let arrival = Arrival { first, times: 0, to: text("to") };
     gateway.arrived.lock().entry(text("id")).or_insert(arrival).times += 1;
     tokio::time::sleep(gateway.latency).await;

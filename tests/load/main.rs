@@ -43,6 +43,8 @@ enum Scenario {
     Rate,
     /// A message to a whole study, urgent reminders meanwhile, and SIGKILL in the middle of it.
     Blast,
+    /// SMS beside a push gateway that takes 8 s, with all workers of its channel busy.
+    Channels,
     /// A million clients: memory taken and given back.
     Clients,
     /// The second service before three instances: killed, hanging, slow, failing.
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
                 match scenario {
                     Scenario::Rate => scenarios::rate::run(&mut figures, part).await,
                     Scenario::Blast => scenarios::blast::run(&mut figures, part).await,
+                    Scenario::Channels => scenarios::channels::run(&mut figures, part).await,
                     Scenario::Clients => scenarios::clients::run(&mut figures, part).await,
                     Scenario::Ctms => scenarios::ctms::run(&mut figures, part),
                     Scenario::Slow => scenarios::slow::run(&mut figures, part).await,

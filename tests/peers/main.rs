@@ -19,6 +19,7 @@ mod program;
 #[path = "../files/read.rs"]
 #[expect(dead_code, reason = "the hermetic tests of the files use the rest")]
 mod read;
+mod replicas;
 mod schemathesis;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the hermetic tests use the rest")]

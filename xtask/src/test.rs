@@ -102,6 +102,11 @@ const STAGES: &[Stage] = &[
         "live::walk::",
     ),
     Stage::long("tests with many kills", "kills::"),
+    Stage::peer(
+        "replicas on PostgreSQL: killed, without their server, updated",
+        &[Tool::Postgres],
+        "replicas::",
+    ),
     Stage::cargo(
         "documentation",
         &["doc", "--workspace", "--no-deps", "--document-private-items", "--all-features", "--locked"],

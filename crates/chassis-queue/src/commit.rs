@@ -84,9 +84,6 @@ async fn commit<W: Worker>(core: &Core<W>, batch: Vec<Pending<W::Job>>) {
         }
         Err(error) => {
             Span::current().record(names::OTEL_STATUS_CODE, "ERROR");
-            if matches!(error, StoreError::CommitUnknown(_)) {
-                core.doubt.store(true, Ordering::Relaxed);
-            }
             let refused = Refused::from(error);
             batch.into_iter().for_each(|pending| pending.tell(Err(refused.clone()), begun));
         }

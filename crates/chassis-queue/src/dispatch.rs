@@ -152,14 +152,14 @@ impl<W: Worker> Dispatcher<W> {
             }
             Err(error) => {
                 self.look(Wake::ALL);
+                // Also where it was set before, and this transaction was to resolve it.
+                self.core.doubt.store(true, Ordering::Relaxed);
                 span.record(names::OTEL_STATUS_CODE, "ERROR");
                 span.in_scope(
                     || tracing::warn!(%error, ended, "attempts could not be committed; trying again"),
                 );
-                if matches!(error, StoreError::CommitUnknown(_)) {
-                    self.core.doubt.store(true, Ordering::Relaxed);
-                    self.ended.iter_mut().for_each(|ended| ended.doubtful = true);
-                }
+                let doubtful = matches!(error, StoreError::CommitUnknown(_));
+                self.ended.iter_mut().for_each(|ended| ended.doubtful |= doubtful);
                 false
             }
         }
@@ -177,7 +177,7 @@ impl<W: Worker> Dispatcher<W> {
         let (mut tx, _counting) = core.begin().await?;
         let found = core.complete(&mut tx, &self.ended).await?;
         let mut started = Vec::new();
-        if core.doubt.load(Ordering::Relaxed) {
+        if core.doubt.swap(false, Ordering::Relaxed) {
             started = core.unaccounted(&mut tx).await?;
         }
         for lane in self.lanes.iter_mut().filter(|_| !core.stop.is_cancelled()) {
@@ -200,7 +200,6 @@ impl<W: Worker> Dispatcher<W> {
         let expired = started.iter().filter(|job| job.state == JobState::Expired).count() as i64;
         core.write_ledger(&mut tx, Ledger { expired, ..Ledger::default() }).await?;
         tx.commit().instrument(span.clone()).await?;
-        core.doubt.store(false, Ordering::Relaxed);
         let took = begun.elapsed();
         span.in_scope(|| {
             metrics::committed(&core.store, "complete", found.len(), took);

@@ -7,15 +7,15 @@
 use crate::dispatch::Wake;
 use crate::queue::Core;
 use crate::store::{CHANNEL, Dialect, Tx};
-use crate::{JobRecord, Result, Worker, metrics};
+use crate::{JobRecord, Result, StoreError, Worker, metrics};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-/// Between two heartbeats.
-const HEARTBEAT: Duration = Duration::from_secs(1);
-/// How long a lease outlives its last heartbeat: an attempt is taken over within 5 s of its process's end.
-const LEASE: Duration = Duration::from_secs(4);
+/// Between two heartbeats, each of which also looks for leases that are over.
+const HEARTBEAT: Duration = Duration::from_millis(500);
+/// How long a lease outlives its last heartbeat: an attempt is taken over within 4 s of its process's end, 5 s if busy.
+const LEASE: Duration = Duration::from_millis(3500);
 /// For this long after the store came back leases are left alone, so that their holders can renew them.
 const GRACE: Duration = Duration::from_secs(3);
 /// Between two calls of `NOTIFY`: PostgreSQL commits them one after another, whoever makes them.
@@ -74,10 +74,7 @@ impl<W: Worker> Core<W> {
         tx.commit().await?;
         if !found.is_empty() {
             metrics::recovered(&self.store, found.len());
-            tracing::warn!(
-                jobs = found.len(),
-                "recovered jobs whose attempt the end of a process interrupted"
-            );
+            tracing::warn!(jobs = found.len(), "recovered jobs whose attempt a process's end interrupted");
             self.completed(interrupted, &found);
             self.wake.wake(Wake::ALL);
         }
@@ -96,15 +93,23 @@ impl<W: Worker> Core<W> {
 
     /// Renews the lease and takes over what others left. Never ends on PostgreSQL.
     pub(crate) async fn keep_lease(&self) {
-        let mut well_since = None;
+        let (mut well_since, mut outages) = (None, self.store.outages());
         while self.store.dialect() == Dialect::Postgres {
-            if let Err(error) = self.heartbeat().await {
-                tracing::debug!(%error, "no heartbeat");
+            let beat = async {
+                self.heartbeat().await?;
+                if well_since.get_or_insert_with(Instant::now).elapsed() < GRACE {
+                    // The server may make commits only now that we have given up.
+                    self.doubt.store(true, Ordering::Relaxed);
+                } else if let Err(error) = self.recover().await {
+                    tracing::warn!(%error, "could not take over jobs");
+                }
+                Ok(())
+            };
+            // A server that vanished without a word must not hold up the next heartbeat.
+            let beat = timeout(LEASE, beat).await.unwrap_or(Err(StoreError::SILENT));
+            if beat.is_err() || outages.has_changed().unwrap_or_default() {
+                outages.mark_unchanged();
                 well_since = None;
-            } else if well_since.get_or_insert_with(Instant::now).elapsed() >= GRACE
-                && let Err(error) = self.recover().await
-            {
-                tracing::warn!(%error, "could not take over jobs");
             }
             sleep(HEARTBEAT).await;
         }
@@ -112,18 +117,18 @@ impl<W: Worker> Core<W> {
 
     async fn heartbeat(&self) -> Result<()> {
         const SQL: &str = "UPDATE worker SET lease_until = $1 WHERE id = $2";
-        let mut connection = self.store.writer().await?;
-        self.store.synchronise(&mut connection).await.map_err(|error| self.store.failed(error))?;
+        let mut tx = self.store.begin().await?;
+        self.store.synchronise(&mut tx).await?;
         let renew = sqlx::query(SQL).bind(self.lease_until()).bind(self.identity.load(Ordering::Relaxed));
-        let renewed = renew.execute(&mut *connection).await;
-        drop(connection);
-        if renewed.map_err(|error| self.store.failed(error.into()))?.rows_affected() == 0 {
-            tracing::warn!(
-                "this process's lease ended while it could not renew it; its attempts were taken over"
-            );
-            self.register().await?;
+        let renewed = renew.execute(&mut *tx).await?.rows_affected();
+        tx.commit().await?;
+        if renewed > 0 {
+            return Ok(());
         }
-        Ok(())
+        tracing::warn!(
+            "this process's lease ended while it could not renew it; its attempts were taken over"
+        );
+        self.register().await
     }
 
     /// Tells other processes of new jobs, once for all that were committed meanwhile. Never ends on PostgreSQL.

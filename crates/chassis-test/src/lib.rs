@@ -16,6 +16,7 @@ pub mod held;
 pub mod lines;
 pub mod metrics;
 pub mod mutate;
+pub mod postgres;
 pub mod raw;
 pub mod spans;
 pub mod stdout;

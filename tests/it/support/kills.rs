@@ -27,6 +27,7 @@ pub struct Kills {
     /// Interrupted attempts, as the starts have counted them.
     recovered: u64,
     sent: u64,
+    refused: usize,
     kills: usize,
 }
 
@@ -61,10 +62,11 @@ impl Kills {
             assert_accounted(&service.ledger(), known, load.sent());
         }
         load.aim(Some(service.http));
+        let refused = load.refused();
         let (accepted, sent) = load.finish();
         service.until_drained();
         assert_no_errors(&service);
-        Self { gateway, service, hold, accepted, recovered, sent, kills }
+        Self { gateway, service, hold, accepted, recovered, sent, refused, kills }
     }
 
     /// Fails unless everything is as promised, and prints the figures for whoever reads the tests' output.
@@ -82,7 +84,8 @@ impl Kills {
         let twice = arrivals.values().filter(|count| **count > 1).count();
         let (kills, accepted, recovered) = (self.kills, self.accepted.len(), self.recovered);
         println!(
-            "kills {kills}, accepted {accepted}, lost {}, arrived twice {twice}, recovered {recovered}",
+            "kills {kills}, accepted {accepted}, refused {}, lost {}, arrived twice {twice}, recovered {recovered}",
+            self.refused,
             lost.len()
         );
         assert!(lost.is_empty(), "lost: {lost:?}");
@@ -125,7 +128,7 @@ impl Kills {
 }
 
 /// The ledger is exact, has everything that a client knows to be accepted, and nothing that none has sent.
-fn assert_accounted(ledger: &Ledger, known: u64, sent: u64) {
+pub fn assert_accounted(ledger: &Ledger, known: u64, sent: u64) {
     ledger.assert_exact();
     let accepted = ledger.of("accepted");
     assert!((known..=sent).contains(&accepted), "{known} known, {sent} sent: {ledger:?}");

@@ -2,6 +2,7 @@
 
 use super::prelude::*;
 use parking_lot::Mutex;
+use rand::seq::IndexedRandom;
 use std::{
     net::SocketAddr,
     sync::{
@@ -31,10 +32,11 @@ pub struct Load {
 
 #[derive(Default)]
 struct Shared {
-    service: Mutex<Option<SocketAddr>>,
+    services: Mutex<Vec<SocketAddr>>,
     stopped: AtomicBool,
     /// Different notifications that have been sent, answered or not.
     sent: AtomicUsize,
+    refused: AtomicUsize,
     accepted: Mutex<Vec<Accepted>>,
 }
 
@@ -50,13 +52,18 @@ impl Load {
         Self { shared, clients }
     }
 
-    /// Where the service is now; `None` while it is gone.
-    pub fn aim(&self, service: Option<SocketAddr>) {
-        *self.shared.service.lock() = service;
+    /// Where the service is now: its replicas, or `None` while it is gone.
+    pub fn aim(&self, services: impl IntoIterator<Item = SocketAddr>) {
+        *self.shared.services.lock() = services.into_iter().collect();
     }
 
     pub fn sent(&self) -> u64 {
         self.shared.sent.load(SeqCst) as u64
+    }
+
+    /// How often the answer was 503.
+    pub fn refused(&self) -> usize {
+        self.shared.refused.load(SeqCst)
     }
 
     /// How many different notifications are known to be accepted.
@@ -106,6 +113,7 @@ impl Client {
                 Ok(answer) if answer.status == 202 => return self.note(&answer),
                 Ok(answer) => {
                     assert_eq!(answer.status, 503, "{answer:?}");
+                    self.shared.refused.fetch_add(1, SeqCst);
                     thread::sleep(PAUSE);
                 }
                 Err(_) => *connection = None,
@@ -124,7 +132,7 @@ impl Client {
 
     fn connected<'a>(&self, connection: &'a mut Option<Connection>) -> Option<&'a mut Connection> {
         while connection.is_none() {
-            let service = *self.shared.service.lock();
+            let service = self.shared.services.lock().choose(&mut rand::rng()).copied();
             *connection = service.and_then(|address| Connection::open(address).ok());
             if connection.is_none() {
                 if self.shared.stopped.load(SeqCst) {

@@ -144,7 +144,7 @@ async fn enrol(service: SocketAddr, patients: u32) {
 }
 
 /// Sends urgent reminders at an even pace; the p99 from the call to the gateway.
-async fn urgent(service: &Service, gateway: &Gateway, time: Duration) -> Duration {
+pub async fn urgent(service: &Service, gateway: &Gateway, time: Duration) -> Duration {
     let gap = Duration::from_secs(1) / URGENT_RATE;
     let began = tokio::time::Instant::now();
     let mut calls = JoinSet::new();

@@ -1,6 +1,7 @@
 //! The scenarios, one file each.
 
 pub mod blast;
+pub mod channels;
 pub mod clients;
 pub mod ctms;
 mod offered;

@@ -54,7 +54,7 @@ async fn trickle(service: std::net::SocketAddr, number: u32) {
     let Ok(mut caller) = Caller::open(service, address(1 + number % 200)).await else {
         return tokio::time::sleep(Duration::from_millis(100)).await;
     };
-    let head = b"GET /nothing HTTP/1.1\r\nhost: slow\r\nx-slow: ";
+    let head = b"GET /nothing HTTP/1.1\r\nhost: localhost\r\nx-slow: ";
     for byte in head.iter().chain(std::iter::repeat(&b'x')) {
         if caller.write(&[*byte]).await.is_err() {
             return;

@@ -9,11 +9,11 @@
 )]
 
 mod faults;
-mod server;
 #[path = "../suite/mod.rs"]
 mod suite;
 
 use chassis_queue::{StoreConfig, StoreUrl};
+use chassis_test::postgres;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A database of its own in the server that the tests share.
@@ -30,12 +30,12 @@ impl Database {
         let name = format!("test{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let create = format!("CREATE DATABASE {name}");
         let server = tokio::task::spawn_blocking(move || {
-            let server = server::shared();
+            let server = postgres::shared();
             server.execute("postgres", &create);
             server
         });
         let server = server.await.unwrap();
-        Self { url: format!("postgres://test@127.0.0.1:{}/{name}", server.port) }
+        Self { url: server.url(&name) }
     }
 
     pub fn for_child(&self) -> String {

@@ -139,7 +139,17 @@ pub struct Running {
 impl Running {
     /// Opened, and running nothing until [`Self::start`].
     pub async fn open(database: &Database, config: Config, script: Script) -> Self {
-        let store = Store::open(&database.config(), &[ACCOUNTS]).await.unwrap();
+        Self::of_release(database, config, script, ACCOUNTS).await
+    }
+
+    /// A program whose domain tables are in this form.
+    pub async fn of_release(
+        database: &Database,
+        config: Config,
+        script: Script,
+        accounts: Component,
+    ) -> Self {
+        let store = Store::open(&database.config(), &[accounts]).await.unwrap();
         let script = Arc::new(script);
         let setup = QueueSetup {
             names: NAMES,

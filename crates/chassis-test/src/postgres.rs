@@ -1,14 +1,14 @@
-//! A PostgreSQL server of the tests: in a temporary folder, on a free port, as a user that is not root.
+//! A PostgreSQL server from Debian's packages: in a temporary folder, on a free port, as a user that is not root.
 
+use crate::wait::until_found;
 use parking_lot::Mutex;
 use std::{
     io::Write as _,
     net::TcpListener,
     os::unix::fs::{PermissionsExt, chown},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::OnceLock,
-    time::{Duration, Instant},
 };
 use tempfile::TempDir;
 
@@ -43,12 +43,15 @@ fn command(name: &str) -> Command {
     command
 }
 
-fn run(command: &mut Command) {
+/// Runs a command to its end; returns what it wrote to stdout.
+fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
 }
 
 impl Server {
+    /// Starts a new one with settings such as `fsync=off`.
     pub fn start(settings: &[&str]) -> Self {
         let server = Self::folder();
         run(command("initdb")
@@ -59,7 +62,6 @@ impl Server {
     }
 
     /// A standby of `primary`, by streaming replication.
-    #[allow(dead_code, reason = "not every target of the tests needs it")]
     pub fn standby_of(primary: &Self) -> Self {
         let server = Self::folder();
         let port = primary.port.to_string();
@@ -113,12 +115,8 @@ impl Server {
     }
 
     fn wait_until_ready(&self) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !self.is_ready() {
-            assert!(Instant::now() < deadline, "{}", std::fs::read_to_string(self.log()).unwrap_or_default());
-            #[expect(clippy::disallowed_methods, reason = "another process is waited for")]
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let log = || std::fs::read_to_string(self.log()).unwrap_or_default();
+        until_found("the server is ready", || if self.is_ready() { Ok(()) } else { Err(log()) });
     }
 
     pub fn is_ready(&self) -> bool {
@@ -141,7 +139,6 @@ impl Server {
     }
 
     /// Freezes or resumes every process of the server: first the one that starts the others, so that none is missed.
-    #[allow(dead_code, reason = "not every target of the tests needs it")]
     pub fn signal(&self, signal: &str) {
         let file = std::fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
         let Some(first) = file.lines().next() else { return };
@@ -161,31 +158,19 @@ impl Server {
         kill(&children.split_whitespace().collect::<Vec<_>>());
     }
 
-    #[allow(dead_code, reason = "not every target of the tests needs it")]
+    /// Makes a standby the primary.
     pub fn promote(&self) {
         run(command("pg_ctl").arg("promote").arg("-D").arg(self.data()));
     }
 
-    pub fn execute(&self, database: &str, sql: &str) {
-        let port = self.port.to_string();
-        run(command("psql").args([
-            "-q",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            &port,
-            "-U",
-            "test",
-            "-d",
-            database,
-            "-c",
-            sql,
-        ]));
+    /// Runs statements as one transaction; returns the rows as `psql -At` prints them.
+    pub fn execute(&self, database: &str, sql: &str) -> String {
+        run(command("psql").arg(self.url(database)).args(["-v", "ON_ERROR_STOP=1", "-qAtc", sql]))
     }
 
-    #[allow(dead_code, reason = "not every target of the tests needs it")]
-    pub fn path(&self) -> &Path {
-        self.folder.path()
+    /// The address of a database, for `store.url`.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://test@127.0.0.1:{}/{database}", self.port)
     }
 }
 
@@ -196,7 +181,6 @@ impl Drop for Server {
 }
 
 /// The server that the tests of this process share. It ends with the process, and takes its folder along.
-#[allow(dead_code, reason = "not every target of the tests needs it")]
 pub fn shared() -> &'static Server {
     static SHARED: OnceLock<Server> = OnceLock::new();
     SHARED.get_or_init(|| Server::start(&[]))
