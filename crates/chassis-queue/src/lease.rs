@@ -125,9 +125,7 @@ impl<W: Worker> Core<W> {
         if renewed > 0 {
             return Ok(());
         }
-        tracing::warn!(
-            "this process's lease ended while it could not renew it; its attempts were taken over"
-        );
+        tracing::warn!("this process's lease ended unrenewed; its attempts were taken over");
         self.register().await
     }
 
