@@ -26,7 +26,7 @@ pub const SERVICE: Service = Service {
 const FEATURES: [Feature; 3] = [reports::PREVIEW, BULK, reports::READS];
 
 /// Attribute keys that spans may carry besides the usual ones; a fork adds its own. Never a person's value.
-const SAFE_ATTRIBUTES: &[&str] = &[];
+pub const SAFE_ATTRIBUTES: &[&str] = &[];
 
 /// Crates whose lines below WARN are written.
 const LINE_TARGETS: &[&str] = &[env!("CARGO_CRATE_NAME")];
@@ -85,7 +85,7 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
     let http = tasks.spawn_essential("http", http);
     let grpc = tasks.spawn_essential("grpc", grpc);
     queue_check.ok();
-    let [sms, push] = [Channel::Sms, Channel::Push].map(|channel| queue.worker().gateway(channel).provider());
+    let [sms, push] = Channel::ALL.map(|channel| queue.worker().gateway(channel).provider());
     tracing::info!(http = %http_address, grpc = %grpc_address, admin = %admin.address(), sms, push, "ready");
     // Withdrawn from discovery before the listeners close.
     config.grpc.register.hold(grpc_address, shutdown.begun()).await;

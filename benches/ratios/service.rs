@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::bench::Bench;
 use crate::child::{Child, Environment};
 use crate::http::{KEY, call};
-use crate::{Result, account};
+use crate::{Result, account, ceiling};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_epro-notify");
 const START_DEADLINE: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ pub enum Telemetry {
 pub enum Delivery {
     /// One worker and a gateway that never answers.
     Held,
-    /// The provider that does nothing but say so.
+    /// The provider that does nothing but say so, with workers in plenty.
     Console,
     /// A gateway, with the default number of workers.
     Http(SocketAddr),
@@ -96,7 +96,8 @@ impl Service {
         environment.insert("APP_HTTP__LISTEN", http.to_string());
         environment.insert("APP_GRPC__LISTEN", grpc.to_string());
         environment.insert("APP_ADMIN__LISTEN", admin.to_string());
-        environment.insert("APP_STORE__URL", format!("sqlite://{}/notify.db", folder.display()));
+        let file = || format!("sqlite://{}/notify.db", folder.display());
+        environment.entry("APP_STORE__URL").or_insert_with(file);
         environment.insert("APP_AUTH__API_KEYS_FILE", key_file(folder)?);
         let child = Child::start("epro-notify", Path::new(PROGRAM), &[], &environment)?;
         Ok(Self { child, http, grpc, admin, ready_after: Duration::ZERO })
@@ -147,7 +148,11 @@ fn environment(bench: &Bench, mode: Mode) -> Environment {
     let mut environment = common(bench, mode.telemetry);
     environment.insert("APP_QUEUE__MAX_BACKLOG", "10000000".to_owned());
     let gateway = match mode.delivery {
-        Delivery::Console => return environment,
+        Delivery::Console => {
+            // A provider that takes no time is a matter of batches: as large as those of the ceiling.
+            environment.insert("APP_QUEUE__WORKERS", ceiling::BATCH.to_string());
+            return environment;
+        }
         Delivery::Http(gateway) => Some(gateway),
         Delivery::Held => {
             environment.insert("APP_QUEUE__WORKERS", "1".to_owned());

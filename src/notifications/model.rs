@@ -70,12 +70,13 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// The queue's names of the channels.
+    pub const ALL: [Self; 2] = [Self::Sms, Self::Push];
+    /// The queue's names of the channels, in the same order.
     pub const NAMES: &[&str] = &[Self::Sms.as_str(), Self::Push.as_str()];
 
     /// The channel of one of [`Self::NAMES`].
     pub fn of(name: &str) -> Self {
-        if name == Self::Push.as_str() { Self::Push } else { Self::Sms }
+        Self::ALL.into_iter().find(|channel| channel.as_str() == name).unwrap_or(Self::Sms)
     }
 
     /// Its name in the queue and in metrics.

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::Duration;
 
+use chassis_test::postgres::Server;
+
 use super::{Promise, Rows};
 use crate::account::Account;
 use crate::bench::{Bench, Sink, target};
@@ -23,6 +25,8 @@ const CPU: Promise = Promise("accept: CPU a request, service / bare", "", Told);
 const P99: Promise = Promise("accept: p99, service / bare", "", AtMost(2.0, 1.0));
 const TELEMETRY: Promise = Promise("telemetry on / off: CPU a request", "", AtMost(1.8, 1.3));
 const AGAINST_GO: Promise = Promise("accept: requests/s, service / Go", "", AtLeast(1.1, 2.0));
+const POSTGRES_RATE: Promise = Promise("accept: requests/s, on PostgreSQL / bare", "", Told);
+const ON_POSTGRES: Promise = Promise("accept: requests/s, on PostgreSQL / on SQLite", "", AtLeast(0.6, 1.0));
 const REFUSED: Promise = Promise("accept: not answered with 2xx", "", AtMost(0.0, 0.0));
 const SPANS: Promise = Promise("telemetry: spans dropped or failed", "", AtMost(0.0, 0.0));
 const EXACT: Promise = Promise("telemetry: spans missing in the account", "", AtMost(0.0, 0.0));
@@ -34,9 +38,26 @@ const GO_RATE: Promise = Promise("Go: requests/s, Go / bare", "", Told);
 const GO_CPU: Promise = Promise("Go: CPU a request, Go / bare", "", Told);
 
 /// What [`measure`] tells.
-pub const PROMISES: [Promise; 17] = [
-    USUAL_RATE, USUAL_CPU, USUAL_P99, RATE, CPU, P99, TELEMETRY, AGAINST_GO, REFUSED, SPANS, EXACT, LINES,
-    YARD_RATE, YARD_CPU, YARD_LOST, GO_RATE, GO_CPU,
+pub const PROMISES: [Promise; 19] = [
+    USUAL_RATE,
+    USUAL_CPU,
+    USUAL_P99,
+    RATE,
+    CPU,
+    P99,
+    TELEMETRY,
+    AGAINST_GO,
+    POSTGRES_RATE,
+    ON_POSTGRES,
+    REFUSED,
+    SPANS,
+    EXACT,
+    LINES,
+    YARD_RATE,
+    YARD_CPU,
+    YARD_LOST,
+    GO_RATE,
+    GO_CPU,
 ];
 
 /// The peers' names.
@@ -45,6 +66,7 @@ const USUAL: &str = servers::USUAL;
 const GO: &str = "go";
 const ON: &str = "service";
 const OFF: &str = "telemetry off";
+const POSTGRES: &str = "on PostgreSQL";
 
 /// # Errors
 /// When a peer other than Go can't be started or measured.
@@ -56,6 +78,8 @@ pub fn measure(bench: &Bench, rows: &mut Rows<'_>) -> Result<()> {
         Service::start(bench, Mode { telemetry, delivery: Delivery::Held }, &bench.empty(folder)?)
     };
     let (on, off) = (held(Telemetry::On, "on")?, held(Telemetry::Off, "off")?);
+    let server = Server::is_installed().then(|| Server::start(&[]));
+    let postgres = server.as_ref().map(|server| on_postgres(bench, server)).transpose()?;
     let mut peers = vec![
         peer(BARE, &bare),
         peer(USUAL, &usual.child),
@@ -66,6 +90,10 @@ pub fn measure(bench: &Bench, rows: &mut Rows<'_>) -> Result<()> {
         Ok(go) => peers.push(peer(GO, go)),
         Err(reason) => rows.missing(&[GO_RATE, GO_CPU, AGAINST_GO], &reason.to_string()),
     }
+    match &postgres {
+        Some(service) => peers.push(Peer { name: POSTGRES, address: service.http, child: &service.child }),
+        None => rows.missing(&[POSTGRES_RATE, ON_POSTGRES], "PostgreSQL is not installed"),
+    }
     let rounds = alternate(bench, &peers);
     if let Ok(rounds) = &rounds {
         tell(rows, rounds);
@@ -75,7 +103,15 @@ pub fn measure(bench: &Bench, rows: &mut Rows<'_>) -> Result<()> {
     usual.tell(rows)?;
     on.stop()?;
     off.stop()?;
+    postgres.map_or(Ok(()), Service::stop)?;
     rounds.map(drop)
+}
+
+/// The service with everything on, on a server that shares the machine: what the server takes is not its CPU.
+fn on_postgres(bench: &Bench, server: &Server) -> Result<Service> {
+    let mode = Mode { telemetry: Telemetry::On, delivery: Delivery::Held };
+    let url = ("APP_STORE__URL", server.url("postgres"));
+    Service::start_with(bench, mode, &bench.empty("postgres")?, &[url])
 }
 
 fn peer<'a>(name: &'static str, (child, address): &'a (Child, SocketAddr)) -> Peer<'a> {
@@ -124,11 +160,13 @@ fn tell(rows: &mut Rows<'_>, rounds: &Rounds) {
     ratio(P99, ON, BARE, Sample::p99_ms);
     ratio(TELEMETRY, ON, OFF, Sample::cpu_each);
     ratio(AGAINST_GO, ON, GO, Sample::rate);
+    ratio(POSTGRES_RATE, POSTGRES, BARE, Sample::rate);
+    ratio(ON_POSTGRES, POSTGRES, ON, Sample::rate);
     ratio(YARD_RATE, USUAL, BARE, Sample::rate);
     ratio(YARD_CPU, USUAL, BARE, Sample::cpu_each);
     ratio(GO_RATE, GO, BARE, Sample::rate);
     ratio(GO_CPU, GO, BARE, Sample::cpu_each);
-    let failures = rounds.failures(ON) + rounds.failures(OFF);
+    let failures = rounds.failures(ON) + rounds.failures(OFF) + rounds.failures(POSTGRES);
     rows.add(REFUSED, Some(failures as f64), false, format!("{} rounds disturbed", rounds.disturbed));
 }
 

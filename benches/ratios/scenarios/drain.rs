@@ -1,4 +1,4 @@
-//! How fast a backlog is delivered: in process against what the store can begin and complete, and over HTTP
+//! How fast a backlog is delivered: in process against what the store can claim and complete, and over HTTP
 //! against a bare loop of calls.
 
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::rounds::rest;
 use crate::service::{Delivery, Mode, Service, Telemetry};
 use crate::{Result, ceiling, servers};
 
-const CONSOLE: Promise = Promise("drain in process / SQLite's begin and complete", "", AtLeast(0.3, 0.8));
+const CONSOLE: Promise = Promise("drain in process / SQLite's claim and complete", "", AtLeast(0.3, 0.8));
 const HTTP: Promise =
     Promise("drain over HTTP / the smaller of SQLite and a bare loop", "", AtLeast(0.4, 0.8));
 const SPEED: Promise = Promise("drain in process", "jobs/s", Told);
@@ -43,7 +43,7 @@ pub fn measure(bench: &Bench, rows: &mut Rows<'_>) -> Result<()> {
         rest()?;
         let watch = Watch::start()?;
         let speeds = Speeds {
-            sqlite: ceiling::begin_and_complete(&bench.empty("ceiling")?, jobs)?,
+            sqlite: ceiling::claim_and_complete(&bench.empty("ceiling")?, jobs)?,
             console: speed(bench, Delivery::Console, &console, jobs)?.speed,
             calls: ceiling::calls(gateway, bench.options.window())?,
             http: speed(bench, Delivery::Http(gateway), &http, jobs)?.speed,

@@ -51,6 +51,11 @@ fn run(command: &mut Command) -> String {
 }
 
 impl Server {
+    /// Whether there is one to start.
+    pub fn is_installed() -> bool {
+        command("initdb").arg("--version").output().is_ok_and(|output| output.status.success())
+    }
+
     /// Starts a new one with settings such as `fsync=off`.
     pub fn start(settings: &[&str]) -> Self {
         let server = Self::folder();
