@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use reqwest::{Body, Client, Response, Url, redirect::Policy};
 use std::{
     error::Error,
+    io::{self, ErrorKind},
     num::NonZeroU32,
     sync::{
         Arc,
@@ -267,7 +268,8 @@ impl HttpGateway {
             (true, true) => Some(unknown("timeout")),
             (true, false) => Some(unknown("connection_broken")),
             (false, timed_out) if timed_out || error.is_connect() => {
-                if self.condition.lock().episode.is_none() {
+                let unreachable = Some(Health::Unreachable);
+                if self.condition.lock().episode.replace(Health::Unreachable) != unreachable {
                     let reason = if timed_out { "timeout".to_owned() } else { self.fault(error) };
                     tracing::warn!(channel = self.channel.as_str(), reason, "no connection to the gateway");
                 }
@@ -280,16 +282,18 @@ impl HttpGateway {
 
     /// The class of a connection's fault, and the cause at the end of the chain: neither has a path of the URL.
     fn fault(&self, error: &reqwest::Error) -> String {
-        let (mut causes, mut next) = (Vec::new(), error.source());
+        let (mut causes, mut next, mut kind) = (Vec::new(), error.source(), None);
         while let Some(cause) = next {
             causes.push(cause.to_string());
+            kind = cause.downcast_ref().map(io::Error::kind).or(kind);
             next = cause.source();
         }
         let is_in = |words| causes.iter().any(|cause| cause.contains(words));
-        let class = match self.url.scheme() {
+        let class = match (self.url.scheme(), kind) {
             _ if is_in("dns error") => "dns",
-            "https" if !is_in("tcp connect error") => "tls",
-            _ => "tcp",
+            (_, Some(ErrorKind::ConnectionRefused)) => "refused",
+            ("https", _) if !is_in("tcp connect error") => "tls",
+            _ => "unreachable",
         };
         format!("{class}: {}", causes.last().map_or("", String::as_str))
     }
