@@ -24,7 +24,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::time::timeout;
+use tokio::{task::yield_now, time::timeout};
 use tracing::{Instrument as _, Span, field::Empty};
 
 /// How much of an answer's body is read, for its connection can be used again only after its end.
@@ -246,6 +246,8 @@ impl HttpGateway {
         let timeout = if attempt.now { self.timeout_now } else { self.timeout };
         let request =
             self.client.post(self.url.clone()).timeout(timeout).headers(headers).body(Body::wrap(body));
+        // Lets the runtime learn of connections that the gateway has closed meanwhile, so that none of them is used.
+        yield_now().await;
         match request.send().await {
             Ok(response) => {
                 let status = response.status();

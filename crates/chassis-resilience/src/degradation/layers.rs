@@ -12,6 +12,9 @@ use std::sync::Arc;
 type Middleware<T> =
     FromFnLayer<fn(State<T>, Request, Next) -> BoxFuture<'static, Response>, T, (State<T>, Request)>;
 
+/// What sheds a feature, and what answers then.
+type Shedding<R> = (Degradation, Feature, fn(Shed) -> R);
+
 impl Degradation {
     /// Sheds everything below this layer while `feature` is shed. `answer` makes the response, such as a 503
     /// problem with `Retry-After`.
@@ -19,7 +22,7 @@ impl Degradation {
         &self,
         feature: Feature,
         answer: fn(Shed) -> R,
-    ) -> Middleware<(Self, Feature, fn(Shed) -> R)> {
+    ) -> Middleware<Shedding<R>> {
         from_fn_with_state((self.clone(), feature, answer), |State((own, feature, answer)), request, next| {
             match own.admit(feature) {
                 Ok(()) => next.run(request).boxed(),
