@@ -148,7 +148,9 @@ impl HttpGatewayConfig {
     pub fn authorization(&self) -> Result<Option<HeaderValue>, String> {
         let Some(path) = &self.authorization_file else { return Ok(None) };
         let text = fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
-        let value = HeaderValue::from_str(text.trim()).ok().filter(|value| !value.is_empty());
+        let value = HeaderValue::from_str(text.trim_start_matches('\u{feff}').trim())
+            .ok()
+            .filter(|value| !value.is_empty());
         let mut value = value.ok_or("must hold the value of an Authorization header, such as `Bearer …`")?;
         value.set_sensitive(true);
         Ok(Some(value))

@@ -55,12 +55,12 @@ pub fn identifier(text: &str, _: &()) -> garde::Result {
     )
 }
 
-/// Neither white space nor one of Unicode's Default_Ignorable_Code_Point or the blank Braille pattern.
+/// Neither white space nor one of Unicode's Default_Ignorable_Code_Point, an interlinear mark or the blank Braille pattern.
 pub fn is_visible(c: char) -> bool {
     !(c.is_whitespace()
         || matches!(c, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
             | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}'
+            | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
             | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'))
 }
 
@@ -137,8 +137,14 @@ fn split_rfc3339(text: &str) -> Option<(DateTime, Offset)> {
         }
         _ => return None,
     };
-    let is_whole = matches!(fraction, [] | [b'.', _, ..]);
-    let time = text.get(..text.len() - zone.len()).filter(|_| is_whole)?;
+    let is_whole = match fraction {
+        [] => true,
+        [b'.', digits @ ..] => !digits.is_empty() && !digits.contains(&b'.'),
+        _ => false,
+    };
+    // RFC 3339 bounds no fraction, and jiff reads nanoseconds.
+    let length = text.len() - zone.len() - fraction.len().saturating_sub(".123456789".len());
+    let time = text.get(..length).filter(|_| is_whole)?;
     Some((time.parse().ok()?, offset))
 }
 
@@ -181,6 +187,9 @@ mod tests {
         assert_eq!("1970-01-01t01:00:00+01:00".parse(), Ok(moment(0)));
         assert_eq!("1969-12-31T00:30:00-23:30".parse(), Ok(moment(0)));
         assert_eq!("9999-12-31T23:59:59Z".parse(), Ok(Moment(Timestamp::MAX)));
+        assert_eq!("1970-01-01T00:00:00-00:00".parse(), Ok(moment(0)));
+        assert_eq!("1970-01-01T00:00:00.0010000000009z".parse(), Ok(moment(1)));
+        assert_eq!("1990-12-31T15:59:60-08:00".parse(), "1990-12-31T23:59:59Z".parse::<Moment>());
         for bad in [
             "",
             "1970-01-01",
@@ -190,6 +199,13 @@ mod tests {
             "1970-02-30T00:00:00Z",
             "1970-01-01T25:00:00Z",
             "1970-01-01T00:00:00.Z",
+            "1970-01-01T00:00:00.123456789.5Z",
+            "1970-01-01T24:00:00Z",
+            "1970-01-01T00:00:61Z",
+            "1970-01-01T00:60:00Z",
+            "1970-01-01T00:00:00+00:60",
+            "1970-01-01T00:00:00\u{2212}01:00",
+            "1970-01-01T00:00:00Z ",
             "1970-01-01T00:00:00,5Z",
             "1970-01-01T00:00:00+0100",
             "1970-01-01T00:00:00+24:00",

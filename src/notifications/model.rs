@@ -267,9 +267,11 @@ fn title_for(channel: Channel) -> impl FnOnce(&Option<Title>, &()) -> garde::Res
 }
 
 fn distinct(devices: &[Device], _: &()) -> garde::Result {
-    let repeated =
-        devices.iter().enumerate().any(|(at, device)| devices.iter().take(at).any(|d| d == device));
-    ensure(!repeated, "names a device more than once")
+    let repeated = devices
+        .iter()
+        .enumerate()
+        .any(|(at, device)| devices.iter().take(at).any(|d| d.token == device.token));
+    ensure(!repeated, "names a token more than once")
 }
 
 fn text<const MOST: usize>(text: &str, _: &()) -> garde::Result {
@@ -379,10 +381,34 @@ mod tests {
 
     #[test]
     fn time_zones_are_those_of_the_database_and_locales_are_well_formed() {
-        for good in ["Europe/Berlin", "UTC", "Etc/GMT+5", "America/Argentina/Buenos_Aires"] {
+        for good in ["Europe/Berlin", "UTC", "Etc/GMT+5", "Etc/UTC", "GMT0", "America/Argentina/Buenos_Aires"]
+        {
             assert!(good.parse::<TimeZone>().is_ok(), "{good}");
         }
-        for bad in ["", "Europe/", "europe/berlin", "Mars/Olympus", "../etc/passwd"] {
+        for bad in [
+            "",
+            "Europe/",
+            "europe/berlin",
+            "Mars/Olympus",
+            "../etc/passwd",
+            "posixrules",
+            "localtime",
+            "Local",
+            "gmt0",
+            "etc/utc",
+            "Etc/Unknown",
+            "Etc/GMT+99",
+            "GMT+5",
+            "UTC+1",
+            "right/Europe/Berlin",
+            "posix/UTC",
+            "CET-1CEST",
+            "Europe//Berlin",
+            "Europe/Berlin ",
+            "2026f",
+            "tzdata.zi",
+            "Europe/Ber\u{200b}lin",
+        ] {
             assert!(bad.parse::<TimeZone>().is_err(), "{bad}");
         }
         for good in ["de", "de-CH", "zh-Hant-TW", "es-419"] {

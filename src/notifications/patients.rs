@@ -2,7 +2,7 @@
 
 use super::{
     Notifications,
-    model::{Contact, Device},
+    model::{Contact, Device, Token},
 };
 use crate::{
     error::{ApiError, NotFound},
@@ -24,7 +24,7 @@ use std::sync::Arc;
 pub const TABLES: Migration = Migration {
     min_reader: 1,
     // `contact` and `device` are the JSON of `Contact` (without its devices) and of `Device`. A device belongs to the
-    // patient who registered it last; it is known by its hash, because PostgreSQL indexes no text as long as a token.
+    // patient who registered it last; it is known by its token's hash, because PostgreSQL indexes no text of that length.
     sql: "CREATE TABLE patients (
         id TEXT PRIMARY KEY NOT NULL,
         has_phone BIGINT NOT NULL,
@@ -121,7 +121,7 @@ pub async fn find(store: &Store, patient: &PatientId) -> Result<Option<Contact>,
 pub async fn forget_device(store: &Store, patient: &PatientId, device: &Device) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
     sqlx::query("DELETE FROM devices WHERE hash = $1 AND patient = $2")
-        .bind(hash(&encode(device)?))
+        .bind(hash(&device.token))
         .bind(patient.as_str())
         .execute(&mut *tx)
         .await?;
@@ -162,15 +162,15 @@ async fn save(tx: &mut Tx, patient: &PatientId, contact: &Contact, now_ms: i64) 
     .await?;
     delete(tx, "DELETE FROM devices WHERE patient = $1", patient).await?;
     for (position, device) in push_tokens.iter().enumerate() {
-        let device = encode(device)?;
         sqlx::query(
             "INSERT INTO devices (hash, patient, position, device) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (hash) DO UPDATE SET patient = excluded.patient, position = excluded.position",
+             ON CONFLICT (hash) DO UPDATE SET patient = excluded.patient, position = excluded.position,
+                 device = excluded.device",
         )
-        .bind(hash(&device))
+        .bind(hash(&device.token))
         .bind(patient.as_str())
         .bind(position as i64)
-        .bind(device)
+        .bind(serde_json::to_string(device).map_err(damaged)?)
         .execute(&mut **tx)
         .await?;
     }
@@ -182,12 +182,8 @@ async fn delete(tx: &mut Tx, sql: &'static str, patient: &PatientId) -> Result<u
     Ok(done.rows_affected())
 }
 
-fn encode(device: &Device) -> Result<String, StoreError> {
-    serde_json::to_string(device).map_err(damaged)
-}
-
-fn hash(device: &str) -> Vec<u8> {
-    Sha256::digest(device).to_vec()
+fn hash(token: &Token) -> Vec<u8> {
+    Sha256::digest(token.as_str()).to_vec()
 }
 
 fn damaged(_: serde_json::Error) -> StoreError {

@@ -72,13 +72,56 @@ fn a_setting_without_effect_is_refused_unless_it_says_the_default() {
 
 #[test]
 fn variables_that_kubernetes_sets_for_a_service_named_app_are_ignored() {
-    let service = Site::new()
-        .with("APP_PORT", "tcp://10.0.0.1:80")
-        .with("APP_SERVICE_HOST", "10.0.0.1")
-        .with("APP_PORT_80_TCP_ADDR", "10.0.0.1")
-        .start();
+    let mut site = Site::new();
+    // Services `app`, `app-http` and `otel`, with a port that is named, and one of UDP.
+    for (name, value) in [
+        ("APP_PORT", "tcp://10.0.0.1:80"),
+        ("APP_SERVICE_HOST", "10.0.0.1"),
+        ("APP_SERVICE_PORT", "80"),
+        ("APP_SERVICE_PORT_HTTP_WEB", "80"),
+        ("APP_PORT_80_TCP", "tcp://10.0.0.1:80"),
+        ("APP_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("APP_PORT_80_TCP_PORT", "80"),
+        ("APP_PORT_80_TCP_PROTO", "tcp"),
+        ("APP_PORT_53_UDP", "udp://10.0.0.1:53"),
+        ("APP_HTTP_PORT", "tcp://10.0.0.2:80"),
+        ("APP_HTTP_SERVICE_HOST", "10.0.0.2"),
+        ("OTEL_PORT", "tcp://10.0.0.3:4317"),
+        ("OTEL_SERVICE_HOST", "10.0.0.3"),
+        ("OTEL_SERVICE_PORT", "4317"),
+        ("OTEL_COLLECTOR_PORT_4317_TCP", "tcp://10.0.0.3:4317"),
+    ] {
+        site.set(name, value);
+    }
+    let service = site.start();
     service.accept();
     service.stop();
+}
+
+#[test]
+fn a_duration_has_a_unit_and_bounds_and_is_shown_where_it_is_wrong() {
+    let check = |value: &str| Site::new().with("APP_QUEUE__RETENTION", value).run(&["check-config"]);
+    for value in ["1h30m", "90m", "2h 30m", "86400s", "3600000ms", "2days"] {
+        assert!(check(value).status.success(), "{value}");
+    }
+    for value in [
+        "5 parsecs",
+        "5",
+        "-5s",
+        "+5s",
+        "1e3s",
+        "s",
+        "5,5s",
+        "PT5H",
+        "inf",
+        "99999999999999999999h",
+        "1000000y",
+        "0s",
+    ] {
+        let checked = check(value);
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.code() == Some(64) && said.contains(&format!("{value:?}")), "{value}: {said}");
+    }
 }
 
 #[test]

@@ -84,6 +84,13 @@ mod tests {
             "0.0.0.0",
             "[::2]:1",
             "127.0.0.1.evil.example",
+            "localhost..",
+            "localhost-evil.example",
+            "xn--localhost-9za",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "[::ffff:10.0.0.1]",
         ];
         for host in others {
             assert_eq!(status("/", &[host], true), 421, "{host}");
@@ -98,7 +105,17 @@ mod tests {
             assert_eq!(status("/", &[], open), 400);
             assert_eq!(status("http://localhost/", &[], open), 200, "HTTP/2 sends :authority");
             assert_eq!(status("/", &["localhost", "localhost"], open), 400);
-            for host in ["", "a b", "user@localhost", "localhost/x", "[::1", "ключ"] {
+            for host in [
+                "",
+                "a b",
+                "user@localhost",
+                "localhost/x",
+                "localhost?x",
+                "localhost#x",
+                "[::1",
+                "::1",
+                "ключ",
+            ] {
                 assert_eq!(status("/", &[host], open), 400, "{host}");
             }
         }

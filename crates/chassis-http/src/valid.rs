@@ -10,8 +10,8 @@ use http::{HeaderMap, StatusCode, header, request::Parts};
 use http_body::Body as _;
 use mime::Mime;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde_json::{Deserializer, error::Category};
+use serde::de::DeserializeOwned;
+use serde_json::{Deserializer, Value};
 use serde_path_to_error::Segment;
 use std::{error::Error, io};
 
@@ -147,18 +147,15 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     if !array && let Ok(value) = serde_json::from_slice(bytes) {
         return Ok(value);
     }
+    // Whether it is JSON at all comes first; serde_json's error of an enum says that it is not.
+    serde_json::from_slice::<Value>(bytes).map_err(|error| not_json(&error))?;
     // Following the path costs as much again as the parsing, so only what is wrong pays for it.
     let fault = match serde_path_to_error::deserialize::<_, T>(&mut Deserializer::from_slice(bytes)) {
-        Err(error) if !array && error.inner().classify() != Category::Data => {
-            return Err(not_json(error.inner()));
-        }
         Err(error) if !array => {
             mismatch(error.path().iter().filter_map(token).collect(), &error.inner().to_string())
         }
         _ => fault(&[], "expected an object"),
     };
-    // Whether it is JSON at all comes first.
-    serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| not_json(&error))?;
     Err(Problem::invalid(vec![fault]))
 }
 
@@ -181,7 +178,7 @@ fn token(segment: &Segment) -> Option<String> {
 /// What serde's message says is wrong at this path, without the values that it repeats.
 fn mismatch(mut path: Vec<String>, message: &str) -> Fault {
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
-    let expected = message.find(", expected ").and_then(|at| message.get(at + 2..));
+    let expected = message.rfind(", expected ").and_then(|at| message.get(at + 2..));
     let quoted = |prefix: &str| message.strip_prefix(prefix)?.split('`').next().map(str::to_owned);
     for (prefix, rule) in [("missing field `", "is missing"), ("duplicate field `", "is given twice")] {
         if let Some(field) = quoted(prefix) {
@@ -262,9 +259,9 @@ mod tests {
         let status = problem.status().as_u16();
         let bytes = axum::response::IntoResponse::into_response(problem).into_body();
         let bytes = futures_util::FutureExt::now_or_never(axum::body::to_bytes(bytes, usize::MAX));
-        let body: serde_json::Value = serde_json::from_slice(&bytes.unwrap().unwrap()).unwrap();
+        let body: Value = serde_json::from_slice(&bytes.unwrap().unwrap()).unwrap();
         let errors = body["errors"].as_array().cloned().unwrap_or_default();
-        let text = |error: &serde_json::Value, name: &str| error[name].as_str().unwrap().to_owned();
+        let text = |error: &Value, name: &str| error[name].as_str().unwrap().to_owned();
         (status, errors.iter().map(|error| (text(error, "pointer"), text(error, "detail"))).collect())
     }
 
@@ -292,6 +289,12 @@ mod tests {
                 "is not a known field",
             ),
             (r#"{"fullName":"a","kind":"canary"}"#, "/kind", "expected `small` or `large`"),
+            (r#"{"fullName":"a","kind":["canary"]}"#, "/kind", "is not a value of this field"),
+            (r#"{"fullName":"a","kind":1}"#, "/kind", "is not a value of this field"),
+            (r#"{"fullName":"a","kind":{"canary":1}}"#, "/kind", "expected `small` or `large`"),
+            (r#"{"fullName":"a","kind":"x, expected canary"}"#, "/kind", "expected `small` or `large`"),
+            (r#"{"fullName":"a","kind":"must canary at line 1"}"#, "/kind", "expected `small` or `large`"),
+            (r#"{"fullName":"a","lineItems":"`, expected canary"}"#, "/lineItems", "expected a sequence"),
             (r#"{"fullName":"a","lineItems":"canary"}"#, "/lineItems", "expected a sequence"),
             (r#"[{"fullName":"a"}]"#, "", "expected an object"),
             (r#"["canary",[],null]"#, "", "expected an object"),

@@ -104,12 +104,12 @@ impl FromStr for StoreUrl {
             None => (rest, true),
         };
         match path.filter(|path| !path.is_empty() && !path.ends_with('/')) {
-            Some(path) if path.contains(['?', '#', '\0']) => {
+            Some(path) if path.contains(|c: char| "?#%".contains(c) || c.is_control()) => {
                 Err("must be a plain path after sqlite://; its one parameter is ?synchronous=off")
             }
             Some(":memory:") => Err("must be a file: what is in memory does not outlive the process"),
-            Some(path) if path.starts_with('~') => {
-                Err("must be a path without ~, which only a shell replaces: sqlite:///absolute/file.db")
+            Some(path) if path.starts_with('~') || path.contains('$') => {
+                Err("must be a path without ~ and $, which only a shell replaces: sqlite:///absolute/file.db")
             }
             Some(path) => Ok(Self::Sqlite { path: path.into(), synchronous }),
             None => Err("must be sqlite://relative/file.db, sqlite:///absolute/file.db or postgres://…"),

@@ -24,7 +24,7 @@ impl FromStr for KeyFile {
 
     fn from_str(path: &str) -> Result<Self, String> {
         let text = std::fs::read(path).map_err(|error| format!("{path} can't be read: {error}"))?;
-        let key = text.trim_ascii();
+        let key = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&text).trim_ascii();
         let valid = (1..=256).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
         match HeaderValue::from_bytes(&[b"Bearer ", key].concat()) {
             Ok(mut header) if valid => {

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use reqwest::{Body, Client, Response, Url, redirect::Policy};
 use std::{
     error::Error,
+    io::{self, ErrorKind},
     num::NonZeroU32,
     sync::{
         Arc,
@@ -23,7 +24,7 @@ use std::{
     },
     time::{Duration, Instant},
 };
-use tokio::time::timeout;
+use tokio::{task::yield_now, time::timeout};
 use tracing::{Instrument as _, Span, field::Empty};
 
 /// How much of an answer's body is read, for its connection can be used again only after its end.
@@ -245,6 +246,8 @@ impl HttpGateway {
         let timeout = if attempt.now { self.timeout_now } else { self.timeout };
         let request =
             self.client.post(self.url.clone()).timeout(timeout).headers(headers).body(Body::wrap(body));
+        // Lets the runtime learn of connections that the gateway has closed meanwhile, so that none of them is used.
+        yield_now().await;
         match request.send().await {
             Ok(response) => {
                 let status = response.status();
@@ -267,7 +270,8 @@ impl HttpGateway {
             (true, true) => Some(unknown("timeout")),
             (true, false) => Some(unknown("connection_broken")),
             (false, timed_out) if timed_out || error.is_connect() => {
-                if self.condition.lock().episode.is_none() {
+                let unreachable = Some(Health::Unreachable);
+                if self.condition.lock().episode.replace(Health::Unreachable) != unreachable {
                     let reason = if timed_out { "timeout".to_owned() } else { self.fault(error) };
                     tracing::warn!(channel = self.channel.as_str(), reason, "no connection to the gateway");
                 }
@@ -280,16 +284,18 @@ impl HttpGateway {
 
     /// The class of a connection's fault, and the cause at the end of the chain: neither has a path of the URL.
     fn fault(&self, error: &reqwest::Error) -> String {
-        let (mut causes, mut next) = (Vec::new(), error.source());
+        let (mut causes, mut next, mut kind) = (Vec::new(), error.source(), None);
         while let Some(cause) = next {
             causes.push(cause.to_string());
+            kind = cause.downcast_ref().map(io::Error::kind).or(kind);
             next = cause.source();
         }
         let is_in = |words| causes.iter().any(|cause| cause.contains(words));
-        let class = match self.url.scheme() {
+        let class = match (self.url.scheme(), kind) {
             _ if is_in("dns error") => "dns",
-            "https" if !is_in("tcp connect error") => "tls",
-            _ => "tcp",
+            (_, Some(ErrorKind::ConnectionRefused)) => "refused",
+            ("https", _) if !is_in("tcp connect error") => "tls",
+            _ => "unreachable",
         };
         format!("{class}: {}", causes.last().map_or("", String::as_str))
     }

@@ -74,6 +74,41 @@ fn every_fault_is_told_at_once_and_no_value_repeated() {
 }
 
 #[test]
+fn no_problem_repeats_a_value_that_looks_like_a_message_of_the_parser() {
+    let service = Site::new().start();
+    for wrong in [
+        "canary",
+        "x, expected canary",
+        "must canary",
+        "missing field `canary",
+        "x: canary at line 1",
+        "`canary`",
+    ] {
+        for name in ["status", "limit", "cursor"] {
+            let query = format!("/api/v1/dead-letters?{name}={}", wrong.replace(' ', "%20"));
+            let refused = service.get(&query);
+            refused.problem(422, "invalid");
+            assert!(!refused.body.contains("canary"), "{query}: {refused:?}");
+        }
+        for field in ["patientId", "message", "priority", "sendAt", "notAfter"] {
+            for value in [json!(wrong), json!([wrong]), json!({ "x": wrong })] {
+                let mut body = json!({ "patientId": "", "message": "\u{0}" });
+                body[field] = value;
+                let refused = service.ask("POST", ASYNC, &body.to_string());
+                refused.problem(422, "invalid");
+                assert!(!refused.body.contains("canary"), "{body}: {refused:?}");
+            }
+        }
+        let path = format!("/api/v1/patients/{}", wrong.replace(' ', "%20").replace('`', "%60"));
+        let answer = service.ask("PUT", &path, "[]");
+        assert!(answer.status == 422 && !answer.body.contains("canary"), "{path}: {answer:?}");
+    }
+    let named = service.get("/api/v1/dead-letters?limit=1&canary=canary-value");
+    named.problem(422, "invalid");
+    assert!(!named.body.contains("canary-value"), "{named:?}");
+}
+
+#[test]
 fn a_push_is_one_job_for_each_device_and_one_on_the_console_without() {
     let service = Site::new().start();
     let path = format!("{PUSH}/async");

@@ -33,6 +33,14 @@ fn a_phone_is_one_that_takes_an_sms() {
         "",
         "+",
         "+٤٩٣٠٩٠١٨٢٠",
+        "+80012345678",
+        "+979123456789",
+        "+80812345678",
+        "\u{202a}+4930901820\u{202c}",
+        "+4930901820\n",
+        "＋4930901820",
+        "+4901511234567",
+        "+112",
     ] {
         assert_eq!(put(&service, "phone", &json!(phone)), 422, "{phone:?}");
     }
@@ -41,12 +49,20 @@ fn a_phone_is_one_that_takes_an_sms() {
 #[test]
 fn a_time_zone_is_one_of_the_iana_database() {
     let service = Site::new().start();
-    for zone in ["Europe/Berlin", "America/Argentina/Ushuaia", "UTC", "Asia/Kolkata"] {
+    for zone in ["Europe/Berlin", "America/Argentina/Ushuaia", "UTC", "Asia/Kolkata", "Etc/GMT-14", "GMT0"] {
         assert!(matches!(put(&service, "timeZone", &json!(zone)), 200 | 201), "{zone}");
     }
-    for zone in
-        ["Mars/Olympus", "", "Europe/", "Europe/berlin\u{0}", "../../etc/passwd", "/etc/localtime", "+01:00"]
-    {
+    for zone in [
+        "Mars/Olympus",
+        "",
+        "Europe/",
+        "Europe/berlin\u{0}",
+        "../../etc/passwd",
+        "/etc/localtime",
+        "+01:00",
+        "posixrules",
+        "EST5EDT4",
+    ] {
         assert_eq!(put(&service, "timeZone", &json!(zone)), 422, "{zone:?}");
     }
 }
@@ -89,6 +105,12 @@ fn a_text_has_something_visible_in_it_and_no_control_characters() {
         "a\rb",
         "\u{7f}",
         "\u{85}x",
+        "\u{2028}\u{2029}\u{3000}",
+        "\u{202e}\u{2066}\u{200f}",
+        "\u{fe0f}\u{200d}",
+        "\u{fff9}\u{fffb}",
+        "\u{e0041}\u{e007f}",
+        "\u{2800}",
     ] {
         let refused = sms(text);
         refused.problem(422, "invalid");
@@ -112,18 +134,40 @@ fn a_time_is_told_to_be_wrong_or_too_far_as_it_is() {
         service.ask("POST", ASYNC, &json!({ "patientId": "p-1", "message": "x", "sendAt": text }).to_string())
     };
     let year = Timestamp::now() + SignedDuration::from_hours(24 * 360);
-    for text in
-        [&*year.to_string(), "2020-01-01T00:00:00Z", "2020-01-01T00:00:00+23:59", "2020-01-01t00:00:00.5z"]
-    {
+    for text in [
+        &*year.to_string(),
+        "2020-01-01T00:00:00Z",
+        "2020-01-01T00:00:00+23:59",
+        "2020-01-01t00:00:00.5z",
+        "2020-01-01T00:00:00-00:00",
+        "2016-12-31T23:59:60Z",
+        "2020-01-01T00:00:00.000000000001Z",
+    ] {
         assert_eq!(at(text).status, 202, "{text}");
     }
-    for text in
-        ["2020-01-01", "2020-01-01 00:00", "2020-01-01T00:00:00", "2020-13-01T00:00:00Z", "tomorrow", "", "0"]
-    {
+    for text in [
+        "2020-01-01",
+        "2020-01-01 00:00",
+        "2020-01-01T00:00:00",
+        "2020-13-01T00:00:00Z",
+        "2020-01-01T24:00:00Z",
+        "2020-01-01T00:00:00+0100",
+        "2020-01-01T00:00:00+01",
+        "2020-01-01T00:00:00Z[UTC]",
+        "20200101T000000Z",
+        "tomorrow",
+        "",
+        "0",
+    ] {
         let refused = at(text);
         assert_eq!(refused.status, 422, "{text}: {refused:?}");
     }
-    for text in ["2020-01-01T00:00:00+24:00", "2020-01-01T00:00:00+25:00", "2020-01-01T00:00:00-99:99"] {
+    for text in [
+        "2020-01-01T00:00:00+24:00",
+        "2020-01-01T00:00:00+25:00",
+        "2020-01-01T00:00:00-24:00",
+        "2020-01-01T00:00:00-99:99",
+    ] {
         let refused = at(text);
         assert_eq!(refused.status, 422, "{text}: {refused:?}");
     }
@@ -152,6 +196,7 @@ fn a_body_is_one_json_object_without_surprises() {
         (r#"{"patientId":"p-1","message":null}"#, 422),
         (r#"{"patientId":"p-1","message":["x"]}"#, 422),
         (r#"{"patientId":"p-1","message":"\ud800"}"#, 400),
+        (r#"{"patientId":"p-1","message":"\udc00x"}"#, 400),
         (r#"{"patientId":"p-1","message":"x","priority":"Urgent"}"#, 422),
     ] {
         let answer = service.ask("POST", ASYNC, body);

@@ -4,6 +4,7 @@ use crate::support::{
     gateway::{Act, RawGateway, Sent},
     prelude::*,
 };
+use chassis_test::Certificate;
 use std::{
     net::TcpListener,
     thread,
@@ -127,10 +128,101 @@ fn a_connection_that_the_gateway_has_closed_costs_no_attempt_and_no_doubt() {
 }
 
 #[test]
+fn a_dead_letter_is_warned_of_in_its_trace_whatever_else_is_silent() {
+    let gateway = RawGateway::start();
+    gateway.always(Act::Status(422));
+    let service = site(&gateway).with("RUST_LOG", "warn").start_quietly();
+    service.contact("p-1", PATIENT);
+    let trace = "11111111111111112222222222222222";
+    let parent = [("traceparent", &*format!("00-{trace}-3333333333333333-01"))];
+    let id = service.ask_with("POST", ASYNC, &parent, MESSAGE).text("id");
+    service.until_status(&id, "dead");
+    let output = service.stop_and_read();
+    let told: Vec<_> = warnings(&output).into_iter().filter(|line| line.contains(&id)).collect();
+    let [told] = told[..] else { panic!("{output}") };
+    assert!(told.contains("status_422") && told.contains(&format!(r#""trace_id":"{trace}""#)), "{told}");
+}
+
+#[test]
+fn the_ready_line_names_who_delivers_each_channel() {
+    let gateway = RawGateway::start();
+    let service = site(&gateway).start();
+    let ready = &service.told("ready", 1)[0]["fields"];
+    assert_eq!((&ready["sms"], &ready["push"]), (&json!("http"), &json!("console")));
+}
+
+/// Sends on connections that the gateway is about to close, is closing, or has closed. Returns how many of 180 attempts
+/// are in doubt; every message arrives once.
+fn doubts(idle_timeout: &str) -> usize {
+    let (gateway, closes_after) = (RawGateway::start(), Duration::from_millis(200));
+    gateway.closes_idle_after(closes_after);
+    let service = site(&gateway).with("APP_SMS__HTTP__IDLE_TIMEOUT", idle_timeout).start_with_patient();
+    let mut doubts = 0;
+    for round in 0..15_u64 {
+        let sent_at = Instant::now();
+        for id in (0..12).map(|_| service.accept()).collect::<Vec<_>>() {
+            doubts += outcomes(&service.until_status(&id, "delivered")).len() - 1;
+            assert_eq!(gateway.sent_of(&id), 1);
+        }
+        let gap = closes_after - Duration::from_millis(20) + Duration::from_millis(2 * round);
+        thread::sleep(gap.saturating_sub(sent_at.elapsed()));
+    }
+    assert!(gateway.connections() > 15, "no connection was idle for too long");
+    doubts
+}
+
+#[test]
+fn connections_that_are_kept_for_less_than_the_gateway_does_leave_no_doubt() {
+    assert_eq!(doubts("100ms"), 0);
+}
+
+/// Only what crosses the close on its way is in doubt.
+#[test]
+fn a_gateway_that_closes_idle_connections_gets_nothing_twice() {
+    let doubts = doubts("4s");
+    assert!(doubts <= 4, "{doubts} of 180");
+}
+
+/// Nobody but the gateway knows that it has read nothing, so the attempt is in doubt; the message arrives once.
+#[test]
+fn a_gateway_that_closes_before_it_reads_gets_the_message_with_the_next_attempt() {
+    let gateway = RawGateway::start();
+    let service = site(&gateway).start_with_patient();
+    service.until_status(&service.accept(), "delivered");
+    for _ in 0..10 {
+        gateway.closes_unread();
+        let id = service.accept();
+        let shown = service.until_status(&id, "delivered");
+        assert_eq!(outcomes(&shown), ["unknown", "delivered"], "{shown}");
+        assert_eq!(gateway.sent_of(&id), 1);
+    }
+    assert_eq!(service.ledger().of("unknown"), 0);
+}
+
+#[test]
+fn a_caller_who_waits_for_a_slow_gateway_is_answered_in_the_handlers_time() {
+    let gateway = RawGateway::start();
+    let service = site(&gateway)
+        .with("APP_SMS__HTTP__TIMEOUT", "60s")
+        .with("APP_HTTP__HANDLER_TIMEOUT", "1s")
+        .start_with_patient();
+    gateway.always(Act::Silence);
+    let later = service.accept();
+    let begun = Instant::now();
+    let answer = service.ask("POST", SYNC, MESSAGE);
+    answer.problem(504, "notification-unknown");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(service.notification(&answer.text("id"))["status"], "unknown");
+    // Nobody waits for the other one, which has all its time.
+    assert_eq!(outcomes(&service.notification(&later)), [""; 0]);
+    assert_eq!(service.notification(&later)["status"], "sending");
+}
+
+#[test]
 fn the_gateway_is_sent_the_message_with_its_key_and_what_authorises_us() {
     let gateway = RawGateway::start();
     let site = site(&gateway).pushing_to(&gateway.url());
-    let file = site.file("authorization", "Basic dXNlcjp3b3Jk\n");
+    let file = site.file("authorization", "\u{feff}Basic dXNlcjp3b3Jk\r\n");
     let service = site
         .with("APP_SMS__HTTP__AUTHORIZATION_FILE", &file)
         .with("APP_PUSH__HTTP__AUTHORIZATION_FILE", &file)
@@ -156,22 +248,36 @@ fn the_gateway_is_sent_the_message_with_its_key_and_what_authorises_us() {
 fn a_gateway_that_cannot_be_reached_is_told_of_once_with_the_class_of_its_fault() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let plain = RawGateway::start();
-    let tls = format!("https://{}/canary", plain.address);
+    let hangs = TcpListener::bind("127.0.0.1:0").unwrap();
+    let untrusted = Site::new();
+    let files = Certificate::new().write(untrusted.folder());
+    let untrusted = untrusted
+        .with("APP_HTTP__TLS__CERT_FILE", files.cert.to_str().unwrap())
+        .with("APP_HTTP__TLS__KEY_FILE", files.key.to_str().unwrap())
+        .start();
     let cases = [
         // A label that is too long is refused without asking anybody.
         (format!("http://{}.invalid/canary", "x".repeat(70)), "dns"),
         (format!("http://{closed}/canary"), "refused"),
-        (tls, "tls"),
+        (format!("https://{closed}/canary"), "refused"),
+        (format!("https://{}/canary", plain.address), "tls"),
+        (format!("https://{}/canary", untrusted.http), "tls"),
+        (format!("https://{}/canary", hangs.local_addr().unwrap()), "timeout"),
     ];
     for (url, class) in cases {
-        let service = Site::sending_to_url(&url).start_with_patient();
-        let shown = service.until_attempt(&service.accept(), "retry");
-        assert_eq!(shown["reason"], "connect_failed", "{url}: {shown}");
+        let service = Site::sending_to_url(&url).with("APP_SMS__HTTP__TIMEOUT", "2s").start_with_patient();
+        // All at once: each of the first attempts finds that it is the first one.
+        let ids: Vec<_> = (0..12).map(|_| service.accept()).collect();
+        let shown = service.until_attempt(&ids[0], "retry");
+        let reason = if class == "timeout" { "connect_timeout" } else { "connect_failed" };
+        assert_eq!(shown["reason"], reason, "{url}: {shown}");
         let attempts = || service.metrics().sum("notification_attempts_total", &[("provider", "http")]);
-        (0..5).for_each(|_| drop(service.accept()));
-        until_so("all are attempted", || attempts() >= 6);
+        until_so("all are attempted", || attempts() >= 12);
         let output = service.stop_and_read();
-        let told = warnings(&output).into_iter().filter(|line| line.contains(class)).count();
+        let told = warnings(&output)
+            .into_iter()
+            .filter(|line| line.contains(&format!(r#""reason":"{class}"#)))
+            .count();
         assert_eq!(told, 1, "{url} {class}: {output}");
         assert!(!output.contains("canary"), "{output}");
     }
@@ -204,14 +310,24 @@ fn one_device_belongs_to_the_patient_who_registered_it_last() {
     let service = Site::new().pushing_to(&gateway.url()).start();
     let device = r#"{"pushTokens":[{"platform":"fcm","token":"shared"}]}"#;
     service.contact("p-1", device);
-    service.contact("p-2", device);
+    let later = r#"{"patientId":"p-1","title":"Diary","message":"a reminder","sendAt":"SOON"}"#;
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2);
+    let queued =
+        service.ask("POST", "/api/v1/notifications/push/async", &later.replace("SOON", &soon.to_string()));
+    // The same token is the same device, whatever its platform is called.
+    service.contact("p-2", r#"{"pushTokens":[{"platform":"android","token":"shared"}]}"#);
     assert_eq!(service.get("/api/v1/patients/p-1").json()["pushTokens"], json!([]));
+    let twice = r#"{"pushTokens":[{"platform":"fcm","token":"a"},{"platform":"android","token":"a"}]}"#;
+    service.ask("PUT", "/api/v1/patients/p-3", twice).problem(422, "invalid");
     let push = |patient: &str| {
         let body = json!({ "patientId": patient, "title": "Diary", "message": "a reminder" });
         service.ask("POST", PUSH, &body.to_string())
     };
     push("p-1").problem(422, "no-contact");
     assert_eq!(push("p-2").status, 200);
+    // What was queued for the first patient does not reach the second one.
+    assert_eq!(service.until_status(&queued.text("id"), "dead")["reason"], "no_contact");
+    assert_eq!(gateway.sent().len(), 1);
 }
 
 #[test]

@@ -84,12 +84,31 @@ fn a_second_signal_ends_it_at_once_with_70_and_loses_nothing() {
 
 #[test]
 fn a_gateway_that_hangs_past_the_drain_deadline_ends_it_with_70_and_loses_nothing() {
-    let (gateway, site, service) = stuck();
+    let (gateway, site, service) = stuck("retry");
     service.signal(Signal::TERM);
     let (code, output) = service.ended();
     assert_eq!(code, 70, "{output}");
     assert!(output.contains("the drain deadline passed"), "{output}");
     assert_whole_after_restart(&site, &gateway, 2);
+}
+
+#[test]
+fn under_hold_what_the_drain_deadline_cut_off_waits_for_a_person() {
+    let (gateway, site, service) = stuck("hold");
+    service.signal(Signal::TERM);
+    let (code, output) = service.ended();
+    assert_eq!(code, 70, "{output}");
+    let cut_off = gateway.arrivals();
+    gateway.behave("{}");
+    let service = site.start();
+    assert_eq!(service.recovered(), 2);
+    for id in &cut_off {
+        let shown = service.until_status(id, "unknown");
+        assert_eq!(shown["reason"], "interrupted", "{shown}");
+    }
+    let ledger = service.until_drained();
+    assert_eq!((ledger.of("delivered"), ledger.of("unknown")), (3, 2));
+    assert!(cut_off.iter().all(|id| gateway.arrivals_of(id) == 1));
 }
 
 /// Five were accepted; what was in an attempt is sent again.

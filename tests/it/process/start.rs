@@ -77,7 +77,30 @@ fn a_database_of_another_program_is_named_and_left_as_it_is() {
 
 #[test]
 fn a_store_that_would_not_be_where_it_seems_is_refused() {
-    for url in ["sqlite://:memory:", "sqlite::memory:", "sqlite://~/store.db", "sqlite://", "mysql://db/x"] {
+    for url in [
+        "sqlite://:memory:",
+        "sqlite::memory:",
+        "sqlite://~/store.db",
+        "sqlite://~user/x.db",
+        "sqlite://",
+        "mysql://db/x",
+        "sqlite:relative.db",
+        "sqlite:/absolute.db",
+        "sqlite:///",
+        "sqlite://data/",
+        "sqlite://x.db?mode=memory",
+        "sqlite://x.db?synchronous=full",
+        "sqlite://x.db#y",
+        "sqlite://a%20b.db",
+        "sqlite://$HOME/x.db",
+        "sqlite://x.db\n",
+        "file:x.db",
+        "file:///x.db",
+        "SQLITE://x.db",
+        "x.db",
+        "/x.db",
+        " sqlite://x.db",
+    ] {
         let faults = Site::new().with("APP_STORE__URL", url).faults(&["check-config"]);
         assert!(faults.len() == 1 && faults[0].contains("APP_STORE__URL"), "{url}: {faults:?}");
     }

@@ -12,6 +12,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::Arc,
     thread,
+    time::Duration,
 };
 
 /// The simulated gateway, or the address of one that is gone. Dropping it leaves no process.
@@ -146,6 +147,10 @@ struct Told {
     always: Option<Act>,
     sent: Vec<Sent>,
     connections: usize,
+    /// How long a connection may be idle.
+    idle: Option<Duration>,
+    /// How many of the next requests find the connection closed, although their bytes have arrived.
+    unread: usize,
 }
 
 impl RawGateway {
@@ -179,6 +184,16 @@ impl RawGateway {
         self.state.lock().always = Some(act);
     }
 
+    /// From the next connection on, closes those that have been idle for so long.
+    pub fn closes_idle_after(&self, idle: Duration) {
+        self.state.lock().idle = Some(idle);
+    }
+
+    /// Closes the connection when the next request arrives, without reading any of it.
+    pub fn closes_unread(&self) {
+        self.state.lock().unread += 1;
+    }
+
     pub fn sent(&self) -> Vec<Sent> {
         self.state.lock().sent.clone()
     }
@@ -193,8 +208,18 @@ impl RawGateway {
 }
 
 fn answer_on(mut stream: TcpStream, state: &Mutex<Told>) -> std::io::Result<()> {
+    stream.set_read_timeout(state.lock().idle)?;
     let mut reader = BufReader::new(stream.try_clone()?);
-    while let Some(sent) = read_request(&mut reader)? {
+    let closes_unread = |stream: &TcpStream| {
+        let arrived = stream.peek(&mut [0])? > 0;
+        let mut told = state.lock();
+        let closes = arrived && told.unread > 0;
+        told.unread -= usize::from(closes);
+        std::io::Result::Ok(closes)
+    };
+    while !closes_unread(&stream)?
+        && let Some(sent) = read_request(&mut reader)?
+    {
         let act = {
             let mut told = state.lock();
             told.sent.push(sent);

@@ -259,10 +259,11 @@ pub fn replayed(answer: &Answer) -> bool {
 
 /// A service of two workers that a silent gateway holds for longer than it may drain: of five accepted
 /// notifications two are in an attempt.
-pub fn stuck() -> (Gateway, Site, Service) {
+pub fn stuck(on_unknown: &str) -> (Gateway, Site, Service) {
     let gateway = Gateway::behaving(r#"{"blackHole":true}"#);
     let site = Site::sending_to(&gateway)
         .with("APP_QUEUE__WORKERS", "2")
+        .with("APP_RETRY__ON_UNKNOWN", on_unknown)
         .with("APP_SMS__HTTP__TIMEOUT", "25s")
         .with("APP_SHUTDOWN__DRAIN_DEADLINE", "1s");
     let service = site.start_with_patient();

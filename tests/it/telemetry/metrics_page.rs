@@ -146,7 +146,7 @@ fn the_page_is_right_after_a_busy_run_and_has_every_histogram() {
 
 #[test]
 fn gauges_of_the_queue_show_what_waits_what_runs_and_for_how_long() {
-    let (_gateway, _site, service) = stuck();
+    let (_gateway, _site, service) = stuck("retry");
     let oldest = |page: &Page, priority| page.sum("queue_oldest_job_age_seconds", &[("priority", priority)]);
     let aged = until("the oldest is a second old", || {
         Some(service.metrics()).filter(|page| oldest(page, "normal") >= 1)

@@ -29,7 +29,7 @@ fn address(url: &SecretString, password: Option<&Path>) -> Result<AnyConnectOpti
     if let Some(file) = password {
         let text = fs::read_to_string(file);
         let text = text.map_err(|error| format!("store.password_file {}: {error}", file.display()))?;
-        let set = options.database_url.set_password(Some(text.trim_end_matches(['\r', '\n'])));
+        let set = options.database_url.set_password(Some(text.trim_matches(['\u{feff}', '\r', '\n'])));
         set.map_err(|()| "store.url has no host that a password could be for".to_owned())?;
     }
     Ok(options.disable_statement_logging())
