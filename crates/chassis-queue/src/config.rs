@@ -3,6 +3,7 @@
 use chassis_telemetry::settings::{between, duration, number};
 use conf::Conf;
 use secrecy::SecretString;
+use sqlx::postgres::PgConnectOptions;
 use std::{path::PathBuf, str::FromStr, time::Duration};
 
 /// Where everything durable is kept.
@@ -96,6 +97,7 @@ impl FromStr for StoreUrl {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            text.parse::<PgConnectOptions>().map_err(|_| "must be postgres://user@host:port/database")?;
             return Ok(Self::Postgres(text.into()));
         }
         let rest = text.strip_prefix("sqlite://");
@@ -128,9 +130,7 @@ impl StoreConfig {
 
 impl RetryConfig {
     fn check(&self) -> Result<(), &'static str> {
-        if self.base_delay > self.max_delay {
-            return Err("retry.base_delay must not exceed retry.max_delay; lower it or raise that");
-        }
-        Ok(())
+        let rising = self.base_delay <= self.max_delay;
+        rising.then_some(()).ok_or("retry.base_delay must not exceed retry.max_delay; lower it or raise that")
     }
 }

@@ -12,7 +12,9 @@ fn reachable() -> (Service, RawGateway, Site) {
     let site = Site::sending_to_url(&gateway.url())
         .pushing_to(&gateway.url())
         .with("APP_SMS__HTTP__TIMEOUT", "1s")
-        .with("APP_PUSH__HTTP__TIMEOUT", "1s");
+        .with("APP_PUSH__HTTP__TIMEOUT", "1s")
+        // Delays are drawn by chance: nothing is to be given up before its time.
+        .with("APP_RETRY__MAX_ATTEMPTS", "1000");
     let service = site.start();
     service.contact("p-1", REACHABLE);
     (service, gateway, site)

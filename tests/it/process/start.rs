@@ -100,6 +100,9 @@ fn a_store_that_would_not_be_where_it_seems_is_refused() {
         "x.db",
         "/x.db",
         " sqlite://x.db",
+        "postgres://user@host:99999/database",
+        "postgres://user@[::1/database",
+        "postgres://user@host/database?sslmode=maybe",
     ] {
         let faults = Site::new().with("APP_STORE__URL", url).faults(&["check-config"]);
         assert!(faults.len() == 1 && faults[0].contains("APP_STORE__URL"), "{url}: {faults:?}");
