@@ -45,17 +45,20 @@ pub fn resident(pid: u32) -> Result<u64> {
     Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
 }
 
-/// CPU time of this process and of the children that it started, those that have ended among them.
+/// CPU time of this process and of all that it and its children started, those that have ended among them.
 fn ours() -> Result<Duration> {
-    let own = std::process::id();
-    let stat = fs::read_to_string("/proc/self/stat")?;
-    let mut sum = parse_whole(&stat).ok_or("a /proc/self/stat of an unknown form")?;
+    let mut all: Vec<(u32, u32, Duration)> = Vec::new();
     for entry in fs::read_dir("/proc")?.flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         // Processes come and go while we look.
         let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        if let Some((parent, time)) = parse_stat(&stat) {
-            sum += if parent == own { time } else { Duration::ZERO };
-        }
+        let read = parse_stat(&stat).zip(parse_whole(&stat));
+        all.extend(read.map(|((parent, _), time)| (pid, parent, time)));
+    }
+    let (mut family, mut sum) = (vec![std::process::id()], Duration::ZERO);
+    while let Some(member) = family.pop() {
+        sum += all.iter().filter(|(pid, ..)| *pid == member).map(|(_, _, time)| *time).sum::<Duration>();
+        family.extend(all.iter().filter(|(_, parent, _)| *parent == member).map(|(pid, ..)| *pid));
     }
     Ok(sum)
 }
