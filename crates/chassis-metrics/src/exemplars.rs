@@ -61,12 +61,11 @@ pub(super) struct Exemplars {
 impl Exemplars {
     /// The histogram of `key` with exemplars beside it; a histogram that is in no catalogue stays as it is.
     pub fn beside(&self, key: &Key, counts: Histogram) -> Histogram {
-        let (Some(&edges), current) = (self.edges.get(key.name()), self.current) else { return counts };
+        let Some(&edges) = self.edges.get(key.name()) else { return counts };
         let slots = || (0..=edges.len()).map(|_| Slot::default()).collect();
+        let new = || Arc::new(Series { counts, current: self.current, edges, slots: slots() });
         let mut all = self.series.lock();
-        let series = all
-            .entry(key.clone())
-            .or_insert_with(|| Arc::new(Series { counts, current, edges, slots: slots() }));
+        let series = all.entry(key.clone()).or_insert_with(new);
         Histogram::from_arc(Arc::clone(series))
     }
 

@@ -82,22 +82,25 @@ fn a_second_signal_ends_it_at_once_with_70_and_loses_nothing() {
     assert_whole_after_restart(&site, &gateway, 2);
 }
 
-#[test]
-fn a_gateway_that_hangs_past_the_drain_deadline_ends_it_with_70_and_loses_nothing() {
-    let (gateway, site, service) = stuck("retry");
+/// Asks it to stop, which its attempts outlast.
+fn assert_cut_off(service: Service) {
     service.signal(Signal::TERM);
     let (code, output) = service.ended();
     assert_eq!(code, 70, "{output}");
     assert!(output.contains("the drain deadline passed"), "{output}");
+}
+
+#[test]
+fn a_gateway_that_hangs_past_the_drain_deadline_ends_it_with_70_and_loses_nothing() {
+    let (gateway, site, service) = stuck("retry");
+    assert_cut_off(service);
     assert_whole_after_restart(&site, &gateway, 2);
 }
 
 #[test]
 fn under_hold_what_the_drain_deadline_cut_off_waits_for_a_person() {
     let (gateway, site, service) = stuck("hold");
-    service.signal(Signal::TERM);
-    let (code, output) = service.ended();
-    assert_eq!(code, 70, "{output}");
+    assert_cut_off(service);
     let cut_off = gateway.arrivals();
     gateway.behave("{}");
     let service = site.start();
