@@ -78,6 +78,13 @@ const STAGES: &[Stage] = &[
         &[Tool::Collector, Tool::ComposeSpec, Tool::Promtool],
         "deploy::",
     ),
+    Stage::with("the Dockerfile with hadolint", &[Tool::Hadolint], &["deploy/Dockerfile"]),
+    Stage::peer("services in their images' roots", &[Tool::Unshare, Tool::Pdf], "image::"),
+    Stage::peer(
+        "manifests with kustomize and kubernetes-validate",
+        &[Tool::Kustomize, Tool::KubernetesValidate],
+        "kubernetes::",
+    ),
     Stage::peer(
         "dashboards and rules on live services, with Prometheus",
         &[Tool::Prometheus, Tool::Etcd, Tool::Pdf],

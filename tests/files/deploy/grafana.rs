@@ -91,7 +91,7 @@ fn each_signal_leads_to_the_next_one() {
 }
 
 #[test]
-fn the_dashboards_come_from_the_folder_that_compose_mounts_and_stay_as_they_are_in_it() {
+fn the_dashboards_come_from_the_folder_that_compose_mounts_and_can_be_edited() {
     let found = yaml(DASHBOARDS);
     let known = ": apiVersion providers
         providers: name folder folderUid type disableDeletion allowUiUpdates updateIntervalSeconds options
@@ -99,7 +99,7 @@ fn the_dashboards_come_from_the_folder_that_compose_mounts_and_stay_as_they_are_
     assert_eq!((unknown_keys(&found, known), found["apiVersion"].as_u64()), (vec![], Some(1)));
     let [provider] = &found["providers"].as_sequence().unwrap()[..] else { panic!("one provider") };
     assert!(provider["type"] == "file" && provider["updateIntervalSeconds"].as_u64() >= Some(10));
-    assert!(provider["disableDeletion"] == true && provider["allowUiUpdates"] == false);
+    assert!(provider["disableDeletion"] == true && provider["allowUiUpdates"] == true);
     assert!(provider["options"]["foldersFromFilesStructure"] == false, "all are in one folder");
     assert_eq!((&provider["name"], &provider["folder"]), (&provider["folderUid"], &"epro-notify".into()));
     let (path, stack) = (provider["options"]["path"].as_str().unwrap(), yaml("deploy/compose.yaml"));
