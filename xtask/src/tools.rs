@@ -33,6 +33,8 @@ pub enum Tool {
     Etcd,
     /// Without its pages: its API is what tests ask.
     Jaeger,
+    /// Grafana's load generator.
+    K6,
     /// Node and its package manager.
     Npm,
     Postgres,
@@ -59,6 +61,7 @@ impl Tool {
             Self::Dnsmasq => "dnsmasq",
             Self::Etcd => "etcd",
             Self::Jaeger => "jaeger",
+            Self::K6 => "k6",
             Self::Npm => "npm",
             Self::Pdf => "pdftotext",
             Self::Postgres => "postgres",
@@ -75,6 +78,7 @@ impl Tool {
         match self {
             Self::CargoDeny => Some("0.20.2"),
             Self::CargoMachete => Some("0.9.2"),
+            Self::K6 => Some("v1.1.0"),
             Self::Schemathesis => Some("4.32.5"),
             _ => None,
         }
@@ -103,7 +107,7 @@ impl Tool {
         match self {
             Self::Unshare => &["--map-root-user", "--mount", "true"],
             Self::Pdf => &["-v"],
-            Self::Jaeger => &["version"],
+            Self::Jaeger | Self::K6 => &["version"],
             Self::ComposeSpec => &["--help"],
             _ => &["--version"],
         }
