@@ -23,6 +23,7 @@ use chassis_test::{Behaviour, Collector, Signal, collector::HttpCollector, held:
 use clap::Parser;
 use parking_lot::Mutex;
 use report::{Report, Watch};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 use std::{
     fs,
@@ -128,15 +129,10 @@ impl Stage {
         self.fleet.as_ref().map_or_else(|| self.service.as_ref().unwrap(), |fleet| &fleet.ctms)
     }
 
-    fn addresses(&self) -> [(&str, String); 4] {
+    fn addresses(&self) -> impl Iterator<Item = (&'static str, String)> {
         let entry = self.entry();
-        [
-            ("HTTP", entry.http),
-            ("ADMIN", entry.admin),
-            ("GATEWAY", self.gateway.address),
-            ("PUSH_GATEWAY", self.push.address),
-        ]
-        .map(|(key, address)| (key, address.to_string()))
+        let all = [entry.http, entry.admin, self.gateway.address, self.push.address];
+        ["HTTP", "ADMIN", "GATEWAY", "PUSH_GATEWAY"].into_iter().zip(all.map(|at| at.to_string()))
     }
 
     /// Does what a scenario asks for.
@@ -164,7 +160,8 @@ impl Stage {
 
     /// Opens connections that never end their headers.
     fn trickle(&mut self, count: usize) {
-        let service = self.entry().http;
+        let (service, limit) = (self.entry().http, getrlimit(Resource::Nofile));
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
         self.slow.extend((0..count).map(|_| {
             let mut slow = TcpStream::connect(service).unwrap();
             slow.write_all(b"GET /nothing HTTP/1.1\r\nhost: localhost\r\nx-slow: ").unwrap();
