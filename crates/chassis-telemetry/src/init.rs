@@ -96,6 +96,7 @@ pub struct Telemetry {
     process: TraceContext,
     spans: Option<Spans>,
     lines: LineWriter,
+    pretty: bool,
 }
 
 /// Installs logs, traces and metrics for the whole process, and the panic hook. Settings come from `OTEL_*` and
@@ -199,7 +200,7 @@ impl Scoped {
             .with(LineLayer { pretty, service, version, process, writer, rejected, dispatch })
             .with(Gate { filter: filter.clone(), sampling });
         let dispatch = Dispatch::new(subscriber);
-        let telemetry = Telemetry { metrics, filter, process, spans, lines };
+        let telemetry = Telemetry { metrics, filter, process, spans, lines, pretty };
         metrics::with_local_recorder(&recorder, || {
             telemetry.metrics.begin(&catalogues);
             setup.service.show();
@@ -219,6 +220,11 @@ impl Scoped {
 impl Telemetry {
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Whether lines are written for people, as on a terminal, and not as JSON.
+    pub fn is_pretty(&self) -> bool {
+        self.pretty
     }
 
     /// The filter on log lines.

@@ -1,0 +1,1 @@
+//! Whether forks work: both kinds are made, built, tested, started and called.

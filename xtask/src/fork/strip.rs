@@ -1,0 +1,207 @@
+//! A fork without the sample: what is left out, and what of the rest would still name it. In its place stands `starter/`, a package of
+//! this workspace with one endpoint and one job, which becomes the service.
+
+use super::{
+    files_below, is_unchanged,
+    names::{Names, STARTER, TEMPLATE},
+};
+use serde_json::Value;
+use std::{collections::BTreeSet, fs, path::Path};
+
+/// Files and folders that show the sample, or that only it needs.
+const GONE: &[&str] = &[
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "benches/",
+    "build.rs",
+    "dashboards/epro-rpc.json",
+    "dashboards/notifications.json",
+    "deploy/prometheus/rules/domain.yml",
+    "deploy/prometheus/rules/slo.yml",
+    "deploy/prometheus/tests/domain.yml",
+    "deploy/prometheus/tests/slo-",
+    "deploy/runbooks/deliveries.md",
+    "deploy/runbooks/gateways.md",
+    "deploy/runbooks/partners.md",
+    "deploy/runbooks/slo.md",
+    "docs/",
+    "examples/",
+    "fuzz/",
+    "proto/",
+    "src/",
+    "tests/it/",
+    "tests/load/",
+    "tests/peers/",
+    "xtask/src/fork/",
+    "xtask/src/fuzz.rs",
+];
+
+/// What stays although its folder goes.
+const KEPT: &[&str] = &["docs/decisions/"];
+
+/// Members of the workspace that go.
+const MEMBERS: [&str; 2] = ["\"fuzz\", ", "\"starter\", "];
+
+/// What the tests of files need besides, which `starter/` has none of.
+const FOR_FILES: [&str; 2] = ["promql-parser", "serde_yaml_ng"];
+
+/// Blocks of YAML by the beginning of their first line; what is indented below it goes as well.
+const BLOCKS: &[&str] = &[
+    "  ctms:",
+    "  sms-gateway:",
+    "  # Stands for a gateway:",
+    "  - job_name: ctms",
+    "      - series: \"up{job=\\\"ctms\\\"",
+];
+
+/// What else names the sample: a text, and what stands in its place.
+const WORDS: &[(&str, &str)] = &[
+    (STARTER, TEMPLATE),
+    ("starter_service", "epro_notify"),
+    // The second service, in queries as they are and as links have them.
+    ("epro-notify|ctms", "epro-notify"),
+    ("epro-notify%7Cctms", "epro-notify"),
+    ("[\"epro-notify\", \"ctms\"]", "[\"epro-notify\"]"),
+    (" or absent(up{job=\"ctms\"})", ""),
+    // compose.yaml
+    ("    depends_on:\n      sms-gateway:\n        condition: service_started\n", ""),
+    ("      APP_GRPC__LISTEN: 0.0.0.0:50051\n", ""),
+    ("      APP_SMS__PROVIDER: http\n      APP_SMS__HTTP__URL: http://sms-gateway:9100/messages\n", ""),
+    ("      APP_PUSH__PROVIDER: http\n      APP_PUSH__HTTP__URL: http://sms-gateway:9100/messages\n", ""),
+    ("      - 127.0.0.1:50051:50051\n", ""),
+    ("epro-data", "service-data"),
+    (", \"sms-gateway\"];", "];"),
+    // The collector's list of fields, and its test.
+    ("      - grpc\n", ""),
+    ("      - push\n", ""),
+    ("      - sms\n", ""),
+    ("      - to\n    redact_all_types", "      - to\n      - words\n    redact_all_types"),
+    ("\"patient\", \"study\", ", ""),
+];
+
+/// What no file of a stripped fork names.
+const SAMPLE: [&str; 8] = ["epro", "notif", "patient", "sms", "ctms", "clinical", "study", "studies"];
+
+/// Words of libraries, SQL and English in which these stand.
+const ELSEWHERE: [&str; 8] =
+    ["Notify", "notified", "notify_", "inotify", "Propagator", "fileprovider", "reproduc", "eprov"];
+
+/// Which file becomes which: what is kept of this repository, and `starter/` above all.
+pub fn plan<'a>(files: &[&'a str]) -> Vec<(&'a str, &'a str)> {
+    let starter = files.iter().filter_map(|file| Some((*file, file.strip_prefix("starter/")?)));
+    let starter: Vec<_> = starter.filter(|(_, to)| *to != "Cargo.toml").collect();
+    let replaced: BTreeSet<&str> = starter.iter().map(|(_, to)| *to).collect();
+    let begins = |file: &str, list: &[&str]| list.iter().any(|prefix| file.starts_with(prefix));
+    let kept = files.iter().filter(|file| {
+        let gone = begins(file, GONE) && !begins(file, KEPT);
+        !gone && !file.starts_with("starter/") && !replaced.contains(*file)
+    });
+    kept.map(|file| (*file, *file)).chain(starter).collect()
+}
+
+/// A file's text without the sample.
+pub fn text(file: &str, text: &str) -> String {
+    let text = BLOCKS.iter().fold(text.to_owned(), |text, block| without_block(&text, block));
+    let text = WORDS.iter().fold(text, |text, (word, by)| text.replace(word, by));
+    if file.starts_with("dashboards/") { without_links(&text) } else { text }
+}
+
+fn without_block(text: &str, begin: &str) -> String {
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let (mut kept, mut inside) = (String::with_capacity(text.len()), false);
+    for line in text.split_inclusive('\n') {
+        let deeper = line.trim().is_empty() || depth(line) > depth(begin);
+        inside = line.starts_with(begin) || inside && deeper;
+        if !inside {
+            kept += line;
+        }
+    }
+    kept
+}
+
+/// A dashboard without links to what is gone.
+fn without_links(text: &str) -> String {
+    let Ok(mut board) = serde_json::from_str::<Value>(text) else { return text.to_owned() };
+    prune(&mut board);
+    serde_json::to_string_pretty(&board).map_or_else(|_| text.to_owned(), |text| text + "\n")
+}
+
+fn prune(value: &mut Value) {
+    match value {
+        Value::Array(items) => {
+            items.retain(|item| !(item["url"].is_string() && leads_nowhere(&item.to_string())));
+            items.iter_mut().for_each(prune);
+        }
+        Value::Object(fields) => fields.values_mut().for_each(prune),
+        _ => {}
+    }
+}
+
+fn leads_nowhere(link: &str) -> bool {
+    ["/d/notifications", "/d/epro-rpc", ": ctms\"", "%22ctms%22"].iter().any(|word| link.contains(word))
+}
+
+/// Writes the manifest: this workspace, around the package of `starter/`. What nothing needs any more goes.
+pub fn manifest(names: &Names, root: &Path, folder: &Path) -> Result<(), String> {
+    let read = |path: &Path| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
+    let (ours, starter) = (read(&root.join("Cargo.toml"))?, read(&root.join("starter/Cargo.toml"))?);
+    let cut = |text: &str, at: &str| {
+        text.split_once(at).map(|(before, after)| (before.to_owned(), after.to_owned()))
+    };
+    let (workspace, package) = cut(&ours, "\n[package]\n").ok_or("Cargo.toml has no [package]")?;
+    let (package, profiles) = cut(&package, "\n[profile.").ok_or("Cargo.toml has no [profile]")?;
+    let workspace = MEMBERS.iter().fold(workspace, |text, member| text.replace(member, ""));
+    let for_files: String = package
+        .lines()
+        .filter(|line| FOR_FILES.iter().any(|name| line.starts_with(name)))
+        .map(|line| line.to_owned() + "\n")
+        .collect();
+    let promtool =
+        cut(&package, "\n[[test]]\nname = \"promtool\"\n").and_then(|(_, rest)| Some(cut(&rest, "\n\n")?.0));
+    let promtool = promtool.ok_or("Cargo.toml has no [[test]] promtool")?;
+    let starter = starter.replace("\n[dependencies]\n", &format!("\n# Needs promtool and amtool: `cargo xtask test` runs it.\n[[test]]\nname = \"promtool\"\n{promtool}\n\n[dependencies]\n"));
+    let package = starter + &for_files;
+    let members = files_below(folder).into_iter().filter(|path| {
+        path.file_name().is_some_and(|name| name == "Cargo.toml") && *path != folder.join("Cargo.toml")
+    });
+    let all: String =
+        members.filter_map(|path| fs::read_to_string(path).ok()).chain([package.clone()]).collect();
+    let used = |line: &str| {
+        let name = line.split([' ', '=']).next().unwrap_or_default();
+        !line.contains("= ")
+            || all.contains(&format!("\n{name}.workspace = true"))
+            || all.contains(&format!("\n{name} = {{ workspace = true"))
+    };
+    let (head, dependencies) =
+        cut(&workspace, "[workspace.dependencies]\n").ok_or("Cargo.toml has no [workspace.dependencies]")?;
+    let (dependencies, lints) =
+        cut(&dependencies, "\n[workspace.lints").unwrap_or((dependencies, String::new()));
+    // The lints' comment stands before their section.
+    let kept: String =
+        dependencies.lines().filter(|line| used(line)).map(|line| line.to_owned() + "\n").collect();
+    let text = format!(
+        "{head}[workspace.dependencies]\n{kept}\n[workspace.lints{lints}\n[package]{}\n[profile.{profiles}",
+        package.trim_start_matches("[package]")
+    );
+    let text = names.rename("Cargo.toml", &self::text("Cargo.toml", &text));
+    fs::write(folder.join("Cargo.toml"), text).map_err(|error| format!("Cargo.toml: {error}"))
+}
+
+/// Fails with the first file and line that still name the sample.
+pub fn names_nothing(names: &Names, folder: &Path) -> Result<(), String> {
+    for path in files_below(folder) {
+        let file = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
+        if is_unchanged(&file) || file == "Cargo.lock" {
+            continue;
+        }
+        let text = format!("{file}\n{}", String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()));
+        // The path is line 0.
+        for (number, line) in text.lines().enumerate() {
+            let line = ELSEWHERE.iter().fold(names.without(line), |line, word| line.replace(word, ""));
+            if let Some(word) = SAMPLE.iter().find(|word| line.to_lowercase().contains(**word)) {
+                return Err(format!("{file}:{number}: names the sample ({word:?}): {}", line.trim()));
+            }
+        }
+    }
+    Ok(())
+}
