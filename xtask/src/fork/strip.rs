@@ -101,6 +101,12 @@ pub fn plan<'a>(files: &[&'a str]) -> Vec<(&'a str, &'a str)> {
 
 /// A file's text without the sample.
 pub fn text(file: &str, text: &str) -> String {
+    if file == "Cargo.lock" {
+        // The starter takes the service's place.
+        let service = format!("name = \"{TEMPLATE}\"\n");
+        let packages = text.split("[[package]]\n").filter(|package| !package.starts_with(&service));
+        return packages.collect::<Vec<_>>().join("[[package]]\n").replace(STARTER, TEMPLATE);
+    }
     let text = BLOCKS.iter().fold(text.to_owned(), |text, block| without_block(&text, block));
     let text = WORDS.iter().fold(text, |text, (word, by)| text.replace(word, by));
     if file.starts_with("dashboards/") { without_links(&text) } else { text }
