@@ -76,7 +76,7 @@ const WORDS: &[(&str, &str)] = &[
     ("      - push\n", ""),
     ("      - sms\n", ""),
     ("      - to\n    redact_all_types", "      - to\n      - words\n    redact_all_types"),
-    ("\"patient\", \"study\", ", ""),
+    ("            \"patient\",\n            \"study\",\n", ""),
 ];
 
 /// What no file of a stripped fork names.
