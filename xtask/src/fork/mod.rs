@@ -97,7 +97,8 @@ fn make(names: &Names, folder: &Path, stripped: bool) -> Result<usize, String> {
     let plan: Vec<(&str, &str)> =
         if stripped { strip::plan(&files) } else { files.into_iter().map(|file| (file, file)).collect() };
     for (from, to) in &plan {
-        let target = folder.join(if is_unchanged(to) { (*to).to_owned() } else { names.rename(to, to) });
+        let path = if stripped { to.replace(names::STARTER, names::TEMPLATE) } else { (*to).to_owned() };
+        let target = folder.join(if is_unchanged(to) { path } else { names.rename(to, &path) });
         copy(names, &root.join(from), to, &target, stripped)
             .map_err(|error| format!("{}: {error}", target.display()))?;
     }

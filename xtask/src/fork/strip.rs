@@ -186,7 +186,7 @@ pub fn manifest(names: &Names, root: &Path, folder: &Path) -> Result<(), String>
     let kept: String =
         dependencies.lines().filter(|line| used(line)).map(|line| line.to_owned() + "\n").collect();
     let text = format!(
-        "{head}[workspace.dependencies]\n{kept}\n[workspace.lints{lints}\n[package]{}\n[profile.{profiles}",
+        "{head}[workspace.dependencies]\n{kept}[workspace.lints{lints}\n[package]{}\n[profile.{profiles}",
         package.trim_start_matches("[package]")
     );
     let text = names.rename("Cargo.toml", &self::text("Cargo.toml", &text));
