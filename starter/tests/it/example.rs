@@ -1,7 +1,12 @@
 //! The example endpoint and the example job.
 
-use crate::{accept, service};
-use chassis_test::{Behaviour, Collector, Running, until, until_so};
+use crate::service;
+use chassis_test::{Answer, Behaviour, Collector, Running, until, until_so};
+
+/// Calls the endpoint.
+fn accept(service: &Running, text: &str) -> Answer {
+    service.ask("POST", "/api/v1/examples", &serde_json::json!({ "text": text }).to_string())
+}
 
 /// Waits until so many jobs have ended so.
 fn until_finished(service: &Running, outcome: &str, jobs: u64) {

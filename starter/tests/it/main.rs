@@ -4,14 +4,9 @@
 
 mod example;
 
-use chassis_test::{Answer, Running, TestApp};
+use chassis_test::TestApp;
 
 /// The service with a store of its own.
 fn service() -> TestApp {
     TestApp::new(env!("CARGO_BIN_EXE_starter-service"), "APP_").with_store()
-}
-
-/// Calls the example endpoint.
-fn accept(service: &Running, text: &str) -> Answer {
-    service.ask("POST", "/api/v1/examples", &serde_json::json!({ "text": text }).to_string())
 }

@@ -66,6 +66,11 @@ impl Names {
             .fold(text, |text, (board, by)| text.replace(&format!("\"title\": \"{board}\""), by))
     }
 
+    /// The variable of a setting.
+    pub fn variable(&self, key: &str) -> String {
+        format!("{}_{key}", self.kebab.replace('-', "_").to_uppercase())
+    }
+
     /// A text without the new name, which may well be made of the sample's words.
     pub fn without(&self, text: &str) -> String {
         self.words
