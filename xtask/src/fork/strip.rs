@@ -39,12 +39,6 @@ const GONE: &[&str] = &[
 /// What stays although its folder goes.
 const KEPT: &[&str] = &["docs/decisions/"];
 
-/// Members of the workspace that go.
-const MEMBERS: [&str; 2] = ["\"fuzz\", ", "\"starter\", "];
-
-/// What the tests of files need besides, which `starter/` has none of.
-const FOR_FILES: [&str; 2] = ["promql-parser", "serde_yaml_ng"];
-
 /// Blocks of YAML by the beginning of their first line; what is indented below it goes as well.
 const BLOCKS: &[&str] = &[
     "  ctms:",
@@ -58,6 +52,9 @@ const BLOCKS: &[&str] = &[
 const WORDS: &[(&str, &str)] = &[
     (STARTER, TEMPLATE),
     ("starter_service", "epro_notify"),
+    // Cargo.toml
+    ("\"fuzz\", \"starter\", ", ""),
+    ("path = \"../tests/", "path = \"tests/"),
     // The second service, in queries as they are and as links have them.
     ("epro-notify|ctms", "epro-notify"),
     ("epro-notify%7Cctms", "epro-notify"),
@@ -147,48 +144,31 @@ fn leads_nowhere(link: &str) -> bool {
     ["/d/notifications", "/d/epro-rpc", ": ctms\"", "%22ctms%22"].iter().any(|word| link.contains(word))
 }
 
-/// Writes the manifest: this workspace, around the package of `starter/`. What nothing needs any more goes.
+/// Writes the manifest: this workspace, around the package of `starter/`. Dependencies that nothing names any more go.
 pub fn manifest(names: &Names, root: &Path, folder: &Path) -> Result<(), String> {
     let read = |path: &Path| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
-    let (ours, starter) = (read(&root.join("Cargo.toml"))?, read(&root.join("starter/Cargo.toml"))?);
-    let cut = |text: &str, at: &str| {
-        text.split_once(at).map(|(before, after)| (before.to_owned(), after.to_owned()))
-    };
-    let (workspace, package) = cut(&ours, "\n[package]\n").ok_or("Cargo.toml has no [package]")?;
-    let (package, profiles) = cut(&package, "\n[profile.").ok_or("Cargo.toml has no [profile]")?;
-    let workspace = MEMBERS.iter().fold(workspace, |text, member| text.replace(member, ""));
-    let for_files: String = package
-        .lines()
-        .filter(|line| FOR_FILES.iter().any(|name| line.starts_with(name)))
-        .map(|line| line.to_owned() + "\n")
-        .collect();
-    let promtool =
-        cut(&package, "\n[[test]]\nname = \"promtool\"\n").and_then(|(_, rest)| Some(cut(&rest, "\n\n")?.0));
-    let promtool = promtool.ok_or("Cargo.toml has no [[test]] promtool")?;
-    let starter = starter.replace("\n[dependencies]\n", &format!("\n# Needs promtool and amtool: `cargo xtask test` runs it.\n[[test]]\nname = \"promtool\"\n{promtool}\n\n[dependencies]\n"));
-    let package = starter + &for_files;
-    let members = files_below(folder).into_iter().filter(|path| {
-        path.file_name().is_some_and(|name| name == "Cargo.toml") && *path != folder.join("Cargo.toml")
-    });
-    let all: String =
-        members.filter_map(|path| fs::read_to_string(path).ok()).chain([package.clone()]).collect();
-    let used = |line: &str| {
-        let name = line.split([' ', '=']).next().unwrap_or_default();
-        !line.contains("= ")
-            || all.contains(&format!("\n{name}.workspace = true"))
-            || all.contains(&format!("\n{name} = {{ workspace = true"))
+    let (ours, package) = (read(&root.join("Cargo.toml"))?, read(&root.join("starter/Cargo.toml"))?);
+    let (workspace, _) = ours.split_once("[package]\n").ok_or("Cargo.toml has no [package]")?;
+    let (_, profiles) = ours.split_once("[profile.").ok_or("Cargo.toml has no [profile]")?;
+    let manifests = files_below(folder).into_iter().filter(|path| path.ends_with("Cargo.toml"));
+    let needing: String = manifests.filter_map(|path| read(&path).ok()).chain([package.clone()]).collect();
+    let is_needed = |line: &&str| {
+        let dependency =
+            line.split_once(" = ").filter(|_| line.contains("version = ") || line.ends_with('"'));
+        dependency.is_none_or(|(name, _)| {
+            ["{name}.workspace = true", "{name} = { workspace"]
+                .iter()
+                .any(|form| needing.contains(&form.replace("{name}", name)))
+        })
     };
     let (head, dependencies) =
-        cut(&workspace, "[workspace.dependencies]\n").ok_or("Cargo.toml has no [workspace.dependencies]")?;
+        workspace.split_once("[workspace.dependencies]\n").ok_or("no [workspace.dependencies]")?;
     let (dependencies, lints) =
-        cut(&dependencies, "\n[workspace.lints").unwrap_or((dependencies, String::new()));
-    // The lints' comment stands before their section.
-    let kept: String =
-        dependencies.lines().filter(|line| used(line)).map(|line| line.to_owned() + "\n").collect();
-    let text = format!(
-        "{head}[workspace.dependencies]\n{kept}[workspace.lints{lints}\n[package]{}\n[profile.{profiles}",
-        package.trim_start_matches("[package]")
-    );
+        dependencies.split_once("\n# ").ok_or("no comment after [workspace.dependencies]")?;
+    let dependencies: Vec<&str> = dependencies.lines().filter(is_needed).collect();
+    let dependencies = dependencies.join("\n");
+    let text =
+        format!("{head}[workspace.dependencies]\n{dependencies}\n\n# {lints}{package}\n[profile.{profiles}");
     let text = names.rename("Cargo.toml", &self::text("Cargo.toml", &text));
     fs::write(folder.join("Cargo.toml"), text).map_err(|error| format!("Cargo.toml: {error}"))
 }
