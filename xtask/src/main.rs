@@ -23,7 +23,8 @@ commands:
   test [--install]  format, lints, supply chain, every test and the documentation, with seconds per stage.
                     --install (or CI=true) fetches what is missing; without it the stage is skipped and named.
                     Under CI=true a part that can't be had fails.
-  check-forks       makes both kinds of forks, and builds, tests, starts and calls them; `test` does it as well.
+  check-forks [complete|stripped]
+                    makes both kinds of forks, and builds, tests, starts and calls them; `test` does it as well.
   fork NAME DIR [--strip]
                     a copy of this repository under a new name; --strip leaves out the sample, and puts one example
                     endpoint and one example job in its place.
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["test"] => test::run(false),
         ["test", "--install"] => test::run(true),
-        ["check-forks"] => fork::check::run(),
+        ["check-forks", kind @ ..] => fork::check::run(kind.first().unwrap_or(&"both")),
         ["fork", rest @ ..] => fork::run(rest),
         ["load", rest @ ..] => load(rest),
         ["dashboards", rest @ ..] => dashboards::run(rest),

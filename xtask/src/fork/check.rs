@@ -27,10 +27,15 @@ const BY_NAME: [&str; 8] = [
     "reference::",
 ];
 
-pub fn run() -> ExitCode {
+/// Checks one kind, or both.
+pub fn run(kind: &str) -> ExitCode {
     let target = target();
     let room = target.join("forks");
-    let checked = complete(&room, &target).and_then(|()| stripped(&room, &target));
+    let checked = match kind {
+        "complete" => complete(&room, &target),
+        "stripped" => stripped(&room, &target),
+        _ => complete(&room, &target).and_then(|()| stripped(&room, &target)),
+    };
     match checked {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
