@@ -13,7 +13,7 @@ use chassis_http::{Keys, Limits, server};
 use chassis_queue::{QueueSetup, Store};
 use chassis_resilience::{Degradation, Feature, Pressure, Signal};
 use chassis_telemetry::{Service, Setup, Telemetry};
-use std::{process::ExitCode, sync::Arc};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
 pub const SERVICE: Service = Service {
     name: env!("CARGO_PKG_NAME"),
@@ -87,6 +87,7 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
     queue_check.ok();
     let [sms, push] = Channel::ALL.map(|channel| queue.worker().gateway(channel).provider());
     tracing::info!(http = %http_address, grpc = %grpc_address, admin = %admin.address(), sms, push, "ready");
+    say_what_to_try(telemetry, http_address, admin.address());
     // Withdrawn from discovery before the listeners close.
     config.grpc.register.hold(grpc_address, shutdown.begun()).await;
 
@@ -100,6 +101,17 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
     let ended = shutdown.sequence(&health, &config.shutdown, drained).await;
     admin.stop().await;
     ended.map_err(Failure::from)
+}
+
+/// The last line of a start on a terminal.
+fn say_what_to_try(telemetry: &Telemetry, http: SocketAddr, admin: SocketAddr) {
+    if telemetry.is_pretty() {
+        let body = r#"{"patientId":"p-17","message":"Please fill in your diary."}"#;
+        tracing::info!(
+            "try: curl -i {http}/api/v1/notifications/sms/async -H 'content-type: application/json' -d '{body}' - then see its \
+             trace at http://{admin}/debug/traces"
+        );
+    }
 }
 
 fn measure_on_scrape(telemetry: &Telemetry, queue: &Queue, limits: &Limits) {

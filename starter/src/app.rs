@@ -73,9 +73,7 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
     let http = tasks.spawn_essential("http", http);
     queue_check.ok();
     tracing::info!(http = %address, admin = %admin.address(), "ready");
-    if telemetry.is_pretty() {
-        say_what_to_try(address, admin.address());
-    }
+    say_what_to_try(telemetry, address, admin.address());
     shutdown.begun().await;
 
     let drained = async {
@@ -91,11 +89,14 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
 }
 
 /// The last line of a start on a terminal.
-fn say_what_to_try(http: SocketAddr, admin: SocketAddr) {
-    tracing::info!(
-        "now try: curl -i {http}/api/v1/examples -H 'content-type: application/json' -d '{{\"text\":\"a few words\"}}'; \
-         its trace: {admin}/debug/traces"
-    );
+fn say_what_to_try(telemetry: &Telemetry, http: SocketAddr, admin: SocketAddr) {
+    if telemetry.is_pretty() {
+        let body = r#"{"text":"a few words"}"#;
+        tracing::info!(
+            "try: curl -i {http}/api/v1/examples -H 'content-type: application/json' -d '{body}' - then see its trace at \
+             http://{admin}/debug/traces"
+        );
+    }
 }
 
 fn measure_on_scrape(telemetry: &Telemetry, queue: &Queue, limits: &Limits) {

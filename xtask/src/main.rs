@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["test"] => test::run(false),
         ["test", "--install"] => test::run(true),
-        ["check-forks", kind @ ..] => fork::check::run(kind.first().unwrap_or(&"both")),
+        ["check-forks", kind @ ..] => fork::check(kind),
         ["fork", rest @ ..] => fork::run(rest),
         ["load", rest @ ..] => load(rest),
         ["dashboards", rest @ ..] => dashboards::run(rest),

@@ -1,103 +1,93 @@
 //! `cargo xtask fork NAME DIR [--strip]`: a copy of this repository under a new name, with or without the sample.
 //!
-//! Nothing here is a template: what is copied is what compiles and runs here. `names` says which words are replaced,
-//! `strip` what is left out and what stands in its place.
+//! Nothing here is a template: what is copied is what compiles and runs here. `names` says which words are replaced, `strip` what is
+//! left out and what stands in its place. `check.sh` makes both kinds, and builds, tests, starts and calls them.
 
-pub mod check;
 mod names;
 mod strip;
 
-use crate::tools::workspace;
+use crate::tools::{target, workspace};
+use names::{Names, STARTER, TEMPLATE};
 use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
 
-use names::Names;
-
-const USAGE: &str = "usage: cargo xtask fork NAME DIR [--strip]";
-
 /// Files of others, and of the chassis, which every fork has as they are.
-const UNCHANGED: [&str; 3] = ["crates/", "LICENSE-", "CHANGELOG.md"];
+const UNCHANGED: [&str; 4] = ["crates/", "LICENSE-", "CHANGELOG.md", "Cargo.lock"];
 
 /// Makes a fork, or says why it cannot.
 pub fn run(words: &[&str]) -> ExitCode {
     let (name, folder, stripped) = match words {
-        [name, folder] => (name, folder, false),
-        [name, folder, "--strip"] | ["--strip", name, folder] => (name, folder, true),
+        [name, folder] => (name, Path::new(folder), false),
+        [name, folder, "--strip"] | ["--strip", name, folder] => (name, Path::new(folder), true),
         _ => {
-            eprintln!("{USAGE}");
+            eprintln!("usage: cargo xtask fork NAME DIR [--strip]");
             return ExitCode::from(crate::EX_USAGE);
         }
     };
-    let folder = Path::new(folder);
-    let checked = Names::new(name, &workspace()).and_then(|names| {
-        is_empty(folder)?;
-        is_clean(folder).map(|()| names)
-    });
-    let names = match checked {
-        Ok(names) => names,
-        Err(why) => {
-            eprintln!("{why}");
-            return ExitCode::from(crate::EX_USAGE);
-        }
+    let names = Names::new(name, &workspace()).and_then(|names| is_empty(folder).map(|()| names));
+    let (made, code) = match names.and_then(|names| is_clean(folder).map(|()| names)) {
+        Ok(names) => (make(&names, folder, stripped), ExitCode::FAILURE),
+        Err(why) => (Err(why), ExitCode::from(crate::EX_USAGE)),
     };
-    match make(&names, folder, stripped).and_then(|files| commit(&names, folder).map(|said| (files, said))) {
-        Ok((files, said)) => {
-            let folder = folder.display();
-            println!("{files} files in {folder}{said}. Next: cd {folder} && cargo test && cargo run");
+    match made {
+        Ok(said) => {
+            println!("{said}; next: cd {} && cargo test && cargo run", folder.display());
             ExitCode::SUCCESS
         }
         Err(why) => {
             eprintln!("{why}");
-            ExitCode::FAILURE
+            code
         }
     }
 }
 
+/// Checks both kinds of forks, or one.
+pub fn check(kind: &[&str]) -> ExitCode {
+    let script = workspace().join("xtask/src/fork/check.sh");
+    let status = Command::new("bash").arg(script).arg(target()).args(kind).current_dir(workspace()).status();
+    if status.is_ok_and(|status| status.success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 fn is_empty(folder: &Path) -> Result<(), String> {
-    let shown = folder.display();
     match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(format!("DIR: {shown} is not empty: choose a folder that is new or empty")),
-        Err(_) if folder.exists() => {
-            Err(format!("DIR: {shown} is no folder: choose one that is new or empty"))
+        Err(_) if !folder.exists() => Ok(()),
+        _ => {
+            Err(format!("DIR: {} is not an empty folder: choose one that is new or empty", folder.display()))
         }
-        Err(_) => Ok(()),
     }
 }
 
 /// Only what is committed is copied, so there is nothing else; and a fork inside would be copied into the next one.
 fn is_clean(folder: &Path) -> Result<(), String> {
-    let changed = git(&workspace(), &["status", "--porcelain"])?;
+    let root = workspace();
+    let changed = git(&root, &["status", "--porcelain"])?;
     if let Some(first) = changed.lines().next() {
         let (count, first) = (changed.lines().count(), first.get(3..).unwrap_or(first));
         return Err(format!(
-            "this repository has {count} changed or untracked files, {first} among them: commit, remove or ignore them, so \
-             that the fork is of what is committed"
+            "the repository has {count} changed or untracked files, {first} among them: commit, remove or ignore them, so that the \
+             fork is of what is committed"
         ));
     }
-    let absolute = std::path::absolute(folder).map_err(|error| format!("DIR: {error}"))?;
-    let inside = absolute.starts_with(workspace());
-    if inside && git(&workspace(), &["check-ignore", "--quiet", &absolute.to_string_lossy()]).is_err() {
-        return Err(format!(
-            "DIR: {} is inside this repository: choose a folder beside it",
-            folder.display()
-        ));
+    let above = folder.parent().filter(|above| *above != Path::new("")).unwrap_or(Path::new("."));
+    let inside = fs::canonicalize(above).is_ok_and(|above| above.starts_with(&root));
+    if inside && git(&root, &["check-ignore", "--quiet", &folder.to_string_lossy()]).is_err() {
+        return Err(format!("DIR: {} is inside the repository: choose a folder beside it", folder.display()));
     }
     Ok(())
 }
 
-/// Writes the files of a fork, and returns how many.
-fn make(names: &Names, folder: &Path, stripped: bool) -> Result<usize, String> {
+/// Writes the files of a fork and commits them; says what it did.
+fn make(names: &Names, folder: &Path, stripped: bool) -> Result<String, String> {
     let root = workspace();
-    let list = git(&root, &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
+    let list = git(&root, &["ls-files", "-z"])?;
     let files: Vec<&str> = list.split('\0').filter(|file| root.join(file).is_file()).collect();
-    let plan: Vec<(&str, &str)> =
-        if stripped { strip::plan(&files) } else { files.into_iter().map(|file| (file, file)).collect() };
+    let plan = if stripped { strip::plan(&files) } else { files.iter().map(|file| (*file, *file)).collect() };
     for (from, to) in &plan {
-        let path = if stripped { to.replace(names::STARTER, names::TEMPLATE) } else { (*to).to_owned() };
+        let path = if stripped { to.replace(STARTER, TEMPLATE) } else { (*to).to_owned() };
         let target = folder.join(if is_unchanged(to) { path } else { names.rename(to, &path) });
         copy(names, &root.join(from), to, &target, stripped)
             .map_err(|error| format!("{}: {error}", target.display()))?;
@@ -105,13 +95,26 @@ fn make(names: &Names, folder: &Path, stripped: bool) -> Result<usize, String> {
     if stripped {
         strip::manifest(names, &root, folder)?;
     }
-    // Names have changed their length and their place in the alphabet; the versions of the lock file stay.
-    cargo(folder, &["metadata", "--format-version", "1"])?;
-    cargo(folder, &["fmt", "--all"])?;
-    if stripped {
-        strip::names_nothing(names, folder)?;
+    // Names have another length and another place in the alphabet now; the versions of the lock file stay.
+    command(folder, "cargo", &["metadata", "--format-version", "1"])?;
+    command(folder, "cargo", &["fmt", "--all"])?;
+    let (old, not) =
+        if stripped { (&strip::SAMPLE[..], &strip::ELSEWHERE[..]) } else { (&names::OLD[..], &[][..]) };
+    names_nothing(names, folder, old, not)?;
+    let said = format!("{} files in {}", plan.len(), folder.display());
+    if git(folder, &["init", "--quiet"]).is_err() {
+        return Ok(said + ", no repository of its own, for lack of git");
     }
-    Ok(plan.len())
+    let message = format!(
+        "{}: forked from {TEMPLATE} {}",
+        names.kebab,
+        git(&root, &["rev-parse", "--short=12", "HEAD"])?.trim()
+    );
+    let known = git(folder, &["config", "user.email"]).is_ok();
+    let author = if known { &[][..] } else { &["-c", "user.name=fork", "-c", "user.email=fork@localhost"] };
+    git(folder, &["add", "--all"])?;
+    git(folder, &[author, &["commit", "--quiet", "--message", &message]].concat())?;
+    Ok(said + ", a git repository with one commit")
 }
 
 fn is_unchanged(file: &str) -> bool {
@@ -121,50 +124,33 @@ fn is_unchanged(file: &str) -> bool {
 /// Copies a file with its rights and its time, so that a fork made again is built again only where it differs.
 fn copy(names: &Names, from: &Path, file: &str, target: &Path, stripped: bool) -> std::io::Result<()> {
     target.parent().map_or(Ok(()), fs::create_dir_all)?;
-    let time = fs::metadata(from)?.modified()?;
     fs::copy(from, target)?;
-    if !is_unchanged(file)
-        && let Ok(text) = fs::read_to_string(from)
+    if let Some(text) = fs::read_to_string(from).ok().filter(|_| !is_unchanged(file) || file == "Cargo.lock")
     {
         let text = if stripped { strip::text(file, &text) } else { text };
         fs::write(target, names.rename(file, &text))?;
     }
-    fs::File::options().append(true).open(target)?.set_modified(time)
+    fs::File::options().append(true).open(target)?.set_modified(fs::metadata(from)?.modified()?)
 }
 
-/// The fork's own history begins with what it was made of. Without git there is none.
-fn commit(names: &Names, folder: &Path) -> Result<String, String> {
-    let from = git(&workspace(), &["rev-parse", "--short=12", "HEAD"])?;
-    let message = format!("{}: forked from {} {}", names.kebab, names::TEMPLATE, from.trim());
-    if git(folder, &["init", "--quiet"]).is_err() {
-        return Ok(" (no repository: git is missing)".to_owned());
+/// Fails with the first file and line of a fork that has one of these words, but for what every fork has as it is.
+fn names_nothing(names: &Names, folder: &Path, words: &[&str], not: &[&str]) -> Result<(), String> {
+    for path in files_below(folder) {
+        let file = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
+        // The path is line 0.
+        let text = format!("{file}\n{}", String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()));
+        for (number, line) in text.lines().enumerate().filter(|_| !is_unchanged(&file)) {
+            let line =
+                not.iter().fold(names.without(line), |line, word| line.replace(word, "")).to_lowercase();
+            if let Some(word) = words.iter().find(|word| line.contains(**word)) {
+                return Err(format!(
+                    "{file}:{number} names {word:?}, which the fork should not: {}",
+                    line.trim()
+                ));
+            }
+        }
     }
-    git(folder, &["add", "--all"])?;
-    let known = git(folder, &["config", "user.email"]).is_ok();
-    let nobody = ["-c", "user.name=fork", "-c", "user.email=fork@localhost"];
-    let words = ["commit", "--quiet", "--message", &message];
-    git(folder, &if known { words.to_vec() } else { [&nobody[..], &words].concat() })?;
-    Ok(", a git repository with one commit".to_owned())
-}
-
-fn git(folder: &Path, words: &[&str]) -> Result<String, String> {
-    output(Command::new("git").arg("-C").arg(folder).args(words), &format!("git {}", words.join(" ")))
-}
-
-fn cargo(folder: &Path, words: &[&str]) -> Result<(), String> {
-    let mut command = Command::new("cargo");
-    // The fork has a tool chain of its own to name, and settings of this one are not meant for it.
-    command.args(words).current_dir(folder).env_remove("CARGO_MANIFEST_DIR").env_remove("RUSTUP_TOOLCHAIN");
-    output(&mut command, &format!("cargo {}", words.join(" "))).map(drop)
-}
-
-fn output(command: &mut Command, what: &str) -> Result<String, String> {
-    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{what}: {error}"))?;
-    if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    } else {
-        Err(format!("{what}: {}", String::from_utf8_lossy(&output.stderr).trim()))
-    }
+    Ok(())
 }
 
 /// All files below a folder, by name, without those of git.
@@ -173,7 +159,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
             match path.file_name() {
-                Some(name) if name == ".git" || name == "target" => {}
+                Some(name) if name == ".git" => {}
                 _ if path.is_dir() => folders.push(path),
                 _ => files.push(path),
             }
@@ -181,4 +167,21 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     }
     files.sort();
     files
+}
+
+fn git(folder: &Path, words: &[&str]) -> Result<String, String> {
+    command(folder, "git", words)
+}
+
+/// What a command prints, without the settings of the one that runs this.
+fn command(folder: &Path, program: &str, words: &[&str]) -> Result<String, String> {
+    let mut command = Command::new(program);
+    command.args(words).current_dir(folder).stdin(Stdio::null());
+    let output = command.env_remove("CARGO_MANIFEST_DIR").env_remove("RUSTUP_TOOLCHAIN").output();
+    let what = || format!("{program} {}", words.join(" "));
+    let output = output.map_err(|error| format!("{}: {error}", what()))?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => Err(format!("{}: {}", what(), String::from_utf8_lossy(&output.stderr).trim())),
+    }
 }

@@ -4,35 +4,35 @@ use std::{fs, path::Path};
 
 /// What this repository is called.
 pub const TEMPLATE: &str = "epro-notify";
-/// What `starter/` is called, which becomes the service of a stripped fork.
+/// What the package in `starter/` is called, which becomes the service of a stripped fork.
 pub const STARTER: &str = "starter-service";
-
-/// A name as long as that leaves room for what stands after it in the uid of a dashboard, which has 40 characters at most.
-const LONGEST: usize = 26;
+/// What no file of a fork names any more.
+pub const OLD: [&str; 2] = [TEMPLATE, "epro_notify"];
 
 /// A service's name in its spellings.
 pub struct Names {
     pub kebab: String,
-    /// What is replaced, in this order: where it stands alone as a word, with its new spelling. `ePRO` and the protocol
-    /// `epro.v1` are words of the sample, not of the service's name, and stay.
+    /// What is replaced, in this order, and by what. `ePRO` and the protocol `epro.v1` are words of the sample, not of the service's
+    /// name, and stay.
     words: Vec<(&'static str, String)>,
-    /// The same in dashboards only.
-    titles: Vec<(&'static str, String)>,
+    /// How titles of dashboards begin.
+    title: String,
 }
 
 impl Names {
     /// # Errors
     /// What is wrong with the name, and what to do about it.
     pub fn new(name: &str, root: &Path) -> Result<Self, String> {
-        check(name, root).map_err(|(what, instead)| format!("NAME: {name:?} {what}: {instead}"))?;
-        let (snake, upper) = (name.replace('-', "_"), name.replace('-', "_").to_uppercase());
-        let words = vec![
+        check(name, root).map_err(|why| format!("NAME: {name:?} {why}"))?;
+        let snake = name.replace('-', "_");
+        let (upper, words) = (snake.to_uppercase(), name.replace('-', " "));
+        let words_of_name = vec![
             // Package, programs, images, service, jobs, keys, objectives, files and folders.
             (TEMPLATE, name.to_owned()),
             ("epro_notify", snake),
             ("EPRO_NOTIFY", upper.clone()),
-            // Its settings' variables.
-            ("APP_", format!("{upper}_")),
+            // Variables of its settings.
+            ("APP_", upper + "_"),
             // Dashboards, by their uids: those of several services meet in one Grafana.
             ("service-overview", format!("{name}-overview")),
             ("limits-resilience", format!("{name}-limits")),
@@ -42,57 +42,34 @@ impl Names {
             ("dashboards/notifications", format!("dashboards/{name}-notifications")),
             ("\"uid\": \"notifications\"", format!("\"uid\": \"{name}-notifications\"")),
         ];
-        let title = title(name);
-        let boards = [
-            "Service overview",
-            "Limits and resilience",
-            "Runtime and telemetry",
-            "Notifications",
-            "ePRO and RPC",
-            "Example",
-        ];
-        let titles = boards.map(|board| (board, format!("\"title\": \"{title}: {board}\"")));
-        Ok(Self { kebab: name.to_owned(), words, titles: titles.into() })
+        let title = words.get(..1).unwrap_or_default().to_uppercase() + words.get(1..).unwrap_or_default();
+        Ok(Self { kebab: name.to_owned(), words: words_of_name, title })
     }
 
-    /// A text, or a path, of `file` with the new name.
+    /// A text of `file`, or its path, with the new name.
     pub fn rename(&self, file: &str, text: &str) -> String {
         let text = self.words.iter().fold(text.to_owned(), |text, (word, by)| replace(&text, word, by));
-        if !file.starts_with("dashboards/") {
-            return text;
+        if file.starts_with("dashboards/") {
+            // That of the dashboard itself is the least indented.
+            return text.replace("\n  \"title\": \"", &format!("\n  \"title\": \"{}: ", self.title));
         }
-        self.titles
-            .iter()
-            .fold(text, |text, (board, by)| text.replace(&format!("\"title\": \"{board}\""), by))
-    }
-
-    /// The variable of a setting.
-    pub fn variable(&self, key: &str) -> String {
-        format!("{}_{key}", self.kebab.replace('-', "_").to_uppercase())
+        text
     }
 
     /// A text without the new name, which may well be made of the sample's words.
     pub fn without(&self, text: &str) -> String {
-        self.words
-            .iter()
-            .fold(text.to_owned(), |text, (_, by)| text.replace(by, "").replace(&by.to_lowercase(), ""))
+        let spelled = self.words.iter().map(|(_, by)| by).chain([&self.title]);
+        spelled.fold(text.to_owned(), |text, by| text.replace(by, ""))
     }
 }
 
-/// `order-service` as `Order service`.
-fn title(name: &str) -> String {
-    let words = name.replace('-', " ");
-    let mut letters = words.chars();
-    letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
-}
-
-/// Replaces a word where no letter, digit or `_` stands before it: `APP_` is not that of `MYAPP_`.
+/// Replaces a word; `APP_` only where it is not the end of a longer one.
 fn replace(text: &str, word: &str, by: &str) -> String {
     let mut parts = text.split(word);
     let mut replaced = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let inside =
-            replaced.ends_with(|before: char| before.is_alphanumeric() || before == '_') && word == "APP_";
+            word == "APP_" && replaced.ends_with(|before: char| before.is_alphanumeric() || before == '_');
         replaced += if inside { word } else { by };
         replaced += part;
     }
@@ -101,43 +78,41 @@ fn replace(text: &str, word: &str, by: &str) -> String {
 
 /// Rust's own words and crates, Cargo's folders, and prefixes of variables that others read.
 const TAKEN: &str = "abstract alloc as async await become box break const continue core crate do dyn else enum extern false final fn \
-    for gen if impl in let loop macro match mod move mut override priv proc-macro proc_macro pub ref return self static std struct \
-    super test trait true try type typeof union unsafe unsized use virtual where while yield build deps examples incremental cargo \
-    rust otel";
+    for gen if impl in let loop macro match mod move mut override priv proc-macro pub ref return self static std struct super test \
+    trait true try type typeof union unsafe unsized use virtual where while yield build deps examples incremental cargo rust otel";
 
-/// What is wrong with a name, and what to do instead.
-fn check(name: &str, root: &Path) -> Result<(), (String, String)> {
-    let wrong = |what: &str, instead: &str| Err((what.to_owned(), instead.to_owned()));
-    let lock = fs::read_to_string(root.join("Cargo.lock")).unwrap_or_default();
-    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap_or_default();
-    let is_kebab = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if name.is_empty() || !name.chars().all(is_kebab) {
-        return wrong("is not in kebab-case", "use lower-case letters, digits and '-', as order-service");
-    }
-    if !name.starts_with(|c: char| c.is_ascii_lowercase()) {
-        return wrong("does not begin with a letter", "put one first: Cargo and Kubernetes want it");
-    }
-    if name.ends_with('-') || name.contains("--") {
-        return wrong("has a '-' at its end or two in a row", "leave one out");
-    }
-    if name.len() > LONGEST {
-        return wrong(
-            &format!("has {} characters", name.len()),
-            &format!("use at most {LONGEST}, so that names of dashboards fit into Grafana"),
-        );
-    }
-    if TAKEN.split_whitespace().any(|taken| taken == name) {
-        return wrong("is a word of Rust, Cargo or OpenTelemetry", "add a word, as in order-service");
-    }
+/// What is wrong with a name, and what to do about it.
+fn check(name: &str, root: &Path) -> Result<(), &'static str> {
+    let read = |file: &str| fs::read_to_string(root.join(file)).unwrap_or_default();
     let named = format!("name = \"{name}\"");
-    let programs = [lock.as_str(), manifest.as_str()];
-    if programs.iter().any(|text| text.lines().any(|line| line == named)) {
-        return wrong("is a crate or program that the fork is made of", "choose another name");
-    }
-    if [TEMPLATE, STARTER].iter().any(|own| name.contains(own)) {
-        return wrong("contains the template's own name", "choose another name");
-    }
-    Ok(())
+    let faults = [
+        (
+            name.is_empty()
+                || !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'),
+            "is not in kebab-case: use lower-case letters, digits and '-', as order-service",
+        ),
+        (!name.starts_with(|c: char| c.is_ascii_lowercase()), "does not begin with a letter: put one first"),
+        (name.ends_with('-') || name.contains("--"), "has a '-' at its end or two in a row: leave one out"),
+        (
+            name.len() > 26,
+            "is longer than 26 characters: shorten it, so that uids of dashboards fit into Grafana's 40",
+        ),
+        (
+            TAKEN.split_whitespace().any(|taken| taken == name),
+            "is a word of Rust, Cargo or OpenTelemetry: add a word to it",
+        ),
+        (
+            [read("Cargo.lock"), read("Cargo.toml")]
+                .iter()
+                .any(|text| text.lines().any(|line| line == named)),
+            "is a crate or program that the fork is made of: choose another",
+        ),
+        (
+            name.contains(TEMPLATE) || name.contains(STARTER),
+            "contains the template's own name: choose another",
+        ),
+    ];
+    faults.iter().find(|(is_so, _)| *is_so).map_or(Ok(()), |(_, why)| Err(*why))
 }
 
 #[cfg(test)]
@@ -160,7 +135,7 @@ mod tests {
             ("-order", "does not begin with a letter: put"),
             ("order-", "has a '-' at its end"),
             ("order--service", "or two in a row: leave"),
-            ("an-order-service-of-a-length", "has 28 characters: use at most 26"),
+            ("an-order-service-of-a-length", "is longer than 26 characters: shorten"),
             ("async", "is a word of Rust"),
             ("otel", "is a word of Rust, Cargo or OpenTelemetry"),
             ("tokio", "is a crate or program"),
@@ -192,8 +167,8 @@ mod tests {
         ] {
             assert_eq!(names.rename("x", text), renamed);
         }
-        let title = names.rename("dashboards/x.json", r#""title": "Service overview""#);
-        assert_eq!(title, r#""title": "Order service: Service overview""#);
+        let title = names.rename("dashboards/x.json", "{\n  \"title\": \"Limits\"");
+        assert_eq!(title, "{\n  \"title\": \"Order service: Limits\"");
         assert_eq!(names.without("order-service ORDER_SERVICE_X patient"), " X patient");
     }
 }

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Whether forks work: both kinds are made out of a clean clone, built, tested, started and called, the stripped one by the very commands
+# that the README has under "Make it yours". Only what is committed is checked.
+#
+# They share this repository's build folder and stand always in the same place: what has not changed is not built again.
+#   cargo xtask check-forks [complete|stripped]
+set -euo pipefail
+root=$(git rev-parse --show-toplevel)
+export CARGO_TARGET_DIR=$1
+kind=${2:-both}
+# Those of the command that runs this.
+unset CARGO CARGO_MANIFEST_DIR RUSTUP_TOOLCHAIN
+room=$CARGO_TARGET_DIR/forks
+mkdir -p "$room"
+cd "$room"
+
+# Says how long a command took.
+timed() {
+  local what=$1 started=$SECONDS
+  shift
+  "$@"
+  echo "-- $((SECONDS - started)) s  $what"
+}
+
+# Starts the program $1, whose variables begin with $2, posts the body $3 to each path, and stops it as an operator does.
+call() {
+  local program=$CARGO_TARGET_DIR/debug/$1 prefix=$2 body=$3 address=''
+  shift 3
+  rm -rf called && mkdir called
+  env "${prefix}_HTTP__LISTEN=127.0.0.1:0" "${prefix}_ADMIN__LISTEN=127.0.0.1:0" \
+    "${prefix}_STORE__URL=sqlite://called/store.db" "$program" > called/lines &
+  local service=$!
+  while kill -0 $service && [ -z "$address" ]; do
+    sleep 0.1
+    address=$(sed -n 's/.*"http":"\([^"]*\)".*"message":"ready".*/\1/p; s/.*"message":"ready".*"http":"\([^"]*\)".*/\1/p' called/lines)
+  done
+  for path; do
+    curl --silent --show-error --fail-with-body --header 'content-type: application/json' --data "$body" "http://$address$path"
+    echo "  from POST $path"
+  done
+  kill $service
+  wait $service
+}
+
+# A clean clone, as a newcomer has one, of files that are as old as ours.
+rm -rf template complete order-service
+git clone --quiet "$root" template
+(cd template && git ls-files | while read -r file; do touch --reference "$root/$file" "$file"; done)
+
+if [ "$kind" != stripped ]; then
+  timed "fork" env -C template cargo xtask fork fork-complete ../complete
+  timed "build of the complete fork" env -C complete cargo build --locked --all-features --bins
+  # Of its tests those that know the name: the others are this repository's, word for word.
+  timed "tests of the complete fork" env -C complete cargo test --locked --all-features --lib --test files --test it -- \
+    alerts:: config:: contract:: dashboards:: deploy:: docs:: process::start reference::
+  FORK_COMPLETE_GRPC__LISTEN=127.0.0.1:0 call fork-complete FORK_COMPLETE '{"patientId":"p-1","message":"a reminder"}' \
+    /api/v1/notifications/sms/async
+fi
+
+if [ "$kind" != complete ]; then
+  steps=$(awk '/^## /{on = /Make it yours/} on && /^```/{block = /^```sh$/; next} on && block' template/README.md)
+  grep -q 'cargo xtask fork order-service ../order-service --strip' <<< "$steps"
+  timed "the README's steps, with the tests of the stripped fork" env -C template bash -euo pipefail -c "$steps"
+  call order-service ORDER_SERVICE '{"text":"a few words"}' /api/v1/examples /api/v1/parcels
+  echo '// Edited.' >> order-service/src/app.rs
+  timed "build after an edit in src/" env -C order-service cargo build --locked
+fi
