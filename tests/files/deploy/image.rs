@@ -60,8 +60,11 @@ fn what_the_build_reads_reaches_it() {
     for path in text(IGNORED).lines().filter_map(|line| line.strip_prefix('!')) {
         assert!(repository(path).exists(), "{path} is not there");
     }
-    for package in ["Cargo.toml", "Cargo.lock", "build.rs", "src/main.rs", "xtask/Cargo.toml"] {
-        assert!(reaches(package), "{package} is ignored");
+    let manifest = text("Cargo.toml");
+    let members = manifest.lines().find_map(|line| line.strip_prefix("members = [")).unwrap();
+    let members = members.split('"').skip(1).step_by(2).map(|member| member.trim_end_matches("/*"));
+    for path in ["Cargo.toml", "Cargo.lock", "build.rs", "src/main.rs"].into_iter().chain(members) {
+        assert!(reaches(path), "{path} is ignored");
     }
     assert!(!reaches("README.md") && !reaches("docs/operations.md"), "a page builds the image anew");
 }

@@ -43,12 +43,36 @@ call() {
 }
 
 # A clean clone, as a newcomer has one, of files that are as old as ours.
-rm -rf template complete order-service
+rm -rf template complete order-service again
 git clone --quiet "$root" template
 (cd template && git ls-files | while read -r file; do touch --reference "$root/$file" "$file"; done)
 
+# Fails unless the fork of the name $2 in the folder $3 is refused for the reason $1.
+refused() {
+  if said=$(env -C template cargo xtask fork "$2" "$3" 2>&1) || ! grep -q "$1" <<< "$said"; then
+    echo "fork $2 $3 was not refused: $said"
+    return 1
+  fi
+}
+
+# Fails with each package and version of the fork's lock file that is not in the template's.
+same_versions() {
+  packages() { grep -A1 '^name = ' "$1/Cargo.lock" | paste -sd ' ' | sed 's/ -- /\n/g' | grep -v "\"$2\"" | sort; }
+  comm -23 <(packages "$1" "$2") <(packages template "$2") | (! grep .)
+}
+
+touch template/untracked
+refused '1 changed or untracked files, untracked among them' fork-complete ../complete
+rm template/untracked
+refused 'is not an empty folder' fork-complete ..
+refused 'is inside the repository' fork-complete ./complete
+refused 'is not in kebab-case' Fork ../complete
+
 if [ "$kind" != stripped ]; then
   timed "fork" env -C template cargo xtask fork fork-complete ../complete
+  env -C template cargo xtask fork fork-complete ../again
+  diff -r --exclude=.git complete again && rm -r again
+  same_versions complete fork-complete
   timed "build of the complete fork" env -C complete cargo build --locked --all-features --bins
   # Of its tests those that know the name: the others are this repository's, word for word.
   timed "tests of the complete fork" env -C complete cargo test --locked --all-features --lib --test files --test it -- \
@@ -61,6 +85,7 @@ if [ "$kind" != complete ]; then
   steps=$(awk '/^## /{on = /Make it yours/} on && /^```/{block = /^```sh$/; next} on && block' template/README.md)
   grep -q 'cargo xtask fork order-service ../order-service --strip' <<< "$steps"
   timed "the README's steps, with the tests of the stripped fork" env -C template bash -euo pipefail -c "$steps"
+  same_versions order-service order-service
   call order-service ORDER_SERVICE '{"text":"a few words"}' /api/v1/examples /api/v1/parcels
   echo '// Edited.' >> order-service/src/app.rs
   timed "build after an edit in src/" env -C order-service cargo build --locked

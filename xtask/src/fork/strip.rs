@@ -43,7 +43,6 @@ const WORDS: &[(&str, &str)] = &[
     ("      APP_SMS__PROVIDER: http\n      APP_SMS__HTTP__URL: http://sms-gateway:9100/messages\n", ""),
     ("      APP_PUSH__PROVIDER: http\n      APP_PUSH__HTTP__URL: http://sms-gateway:9100/messages\n", ""),
     ("      - 127.0.0.1:50051:50051\n", ""),
-    ("epro-data", "service-data"),
     (", \"sms-gateway\"];", "];"),
     // The collector's list of fields, and its test.
     ("      - grpc\n", ""),
