@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 pub struct NewExample {
     /// What the job works on.
     #[garde(length(chars, min = 1, max = 200))]
-    #[schema(min_length = 1, max_length = 200, example = "a few words")]
+    #[schema(min_length = 1, max_length = 200)]
     text: String,
 }
 

@@ -86,6 +86,7 @@ if [ "$kind" != complete ]; then
   grep -q 'cargo xtask fork order-service ../order-service --strip' <<< "$steps"
   timed "the README's steps, with the tests of the stripped fork" env -C template bash -euo pipefail -c "$steps"
   same_versions order-service order-service
+  env -C order-service cargo clippy --quiet --locked --package xtask -- --deny warnings
   call order-service ORDER_SERVICE '{"text":"a few words"}' /api/v1/examples /api/v1/parcels
   echo '// Edited.' >> order-service/src/app.rs
   timed "build after an edit in src/" env -C order-service cargo build --locked
