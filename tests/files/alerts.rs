@@ -51,14 +51,26 @@ fn runbooks() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn each_alert_links_a_panel_that_exists() {
-    let boards = boards().unwrap();
+fn each_alert_links_a_panel_that_its_runbook_names() {
+    let (boards, runbooks) = (boards().unwrap(), runbooks());
     for alert in alerts() {
         let url = alert.text("annotations", "dashboard_url");
-        let (uid, panel) = url.rsplit_once("/d/").unwrap().1.split_once("?viewPanel=").unwrap();
-        let board = boards.iter().find(|board| board.uid() == uid);
-        let found = board.is_some_and(|board| board.panels().iter().any(|one| one.id().to_string() == panel));
-        assert!(found, "{}: {url}", alert.name);
+        let (uid, id) = url.rsplit_once("/d/").unwrap().1.split_once("?viewPanel=").unwrap();
+        let board = boards.iter().find(|board| board.uid() == uid).unwrap_or_else(|| panic!("{url}"));
+        let panels = board.panels();
+        let panel = panels.iter().find(|panel| panel.id().to_string() == id);
+        let panel = panel.unwrap_or_else(|| panic!("{}: no panel {url}", alert.name));
+        let page = alert.text("annotations", "runbook_url").rsplit_once('/').unwrap().1;
+        let text = &runbooks[page.split('#').next().unwrap()];
+        let section = text.split(&format!("## {}\n", alert.name)).nth(1).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        for title in [board.title(), panel.title()] {
+            assert!(
+                section.contains(&format!("*{title}*")),
+                "{}: {title:?} is not in its section",
+                alert.name
+            );
+        }
     }
 }
 

@@ -93,6 +93,16 @@ const STAGES: &[Stage] = &[
         "deploy::",
     ),
     Stage::peer(
+        "images: the Dockerfile with hadolint, the services in an empty root",
+        &[Tool::Hadolint, Tool::Unshare, Tool::Pdf],
+        "image::",
+    ),
+    Stage::peer(
+        "manifests with kustomize and kubernetes-validate",
+        &[Tool::Kustomize, Tool::KubernetesValidate],
+        "kubernetes::",
+    ),
+    Stage::peer(
         "dashboards and rules on live services, with Prometheus",
         &[Tool::Prometheus, Tool::Etcd, Tool::Pdf],
         "live::dashboards::",

@@ -31,8 +31,12 @@ pub enum Tool {
     /// A name server.
     Dnsmasq,
     Etcd,
+    /// Judges Dockerfiles.
+    Hadolint,
     /// Without its pages: its API is what tests ask.
     Jaeger,
+    KubernetesValidate,
+    Kustomize,
     /// Node and its package manager.
     Npm,
     Postgres,
@@ -58,7 +62,10 @@ impl Tool {
             Self::Cxx => "c++",
             Self::Dnsmasq => "dnsmasq",
             Self::Etcd => "etcd",
+            Self::Hadolint => "hadolint",
             Self::Jaeger => "jaeger",
+            Self::KubernetesValidate => "kubernetes-validate",
+            Self::Kustomize => "kustomize",
             Self::Npm => "npm",
             Self::Pdf => "pdftotext",
             Self::Postgres => "postgres",
@@ -75,6 +82,8 @@ impl Tool {
         match self {
             Self::CargoDeny => Some("0.20.2"),
             Self::CargoMachete => Some("0.9.2"),
+            Self::Hadolint => Some("2.15.1"),
+            Self::KubernetesValidate => Some("1.37.0"),
             Self::Schemathesis => Some("4.32.5"),
             _ => None,
         }
@@ -86,6 +95,7 @@ impl Tool {
             Self::Collector => Some(Recipe::COLLECTOR),
             Self::ComposeSpec => Some(Recipe::COMPOSE_SPEC),
             Self::Jaeger => Some(Recipe::JAEGER),
+            Self::Kustomize => Some(Recipe::KUSTOMIZE),
             _ => None,
         }
     }
@@ -103,7 +113,7 @@ impl Tool {
         match self {
             Self::Unshare => &["--map-root-user", "--mount", "true"],
             Self::Pdf => &["-v"],
-            Self::Jaeger => &["version"],
+            Self::Jaeger | Self::Kustomize => &["version"],
             Self::ComposeSpec => &["--help"],
             _ => &["--version"],
         }

@@ -3,12 +3,13 @@
 use crate::{client::Connection, raw};
 use rcgen::{CertificateParams, KeyPair, SignatureAlgorithm};
 use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
-    pki_types::{CertificateDer, pem::PemObject},
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
 use std::{
     fs,
-    net::{SocketAddr, TcpStream},
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -62,6 +63,35 @@ impl Certificate {
     /// An HTTP/1.1 connection to a server that has this certificate.
     pub fn connect(&self, address: SocketAddr) -> Connection<StreamOwned<ClientConnection, TcpStream>> {
         Connection::new(self.stream(address, "http/1.1"))
+    }
+
+    /// The address of a server with this certificate that answers every request with 200, once a connection. It ends
+    /// with the test's process.
+    pub fn answering(&self) -> SocketAddr {
+        let chain = CertificateDer::from_pem_slice(self.chain.as_bytes()).unwrap();
+        let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let server = builder.unwrap().with_no_client_auth().with_single_cert(vec![chain], key).unwrap();
+        let server = Arc::new(server);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let connection = ServerConnection::new(Arc::clone(&server)).unwrap();
+                let mut stream = StreamOwned::new(connection, stream);
+                let mut request = Vec::new();
+                // A JSON body ends with its bracket.
+                while !request.ends_with(b"}") {
+                    let mut some = [0; 1024];
+                    let Ok(length @ 1..) = stream.read(&mut some) else { break };
+                    request.extend_from_slice(&some[..length]);
+                }
+                let _ =
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+            }
+        });
+        address
     }
 }
 

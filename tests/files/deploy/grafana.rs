@@ -200,11 +200,11 @@ fn each_signal_leads_to_the_next_one() {
 }
 
 #[test]
-fn the_dashboards_come_from_the_folder_that_compose_mounts_and_stay_as_they_are_in_it() {
+fn the_dashboards_come_from_the_folder_that_compose_mounts_and_can_be_edited() {
     let found: Dashboards = serde_yaml_ng::from_str(&text(DASHBOARDS)).unwrap();
     let [provider] = &found.providers[..] else { panic!("one provider") };
     assert!(found.api_version == 1 && provider.r#type == "file" && provider.update_interval_seconds >= 10);
-    assert!(provider.disable_deletion && !provider.allow_ui_updates);
+    assert!(provider.disable_deletion && provider.allow_ui_updates);
     assert!(!provider.options.folders_from_files_structure, "all are in one folder");
     assert_eq!(
         (provider.name.as_str(), provider.folder.as_str()),

@@ -5,6 +5,7 @@ mod compose;
 mod fields;
 mod grafana;
 mod image;
+mod kubernetes;
 mod loki;
 mod prometheus;
 mod redaction;

@@ -39,6 +39,7 @@ impl Names {
             ("runtime-telemetry", format!("{name}-runtime")),
             ("epro-rpc", format!("{name}-rpc")),
             ("d/notifications", format!("d/{name}-notifications")),
+            ("[notifications.json]", format!("[{name}-notifications.json]")),
             ("dashboards/notifications", format!("dashboards/{name}-notifications")),
             ("\"uid\": \"notifications\"", format!("\"uid\": \"{name}-notifications\"")),
         ];

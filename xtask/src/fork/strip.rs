@@ -10,7 +10,7 @@ use std::{fs, path::Path};
 
 /// Files and folders that show the sample, or that only it needs.
 const GONE: &str = "CHANGELOG.md CONTRIBUTING.md benches/ build.rs dashboards/epro-rpc.json dashboards/notifications.json \
-    deploy/prometheus/rules/domain.yml deploy/prometheus/rules/slo.yml deploy/prometheus/tests/domain.yml \
+    deploy/k8s/base/ctms.yaml deploy/prometheus/rules/domain.yml deploy/prometheus/rules/slo.yml deploy/prometheus/tests/domain.yml \
     deploy/prometheus/tests/slo- deploy/runbooks/deliveries.md deploy/runbooks/gateways.md deploy/runbooks/partners.md \
     deploy/runbooks/slo.md docs/api.md docs/architecture.md docs/capacity.md docs/observability.md docs/operations.md \
     docs/performance.md docs/pictures/ examples/ fuzz/ proto/ src/ tests/it/ tests/load/ tests/peers/ xtask/src/fork/ \
