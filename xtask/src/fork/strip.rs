@@ -56,7 +56,8 @@ const WORDS: &[(&str, &str)] = &[
 pub const SAMPLE: [&str; 8] = ["epro", "notif", "patient", "sms", "ctms", "clinical", "study", "studies"];
 
 /// Words of libraries, SQL and English in which these stand.
-pub const ELSEWHERE: [&str; 6] = ["Notify", "notified", "notify_", "Propagator", "fileprovider", "reproduc"];
+pub const ELSEWHERE: [&str; 7] =
+    ["Notify", "notified", "notify_", "Propagator", "fileprovider", "reproduc", "Protocols"];
 
 /// Which file becomes which: what is kept of this repository, and `starter/` above all.
 pub fn plan<'a>(files: &[&'a str]) -> Vec<(&'a str, &'a str)> {
