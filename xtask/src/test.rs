@@ -92,11 +92,8 @@ const STAGES: &[Stage] = &[
         &[Tool::Collector, Tool::ComposeSpec, Tool::Jaeger, Tool::Promtool],
         "deploy::",
     ),
-    Stage::peer(
-        "images: the Dockerfile with hadolint, the services in an empty root",
-        &[Tool::Hadolint, Tool::Unshare, Tool::Pdf],
-        "image::",
-    ),
+    Stage::with("the Dockerfile with hadolint", &[Tool::Hadolint], &["deploy/Dockerfile"]),
+    Stage::peer("services in their images' roots", &[Tool::Unshare, Tool::Pdf], "image::"),
     Stage::peer(
         "manifests with kustomize and kubernetes-validate",
         &[Tool::Kustomize, Tool::KubernetesValidate],

@@ -8,7 +8,7 @@ use rustls::{
 };
 use std::{
     fs,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     sync::Arc,
@@ -65,8 +65,7 @@ impl Certificate {
         Connection::new(self.stream(address, "http/1.1"))
     }
 
-    /// The address of a server with this certificate that answers every request with 200, once a connection. It ends
-    /// with the test's process.
+    /// The address of a server that answers every JSON request with 200, one a connection, until the process ends.
     pub fn answering(&self) -> SocketAddr {
         let chain = CertificateDer::from_pem_slice(self.chain.as_bytes()).unwrap();
         let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
@@ -79,16 +78,11 @@ impl Certificate {
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let connection = ServerConnection::new(Arc::clone(&server)).unwrap();
-                let mut stream = StreamOwned::new(connection, stream);
-                let mut request = Vec::new();
-                // A JSON body ends with its bracket.
-                while !request.ends_with(b"}") {
-                    let mut some = [0; 1024];
-                    let Ok(length @ 1..) = stream.read(&mut some) else { break };
-                    request.extend_from_slice(&some[..length]);
+                let mut stream = BufReader::new(StreamOwned::new(connection, stream));
+                if stream.read_until(b'}', &mut Vec::new()).is_ok() {
+                    let answer = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+                    let _ = stream.get_mut().write_all(answer);
                 }
-                let _ =
-                    stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
             }
         });
         address

@@ -39,17 +39,6 @@ fn every_stage_that_runs_is_not_root_labelled_and_asked_for_its_health() {
     assert_eq!(file.matches("\nUSER ").count(), 1);
 }
 
-#[test]
-fn the_features_that_it_builds_are_there() {
-    let file = text(FILE);
-    let Some(features) = file.split("--features ").nth(1) else { return };
-    let features = features.split_whitespace().next().unwrap();
-    let manifest = text("Cargo.toml");
-    for feature in features.split(',') {
-        assert!(manifest.contains(&format!("\n{feature} = [")), "no feature {feature}");
-    }
-}
-
 /// Whether a path from the repository's root reaches the build: the list names what does.
 fn reaches(path: &str) -> bool {
     let list = text(IGNORED);
