@@ -13,7 +13,13 @@ use chassis_http::{Keys, Limits, server};
 use chassis_queue::{QueueSetup, Store};
 use chassis_resilience::{Degradation, Feature, Pressure, Signal};
 use chassis_telemetry::{Service, Setup, Telemetry};
-use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+use chassis_traces::{PATH, Traces};
+use std::{
+    io::{IsTerminal as _, stdout},
+    net::SocketAddr,
+    process::ExitCode,
+    sync::Arc,
+};
 
 pub const SERVICE: Service = Service {
     name: env!("CARGO_PKG_NAME"),
@@ -33,18 +39,25 @@ const LINE_TARGETS: &[&str] = &[env!("CARGO_CRATE_NAME")];
 
 /// Runs the service until it is told to stop: 0 after a clean stop, 70 otherwise.
 pub fn run(config: Config) -> ExitCode {
+    let traces = Traces::new(config.admin.traces, config.admin.listen);
     let setup = Setup {
         log: config.log.clone(),
         safe_attributes: SAFE_ATTRIBUTES,
         line_targets: LINE_TARGETS,
         metrics: metrics::catalogue(),
+        tap: traces.tap(),
         ..Setup::new(SERVICE)
     };
-    chassis::run(setup, async |telemetry, shutdown| serve(config, telemetry, shutdown).await)
+    chassis::run(setup, async |telemetry, shutdown| serve(config, traces, telemetry, shutdown).await)
 }
 
 /// Binds every listener, opens the store, then serves until the end of the shutdown.
-async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Result<(), Failure> {
+async fn serve(
+    config: Config,
+    traces: Traces,
+    telemetry: &Telemetry,
+    shutdown: Shutdown,
+) -> Result<(), Failure> {
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let tasks = Tasks::new(&shutdown);
     let health = Health::default();
@@ -60,7 +73,7 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
         health: health.clone(),
         keys: keys.clone(),
         service: SERVICE,
-        routes: degradation.admin_routes(),
+        routes: degradation.admin_routes().merge(traces.routes()),
     };
     let admin = Admin::start(&config.admin, pages, telemetry).await?;
     let (http_address, grpc_address) = (http_listener.address()?, grpc_listener.address()?);
@@ -69,11 +82,10 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
     tasks.spawn_essential("store", follow_store(store.clone(), store_check));
     let queue = open_queue(&config, store.clone()).await?;
     let notifications = Arc::new(Notifications { queue: queue.clone(), degradation: degradation.clone() });
-    let (reports, looking) = Reports::new(Arc::clone(&notifications), &config.reports)?;
+    let reports = Reports::new(Arc::clone(&notifications), &config.reports)?;
 
     let running = queue.clone();
     let queue_task = tasks.spawn_essential("queue", async move { running.run().await });
-    tasks.spawn_essential("latest-reports", looking);
     tasks.spawn_essential("degradation", degradation.run(vec![queue_age(&queue, &config)]));
     tasks.spawn("limits", limits.clone().clean_up());
     measure_on_scrape(telemetry, &queue, &limits);
@@ -88,7 +100,7 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
     queue_check.ok();
     let [sms, push] = Channel::ALL.map(|channel| queue.worker().gateway(channel).provider());
     tracing::info!(http = %http_address, grpc = %grpc_address, admin = %admin.address(), sms, push, "ready");
-    say_what_to_try(telemetry, http_address, admin.address());
+    suggest(http_address, admin.address(), keys.is_open() && traces.tap().is_some());
     // Withdrawn from discovery before the listeners close.
     config.grpc.register.hold(grpc_address, shutdown.begun()).await;
 
@@ -104,14 +116,12 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
     ended.map_err(Failure::from)
 }
 
-/// The last line of a start on a terminal.
-fn say_what_to_try(telemetry: &Telemetry, http: SocketAddr, admin: SocketAddr) {
-    if telemetry.is_pretty() {
+/// On a terminal, the last line of the start says what to try and where to look.
+fn suggest(http: SocketAddr, admin: SocketAddr, open: bool) {
+    if open && stdout().is_terminal() {
         let body = r#"{"patientId":"p-17","message":"Please fill in your diary."}"#;
-        tracing::info!(
-            "try: curl -i {http}/api/v1/notifications/sms/async -H 'content-type: application/json' -d '{body}' - then see its \
-             trace at http://{admin}/debug/traces"
-        );
+        let curl = format!("curl {http}/api/v1/notifications/sms/async --json '{body}'");
+        tracing::info!("try: {curl}   and see its trace at http://{admin}{PATH}");
     }
 }
 

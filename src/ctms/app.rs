@@ -4,11 +4,11 @@ use super::{
     Config, METRICS, NAME, api,
     reports::{METHODS, Reports},
 };
-use axum::Router;
 use chassis::{Admin, Failure, Health, Pages, Shutdown, Tasks};
 use chassis_http::{Limits, server};
 use chassis_rpc::Channel;
 use chassis_telemetry::{Service, Setup, Telemetry};
+use chassis_traces::Traces;
 use std::{process::ExitCode, sync::Arc};
 
 const SERVICE: Service = Service {
@@ -20,6 +20,7 @@ const SERVICE: Service = Service {
 
 /// Runs the service until it is told to stop: 0 after a clean stop, 70 otherwise.
 pub fn run(config: Config) -> ExitCode {
+    let traces = Traces::new(config.admin.traces, config.admin.listen);
     let setup = Setup {
         log: config.log.clone(),
         safe_attributes: &["source"],
@@ -31,13 +32,19 @@ pub fn run(config: Config) -> ExitCode {
             chassis_rpc::METRICS,
             METRICS,
         ],
+        tap: traces.tap(),
         ..Setup::new(SERVICE)
     };
-    chassis::run(setup, async |telemetry, shutdown| serve(config, telemetry, shutdown).await)
+    chassis::run(setup, async |telemetry, shutdown| serve(config, traces, telemetry, shutdown).await)
 }
 
 /// Whether the ePRO service can be reached does not matter here: a fault of one service does not take the other down.
-async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Result<(), Failure> {
+async fn serve(
+    config: Config,
+    traces: Traces,
+    telemetry: &Telemetry,
+    shutdown: Shutdown,
+) -> Result<(), Failure> {
     config.warnings().for_each(|warning| tracing::warn!("{warning}"));
     let (health, tasks) = (Health::default(), Tasks::new(&shutdown));
     let (http_check, epro_check) = (health.check("http"), health.check("epro"));
@@ -46,7 +53,8 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
         tasks.spawn("keys", keys.follow(file.clone())?);
     }
     let listener = server::bind("http", config.http.listen, &config.http.server.tls).await?;
-    let pages = Pages { health: health.clone(), keys: keys.clone(), service: SERVICE, routes: Router::new() };
+    let pages =
+        Pages { health: health.clone(), keys: keys.clone(), service: SERVICE, routes: traces.routes() };
     let admin = Admin::start(&config.admin, pages, telemetry).await?;
     let http = listener.address()?;
 

@@ -11,7 +11,13 @@ use chassis_http::{Keys, Limits, server};
 use chassis_queue::{QueueSetup, Store};
 use chassis_resilience::{Degradation, Feature, Pressure, Signal};
 use chassis_telemetry::{Service, Setup, Telemetry};
-use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+use chassis_traces::{PATH, Traces};
+use std::{
+    io::{IsTerminal as _, stdout},
+    net::SocketAddr,
+    process::ExitCode,
+    sync::Arc,
+};
 
 pub const SERVICE: Service = Service {
     name: env!("CARGO_PKG_NAME"),
@@ -31,18 +37,25 @@ const LINE_TARGETS: &[&str] = &[env!("CARGO_CRATE_NAME")];
 
 /// Runs the service until it is told to stop: 0 after a clean stop, 70 otherwise.
 pub fn run(config: Config) -> ExitCode {
+    let traces = Traces::new(config.admin.traces, config.admin.listen);
     let setup = Setup {
         log: config.log.clone(),
         safe_attributes: SAFE_ATTRIBUTES,
         line_targets: LINE_TARGETS,
         metrics: metrics::catalogue(),
+        tap: traces.tap(),
         ..Setup::new(SERVICE)
     };
-    chassis::run(setup, async |telemetry, shutdown| serve(config, telemetry, shutdown).await)
+    chassis::run(setup, async |telemetry, shutdown| serve(config, traces, telemetry, shutdown).await)
 }
 
 /// Binds every listener, opens the store, then serves until the end of the shutdown.
-async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Result<(), Failure> {
+async fn serve(
+    config: Config,
+    traces: Traces,
+    telemetry: &Telemetry,
+    shutdown: Shutdown,
+) -> Result<(), Failure> {
     config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let tasks = Tasks::new(&shutdown);
     let health = Health::default();
@@ -54,7 +67,7 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
 
     let listener = server::bind("http", config.http.listen, &config.http.server.tls).await?;
     let address = listener.address()?;
-    let routes = degradation.admin_routes();
+    let routes = degradation.admin_routes().merge(traces.routes());
     let pages = Pages { health: health.clone(), keys: keys.clone(), service: SERVICE, routes };
     let admin = Admin::start(&config.admin, pages, telemetry).await?;
 
@@ -73,7 +86,7 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
     let http = tasks.spawn_essential("http", http);
     queue_check.ok();
     tracing::info!(http = %address, admin = %admin.address(), "ready");
-    say_what_to_try(telemetry, address, admin.address());
+    suggest(address, admin.address(), keys.is_open() && traces.tap().is_some());
     shutdown.begun().await;
 
     let drained = async {
@@ -88,14 +101,11 @@ async fn serve(config: Config, telemetry: &Telemetry, shutdown: Shutdown) -> Res
     ended.map_err(Failure::from)
 }
 
-/// The last line of a start on a terminal.
-fn say_what_to_try(telemetry: &Telemetry, http: SocketAddr, admin: SocketAddr) {
-    if telemetry.is_pretty() {
-        let body = r#"{"text":"a few words"}"#;
-        tracing::info!(
-            "try: curl -i {http}/api/v1/examples -H 'content-type: application/json' -d '{body}' - then see its trace at \
-             http://{admin}/debug/traces"
-        );
+/// On a terminal, the last line of the start says what to try and where to look.
+fn suggest(http: SocketAddr, admin: SocketAddr, open: bool) {
+    if open && stdout().is_terminal() {
+        let curl = format!("curl {http}/api/v1/examples --json '{{\"text\":\"a few words\"}}'");
+        tracing::info!("try: {curl}   and see its trace at http://{admin}{PATH}");
     }
 }
 

@@ -17,8 +17,8 @@ use tracing_subscriber::{Registry, layer::SubscriberExt as _};
 use crate::catalogue::{self, Metric};
 use crate::lines::{LineLayer, LineWriter};
 use crate::{LogConfig, LogFilter, LogFormat, Metrics, TraceContext, attributes::AllowList, bridge};
-use crate::{buffer::Account, propagation::Propagator, spans::Spans};
-use crate::{environment::Environment, filter::Gate};
+use crate::{Tap, buffer::Account, propagation::Propagator, spans::Spans};
+use crate::{environment::Environment, filter::Gate, tap::Ended};
 
 /// How long the last resort waits: something went wrong already.
 const LAST_RESORT: Duration = Duration::from_millis(500);
@@ -65,13 +65,15 @@ pub struct Setup {
     pub baggage: &'static [&'static str],
     /// Help texts, units and buckets. This crate's own are added.
     pub metrics: Vec<&'static [Metric]>,
+    /// Sees spans and lines beside the collector, and without one.
+    pub tap: Option<Arc<dyn Tap>>,
 }
 
 impl Setup {
     /// Nothing beyond the defaults.
     pub fn new(service: Service) -> Self {
-        let log = LogConfig { format: LogFormat::Auto };
-        Self { service, log, safe_attributes: &[], line_targets: &[], baggage: &[], metrics: Vec::new() }
+        let (log, metrics, tap) = (LogConfig { format: LogFormat::Auto }, Vec::new(), None);
+        Self { service, log, safe_attributes: &[], line_targets: &[], baggage: &[], metrics, tap }
     }
 }
 
@@ -96,7 +98,6 @@ pub struct Telemetry {
     process: TraceContext,
     spans: Option<Spans>,
     lines: LineWriter,
-    pretty: bool,
 }
 
 /// Installs logs, traces and metrics for the whole process, and the panic hook. Settings come from `OTEL_*` and
@@ -180,8 +181,9 @@ impl Scoped {
         });
         let mut provider =
             SdkTracerProvider::builder().with_sampler(sampling.sampler()).with_resource(resource);
-        if let Some(spans) = &spans {
-            provider = provider.with_span_processor(spans.clone());
+        if spans.is_some() || setup.tap.is_some() {
+            let allowed = AllowList::new(setup.safe_attributes);
+            provider = provider.with_span_processor(Ended(setup.tap.clone(), allowed, spans.clone()));
         }
         let provider = provider.build();
         let scope = InstrumentationScope::builder(env!("CARGO_PKG_NAME")).with_schema_url(SCHEMA_URL);
@@ -192,15 +194,15 @@ impl Scoped {
         let process = TraceContext::of(start.span_context()).unwrap_or_else(TraceContext::new_root);
         let filter = LogFilter::new(setup.line_targets);
         let (pretty, version) = (setup.log.format.is_pretty(), setup.service.version);
-        let (writer, dispatch) = (lines.clone(), OnceLock::new());
+        let (writer, tap, dispatch) = (lines.clone(), setup.tap.clone(), OnceLock::new());
         // The bridge comes before the lines: a value that logs while its line is written would undo the bridge's filter.
         // The gate is asked first, so that a refused event costs nothing.
         let subscriber = Registry::default()
             .with(bridge::layer(tracer))
-            .with(LineLayer { pretty, service, version, process, writer, rejected, dispatch })
+            .with(LineLayer { pretty, service, version, process, writer, tap, rejected, dispatch })
             .with(Gate { filter: filter.clone(), sampling });
         let dispatch = Dispatch::new(subscriber);
-        let telemetry = Telemetry { metrics, filter, process, spans, lines, pretty };
+        let telemetry = Telemetry { metrics, filter, process, spans, lines };
         metrics::with_local_recorder(&recorder, || {
             telemetry.metrics.begin(&catalogues);
             setup.service.show();
@@ -220,11 +222,6 @@ impl Scoped {
 impl Telemetry {
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
-    }
-
-    /// Whether lines are written for people, as on a terminal, and not as JSON.
-    pub fn is_pretty(&self) -> bool {
-        self.pretty
     }
 
     /// The filter on log lines.

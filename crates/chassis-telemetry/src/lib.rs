@@ -35,6 +35,7 @@ mod observe;
 pub mod propagation;
 pub mod settings;
 mod spans;
+mod tap;
 
 pub use bridge::SpanExt;
 pub use chassis_metrics::{Exposition, Metrics};
@@ -43,3 +44,4 @@ pub use filter::LogFilter;
 pub use init::{InitError, PLATFORM_VERSION, Scoped, Service, Setup, Telemetry, init};
 pub use lines::{LogConfig, LogFormat};
 pub use observe::{Begin, Observe};
+pub use tap::Tap;

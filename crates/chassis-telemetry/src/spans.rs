@@ -7,34 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::{panic::AssertUnwindSafe, sync::Arc, thread, time::Duration};
 
 use futures_util::FutureExt as _;
-use opentelemetry::{Context, Value};
-use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
+use opentelemetry::Value;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use tokio::{runtime, time::timeout};
 
 use crate::buffer::{Account, Buffer};
 use crate::{InitError, attributes::AllowList, environment::Export};
 
-/// The spans that ended; what the SDK calls for each. Cheap to clone.
+/// The spans that ended. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Spans(Arc<Buffer<SpanData>>);
-
-impl SpanProcessor for Spans {
-    fn on_start(&self, _: &mut Span, _: &Context) {}
-
-    fn on_end(&self, span: SpanData) {
-        self.0.push(size(&span), |waiting| waiting.push(span));
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-
-    /// [`Self::shutdown`] does it.
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        Ok(())
-    }
-}
 
 /// About what a span takes in memory.
 fn size(span: &SpanData) -> usize {
@@ -89,6 +71,10 @@ impl Spans {
             runtime.shutdown_background();
         })?;
         Ok(Self(buffer))
+    }
+
+    pub fn push(&self, span: SpanData) {
+        self.0.push(size(&span), |waiting| waiting.push(span));
     }
 
     pub fn account(&self) -> Account {

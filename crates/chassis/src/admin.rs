@@ -38,6 +38,10 @@ pub struct AdminConfig {
     /// with the scope `operate`.
     #[arg(env, default_value = "127.0.0.1:9464")]
     pub listen: SocketAddr,
+    /// Whether `/debug/traces` shows recent traces with their log lines. If it is not set, it does on a loopback
+    /// address alone.
+    #[arg(env)]
+    pub traces: Option<bool>,
     #[conf(flatten, env_prefix = "TLS__")]
     pub tls: TlsConfig,
 }
@@ -69,8 +73,7 @@ impl Admin {
         // Rendering blocks: one thread for it is enough, and keeps probes from waiting.
         let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(2).build()?;
         let router = router(pages, telemetry, !config.listen.ip().to_canonical().is_loopback());
-        let (bound, address) = oneshot::channel();
-        let (running, ended) = oneshot::channel();
+        let ((bound, address), (running, ended)) = (oneshot::channel(), oneshot::channel());
         let stop = CancellationToken::new();
         let served = serve(config.clone(), router, bound, stop.clone()).in_current_span();
         thread::Builder::new().name("admin".to_owned()).spawn(move || {

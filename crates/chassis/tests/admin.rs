@@ -21,7 +21,7 @@ struct Started {
 
 async fn start(listen: &str, keys: Keys) -> Started {
     let health = Health::default();
-    let config = AdminConfig { listen: listen.parse().unwrap(), tls: TlsConfig::default() };
+    let config = AdminConfig { listen: listen.parse().unwrap(), traces: None, tls: TlsConfig::default() };
     let routes = Router::new().route("/switch", put("switched").get("off"));
     let pages = Pages { health: health.clone(), keys, service: SERVICE, routes };
     Started { admin: Admin::start(&config, pages, &TELEMETRY).await.unwrap(), health }
@@ -129,7 +129,7 @@ async fn where_other_machines_reach_it_every_change_needs_a_key_with_operate() {
 async fn a_taken_port_is_named() {
     let started = start("127.0.0.1:0", Keys::open()).await;
     let listen = started.admin.address();
-    let config = AdminConfig { listen, tls: TlsConfig::default() };
+    let config = AdminConfig { listen, traces: None, tls: TlsConfig::default() };
     let pages =
         Pages { health: Health::default(), keys: Keys::open(), service: SERVICE, routes: Router::new() };
     let error = Admin::start(&config, pages, &TELEMETRY).await.err().unwrap().to_string();

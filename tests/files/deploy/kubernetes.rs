@@ -1,7 +1,7 @@
 //! What of the manifests and the workflow can be judged without kustomize.
 
 use super::{repository, text};
-use std::fs;
+use std::{collections::BTreeSet, fs};
 
 /// The rules as objects of the Prometheus Operator, which kustomize can't make of them.
 #[test]

@@ -4,6 +4,7 @@
 use super::{
     canary_calls,
     canary_scene::{DELIVERED, KEY_HASH, play, site},
+    traces,
 };
 use crate::support::{
     gateway::{Act, RawGateway},
@@ -27,6 +28,7 @@ fn no_canary_is_told_and_each_is_where_it_belongs() {
     let refused = canary_calls::play(&service);
     let metrics = service.metrics().text;
     let readiness = service.readiness().1;
+    let traces = ["text/html", "application/json"].map(|form| traces::shown(&service, form).body);
     service.signal(Signal::TERM);
     let (code, stdout, stderr) = service.ended_with();
     assert_eq!(code, 0, "{stderr}");
@@ -39,6 +41,14 @@ fn no_canary_is_told_and_each_is_where_it_belongs() {
     assert_untold("stderr", stderr.as_bytes());
     assert_untold("metrics", metrics.as_bytes());
     assert_untold("readiness", readiness.as_bytes());
+    for page in &traces {
+        assert_untold("traces", page.as_bytes());
+        assert_told(
+            "traces",
+            page.as_bytes(),
+            &["process notifications", "attempt finished", "find contact"],
+        );
+    }
     // The collector's own headers stand there compressed, what they authorise does not.
     assert_untold("exported spans", &exported.bytes());
     assert_untold("exported spans", format!("{:?}", collector.received()).as_bytes());

@@ -13,6 +13,7 @@ mod scene;
 mod span_rules;
 mod spans;
 mod stdout;
+mod traces;
 
 use crate::support::prelude::*;
 use std::{

@@ -1,5 +1,5 @@
 //! The README's pictures: every dashboard and one notification's trace, drawn out of the scene by Grafana's published
-//! components in a browser without a window (`tests/peers/pictures`). `cargo xtask pictures` writes them into
+//! components in a browser without a window (`tests/peers/pictures`), and the service's own page of traces. `cargo xtask pictures` writes them into
 //! `docs/pictures`; without `PICTURES` it is only tried whether everything can be drawn.
 
 use super::{
@@ -9,8 +9,13 @@ use super::{
     stack::Stack,
     telemetry::Telemetry,
 };
-use crate::{need, program::shipped, read, root};
-use chassis_test::until;
+use crate::{
+    need,
+    program::shipped,
+    read, root,
+    support::{gateway::Gateway, service::Site},
+};
+use chassis_test::{until, until_so};
 use serde_json::json;
 use std::{
     env, fs,
@@ -56,6 +61,25 @@ fn every_dashboard_and_a_trace_can_be_drawn() {
     let status = act("drawing", || draw.status().unwrap());
     traffic.stop();
     assert!(status.success(), "a panel could not be drawn");
+    act("the page of traces", || debug_traces(&out));
+}
+
+/// Of a service that nobody else calls.
+fn debug_traces(out: &Path) {
+    let gateway = Gateway::start();
+    gateway.behave(r#"{"status":503,"latency":"15ms"}"#);
+    let service = Site::sending_to(&gateway).with("APP_RETRY__BASE_DELAY", "200ms").start_with_patient();
+    let id = service.accept();
+    // No question to the API: the notification's trace is the latest, which the page unfolds.
+    until_so("an attempt", || gateway.arrivals_of(&id) > 0);
+    gateway.behave(r#"{"latency":"15ms"}"#);
+    service.until_drained();
+    let mut draw = Command::new(env::var_os("CHROMIUM").unwrap_or_else(|| "chromium".into()));
+    draw.args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1440,840"])
+        .arg(format!("--screenshot={}", out.join("debug-traces.png").display()))
+        .arg(format!("http://{}/debug/traces", service.admin));
+    assert!(draw.status().unwrap().success() && out.join("debug-traces.png").exists());
+    service.stop();
 }
 
 /// The page with all that it needs, in this folder.

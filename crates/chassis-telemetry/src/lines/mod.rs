@@ -17,7 +17,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Dispatch, Event, Level, Subscriber};
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
-use crate::{TraceContext, bridge, filter};
+use crate::{Tap, TraceContext, bridge, filter};
 
 pub(crate) use writer::LineWriter;
 
@@ -64,6 +64,7 @@ pub(crate) struct LineLayer {
     /// The trace of lines outside any span.
     pub process: TraceContext,
     pub writer: LineWriter,
+    pub tap: Option<Arc<dyn Tap>>,
     /// Raised by the spans that a collector refuses in a partial success.
     pub rejected: Arc<AtomicU64>,
     pub dispatch: OnceLock<WeakDispatch>,
@@ -73,12 +74,15 @@ impl LineLayer {
     fn write(&self, event: &Event<'_>, context: TraceContext) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let (meta, now) = (event.metadata(), humantime::format_rfc3339_micros(SystemTime::now()));
-        let (level, TraceContext { trace_id, span_id, flags }) = (meta.level(), context);
+        let (meta, at) = (event.metadata(), SystemTime::now());
+        let (now, level) = (humantime::format_rfc3339_micros(at), meta.level());
+        let TraceContext { trace_id, span_id, flags } = context;
         let mut line = Vec::with_capacity(512);
         // Writing to memory does not fail.
         if self.pretty {
-            let (target, message) = (meta.target(), fields.message.escape_debug());
+            // Quotes stay as they are, for a command to be copied.
+            let message = fields.message.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"");
+            let target = meta.target();
             let _ = write!(line, "{now} {level:>5} {target} {message} trace_id={trace_id} {{");
         } else {
             let _ =
@@ -95,9 +99,13 @@ impl LineLayer {
             line.extend(b",\"fields\":{");
         }
         // Every field was written with a comma before it.
-        line.extend(fields.others.get(1..).unwrap_or_default());
+        let others = fields.others.get(1..).unwrap_or_default();
+        line.extend(others);
         line.extend(if self.pretty { b"}\n".as_slice() } else { b"}}\n" });
         self.writer.push(&line, *level == Level::ERROR);
+        let wants = |tap: &&Arc<dyn Tap>| flags.is_sampled() && tap.wants(trace_id, at, false);
+        let tap = self.tap.as_ref().filter(wants);
+        tap.inspect(|tap| tap.line(context, at, meta, &fields.message, others));
     }
 }
 
