@@ -86,21 +86,23 @@ fn make(names: &Names, folder: &Path, stripped: bool) -> Result<String, String> 
     let list = git(&root, &["ls-files", "-z"])?;
     let files: Vec<&str> = list.split('\0').filter(|file| root.join(file).is_file()).collect();
     let plan = if stripped { strip::plan(&files) } else { files.iter().map(|file| (*file, *file)).collect() };
+    let mut written = Vec::new();
     for (from, to) in &plan {
         let path = if stripped { to.replace(STARTER, TEMPLATE) } else { (*to).to_owned() };
         let target = folder.join(if is_unchanged(to) { path } else { names.rename(to, &path) });
         copy(names, &root.join(from), to, &target, stripped)
             .map_err(|error| format!("{}: {error}", target.display()))?;
+        written.push(target);
     }
     if stripped {
-        strip::manifest(names, &root, folder)?;
+        strip::manifest(names, &root, folder, &written)?;
     }
     // Names have another length and another place in the alphabet now; the versions of the lock file stay.
     command(folder, "cargo", &["metadata", "--format-version", "1"])?;
     command(folder, "cargo", &["fmt", "--all"])?;
     let (old, not) =
         if stripped { (&strip::SAMPLE[..], &strip::ELSEWHERE[..]) } else { (&names::OLD[..], &[][..]) };
-    names_nothing(names, folder, old, not)?;
+    names_nothing(names, folder, &written, old, not)?;
     let said = format!("{} files in {}", plan.len(), folder.display());
     if git(folder, &["init", "--quiet"]).is_err() {
         return Ok(said + ", no repository of its own, for lack of git");
@@ -134,11 +136,17 @@ fn copy(names: &Names, from: &Path, file: &str, target: &Path, stripped: bool) -
 }
 
 /// Fails with the first file and line of a fork that has one of these words, but for what every fork has as it is.
-fn names_nothing(names: &Names, folder: &Path, words: &[&str], not: &[&str]) -> Result<(), String> {
-    for path in files_below(folder) {
-        let file = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
+fn names_nothing(
+    names: &Names,
+    folder: &Path,
+    files: &[PathBuf],
+    words: &[&str],
+    not: &[&str],
+) -> Result<(), String> {
+    for path in files {
+        let file = path.strip_prefix(folder).unwrap_or(path).to_string_lossy().into_owned();
         // The path is line 0.
-        let text = format!("{file}\n{}", String::from_utf8_lossy(&fs::read(&path).unwrap_or_default()));
+        let text = format!("{file}\n{}", String::from_utf8_lossy(&fs::read(path).unwrap_or_default()));
         for (number, line) in text.lines().enumerate().filter(|_| !is_unchanged(&file)) {
             let line =
                 not.iter().fold(names.without(line), |line, word| line.replace(word, "")).to_lowercase();
@@ -151,22 +159,6 @@ fn names_nothing(names: &Names, folder: &Path, words: &[&str], not: &[&str]) -> 
         }
     }
     Ok(())
-}
-
-/// All files below a folder, by name, without those of git.
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let (mut folders, mut files) = (vec![folder.to_owned()], Vec::new());
-    while let Some(folder) = folders.pop() {
-        for path in fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
-            match path.file_name() {
-                Some(name) if name == ".git" => {}
-                _ if path.is_dir() => folders.push(path),
-                _ => files.push(path),
-            }
-        }
-    }
-    files.sort();
-    files
 }
 
 fn git(folder: &Path, words: &[&str]) -> Result<String, String> {

@@ -1,12 +1,12 @@
 //! A fork without the sample: what is left out, and what of the rest would still name it. In its place stands `starter/`, a package of
 //! this workspace with one endpoint and one job, which becomes the service.
 
-use super::{
-    files_below,
-    names::{Names, STARTER, TEMPLATE},
-};
+use super::names::{Names, STARTER, TEMPLATE};
 use serde_json::Value;
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// Files and folders that show the sample, or that only it needs.
 const GONE: &str = "CHANGELOG.md CONTRIBUTING.md benches/ build.rs dashboards/epro-rpc.json dashboards/notifications.json \
@@ -119,13 +119,13 @@ fn leads_nowhere(link: &str) -> bool {
 }
 
 /// Writes the manifest: this workspace, around the package of `starter/`. Dependencies that nothing names any more go.
-pub fn manifest(names: &Names, root: &Path, folder: &Path) -> Result<(), String> {
+pub fn manifest(names: &Names, root: &Path, folder: &Path, files: &[PathBuf]) -> Result<(), String> {
     let read = |path: &Path| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
     let (ours, package) = (read(&root.join("Cargo.toml"))?, read(&root.join("starter/Cargo.toml"))?);
     let (workspace, _) = ours.split_once("[package]\n").ok_or("Cargo.toml has no [package]")?;
     let (_, profiles) = ours.split_once("[profile.").ok_or("Cargo.toml has no [profile]")?;
-    let manifests = files_below(folder).into_iter().filter(|path| path.ends_with("Cargo.toml"));
-    let needing: String = manifests.filter_map(|path| read(&path).ok()).chain([package.clone()]).collect();
+    let manifests = files.iter().filter(|path| path.ends_with("Cargo.toml") && path.parent() != Some(folder));
+    let needing: String = manifests.filter_map(|path| read(path).ok()).chain([package.clone()]).collect();
     let is_needed = |line: &&str| {
         let dependency =
             line.split_once(" = ").filter(|_| line.contains("version = ") || line.ends_with('"'));
