@@ -6,7 +6,6 @@
 
 mod account;
 mod dashboards;
-#[expect(dead_code, reason = "recipes for the tools of stages that you add")]
 mod go;
 mod install;
 #[expect(dead_code, reason = "kinds of stages that you add, as tests with a program of others")]
