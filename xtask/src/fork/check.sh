@@ -75,7 +75,8 @@ if [ "$kind" != stripped ]; then
   diff -r --exclude=.git complete again && rm -r again
   same_versions complete fork-complete
   # Of its tests those that know the name: the others are this repository's, word for word.
-  timed "build and tests of the complete fork" env -C complete cargo test --locked --all-features --lib --test files --test it -- \
+  timed "build and tests of the complete fork" env -C complete cargo test --locked --all-features --lib --example sms_gateway \
+    --test files --test it -- \
     alerts:: config:: contract:: dashboards:: deploy:: docs:: process::start reference::
   FORK_COMPLETE_GRPC__LISTEN=127.0.0.1:0 call fork-complete FORK_COMPLETE '{"patientId":"p-1","message":"a reminder"}' \
     /api/v1/notifications/sms/async
@@ -89,6 +90,7 @@ if [ "$kind" != complete ]; then
   # In a folder of its own: Cargo takes members of one name for the same, and this one is not.
   env -C order-service CARGO_TARGET_DIR="$room/xtask" cargo clippy --quiet --locked --package xtask -- --deny warnings
   call order-service ORDER_SERVICE '{"text":"a few words"}' /api/v1/examples /api/v1/parcels
+  env -C order-service cargo build --quiet --locked
   echo '// Edited.' >> order-service/src/app.rs
   timed "build after an edit in src/" env -C order-service cargo build --locked
 fi
