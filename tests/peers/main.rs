@@ -18,6 +18,9 @@ mod live;
 mod metrics_page;
 mod preview;
 mod program;
+#[path = "../files/promql.rs"]
+#[expect(dead_code, reason = "the hermetic tests of the files use the rest")]
+mod promql;
 #[path = "../files/read.rs"]
 #[expect(dead_code, reason = "the hermetic tests of the files use the rest")]
 mod read;

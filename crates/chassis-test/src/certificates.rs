@@ -119,7 +119,8 @@ fn element(der: &[u8]) -> (&[u8], &[u8]) {
     der[begin..].split_at(length)
 }
 
-fn base64(bytes: &[u8]) -> String {
+/// RFC 4648, section 4.
+pub fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let group = |three: &[u8]| {
         let bits = (0..3).fold(0, |bits, nth| bits << 8 | usize::from(*three.get(nth).unwrap_or(&0)));

@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::{
     net::SocketAddr,
     ops::{Deref, DerefMut},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -125,6 +126,14 @@ impl Service {
         let answer = self.ask("POST", ASYNC, body);
         assert_eq!(answer.status, 202, "{answer:?}");
         answer.text("id")
+    }
+
+    /// The answers to so many of the same POST at once.
+    pub fn post_at_once(&self, count: usize, path: &str, body: &str) -> Vec<Answer> {
+        thread::scope(|scope| {
+            let callers: Vec<_> = (0..count).map(|_| scope.spawn(|| self.ask("POST", path, body))).collect();
+            callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+        })
     }
 
     /// A POST with an `Idempotency-Key`.

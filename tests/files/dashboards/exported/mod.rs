@@ -6,6 +6,7 @@ mod mutations;
 mod queries;
 
 use chassis_telemetry::catalogue::{self, Kind, Values};
+pub use queries::texts;
 use queries::{Rule, rules};
 use std::collections::{BTreeMap, BTreeSet};
 
