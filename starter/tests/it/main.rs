@@ -1,7 +1,5 @@
 //! Tests from outside: each starts the program on ports and files of its own, and speaks to it as its users do.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it did not expect")]
-
 mod example;
 
 use chassis_test::TestApp;
