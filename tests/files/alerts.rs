@@ -30,7 +30,7 @@ pub fn alerts() -> Vec<Alert> {
             alerts.extend(name.map(|name| Alert { name, rule: rule.clone() }));
         }
     }
-    assert!(alerts.len() > 30, "{}", alerts.len());
+    assert!(alerts.len() > 20, "{}", alerts.len());
     alerts
 }
 
@@ -48,7 +48,9 @@ fn each_alert_links_a_panel_that_its_runbook_names() {
         let text = &runbooks[page.split('#').next().unwrap()];
         let section = text.split(&format!("## {}\n", alert.name)).nth(1).unwrap();
         let section = section.split("\n## ").next().unwrap();
-        for title in [board.title(), panel.title()] {
+        // Titles of a fork's dashboards begin with its name.
+        let board = board.title().rsplit(": ").next().unwrap();
+        for title in [board, panel.title()] {
             assert!(
                 section.contains(&format!("*{title}*")),
                 "{}: {title:?} is not in its section",

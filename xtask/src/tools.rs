@@ -143,11 +143,16 @@ pub fn workspace() -> PathBuf {
     manifest.and_then(|folder| folder.parent().map(Path::to_owned)).unwrap_or_else(|| ".".into())
 }
 
+/// Where Cargo builds.
+pub fn target() -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    workspace().join(target)
+}
+
 impl Tools {
     pub fn new() -> Self {
         let workspace = workspace();
-        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-        Self { folder: workspace.join(target).join("tools"), workspace }
+        Self { folder: target().join("tools"), workspace }
     }
 
     pub fn workspace(&self) -> &Path {
