@@ -82,19 +82,19 @@ async fn serve(
     tasks.spawn_essential("store", follow_store(store.clone(), store_check));
     let queue = open_queue(&config, store.clone()).await?;
     let notifications = Arc::new(Notifications { queue: queue.clone(), degradation: degradation.clone() });
-    let reports = Reports::new(Arc::clone(&notifications), &config.reports)?;
+    let (reports, looking) = Reports::new(Arc::clone(&notifications), &config.reports)?;
 
     let running = queue.clone();
     let queue_task = tasks.spawn_essential("queue", async move { running.run().await });
+    tasks.spawn_essential("latest-reports", looking);
     tasks.spawn_essential("degradation", degradation.run(vec![queue_age(&queue, &config)]));
     tasks.spawn("limits", limits.clone().clean_up());
     measure_on_scrape(telemetry, &queue, &limits);
 
     let grpc_router = grpc::router(&reports, &config, &keys, &limits, &health, &shutdown, &tasks)?;
     let http_router = http::router(Api { notifications, reports }, &config, &keys, &limits);
-    let stop = shutdown.stop();
-    let http = server::serve(http_listener, http_router, &config.http.server, stop.clone());
-    let grpc = server::serve(grpc_listener, grpc_router, &config.grpc_server(), stop);
+    let http = server::serve(http_listener, http_router, &config.http.server, shutdown.stop());
+    let grpc = server::serve(grpc_listener, grpc_router, &config.grpc_server(), shutdown.stop());
     let http = tasks.spawn_essential("http", http);
     let grpc = tasks.spawn_essential("grpc", grpc);
     queue_check.ok();

@@ -11,6 +11,7 @@ use chassis::{Failure, Health, Shutdown, Tasks};
 use chassis_http::{Keys, Limits, Scope, grpc, host_check, identify, require};
 use chassis_resilience::Shed;
 use chassis_telemetry::grpc::{Methods, metrics_layer, trace_layer};
+use std::sync::Arc;
 use tonic::Status;
 use tower::ServiceBuilder;
 
@@ -44,7 +45,7 @@ pub fn router(
     let (open, follow_health) = grpc::health(health.watch(), &[SERVICE], shutdown.stop());
     tasks.spawn("grpc-health", follow_health);
     let methods = Methods::from_descriptors([DESCRIPTOR].iter().chain(grpc::DESCRIPTORS).copied());
-    let proxies = config.limits.clone();
+    let proxies = Arc::new(config.limits.clone());
     let around = ServiceBuilder::new()
         .layer(trace_layer(methods.clone(), move |peer| proxies.trusts(peer)))
         .layer(metrics_layer(methods))

@@ -103,7 +103,7 @@ pub fn router(api: Api, config: &Config, keys: &Keys, limits: &Limits) -> Router
     let server = &config.http.server;
     let degradation = api.notifications.degradation.clone();
     let (router, document) = described(server, &degradation);
-    let proxies = config.limits.clone();
+    let proxies = Arc::new(config.limits.clone());
     let around = ServiceBuilder::new()
         .layer(trace_layer(move |peer| proxies.trusts(peer)))
         .layer(metrics_layer())

@@ -3,6 +3,7 @@
 pub mod api;
 mod config;
 pub mod grpc;
+mod latest;
 mod metrics;
 pub mod model;
 #[cfg(feature = "pdf")]
@@ -24,6 +25,7 @@ use crate::{
 };
 use chassis_queue::{Answer, Enqueue, Enqueued, JobId, Key, Priority, StoreError};
 use chassis_resilience::{Degradation, Feature};
+use latest::Latest;
 use model::{NewReport, Report, Submitted};
 use receipt::{Receipts, Skipped};
 use std::sync::Arc;
@@ -40,6 +42,7 @@ pub struct Reports(Arc<Inner>);
 
 struct Inner {
     notifications: Arc<Notifications>,
+    latest: Latest,
     receipts: Option<Receipts>,
     #[cfg(feature = "pdf")]
     preview: Option<preview::Preview>,
@@ -54,26 +57,33 @@ pub enum Submission {
 }
 
 impl Reports {
-    /// Reports in the store of the notifications, whose queue sends the receipts.
+    /// Reports in the store of the notifications, whose queue sends the receipts; and what looks up the latest ones, to
+    /// be spawned.
     ///
     /// # Errors
     /// The preview's fonts can't be used.
-    pub fn new(notifications: Arc<Notifications>, config: &ReportsConfig) -> Result<Self, String> {
+    pub fn new(
+        notifications: Arc<Notifications>,
+        config: &ReportsConfig,
+    ) -> Result<(Self, impl Future<Output = ()> + Send + use<>), String> {
+        let (latest, looking) = Latest::new(notifications.queue.store().clone());
         let receipts = config.receipt.channel().map(|channel| Receipts {
             notifications: Arc::clone(&notifications),
             channel,
             title: (channel == Channel::Push).then(|| config.receipt_title.clone()),
             message: config.receipt_text.clone(),
         });
-        Ok(Self(Arc::new(Inner {
+        let reports = Self(Arc::new(Inner {
             #[cfg(feature = "pdf")]
             preview: config
                 .preview
                 .fonts()?
                 .map(|fonts| preview::Preview::new(fonts, &notifications.degradation)),
             notifications,
+            latest,
             receipts,
-        })))
+        }));
+        Ok((reports, looking))
     }
 
     /// What sheds calls for reports.
@@ -86,7 +96,7 @@ impl Reports {
     /// # Errors
     /// The store can't be read.
     pub async fn latest(&self, patient: &PatientId) -> Result<Option<Report>, StoreError> {
-        store::latest(self.0.notifications.queue.store(), patient).await
+        self.0.latest.of(patient.clone()).await
     }
 
     /// The report with this id.

@@ -3,6 +3,7 @@
 use super::model::{Content, NewReport, Report};
 use crate::model::{Moment, PatientId};
 use chassis_queue::{Component, JobId, Migration, Statement, Store, StoreError, Value};
+use std::collections::HashMap;
 
 /// Content is bytes, because PostgreSQL's TEXT refuses U+0000. Ids rise with time, so a patient's latest report is the
 /// last of its entries in the index.
@@ -25,8 +26,12 @@ pub const SCHEMA: Component = Component {
 
 const INSERT: &str = "INSERT INTO reports (id, patient_id, content, submitted_at) VALUES ($1, $2, $3, $4)";
 const FIND: &str = "SELECT id, content, submitted_at FROM reports WHERE id = $1";
-const LATEST: &str =
-    "SELECT id, content, submitted_at FROM reports WHERE patient_id = $1 ORDER BY id DESC LIMIT 1";
+/// Of the patients in a JSON array.
+const LATEST_SQLITE: &str = "SELECT patient_id, id, content, submitted_at FROM reports WHERE id IN (SELECT
+    (SELECT max(id) FROM reports WHERE patient_id = asked.value) FROM json_each($1) AS asked)";
+const LATEST_POSTGRES: &str = "SELECT patient_id, id, content, submitted_at FROM reports WHERE id IN (SELECT
+    (SELECT max(id) FROM reports WHERE patient_id = asked.value)
+    FROM json_array_elements_text($1::json) AS asked (value))";
 
 type Row = (i64, Vec<u8>, i64);
 
@@ -41,14 +46,18 @@ pub fn insert(id: JobId, report: &NewReport, submitted_at: Moment) -> Statement 
     Statement { sql: INSERT, values }
 }
 
-/// A patient's latest report.
+/// The latest reports of these patients, by patient.
 ///
 /// # Errors
 /// The store can't be read.
-pub async fn latest(store: &Store, patient: &PatientId) -> Result<Option<Report>, StoreError> {
-    let mut reader = store.read("find latest report").await?;
-    let row: Option<Row> = sqlx::query_as(LATEST).bind(patient.as_str()).fetch_optional(&mut *reader).await?;
-    row.map(report).transpose()
+pub async fn latest(store: &Store, patients: &[&PatientId]) -> Result<HashMap<String, Report>, StoreError> {
+    let sql = if store.system() == "sqlite" { LATEST_SQLITE } else { LATEST_POSTGRES };
+    let patients = serde_json::to_string(patients).unwrap_or_default();
+    let mut reader = store.reader().await?;
+    let look = sqlx::query_as(sql).bind(patients).fetch_all(&mut *reader);
+    let rows: Vec<(String, i64, Vec<u8>, i64)> = store.bounded(look).await?;
+    let by_patient = |(patient, id, content, at)| Ok((patient, report((id, content, at))?));
+    rows.into_iter().map(by_patient).collect()
 }
 
 /// The report with this id.

@@ -1,12 +1,9 @@
 //! What an alert leads to is there: its panel, its section in a runbook, its cases; and routing and runbooks name nothing that
 //! is not. What its expression does, `promtool` says in `tests/promtool`.
 
-use crate::{read::boards, root};
+use crate::{dashboards::exported::texts, read::boards, root};
 use serde_json::Value;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-};
+use std::{collections::BTreeSet, fs};
 
 /// Cases that an alert may do without, with the reason.
 const WITHOUT: &[(&str, &str)] = &[("Watchdog", "it always fires, so that its silence is noticed")];
@@ -24,38 +21,42 @@ impl Alert {
 
 pub fn alerts() -> Vec<Alert> {
     let mut alerts = Vec::new();
-    for entry in fs::read_dir(root().join("deploy/prometheus/rules")).unwrap() {
-        let text = fs::read_to_string(entry.unwrap().path()).unwrap();
-        let file: Value = serde_yaml_ng::from_str(&text).unwrap();
-        let groups = file["groups"].as_array().unwrap().iter();
-        for rule in groups.flat_map(|group| group["rules"].as_array().unwrap()) {
-            if let Some(name) = rule["alert"].as_str() {
-                alerts.push(Alert { name: name.to_owned(), rule: rule.clone() });
-            }
+    for (file, text) in texts("deploy/prometheus/rules", ".yml") {
+        let read: Value = serde_yaml_ng::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
+        for rule in
+            read["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap())
+        {
+            let name = rule["alert"].as_str().map(str::to_owned);
+            alerts.extend(name.map(|name| Alert { name, rule: rule.clone() }));
         }
     }
-    assert!(alerts.len() > 30, "{}", alerts.len());
+    assert!(alerts.len() > 20, "{}", alerts.len());
     alerts
 }
 
-/// The runbooks by their file names.
-fn runbooks() -> BTreeMap<String, String> {
-    let entries = fs::read_dir(root().join("deploy/runbooks")).unwrap();
-    let page = |path: std::path::PathBuf| {
-        (path.file_name().unwrap().to_string_lossy().into_owned(), fs::read_to_string(&path).unwrap())
-    };
-    entries.map(|entry| page(entry.unwrap().path())).collect()
-}
-
 #[test]
-fn each_alert_links_a_panel_that_exists() {
-    let boards = boards().unwrap();
+fn each_alert_links_a_panel_that_its_runbook_names() {
+    let (boards, runbooks) = (boards().unwrap(), runbooks());
     for alert in alerts() {
         let url = alert.text("annotations", "dashboard_url");
-        let (uid, panel) = url.rsplit_once("/d/").unwrap().1.split_once("?viewPanel=").unwrap();
-        let board = boards.iter().find(|board| board.uid() == uid);
-        let found = board.is_some_and(|board| board.panels().iter().any(|one| one.id().to_string() == panel));
-        assert!(found, "{}: {url}", alert.name);
+        let (uid, id) = url.rsplit_once("/d/").unwrap().1.split_once("?viewPanel=").unwrap();
+        let board = boards.iter().find(|board| board.uid() == uid).unwrap_or_else(|| panic!("{url}"));
+        let panels = board.panels();
+        let panel = panels.iter().find(|panel| panel.id().to_string() == id);
+        let panel = panel.unwrap_or_else(|| panic!("{}: no panel {url}", alert.name));
+        let page = alert.text("annotations", "runbook_url").rsplit_once('/').unwrap().1;
+        let text = &runbooks[page.split('#').next().unwrap()];
+        let section = text.split(&format!("## {}\n", alert.name)).nth(1).unwrap();
+        let section = section.split("\n## ").next().unwrap();
+        // Titles of a fork's dashboards begin with its name.
+        let board = board.title().rsplit(": ").next().unwrap();
+        for title in [board, panel.title()] {
+            assert!(
+                section.contains(&format!("*{title}*")),
+                "{}: {title:?} is not in its section",
+                alert.name
+            );
+        }
     }
 }
 
@@ -66,20 +67,20 @@ fn each_alert_has_its_section_and_each_section_its_alert() {
         let (page, anchor) =
             alert.text("annotations", "runbook_url").rsplit_once('/').unwrap().1.split_once('#').unwrap();
         assert_eq!(anchor, alert.name.to_lowercase());
-        wanted.insert((page.to_owned(), alert.name));
+        wanted.insert((format!("deploy/runbooks/{page}"), alert.name));
     }
     let sections = |(page, text): (String, String)| {
         let names = text.lines().filter_map(|line| line.strip_prefix("## ")).map(str::to_owned);
         names.map(|name| (page.clone(), name)).collect::<Vec<_>>()
     };
-    let found: Vec<_> = runbooks().into_iter().flat_map(sections).collect();
+    let found: Vec<_> = texts("deploy/runbooks", ".md").into_iter().flat_map(sections).collect();
     assert_eq!(found.len(), wanted.len(), "a section is there twice");
     assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), wanted);
 }
 
 #[test]
 fn each_section_says_what_it_means_how_to_see_it_what_to_do_and_when_it_is_over() {
-    for (page, text) in runbooks() {
+    for (page, text) in texts("deploy/runbooks", ".md") {
         for section in text.split("\n## ").skip(1) {
             for part in ["**Means.**", "**See.**", "**Do.**", "**Over.**", "**Do not**", "```promql\n"] {
                 assert!(section.contains(part), "{page}: {part} is missing in {section}");
@@ -104,11 +105,7 @@ fn each_alert_says_what_happens_and_whom_it_calls() {
 
 #[test]
 fn each_alert_has_cases_in_which_it_is_quiet_fires_resolves_and_sees_no_traffic() {
-    let folder = root().join("deploy/prometheus/tests");
-    let cases: String = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
-        .collect();
+    let cases: String = texts("deploy/prometheus/tests", ".yml").into_iter().map(|(_, text)| text).collect();
     for alert in alerts().into_iter().filter(|alert| !WITHOUT.iter().any(|(name, _)| *name == alert.name)) {
         for case in ["quiet, fires, resolves", "no traffic"] {
             assert!(cases.contains(&format!("name: \"{}: {case}\"", alert.name)), "{}: {case}", alert.name);

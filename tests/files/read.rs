@@ -147,40 +147,13 @@ impl<'a> Variable<'a> {
     }
 }
 
-/// A query as Grafana asks it, with this choice made. A variable that is none of Grafana's own nor `job` or
-/// `instance` stays as it is.
+/// A query as Grafana asks it, with this choice made: `$name` is the one form that queries here have.
 pub fn expand(expr: &str, choice: &Choice) -> String {
     let picked = |value: &Option<String>| value.as_deref().map_or_else(|| ".+".to_owned(), as_regex);
-    let (job, instance) = (picked(&choice.job), picked(&choice.instance));
-    let values = [
-        ("__rate_interval", &choice.rate_interval),
-        ("__interval", &choice.rate_interval),
-        ("__range", &choice.range),
-        ("job", &job),
-        ("instance", &instance),
-    ];
-    values.iter().fold(expr.to_owned(), |expr, (name, value)| replaced(&expr, name, value))
-}
-
-/// Puts `value` where `$name`, `${name}` or `${name:format}` stands.
-fn replaced(expr: &str, name: &str, value: &str) -> String {
-    let mut parts = expr.split('$');
-    let mut done = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let braced = part.strip_prefix('{').and_then(|inner| inner.split_once('}'));
-        let named = |inner: &str| inner.split(':').next() == Some(name);
-        let after = part.strip_prefix(name).filter(|rest| !rest.starts_with(is_of_a_name));
-        match (braced, after) {
-            (Some((inner, rest)), _) if named(inner) => done.extend([value, rest]),
-            (_, Some(rest)) => done.extend([value, rest]),
-            _ => done.extend(["$", part]),
-        }
-    }
-    done
-}
-
-fn is_of_a_name(char: char) -> bool {
-    char.is_ascii_alphanumeric() || char == '_'
+    expr.replace("$__rate_interval", &choice.rate_interval)
+        .replace("$__range", &choice.range)
+        .replace("$job", &picked(&choice.job))
+        .replace("$instance", &picked(&choice.instance))
 }
 
 /// A chosen value inside a matcher `=~"…"`: its special characters escaped for the expression, the
@@ -206,18 +179,16 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn choice(job: Option<&str>, instance: Option<&str>) -> Choice {
-        let own = |value: Option<&str>| value.map(str::to_owned);
-        Choice { job: own(job), instance: own(instance), rate_interval: "20s".into(), range: "5m".into() }
-    }
-
     #[test]
-    fn variables_are_replaced_in_every_form_and_no_other_is() {
-        let expr = r#"rate(a{job=~"$job",i=~"${instance}",j=~"${job:regex}",k="$jobs"}[$__rate_interval])"#;
-        let all = expand(expr, &choice(None, None));
-        assert_eq!(all, r#"rate(a{job=~".+",i=~".+",j=~".+",k="$jobs"}[20s])"#);
-        let one = expand(r#"a{i=~"$instance"}[$__range]"#, &choice(None, Some("127.0.0.1:1")));
-        assert_eq!(one, r#"a{i=~"127\\.0\\.0\\.1:1"}[5m]"#);
+    fn variables_are_replaced_by_what_is_chosen() {
+        let choice = |instance: Option<&str>| {
+            let instance = instance.map(str::to_owned);
+            Choice { job: None, instance, rate_interval: "20s".into(), range: "5m".into() }
+        };
+        let expr = r#"rate(a{job=~"$job",i=~"$instance"}[$__rate_interval]) + b[$__range]"#;
+        assert_eq!(expand(expr, &choice(None)), r#"rate(a{job=~".+",i=~".+"}[20s]) + b[5m]"#);
+        let one = expand(r#"a{i=~"$instance"}"#, &choice(Some("127.0.0.1:1")));
+        assert_eq!(one, r#"a{i=~"127\\.0\\.0\\.1:1"}"#);
     }
 
     #[test]

@@ -24,7 +24,6 @@ fn readiness_names_each_check_and_its_reason() {
     assert_eq!(service.admin("GET", "/livez", "").status, 200);
     drop(locked);
     until_so("it is ready", || service.readiness().0);
-    service.stop();
 }
 
 #[test]
@@ -39,7 +38,6 @@ fn metrics_and_version_are_served_and_everything_else_is_not_there() {
     let refused = service.admin("POST", "/metrics", "");
     assert_eq!(refused.status, 405, "{refused:?}");
     assert!(refused.header("allow").is_some_and(|allow| allow.contains("GET")), "{refused:?}");
-    service.stop();
 }
 
 #[test]
@@ -66,14 +64,18 @@ fn the_log_filter_changes_at_run_time_and_a_wrong_one_changes_nothing() {
     assert_eq!(set("info").status, 204);
     service.get("/seen-again");
     until_so("the third line", || requests() == 3);
-    service.stop();
 }
 
 #[test]
-fn a_filter_in_the_environment_that_names_nothing_is_warned_of() {
-    for filter in ["warning", "infoo", "info;debug"] {
-        let service = Site::new().with("RUST_LOG", filter).start();
-        let warned = |line: &Value| line["level"] == "WARN" && line.to_string().contains("RUST_LOG");
+fn a_filter_or_a_sampler_in_the_environment_that_names_nothing_is_warned_of() {
+    for (variable, value) in [
+        ("RUST_LOG", "warning"),
+        ("RUST_LOG", "infoo"),
+        ("RUST_LOG", "info;debug"),
+        ("OTEL_TRACES_SAMPLER", "sometimes"),
+    ] {
+        let service = Site::new().with(variable, value).start();
+        let warned = |line: &Value| line["level"] == "WARN" && line.to_string().contains(variable);
         until_so("it is warned of", || service.lines().iter().any(warned));
         service.get("/seen");
         service.told("request", 1);
@@ -99,5 +101,4 @@ fn the_line_of_readiness_names_each_channels_provider() {
     let [ready] = &service.told("ready", 1)[..] else { panic!("ready twice") };
     let told = ["sms", "push"].map(|channel| ready["fields"][channel].as_str().unwrap_or_default());
     assert_eq!(told, ["http", "console"], "{ready}");
-    service.stop();
 }

@@ -16,11 +16,14 @@ fn all_faults_of_all_sources_are_named_at_once_before_a_port_is_bound() {
         .with("APP_HTTP__HEADER_TIMEOUT", "5 parsecs")
         .with("APP_QUEUE__WORKER", "1")
         .with("APP_SMS__PROVIDER", "http")
-        .with("APP_RETRY__ON_UNKNOWN", "sometimes");
-    let file = site.file("service.toml", "[queue]\nworkers = \"many\"\n\n[http]\ntypo = 1\n");
+        .with("APP_RETRY__ON_UNKNOWN", "sometimes")
+        .with("APP_HTTP__TLS__CERT_FILE", "")
+        .with("APP_LIMITS__CLEANUP_INTERVAL", "a\nb\n  c: d");
+    let toml = "[queue]\nworkers = \"many\"\n[http]\ntypo = 1\n[limits]\ntrusted_proxies = [\"10.0.0.0/8\", \"there\"]\n";
+    let file = site.file("service.toml", toml);
     let faults = site.faults(&["--config", &file, "--set", "grpc.listen=0.0.0.0:1", "--set", "nonsense"]);
     // The key, what was found, where, and what would be right.
-    let expected: [&[&str]; 8] = [
+    let expected: [&[&str]; 11] = [
         &["http.header_timeout", "5 parsecs", "APP_HTTP__HEADER_TIMEOUT"],
         &["queue.workers", "many", &file],
         &["http.typo", "unknown", &file],
@@ -29,6 +32,9 @@ fn all_faults_of_all_sources_are_named_at_once_before_a_port_is_bound() {
         &["retry.on_unknown", "sometimes", "hold"],
         &["grpc.listen", "0.0.0.0:1", "--set", "loopback"],
         &["--set number 2", "key=value"],
+        &["http.tls.cert_file", "is empty; remove it or give it a value"],
+        &["limits.cleanup_interval = \"a\\nb\\n  c: d\"", "APP_LIMITS__CLEANUP_INTERVAL"],
+        &["limits.trusted_proxies", "10.0.0.0/8,there", &file],
     ];
     for parts in expected {
         let found = faults.iter().any(|fault| parts.iter().all(|part| fault.contains(part)));
@@ -42,6 +48,13 @@ fn wrong_usage_exits_64() {
     for arguments in [&["--no-such"][..], &["no-such"], &["--config"], &["--config", "/no/such/file.toml"]] {
         assert!(!Site::new().faults(arguments).is_empty(), "{arguments:?}");
     }
+    let site = Site::new();
+    let broken = site.file("broken.toml", "[sms.http]\nurl = canary\n");
+    let faults = site.faults(&["--config", &broken]);
+    assert!(
+        faults.len() == 1 && faults[0].contains(".toml:2: ") && !faults[0].contains("canary"),
+        "{faults:?}"
+    );
 }
 
 #[test]
@@ -95,7 +108,6 @@ fn variables_that_kubernetes_sets_for_a_service_named_app_are_ignored() {
     }
     let service = site.start();
     service.accept();
-    service.stop();
 }
 
 #[test]
@@ -173,7 +185,6 @@ fn settings_that_do_not_fit_together_are_warned_of() {
         let warned = |line: &Value| line["level"] == "WARN" && line.to_string().contains(key);
         until_so(&format!("{key} is warned of"), || service.lines().iter().any(warned));
     }
-    service.stop();
 }
 
 #[test]

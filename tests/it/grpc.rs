@@ -21,7 +21,7 @@ use epro_notify::proto::epro::{
 use std::time::Duration;
 use tokio::time::timeout;
 use tonic::{
-    Code, Request, Status,
+    Code, Request, Response, Status,
     transport::{Certificate as Root, Channel, ClientTlsConfig},
 };
 use tonic_health::pb::{
@@ -41,7 +41,9 @@ pub async fn channel(service: &Service) -> Channel {
     Channel::from_shared(format!("http://{}", service.grpc)).unwrap().connect().await.unwrap()
 }
 
-pub async fn client(service: &Service) -> EproServiceClient<Channel> {
+pub type Client = EproServiceClient<Channel>;
+
+pub async fn client(service: &Service) -> Client {
     EproServiceClient::new(channel(service).await)
 }
 
@@ -69,11 +71,15 @@ fn code<T>(outcome: &Result<T, Status>) -> Code {
 }
 
 /// Calls a method by its path.
-async fn call(channel: Channel, path: &'static str, request: Request<GetLatestReportRequest>) -> Code {
+pub async fn call(
+    channel: Channel,
+    path: &'static str,
+    request: Request<GetLatestReportRequest>,
+) -> Result<Response<GetLatestReportResponse>, Status> {
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.unwrap();
     let codec = tonic_prost::ProstCodec::<GetLatestReportRequest, GetLatestReportResponse>::default();
-    code(&client.unary(request, http::uri::PathAndQuery::from_static(path), codec).await)
+    client.unary(request, http::uri::PathAndQuery::from_static(path), codec).await
 }
 
 /// How many calls were counted with these labels.
@@ -108,7 +114,7 @@ async fn every_end_of_a_call_is_told_once_in_the_callers_trace() {
         let trace = TraceParent::new();
         let mut request = by(key, of(patient));
         request.metadata_mut().insert("traceparent", trace.to_string().parse().unwrap());
-        assert_eq!(call(channel.clone(), path, request).await, expected, "{path} {patient}");
+        assert_eq!(code(&call(channel.clone(), path, request).await), expected, "{path} {patient}");
         told.push((trace, path.contains("Epro") && path.ends_with("Report"), expected));
     }
     drop((client, channel));
@@ -196,7 +202,6 @@ async fn the_callers_deadline_is_kept_and_one_that_cannot_be_read_is_refused() {
     ] {
         assert_eq!(raw_call(&service, &[("grpc-timeout", time)], WHOLE).await, Some(expected), "{time}");
     }
-    service.stop();
 }
 
 /// A call as frames: its head, and its message if it is to be whole.
@@ -224,7 +229,6 @@ fn a_caller_that_leaves_is_told_of_once_as_cancelled() {
     until_so("it is counted", || counted(&service.metrics(), "CANCELLED", SERVICE, "SubmitReport") == 1);
     let lines = service.told("call", 2);
     assert_eq!(lines.len(), 2, "{lines:?}");
-    service.stop();
 }
 
 #[test]
@@ -235,7 +239,6 @@ fn a_message_that_never_comes_is_given_up() {
     let labels = [("grpc_method", "SubmitReport"), ("side", "server")];
     until_so("it is given up", || service.metrics().sum(DURATION, &labels) == 1);
     assert_eq!(counted(&service.metrics(), "OK", SERVICE, "SubmitReport"), 0);
-    service.stop();
 }
 
 #[tokio::test]
@@ -357,12 +360,20 @@ async fn readiness_is_told_to_everybody_without_a_key_a_limit_a_line_or_a_span()
 }
 
 #[tokio::test]
-async fn at_sigterm_health_flips_before_the_listener_closes_and_streams_end_with_it() {
-    let service = Site::new().with("APP_SHUTDOWN__NOT_READY_FOR", "2s").start();
+async fn quiet_streams_last_and_at_sigterm_health_flips_before_the_listener_closes_and_ends_them() {
+    let service = Site::new()
+        .with("APP_SHUTDOWN__NOT_READY_FOR", "2s")
+        .with("APP_HTTP__HEADER_TIMEOUT", "300ms")
+        .with("APP_HTTP__HANDLER_TIMEOUT", "300ms")
+        .start();
     let mut watched =
         HealthClient::new(channel(&service).await).watch(health("")).await.unwrap().into_inner();
     assert_eq!(next(&mut watched).await, Some(ServingStatus::Serving));
-    let (mut reflecting, _asking) = reflect(&service, "").await.unwrap();
+    let (mut reflecting, asking) = reflect(&service, "").await.unwrap();
+    // Longer than handlers take and connections idle.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    asking.send(list()).await.unwrap();
+    assert!(reflecting.message().await.unwrap().is_some());
     service.signal(Signal::TERM);
     assert_eq!(next(&mut watched).await, Some(ServingStatus::NotServing));
     // New connections are still taken, and told the same.
@@ -379,15 +390,18 @@ async fn at_sigterm_health_flips_before_the_listener_closes_and_streams_end_with
 
 type Reflecting = tonic::Streaming<tonic_reflection::pb::v1::ServerReflectionResponse>;
 
+fn list() -> ServerReflectionRequest {
+    let list = MessageRequest::ListServices(String::new());
+    ServerReflectionRequest { message_request: Some(list), ..Default::default() }
+}
+
 /// Asks for the services, and returns the answer and what keeps asking.
 async fn reflect(
     service: &Service,
     key: &str,
 ) -> Result<(Reflecting, tokio::sync::mpsc::Sender<ServerReflectionRequest>), Status> {
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
-    let list = MessageRequest::ListServices(String::new());
-    let list = ServerReflectionRequest { message_request: Some(list), ..Default::default() };
-    sender.send(list).await.unwrap();
+    sender.send(list()).await.unwrap();
     let asked =
         futures_util::stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
     let mut client = ServerReflectionClient::new(channel(service).await);

@@ -183,7 +183,6 @@ fn a_caller_that_leaves_within_its_body_is_told_of_once_as_499() {
     drop(stream);
     let [line] = &service.told("request", 1)[..] else { panic!("told more than once") };
     assert_eq!(line["fields"]["status"], 499, "{line}");
-    service.stop();
 }
 
 #[test]
@@ -194,7 +193,6 @@ fn a_caller_that_still_writes_a_body_nobody_wants_gets_its_answer() {
         let answer = service.ask("POST", path, &large);
         assert_eq!(answer.status, status, "{answer:?}");
     }
-    service.stop();
 }
 
 #[test]
@@ -216,7 +214,6 @@ fn a_caller_that_asks_before_it_sends_is_told_to_go_on_or_why_not() {
         // Nothing of the body was sent, so that the connection ends after this.
         assert_eq!(exchange(service.http, &head(path, length)).status, status, "{path}");
     }
-    service.stop();
 }
 
 #[test]
@@ -226,7 +223,6 @@ fn http_2_is_served_with_prior_knowledge() {
     let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
     let answer = runtime.block_on(client.get(format!("http://{}/nowhere", service.http)).send()).unwrap();
     assert_eq!((answer.status().as_u16(), answer.version()), (404, http::Version::HTTP_2));
-    service.stop();
 }
 
 #[test]
@@ -253,7 +249,13 @@ fn slow_first_bytes_and_headers_are_closed_and_counted_and_an_idle_connection_is
         assert_eq!(raw::answers(service.http, begun.as_bytes()), "", "{begun:?}");
         until_so("it is counted", || timed_out() == count);
     }
-    service.stop();
+    // A caller slow with its second request.
+    let mut slow = raw::connect(service.http);
+    slow.write_all(b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    slow.read_exact(&mut [0]).unwrap();
+    slow.write_all(b"GET /thi").unwrap();
+    raw::rest(&mut slow);
+    until_so("it is counted", || timed_out() == 6);
 }
 
 #[test]
@@ -268,7 +270,6 @@ fn head_is_answered_as_get_without_the_body() {
             }
         }
     }
-    service.stop();
 }
 
 #[test]
@@ -287,7 +288,6 @@ fn options_and_405_tell_what_is_served() {
             assert!(!allow.contains("PATCH"), "{allow}");
         }
     }
-    service.stop();
 }
 
 #[test]
@@ -306,7 +306,6 @@ fn no_answer_is_kept_or_guessed_at() {
         assert_eq!(answer.header("strict-transport-security"), None, "{answer:?}");
         assert_eq!(answer.header("access-control-allow-origin"), None, "{answer:?}");
     }
-    service.stop();
 }
 
 #[test]
@@ -335,12 +334,12 @@ fn a_page_of_a_listed_origin_may_call_and_read_even_errors() {
     let answer = service.ask_with("OPTIONS", ASYNC, &preflight, "");
     assert!(matches!(answer.status, 200 | 204), "{answer:?}");
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://a.example"));
+    assert_eq!(answer.header("access-control-max-age"), Some("7200"));
     assert!(answer.header("access-control-allow-methods").unwrap().contains("POST"), "{answer:?}");
     let headers = answer.header("access-control-allow-headers").unwrap();
     for header in ["authorization", "content-type", "idempotency-key", "traceparent"] {
         assert!(headers.contains(header), "{header}: {answer:?}");
     }
-    service.stop();
 }
 
 #[test]
@@ -357,7 +356,6 @@ fn a_long_answer_is_compressed_for_those_who_take_it() {
     let mut text = String::new();
     flate2::read::GzDecoder::new(&*small.bytes).read_to_string(&mut text).unwrap();
     assert_eq!(text, plain.body);
-    service.stop();
 }
 
 /// Request lines that are strange, or no request at all, and what they come to.
@@ -394,7 +392,6 @@ fn a_strange_request_gets_a_clear_answer() {
             assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{line}");
         }
     }
-    service.stop();
 }
 
 fn with_host(address: SocketAddr, hosts: &[&str]) -> u16 {
@@ -433,7 +430,6 @@ fn without_keys_only_loopback_names_are_answered_and_a_host_is_given_once() {
     // With keys a proxy's name is as good as any.
     let service = with_keys(Site::new(), &[line("app", "read")]).start();
     assert_eq!(with_host(service.http, &["api.example"]), 401);
-    service.stop();
 }
 
 #[test]
@@ -447,5 +443,4 @@ fn a_slow_handler_is_answered_503_in_time() {
     assert!(begun.elapsed() < Duration::from_secs(10), "{answer:?}");
     drop(locked);
     until_so("it is ready", || service.readiness().0);
-    service.stop();
 }

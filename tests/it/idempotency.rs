@@ -83,7 +83,6 @@ fn repeats_at_once_and_after_a_crash_get_the_one_answer_of_what_was_made_once() 
     }
     assert_eq!(service.until_drained().of("accepted"), jobs);
     assert_eq!(gateway.sent().len() as u64, jobs, "each was sent once");
-    service.stop();
 }
 
 #[test]
@@ -104,7 +103,6 @@ fn what_was_refused_has_used_no_key_up() {
     assert_eq!(service.ask("PUT", "/api/v1/studies/s-2/patients/p-1", "").status, 201);
     let other = post(service.http, "/api/v1/studies/s-2/notifications", "late", CALLS[4].body);
     other.problem(422, "idempotency-key-reused");
-    service.stop();
 }
 
 #[test]
@@ -126,7 +124,6 @@ fn what_a_crash_left_of_a_synchronous_call_is_told_to_its_repeat() {
     repeat.problem(504, "notification-unknown");
     assert!(replayed(&repeat), "{repeat:?}");
     assert_eq!(gateway.sent().len(), 1);
-    service.stop();
 }
 
 #[tokio::test]

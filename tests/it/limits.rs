@@ -64,7 +64,8 @@ fn assert_within_the_limit(mut admitted: Vec<Admitted>) {
     for (from, _) in &admitted {
         let within = admitted.iter().filter(|(sent, _)| sent >= from);
         for (count, (_, until)) in (1..).zip(within) {
-            let most = BURST + RATE * (*until - *from).as_secs_f64();
+            // The service's clock is another one, and goes a few millionths faster or slower.
+            let most = BURST + RATE * (*until - *from).as_secs_f64() * 1.000_1;
             assert!(f64::from(count) <= most, "{count} in a window of {most}");
         }
     }

@@ -54,18 +54,18 @@ fn what_is_wrong_with_a_file_is_one_line_and_says_nothing_of_the_key() {
     let (chain, of_other) = (certificate.chain.as_str(), other.key.serialize_pem());
     let empty = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----";
     let cases = [
-        ("", &*key),
-        ("no PEM at all", &key),
-        (&damaged, &key),
-        ("-----BEGIN CERTIFICATE-----\nMIIB", &key),
-        (chain, ""),
-        (chain, chain),
-        (chain, &encrypted_key),
-        (chain, &cut),
-        (chain, empty),
-        (chain, &of_other),
+        ("", &*key, "holds no certificate"),
+        ("no PEM at all", &key, "holds no certificate"),
+        (&damaged, &key, "holds a damaged certificate"),
+        ("-----BEGIN CERTIFICATE-----\nMIIB", &key, "is cut off"),
+        (chain, "", "holds no private key"),
+        (chain, chain, "holds no private key"),
+        (chain, &encrypted_key, "holds an encrypted key"),
+        (chain, &cut, "is cut off"),
+        (chain, empty, "is damaged or not supported"),
+        (chain, &of_other, "is not the key of the certificate in"),
     ];
-    for (number, (cert_text, key_text)) in cases.iter().enumerate() {
+    for (number, (cert_text, key_text, fault)) in cases.iter().enumerate() {
         fs::write(&files.cert, cert_text).unwrap();
         fs::write(&files.key, key_text).unwrap();
         for command in ["check-config", "serve"] {
@@ -73,7 +73,7 @@ fn what_is_wrong_with_a_file_is_one_line_and_says_nothing_of_the_key() {
             assert_eq!(faults.len(), 1, "{number}: {faults:?}");
             let said = &faults[0];
             let variable = if number < 4 { "APP_HTTP__TLS__CERT_FILE" } else { "APP_HTTP__TLS__KEY_FILE" };
-            assert!(said.contains(variable), "{number}: {said}");
+            assert!(said.contains(variable) && said.contains(fault), "{number} {fault}: {said}");
             let of_key = key.lines().chain(of_other.lines()).filter(|line| !line.starts_with("--"));
             of_key.for_each(|line| assert!(!said.contains(line), "{said}"));
         }
@@ -127,7 +127,6 @@ fn a_new_certificate_is_served_without_a_connection_lost_and_a_broken_one_is_not
     new.write(site.folder());
     until_so("it is mended", || reloads("ok") > taken);
     drop(kept);
-    service.stop();
 }
 
 #[test]
@@ -183,7 +182,6 @@ fn callers_without_tls_are_counted_and_hold_up_nobody() {
         page.sum("tls_handshakes_failed_total", &[("listener", "http")]) >= 1
             && page.sum("http_connections_timed_out_total", &[]) == 2
     });
-    service.stop();
 }
 
 #[test]
@@ -200,7 +198,6 @@ fn an_encrypted_answer_that_nobody_takes_is_given_up() {
         }
     };
     assert!(!matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
-    service.stop();
 }
 
 #[test]
@@ -208,13 +205,8 @@ fn the_health_check_asks_over_tls_whatever_the_certificate_is_made_for() {
     let site = Site::new();
     let files = Certificate::of(&PKCS_ED25519, 4000).write(site.folder());
     let mut site = encrypted(site, "ADMIN", &files);
-    let service = {
-        let service = site.spawn();
-        let ready =
-            until("it is ready", || service.lines().into_iter().find(|line| line["message"] == "ready"));
-        site.set("APP_ADMIN__LISTEN", ready["fields"]["admin"].as_str().unwrap());
-        service
-    };
+    let service = site.spawn();
+    let ready = &service.told("ready", 1)[0];
+    site.set("APP_ADMIN__LISTEN", ready["fields"]["admin"].as_str().unwrap());
     until_so("it is healthy", || site.run(&["healthcheck"]).status.success());
-    service.stop();
 }

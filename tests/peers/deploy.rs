@@ -5,7 +5,6 @@
 pub mod backends;
 pub mod collector;
 mod files;
-mod jaeger;
 pub mod lines;
 mod redaction;
 mod sampling;

@@ -11,11 +11,16 @@ mod deploy;
 mod disk_full;
 mod endpoints;
 mod grafana_schema;
+mod image;
 mod kills;
+mod kubernetes;
 mod live;
 mod metrics_page;
 mod preview;
 mod program;
+#[path = "../files/promql.rs"]
+#[expect(dead_code, reason = "the hermetic tests of the files use the rest")]
+mod promql;
 #[path = "../files/read.rs"]
 #[expect(dead_code, reason = "the hermetic tests of the files use the rest")]
 mod read;

@@ -1,7 +1,5 @@
 //! The metrics page as Prometheus' own programs take it: the plain text by its linter.
 
-mod exemplars;
-
 use crate::{
     need,
     support::service::{ASYNC, MESSAGE, Site},

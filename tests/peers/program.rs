@@ -1,7 +1,7 @@
 //! Programs of others as processes: each ends with its owner, also when a test fails, and tells its log then.
 
 use crate::need;
-use chassis_test::until;
+use chassis_test::{Answer, ask, until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs::{self, File},
@@ -40,9 +40,13 @@ impl Program {
         });
     }
 
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// SIGTERM, and waits until it has ended, cleanly.
     pub fn stop(mut self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
         let status = self.child.wait().unwrap();
         assert!(status.success(), "{} ended with {status}:\n{}", self.name, self.log());
     }
@@ -58,6 +62,20 @@ impl Drop for Program {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A running etcd, for clients on the first address and for other members on the second.
+pub fn etcd(folder: &Path, addresses: [SocketAddr; 2]) -> Program {
+    let [clients, peers] = addresses.map(|address| format!("http://{address}"));
+    let mut program = Program::start("etcd", folder, |command| {
+        command.args(["--data-dir", "etcd", "--listen-client-urls", &clients]);
+        command.args(["--advertise-client-urls", &clients, "--listen-peer-urls", &peers]);
+        command.args(["--initial-advertise-peer-urls", &peers, "--unsafe-no-fsync"]);
+        command.args(["--initial-cluster", &format!("default={peers}")]);
+    });
+    let healthy = |answer: Answer| answer.body.contains("true");
+    program.until_so("is healthy", || ask(addresses[0], "GET", "/health", "").is_ok_and(healthy));
+    program
 }
 
 /// An address of this machine where nobody listens yet, for a program that can't tell which one it got.

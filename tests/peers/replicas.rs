@@ -301,3 +301,21 @@ fn a_rolling_update_under_load_loses_and_refuses_nothing_and_an_older_program_do
     let finished = replicas.finish();
     assert_eq!((finished.refused, finished.twice, finished.interrupted), (0, 0, 0));
 }
+
+#[test]
+fn what_is_reported_to_one_replica_is_the_latest_on_each() {
+    let _alone = ALONE.lock();
+    let (server, gateway) = (Server::start(&[]), Gateway::start());
+    let sites = [site(&server, &gateway), site(&server, &gateway)];
+    let replicas = sites.each_ref().map(Site::start);
+    for content in ["slept well", "slept \u{0}badly 😀"] {
+        let report = serde_json::json!({ "patientId": "p-1", "content": content }).to_string();
+        assert_eq!(replicas[0].ask("POST", REPORTS, &report).status, 201);
+        for replica in &replicas {
+            let latest = replica.get("/api/v1/patients/p-1/reports/latest");
+            assert_eq!(latest.text("content"), content);
+            replica.get("/api/v1/patients/p-2/reports/latest").problem(404, "not-found");
+        }
+    }
+    replicas.into_iter().for_each(Service::stop);
+}

@@ -6,15 +6,12 @@ use crate::{
     program::shipped,
     support::{
         gateway::Gateway,
+        keys::{line, text, with_keys},
         service::{MESSAGE, SYNC, Service, Site},
     },
 };
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use std::{fmt::Write, fs, process::Command};
-
-/// The key that the service knows; it may everything.
-const KEY: &str = "a-key-of-this-test-alone";
+use std::{fs, process::Command};
 
 #[test]
 fn schemathesis_finds_no_answer_that_is_not_described() {
@@ -22,9 +19,7 @@ fn schemathesis_finds_no_answer_that_is_not_described() {
     let filled = with_dead_letters();
     let site = Site::new().with("APP_STORE__URL", &format!("sqlite://{}", filled.store().display()));
     let folder = site.folder().to_owned();
-    let keys = folder.join("keys");
-    fs::write(&keys, format!("schemathesis:send,read,operate:{}\n", hex(KEY))).unwrap();
-    let service = site.with("APP_AUTH__API_KEYS_FILE", &keys.display().to_string()).start();
+    let service = with_keys(site, &[line("schemathesis", "send,read,operate")]).start();
     let document = service.ask("GET", "/api/v1/openapi.json", "");
     // From a file: what it is given by its address it leaves out of the operations.
     let file = folder.join("openapi.json");
@@ -37,7 +32,7 @@ fn schemathesis_finds_no_answer_that_is_not_described() {
         .arg(file)
         // What it leaves behind is left there.
         .current_dir(&folder)
-        .env("EPRO_NOTIFY_KEY", KEY)
+        .env("EPRO_NOTIFY_KEY", text("schemathesis"))
         .output()
         .unwrap();
     let said =
@@ -63,14 +58,6 @@ fn with_dead_letters() -> Site {
     (0..2).for_each(|_| assert_eq!(service.ask("POST", SYNC, MESSAGE).status, 504));
     service.stop();
     site
-}
-
-/// The SHA-256 of a key in hex, as the key file has it.
-fn hex(key: &str) -> String {
-    Sha256::digest(key).iter().fold(String::new(), |mut hex, byte| {
-        write!(hex, "{byte:02x}").unwrap();
-        hex
-    })
 }
 
 fn operations(document: &Value) -> usize {

@@ -28,6 +28,8 @@ fn run(program: &str, arguments: &[&str]) -> Said {
     let output = Command::new(program)
         .args(arguments)
         .current_dir(root())
+        // Of a case's second a third is its collection of garbage.
+        .env("GOGC", "400")
         .output()
         .unwrap_or_else(|error| panic!("{program}: {error}; `cargo xtask test --install` fetches it"));
     let text =

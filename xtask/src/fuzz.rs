@@ -4,8 +4,10 @@
 use crate::{EX_USAGE, tools::workspace};
 use std::{
     env, fs, io,
+    num::NonZero,
     path::{Path, PathBuf},
     process::{Command, ExitCode, Output, Stdio},
+    thread,
 };
 
 /// Seconds for a target when the caller does not say.
@@ -13,7 +15,7 @@ const USUAL_SECONDS: u32 = 60;
 /// Seconds within which the planted bug has to be found: it takes one.
 const PLANTED_SECONDS: u32 = 60;
 
-/// Builds the targets and runs one, or each in turn. Fails at the first that breaks.
+/// Builds the targets and runs one, or all of them, on every core one. Fails if one breaks.
 pub fn run(words: &[&str]) -> ExitCode {
     let (target, seconds) = match words {
         [] => (None, Some(USUAL_SECONDS)),
@@ -75,15 +77,25 @@ impl Fuzzer {
         {
             return Err(format!("no target {only}; known are {}", known.join(", ")));
         }
-        let chosen = known.iter().filter(|name| only.is_none_or(|only| *name == only));
-        for name in chosen {
-            let run = self.run(name, seconds)?;
-            if !run.status.success() {
-                eprintln!("{}", String::from_utf8_lossy(&run.stderr));
-                return Err(format!("{name} broke; the input is in {}", self.room.join("found").display()));
-            }
-            println!("{name}: {} inputs in {seconds} s", inputs(&String::from_utf8_lossy(&run.stderr)));
+        let chosen: Vec<_> = known.iter().filter(|name| only.is_none_or(|only| *name == only)).collect();
+        // Each takes one core for as long as the others.
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let share =
+            |first| chosen.iter().skip(first).step_by(cores).try_for_each(|name| self.holds(name, seconds));
+        thread::scope(|scope| {
+            let running: Vec<_> = (0..cores).map(|first| scope.spawn(move || share(first))).collect();
+            running.into_iter().try_for_each(|share| share.join().map_err(|_| "it panicked".to_owned())?)
+        })
+    }
+
+    fn holds(&self, name: &str, seconds: u32) -> Result<(), String> {
+        let run = self.run(name, seconds)?;
+        let said = String::from_utf8_lossy(&run.stderr);
+        if !run.status.success() {
+            eprintln!("{said}");
+            return Err(format!("{name} broke; the input is in {}", self.room.join("found").display()));
         }
+        println!("{name}: {} inputs in {seconds} s", inputs(&said));
         Ok(())
     }
 

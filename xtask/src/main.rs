@@ -6,6 +6,7 @@
 
 mod account;
 mod dashboards;
+mod fork;
 mod fuzz;
 mod go;
 mod install;
@@ -23,6 +24,11 @@ commands:
   test [--install]  format, lints, supply chain, every test and the documentation, with seconds per stage.
                     --install (or CI=true) fetches what is missing; without it the stage is skipped and named.
                     Under CI=true a part that can't be had fails.
+  check-forks [complete|stripped]
+                    makes both kinds of forks, and builds, tests, starts and calls them; `test` does it as well.
+  fork NAME DIR [--strip]
+                    a copy of this repository under a new name; --strip leaves out the sample, and puts one example
+                    endpoint and one example job in its place.
   fuzz [TARGET] [--seconds N]
                     libFuzzer on one target of fuzz/targets, or on each in turn; 60 seconds a target unless said
                     otherwise. What breaks one is kept in the target directory, in fuzz/found.
@@ -42,6 +48,8 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["test"] => test::run(false),
         ["test", "--install"] => test::run(true),
+        ["check-forks", kind @ ..] => fork::check(kind),
+        ["fork", rest @ ..] => fork::run(rest),
         ["load", rest @ ..] => load(rest),
         ["dashboards", rest @ ..] => dashboards::run(rest),
         ["pictures"] => test::pictures(),

@@ -15,7 +15,7 @@ impl<F: Fn(&mut Request) -> Result<(), Box<Response>> + Clone + Send + Sync + 's
 
 /// The layer of a function that decides.
 #[derive(Clone)]
-pub struct Gate<F>(pub(crate) F);
+pub struct Gate<F>(pub F);
 
 /// A service behind a [`Gate`].
 #[derive(Clone)]

@@ -1,5 +1,4 @@
-//! OTLP collectors in this process: one over gRPC that keeps what it is sent, or misbehaves, and one over HTTP that
-//! answers with a status.
+//! An OTLP collector in this process, over gRPC, that keeps what it is sent, or misbehaves.
 
 use opentelemetry_proto::tonic::{
     collector::trace::v1::{
@@ -10,12 +9,8 @@ use opentelemetry_proto::tonic::{
 };
 use parking_lot::Mutex;
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
 };
@@ -139,72 +134,5 @@ impl TraceService for Service {
         Ok(Response::new(ExportTraceServiceResponse {
             partial_success: (rejected_spans > 0).then_some(partial),
         }))
-    }
-}
-
-/// Over HTTP/1.1: reads each call away and answers with one status. It runs as long as the process.
-pub struct HttpCollector {
-    pub address: SocketAddr,
-    state: Arc<HttpState>,
-}
-
-struct HttpState {
-    /// With it go further header lines.
-    answer: Mutex<(u16, &'static str)>,
-    refused: AtomicUsize,
-}
-
-impl HttpCollector {
-    /// Accepts everything.
-    pub fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let state = Arc::new(HttpState { answer: Mutex::new((200, "")), refused: AtomicUsize::new(0) });
-        let serving = Arc::clone(&state);
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let state = Arc::clone(&serving);
-                // The caller ends the connection.
-                thread::spawn(move || state.serve(stream));
-            }
-        });
-        Self { address, state }
-    }
-
-    /// Answers with this status from now on.
-    pub fn answer(&self, status: u16) {
-        self.answer_with(status, "");
-    }
-
-    /// The same with header lines, each of which ends with CRLF.
-    pub fn answer_with(&self, status: u16, headers: &'static str) {
-        *self.state.answer.lock() = (status, headers);
-    }
-
-    /// Calls that were not answered with 200.
-    pub fn refused(&self) -> usize {
-        self.state.refused.load(Relaxed)
-    }
-}
-
-impl HttpState {
-    fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
-        let mut reader = BufReader::new(stream.try_clone()?);
-        loop {
-            let (mut length, mut line) = (0, String::new());
-            while reader.read_line(&mut line)? > 0 && line != "\r\n" {
-                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap_or(0);
-                }
-                line.clear();
-            }
-            if line.is_empty() {
-                return Ok(());
-            }
-            reader.read_exact(&mut vec![0; length])?;
-            let (status, headers) = *self.answer.lock();
-            self.refused.fetch_add(usize::from(status != 200), Relaxed);
-            write!(stream, "HTTP/1.1 {status} as the test wants\r\n{headers}content-length: 0\r\n\r\n")?;
-        }
     }
 }

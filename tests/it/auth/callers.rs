@@ -64,7 +64,6 @@ fn without_a_key_file_everybody_on_loopback_is_let_in_and_counted_as_nobody() {
     service.accept();
     assert_eq!(ask_by(service.http, WRONG, "GET", "/api/v1/dead-letters", "").status, 200);
     assert_eq!((counted(&service, "none", "ok"), counted(&service, "none", "unknown_key")), (2, 0));
-    service.stop();
 }
 
 #[test]
@@ -104,7 +103,6 @@ fn what_one_key_sent_is_repeated_from_any_address_and_hidden_from_another_key() 
     let other = post(&service, "192.0.2.1", "other");
     assert_eq!((other.status, replayed(&other)), (202, false), "{other:?}");
     assert_ne!(other.text("id"), first.text("id"));
-    service.stop();
 }
 
 #[test]
@@ -122,5 +120,4 @@ fn guessing_ends_in_429_and_a_known_key_from_the_same_address_is_not_affected() 
     }
     // Each was a failed identity, answered so or not.
     assert_eq!((counted(&service, "none", "unknown_key"), counted(&service, "app", "ok")), (60, 10));
-    service.stop();
 }

@@ -52,51 +52,35 @@ fn with_keys_a_container_serves_every_address_and_warns_that_tls_must_end_in_fro
         let warning = format!("{key} is not a loopback address and serves no TLS");
         until_so(&format!("{key} is warned of"), || service.output().contains(&warning));
     }
-    service.stop();
 }
 
 #[test]
-fn beyond_loopback_the_admin_listener_is_changed_by_operators_and_read_by_everybody() {
+fn beyond_loopback_the_admin_listener_is_changed_by_operators_alone_and_read_by_everybody() {
     let site = with_keys(Site::new(), &[line("app", "send,read"), line("operator", "operate")]);
     let service = site.with("APP_ADMIN__LISTEN", "0.0.0.0:0").start();
-    let put = |key: &str| ask_by(service.admin, key, "PUT", "/log-filter", "debug");
-    let nobody = service.admin("PUT", "/log-filter", "debug");
-    nobody.problem(401, "unauthenticated");
-    assert_eq!(nobody.header("www-authenticate"), Some("Bearer"));
-    put(WRONG).problem(401, "unauthenticated");
-    put(&text("app")).problem(403, "forbidden");
-    assert!(!service.output().contains("log filter changed"));
-    assert_eq!(put(&text("operator")).status, 204);
-    until_so("who changed it is told", || {
-        let lines = service.lines();
-        let changed = lines.iter().find(|line| line["message"] == "log filter changed");
-        changed.is_some_and(|line| line["fields"]["key"] == "operator")
-    });
+    for (path, body, status, message) in [
+        ("/log-filter", "debug", 204, "log filter changed"),
+        ("/degradation", r#"{"level":3}"#, 200, "degradation set by hand"),
+    ] {
+        let put = |key: &str| ask_by(service.admin, key, "PUT", path, body);
+        let nobody = service.admin("PUT", path, body);
+        nobody.problem(401, "unauthenticated");
+        assert_eq!(nobody.header("www-authenticate"), Some("Bearer"));
+        put(WRONG).problem(401, "unauthenticated");
+        put(&text("app")).problem(403, "forbidden");
+        assert!(!service.output().contains(message));
+        assert_eq!(put(&text("operator")).status, status);
+        let [told] = &service.told(message, 1)[..] else { panic!("{message} twice") };
+        assert_eq!(told["fields"]["key"], "operator", "who changed it is told");
+    }
+    assert_eq!(service.admin("GET", "/degradation", "").json()["level"], 3);
     for path in ["/livez", "/readyz", "/version", "/metrics"] {
         assert_eq!(service.admin("GET", path, "").status, 200, "{path}");
     }
     let counted =
         |key, outcome| service.metrics().sum("auth_requests_total", &[("key", key), ("outcome", outcome)]);
-    assert_eq!((counted("none", "unknown_key"), counted("app", "forbidden")), (2, 1));
-    assert_eq!(counted("operator", "ok"), 1);
-    service.stop();
-}
-
-#[test]
-fn beyond_loopback_operators_alone_set_what_is_shed() {
-    let site = with_keys(Site::new(), &[line("app", "send,read"), line("operator", "operate")]);
-    let service = site.with("APP_ADMIN__LISTEN", "0.0.0.0:0").start();
-    let put = |key: &str| ask_by(service.admin, key, "PUT", "/degradation", r#"{"level":3}"#);
-    put(WRONG).problem(401, "unauthenticated");
-    put(&text("app")).problem(403, "forbidden");
-    assert_eq!(service.admin("GET", "/degradation", "").json()["level"], 0);
-    assert_eq!(put(&text("operator")).json()["level"], 3);
-    until_so("who set it is told", || {
-        let lines = service.lines();
-        let set = lines.iter().find(|line| line["message"] == "degradation set by hand");
-        set.is_some_and(|line| line["fields"]["key"] == "operator")
-    });
-    service.stop();
+    assert_eq!((counted("none", "unknown_key"), counted("app", "forbidden")), (4, 2));
+    assert_eq!(counted("operator", "ok"), 2);
 }
 
 #[test]
@@ -107,7 +91,6 @@ fn on_loopback_operators_need_no_key_and_beyond_it_without_keys_nothing_is_chang
     service.stop();
     let service = Site::new().with("APP_ADMIN__LISTEN", "0.0.0.0:0").start();
     service.admin("PUT", "/log-filter", "debug").problem(403, "forbidden");
-    service.stop();
 }
 
 #[test]
@@ -145,5 +128,4 @@ fn a_running_service_is_asked_how_it_is_whatever_became_of_its_key_file() {
     command.env("APP_ADMIN__LISTEN", service.admin.to_string()).arg("healthcheck");
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    service.stop();
 }

@@ -3,7 +3,7 @@
 mod callers;
 mod listeners;
 mod reload;
-mod routes;
+pub mod routes;
 
 use crate::support::{keys::ask_by, prelude::*};
 

@@ -69,7 +69,6 @@ fn keys_come_and_go_under_load_and_no_call_of_one_that_stays_is_refused() {
         service.told("API keys are read again", 6).iter().map(|line| line["fields"].clone()).collect();
     assert!(told.iter().any(|fields| fields["added"] == "comes" && fields["keys"] == 2), "{told:?}");
     assert!(told.iter().any(|fields| fields["removed"] == "comes" && fields["keys"] == 1), "{told:?}");
-    service.stop();
 }
 
 #[test]
@@ -97,7 +96,6 @@ fn a_broken_file_is_told_and_changes_nothing_until_it_is_mended() {
     assert!(output.contains("line 2: must be name:scopes:sha256-hex") && !output.contains("secret-line"));
     let errors = service.lines().into_iter().filter(|line| line["level"] == "ERROR");
     assert_eq!(errors.count(), 4);
-    service.stop();
 }
 
 #[test]
@@ -118,7 +116,6 @@ fn a_mounted_secret_whose_link_is_swapped_is_taken_in() {
     put("two", "next");
     until_so("the new key is known", || knows(&service, &text("next")));
     assert!(!knows(&service, &text("app")));
-    service.stop();
 }
 
 #[test]

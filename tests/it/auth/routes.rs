@@ -8,7 +8,7 @@ use crate::support::{
 use std::collections::BTreeSet;
 
 /// All methods of all templates, with the scope that each asks for.
-const ROUTES: &[(&str, &str, &str)] = &[
+pub const ROUTES: &[(&str, &str, &str)] = &[
     ("POST", "/api/v1/notifications/sms/async", "send"),
     ("POST", "/api/v1/notifications/sms", "send"),
     ("POST", "/api/v1/notifications/push/async", "send"),
@@ -72,7 +72,6 @@ fn each_scope_opens_its_routes_and_no_other_one() {
             assert!(answer.text("detail").contains(needed), "{answer:?}");
         }
     }
-    service.stop();
 }
 
 /// No route can be added without a row in the table.
@@ -103,7 +102,6 @@ fn a_path_or_method_that_is_not_served_is_told_to_known_callers_alone_and_option
         assert!(matches!(service.get(path).status, 200 | 303), "{path}");
         assert!(matches!(ask_by(service.http, WRONG, "GET", path, "").status, 200 | 303), "{path}");
     }
-    service.stop();
 }
 
 fn with_headers(service: &Service, headers: &[(&str, &str)]) -> u16 {
@@ -130,5 +128,4 @@ fn a_key_counts_in_one_header_of_the_right_scheme_and_nowhere_else() {
         assert_eq!(with_headers(&service, headers), 401, "{headers:?}");
     }
     assert_eq!(service.ask("GET", &format!("/nowhere?access_token={key}"), "").status, 401);
-    service.stop();
 }

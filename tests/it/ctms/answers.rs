@@ -78,6 +78,11 @@ fn callers_need_a_key_here_and_we_need_one_there() {
     // Put right while it runs.
     fs::write(site.folder().join("own"), &ours).unwrap();
     until_so("the key is taken", || asked_by(&theirs).status == 200);
+    // A broken file changes nothing.
+    fs::write(site.folder().join("own"), "not one key").unwrap();
+    let failed = || ctms.metrics().sum("rpc_client_key_reloads_total", &[("outcome", "failed")]);
+    until_so("the fault is counted", || failed() > 0);
+    assert_eq!(asked_by(&theirs).status, 200);
     let shown = ctms.output() + &instance.output();
     assert!([&ours, &theirs, &sender].into_iter().all(|key| !shown.contains(key.as_str())));
 }
@@ -89,13 +94,16 @@ fn the_call_between_the_services_is_made_over_tls_where_that_is_wanted() {
     let (cert, key) = (files.cert.to_str().unwrap(), files.key.to_str().unwrap());
     let epro = epro.with("APP_GRPC__TLS__CERT_FILE", cert).with("APP_GRPC__TLS__KEY_FILE", key);
     let instance = epro.start();
-    let ctms = |name: &str| {
-        Site::ctms(&format!("static://{}", instance.grpc))
+    let elsewhere = Site::new();
+    let other = Certificate::new().write(elsewhere.folder()).cert;
+    for (authority, name, status) in
+        [(cert, "localhost", 404), (cert, "other.example", 503), (other.to_str().unwrap(), "localhost", 503)]
+    {
+        let ctms = Site::ctms(&format!("static://{}", instance.grpc))
             .with("APP_EPRO__TLS__ENABLED", "true")
-            .with("APP_EPRO__TLS__CA_FILE", cert)
+            .with("APP_EPRO__TLS__CA_FILE", authority)
             .with("APP_EPRO__TLS__SERVER_NAME", name)
-            .start()
-    };
-    ctms("localhost").ask("GET", &path(0), "").problem(404, "not-found");
-    ctms("other.example").ask("GET", &path(0), "").problem(503, "epro-unavailable");
+            .start();
+        assert_eq!(ctms.get(&path(0)).status, status, "{authority} {name}");
+    }
 }

@@ -45,5 +45,4 @@ fn a_running_one_shows_its_description() {
     let service = site().start();
     assert!(service.get("/api/v1/openapi.json").body.contains("latest-report"));
     assert!(matches!(service.get("/api/v1/docs").status, 200 | 303));
-    service.stop();
 }

@@ -21,7 +21,6 @@ fn an_accepted_sms_is_answered_shown_and_delivered() {
     let lines = service.told("request", 2);
     let line = lines.iter().find(|line| line["fields"]["route"] == ASYNC).unwrap();
     assert_eq!(line["fields"]["id"], json!(id), "{line}");
-    service.stop();
 }
 
 #[test]
@@ -120,5 +119,4 @@ fn a_push_is_one_job_for_each_device_and_one_on_the_console_without() {
     let shown = service.until_status(&both.text("id"), "delivered");
     assert_eq!(shown["jobs"].as_array().unwrap().len(), 2);
     assert_eq!(service.until_drained().of("accepted"), 3, "the ledger counts jobs");
-    service.stop();
 }

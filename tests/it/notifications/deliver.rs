@@ -21,15 +21,6 @@ fn reachable() -> (Service, RawGateway, Site) {
 }
 
 #[test]
-fn a_failing_gateway_is_tried_again_with_the_same_key() {
-    let (service, gateway, _site) = reachable();
-    gateway.will(&[Act::Status(503), Act::Status(500)]);
-    let id = service.accept();
-    assert_eq!(outcomes(&service.until_status(&id, "delivered")), ["retry", "retry", "delivered"]);
-    assert_eq!(gateway.sent_of(&id), 3);
-}
-
-#[test]
 fn a_patient_who_went_away_is_not_written_to() {
     let (service, gateway, _site) = reachable();
     let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2);

@@ -111,7 +111,11 @@ fn an_unknown_one_waits_for_a_persons_verdict() {
     let (service, gateway, _site) = reachable("hold");
     gateway.will(&[Act::Silence]);
     let id = service.accept();
-    service.until_status(&id, "unknown");
+    assert_eq!(service.until_status(&id, "unknown")["reason"], "timeout");
+    let counted = || service.metrics().sum("notification_finished_total", &[("outcome", "unknown")]);
+    until_so("it is counted", || counted() == 1);
+    service.until_status(&service.accept(), "delivered");
+    assert_eq!(gateway.sent_of(&id), 1, "it is not sent again");
     assert_eq!(listed(&service, "?status=unknown")["items"][0]["id"], json!(id));
     assert_eq!(listed(&service, "")["items"], json!([]));
     service.resolve(&id, "maybe").problem(422, "invalid");

@@ -1,22 +1,16 @@
 //! The two bounds on what is unfinished: exact under concurrency, and open again when there is room.
 
 use crate::support::prelude::*;
-use std::thread;
 
 const BACKLOG: usize = 20;
 
-fn body(more: &str) -> String {
-    format!(r#"{{"patientId":"p-1","message":"a reminder"{more}}}"#)
-}
-
 /// So many at once.
 fn submit(service: &Service, count: usize, more: &str) -> Vec<Answer> {
-    let (http, body) = (service.http, &body(more));
-    thread::scope(|scope| {
-        let callers: Vec<_> =
-            (0..count).map(|_| scope.spawn(move || ask(http, "POST", ASYNC, body).unwrap())).collect();
-        callers.into_iter().map(|caller| caller.join().unwrap()).collect()
-    })
+    service.post_at_once(count, ASYNC, &body(more))
+}
+
+fn body(more: &str) -> String {
+    format!(r#"{{"patientId":"p-1","message":"a reminder"{more}}}"#)
 }
 
 /// How many were accepted; the others are refused as they should be.

@@ -28,7 +28,7 @@ fn a_copy_of_a_service_at_work_holds_everything_acknowledged_before_it() {
 #[test]
 fn no_copy_is_written_over_a_file_and_none_is_made_of_nothing() {
     let site = Site::new();
-    let service = site.start();
+    let _service = site.start();
     let store = site.store();
     let made = site.run(&["backup", store.to_str().unwrap()]);
     assert_eq!(made.status.code(), Some(70));
@@ -38,5 +38,4 @@ fn no_copy_is_written_over_a_file_and_none_is_made_of_nothing() {
     let copy = store.with_extension("copy");
     assert_eq!(empty.run(&["backup", copy.to_str().unwrap()]).status.code(), Some(70));
     assert!(!copy.exists());
-    service.stop();
 }

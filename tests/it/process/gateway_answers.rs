@@ -143,14 +143,6 @@ fn a_dead_letter_is_warned_of_in_its_trace_whatever_else_is_silent() {
     assert!(told.contains("status_422") && told.contains(&format!(r#""trace_id":"{trace}""#)), "{told}");
 }
 
-#[test]
-fn the_ready_line_names_who_delivers_each_channel() {
-    let gateway = RawGateway::start();
-    let service = site(&gateway).start();
-    let ready = &service.told("ready", 1)[0]["fields"];
-    assert_eq!((&ready["sms"], &ready["push"]), (&json!("http"), &json!("console")));
-}
-
 /// Sends on connections that the gateway is about to close, is closing, or has closed. Returns how many of 180 attempts
 /// are in doubt; every message arrives once.
 fn doubts(idle_timeout: &str) -> usize {

@@ -152,16 +152,6 @@ fn a_gateway_that_fails_now_and_then_delivers_everything_in_the_end() {
 }
 
 #[test]
-fn a_gateway_that_refuses_a_message_for_good_makes_a_dead_letter_at_once() {
-    let gateway = Gateway::behaving(r#"{"status":422}"#);
-    let service = site(&gateway).start_with_patient();
-    let shown = service.until_status(&service.accept(), "dead");
-    assert_eq!((outcomes(&shown), &shown["reason"]), (vec!["dead".to_owned()], &"status_422".into()));
-    let listed = service.ask("GET", "/api/v1/dead-letters", "").json();
-    assert_eq!(listed["items"][0]["reason"], "status_422", "{listed}");
-}
-
-#[test]
 fn a_black_hole_holds_its_workers_while_accepts_and_cancels_go_on() {
     let gateway = Gateway::behaving(r#"{"blackHole":true}"#);
     let service = site(&gateway)

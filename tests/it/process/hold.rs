@@ -93,21 +93,3 @@ fn under_retry_the_same_jobs_are_sent_again_but_for_the_synchronous_one() {
     assert_eq!(twice.len(), 3);
     twice.iter().for_each(|shown| assert_eq!(outcomes(shown), ["unknown", "delivered"]));
 }
-
-#[test]
-fn under_hold_a_gateway_that_does_not_answer_in_time_leaves_a_doubt() {
-    let gateway = Gateway::behaving(r#"{"blackHole":true}"#);
-    let site = Site::sending_to(&gateway)
-        .with("APP_SMS__HTTP__TIMEOUT", "200ms")
-        .with("APP_RETRY__ON_UNKNOWN", "hold");
-    let service = site.start_with_patient();
-    let id = service.accept();
-    let shown = service.until_status(&id, "unknown");
-    assert_eq!(shown["reason"], "timeout");
-    gateway.behave("{}");
-    let next = service.ask("POST", ASYNC, MESSAGE).text("id");
-    service.until_status(&next, "delivered");
-    assert_eq!(gateway.arrivals_of(&id), 1);
-    let counted = || service.metrics().sum("notification_finished_total", &[("outcome", "unknown")]);
-    until_so("it is counted", || counted() == 1);
-}

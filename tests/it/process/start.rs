@@ -121,14 +121,12 @@ fn no_file_of_the_store_can_be_read_by_another_user() {
     let files: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(files.len() >= 3, "{files:?}");
     files.iter().for_each(|file| assert_eq!(mode(file), 0o600, "{file:?}"));
-    service.stop();
 }
 
 #[test]
 fn a_store_behind_a_link_is_the_file_that_the_link_leads_to() {
     let (site, other) = (Site::new(), Site::new());
-    let service = site.start();
+    let _service = site.start();
     symlink(site.store(), other.store()).unwrap();
     assert!(refused(&other).contains("in use"), "two programs would write one file");
-    service.stop();
 }

@@ -5,13 +5,6 @@ use crate::support::prelude::*;
 use chassis_test::client::ask_with;
 use std::thread;
 
-fn submit(service: &Service, count: usize) -> Vec<Answer> {
-    let http = service.http;
-    let callers: Vec<_> =
-        (0..count).map(|_| thread::spawn(move || ask(http, "POST", ASYNC, MESSAGE).unwrap())).collect();
-    callers.into_iter().map(|caller| caller.join().unwrap()).collect()
-}
-
 #[test]
 fn a_locked_store_refuses_and_says_why_and_comes_back_by_itself() {
     let gateway = Gateway::start();
@@ -21,7 +14,7 @@ fn a_locked_store_refuses_and_says_why_and_comes_back_by_itself() {
     service.until_status(&before, "delivered");
     let locked = Locked::new(&site);
 
-    for answer in submit(&service, 5) {
+    for answer in service.post_at_once(5, ASYNC, MESSAGE) {
         let seconds = answer.problem(503, "store-unavailable");
         assert!(seconds.is_some_and(|seconds| seconds >= 1), "{answer:?}");
     }
@@ -51,12 +44,12 @@ fn what_was_accepted_before_the_lock_is_delivered_once_after_it() {
     let gateway = Gateway::behaving(r#"{"latency":"300ms"}"#);
     let site = Site::sending_to(&gateway).with("APP_QUEUE__WORKERS", "4");
     let service = site.start_with_patient();
-    let answers = submit(&service, 12);
+    let answers = service.post_at_once(12, ASYNC, MESSAGE);
     assert!(answers.iter().all(|answer| answer.status == 202), "{answers:?}");
     gateway.has_received(4);
     // Attempts are in flight: their ends can't be committed, and no more begin.
     let locked = Locked::new(&site);
-    submit(&service, 1)[0].problem(503, "store-unavailable");
+    service.ask("POST", ASYNC, MESSAGE).problem(503, "store-unavailable");
     until_so("it is not ready", || !service.readiness().0);
     drop(locked);
     let ledger = service.until_drained();

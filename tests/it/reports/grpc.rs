@@ -1,20 +1,13 @@
 //! Reports over gRPC, by a client that is generated from the same protocol.
 
 use super::{counted, latest};
-use crate::support::prelude::*;
-use epro_notify::proto::epro::{
-    GetLatestReportRequest, Report, SubmitReportRequest, SubmitReportResponse,
-    epro_service_client::EproServiceClient,
+use crate::{
+    grpc::{Client, client, of},
+    support::prelude::*,
 };
-use tonic::{Code, Request, Response, Status, transport::Channel};
+use epro_notify::proto::epro::{Report, SubmitReportRequest, SubmitReportResponse};
+use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt;
-
-pub type Client = EproServiceClient<Channel>;
-
-pub async fn client(service: &Service) -> Client {
-    let channel = Channel::from_shared(format!("http://{}", service.grpc)).unwrap();
-    EproServiceClient::new(channel.connect().await.unwrap())
-}
 
 /// Submits, with a key if there is one.
 pub async fn submit(
@@ -31,8 +24,7 @@ pub async fn submit(
 }
 
 async fn get(client: &mut Client, patient: &str) -> Result<Report, Status> {
-    let request = GetLatestReportRequest { patient_id: patient.to_owned() };
-    client.get_latest_report(request).await.map(|answer| answer.into_inner().report.unwrap())
+    client.get_latest_report(of(patient)).await.map(|answer| answer.into_inner().report.unwrap())
 }
 
 fn fields(status: &Status) -> Vec<String> {

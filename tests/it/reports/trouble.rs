@@ -1,12 +1,10 @@
 //! A store that can't be written: refusals that leave nothing behind, and the one that may.
 
-use super::{
-    counted,
-    grpc::{client, submit as submit_rpc},
-    latest, receipts, report, submit,
+use super::{counted, grpc::submit as submit_rpc, latest, receipts, report, submit};
+use crate::{
+    grpc::client,
+    support::{locked::Locked, prelude::*},
 };
-use crate::support::locked::Locked;
-use crate::support::prelude::*;
 use tonic::Code;
 use tonic_types::StatusExt;
 

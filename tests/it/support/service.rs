@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::{
     net::SocketAddr,
     ops::{Deref, DerefMut},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -27,13 +28,13 @@ pub struct Site(TestApp);
 impl Site {
     /// Delivers to the console.
     pub fn new() -> Self {
-        let app = TestApp::new(env!("CARGO_BIN_EXE_epro-notify")).with_store();
+        let app = TestApp::new(env!("CARGO_BIN_EXE_epro-notify"), "APP_").with_store();
         Self(app.with("APP_GRPC__LISTEN", "127.0.0.1:0"))
     }
 
     /// The second service, calling this target.
     pub fn ctms(target: &str) -> Self {
-        Self(TestApp::new(env!("CARGO_BIN_EXE_ctms")).with("APP_EPRO__TARGET", target))
+        Self(TestApp::new(env!("CARGO_BIN_EXE_ctms"), "APP_").with("APP_EPRO__TARGET", target))
     }
 
     /// The second service before these.
@@ -125,6 +126,14 @@ impl Service {
         let answer = self.ask("POST", ASYNC, body);
         assert_eq!(answer.status, 202, "{answer:?}");
         answer.text("id")
+    }
+
+    /// The answers to so many of the same POST at once.
+    pub fn post_at_once(&self, count: usize, path: &str, body: &str) -> Vec<Answer> {
+        thread::scope(|scope| {
+            let callers: Vec<_> = (0..count).map(|_| scope.spawn(|| self.ask("POST", path, body))).collect();
+            callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+        })
     }
 
     /// A POST with an `Idempotency-Key`.

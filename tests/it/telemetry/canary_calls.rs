@@ -1,11 +1,10 @@
 //! Everything that comes over gRPC, with a canary in it: calls that go well and wrong, their metadata.
 
-use crate::support::prelude::*;
-use epro_notify::proto::epro::{
-    GetLatestReportRequest, GetLatestReportResponse, SubmitReportRequest,
-    epro_service_client::EproServiceClient,
+use crate::{
+    grpc::{Client, call, of},
+    support::prelude::*,
 };
-use http::uri::PathAndQuery;
+use epro_notify::proto::epro::SubmitReportRequest;
 use tonic::{Code, Request, Status, transport::Channel};
 
 /// Makes every call, and returns what the refused ones were told.
@@ -15,7 +14,7 @@ pub fn play(service: &Service) -> Vec<Status> {
         let address = format!("http://{}", service.grpc);
         let channel = Channel::from_shared(address).unwrap().user_agent("canary/1").unwrap();
         let channel = channel.connect().await.unwrap();
-        let mut client = EproServiceClient::new(channel.clone());
+        let mut client = Client::new(channel.clone());
         let kept = client.submit_report(sent(report("canary-patient"), "Bearer canary-key")).await;
         kept.unwrap();
         let read = client.get_latest_report(sent(of("canary-patient"), "Bearer canary-key")).await;
@@ -36,7 +35,8 @@ pub fn play(service: &Service) -> Vec<Status> {
         );
         told.push(repeated(&mut client).await);
         for path in ["/canary.Canary/Canary", "/canary?canary=canary", "/epro.v1.EproService/Canary"] {
-            told.push(unserved(channel.clone(), path).await);
+            let request = sent(of("canary-patient"), "Bearer canary-key");
+            told.push(call(channel.clone(), path, request).await.unwrap_err());
         }
         let mut late = sent(of("canary-patient"), "Bearer canary-key");
         late.metadata_mut().insert("grpc-timeout", "canary".parse().unwrap());
@@ -46,22 +46,10 @@ pub fn play(service: &Service) -> Vec<Status> {
 }
 
 /// The same idempotency key with another message.
-async fn repeated(client: &mut EproServiceClient<Channel>) -> Status {
+async fn repeated(client: &mut Client) -> Status {
     let mut again = sent(report("canary-patient"), "Bearer canary-key");
     again.get_mut().content.push_str(" canary");
     client.submit_report(again).await.unwrap_err()
-}
-
-async fn unserved(channel: Channel, path: &'static str) -> Status {
-    let mut client = tonic::client::Grpc::new(channel);
-    client.ready().await.unwrap();
-    let codec = tonic_prost::ProstCodec::<GetLatestReportRequest, GetLatestReportResponse>::default();
-    let request = sent(of("canary-patient"), "Bearer canary-key");
-    client.unary(request, PathAndQuery::from_static(path), codec).await.unwrap_err()
-}
-
-fn of(patient: &str) -> GetLatestReportRequest {
-    GetLatestReportRequest { patient_id: patient.to_owned() }
 }
 
 fn report(patient: &str) -> SubmitReportRequest {

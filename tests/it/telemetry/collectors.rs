@@ -2,8 +2,10 @@
 //! is exact to the unit. More spans than there is room for are the matter of `crates/chassis-telemetry`.
 
 use super::{ask_at_once, burst};
-use crate::support::prelude::*;
-use chassis_test::collector::HttpCollector;
+use crate::support::{
+    gateway::{Act, RawGateway},
+    prelude::*,
+};
 use std::{
     net::{SocketAddr, TcpListener},
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -55,7 +57,6 @@ fn a_collector_that_never_takes_anything_has_every_span_counted_as_failed_or_dro
     let account = service.account_at_rest();
     assert_eq!((account.exported, account.failed + account.dropped), (0, account.ended), "{account:?}");
     assert!(collector.calls() > 1, "it was not asked again");
-    service.stop();
 }
 
 #[test]
@@ -70,7 +71,6 @@ fn a_queue_with_a_bound_of_its_own_drops_the_rest() {
     service.until_drained();
     let account = service.metrics().account();
     assert!(account.is_exact() && account.queued <= 500 && account.dropped > 500, "{account:?}");
-    service.stop();
 }
 
 #[test]
@@ -102,25 +102,25 @@ fn a_collector_that_is_killed_and_comes_back_loses_only_what_the_account_says() 
 
 #[test]
 fn a_collector_that_asks_for_a_long_rest_ends_no_export_for_good() {
-    for (status, headers) in [
-        (503, "retry-after: 9223372036854775807\r\n"),
-        (429, "retry-after: 60\r\n"),
-        (503, "retry-after: Thu, 01 Jan 2099 00:00:00 GMT\r\n"),
-        (400, ""),
+    for answer in [
+        "HTTP/1.1 503 No\r\nretry-after: 9223372036854775807\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 429 No\r\nretry-after: 60\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 503 No\r\nretry-after: Thu, 01 Jan 2099 00:00:00 GMT\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 400 No\r\ncontent-length: 0\r\n\r\n",
     ] {
-        let collector = HttpCollector::start();
-        collector.answer_with(status, headers);
+        let collector = RawGateway::start();
+        collector.always(Act::Bytes(answer));
         let service = impatient(&format!("http://{}", collector.address))
             .with("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
             .start();
         service.accept();
-        until_so("it was refused", || collector.refused() > 0);
-        collector.answer(200);
+        until_so("it was refused", || !collector.sent().is_empty());
+        collector.always(Act::Status(200));
         until_so("spans are exported again", || {
             service.accept();
             service.metrics().account().exported > 0
         });
-        assert!(service.account_at_rest().failed > 0, "{status} {headers}");
+        assert!(service.account_at_rest().failed > 0, "{answer}");
         service.stop();
     }
 }
@@ -131,13 +131,28 @@ fn spellings_of_settings_that_others_use_do_not_stop_the_start() {
         ("OTEL_SDK_DISABLED", "True"),
         ("OTEL_TRACES_SAMPLER", "ALWAYS_ON"),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "gRPC"),
-        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=one,service.name=two"),
     ] {
         let service =
             Site::new().with("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9").with(key, value).start();
         service.accept();
         service.stop();
     }
+}
+
+#[test]
+fn two_service_names_are_one_for_lines_and_spans() {
+    let collector = Collector::start(Behaviour::Accept);
+    let two = "service.name=one,deployment.environment.name=test,service.name=two";
+    let site = Site::new().exporting_to(&collector.endpoint()).with("OTEL_RESOURCE_ATTRIBUTES", two);
+    let output = site.start().stop_and_read();
+    let attributes = collector.received().remove(0).resource.unwrap().attributes;
+    assert!(attributes.iter().any(|attribute| attribute.key == "deployment.environment.name"));
+    let [name] = &attributes.iter().filter(|one| one.key == "service.name").collect::<Vec<_>>()[..] else {
+        panic!("{attributes:?}")
+    };
+    let told = format!("{:?}", name.value);
+    let mut lines = output.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    assert!(lines.all(|line| told.contains(line["service"].as_str().unwrap())), "{told}: {output}");
 }
 
 /// Ends the clients also where the test fails.
@@ -232,8 +247,12 @@ fn a_collector_that_becomes_slow() {
 
 #[test]
 fn a_collector_over_http_that_answers_503() {
-    let collector = HttpCollector::start();
+    let collector = RawGateway::start();
     let site = patient(collector.address).with("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
-    endure(&site, || collector.answer(503));
-    assert!(collector.refused() > 0);
+    let mut taken = 0;
+    endure(&site, || {
+        taken = collector.sent().len();
+        collector.always(Act::Status(503));
+    });
+    assert!(collector.sent().len() > taken, "it was asked again");
 }

@@ -21,6 +21,11 @@ pub fn check(page: &Page) {
         for (label, value) in &sample.labels {
             assert!(may(&sample.name, label, value), "{label}={value:?} is not allowed: {}", sample.series());
         }
+        // Dashboards count on all of them.
+        if let Some(metric) = metric(&sample.name) {
+            let has = |label: &&str| sample.label(label).is_some();
+            assert!(metric.labels.iter().map(|(label, _)| label).all(has), "{}", sample.series());
+        }
     }
     for (name, kind) in &page.types {
         assert!(matches!(&**kind, "counter" | "gauge" | "histogram"), "{name} is a {kind}");

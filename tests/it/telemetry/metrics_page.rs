@@ -8,55 +8,42 @@ use super::{
 use crate::support::prelude::*;
 use std::time::Duration;
 
-const CHANNELS: [&str; 2] = ["sms", "push"];
-const PRIORITIES: [&str; 3] = ["urgent", "normal", "bulk"];
 const ENDS: [&str; 5] = ["delivered", "dead", "expired", "cancelled", "unknown"];
 
-/// All series of ours that exist before anything happens, with 0, but for the label `store`.
-fn from_the_start() -> Vec<String> {
-    let each = |name: &str, label: &str, values: &[&str]| -> Vec<String> {
-        values.iter().map(|value| format!("{name}{{{label}=\"{value}\"}}")).collect()
-    };
-    let refusals = ["invalid", "no_contact", "backlog_full", "store_unavailable", "shed"];
-    let mut all = each("notification_refused_total", "reason", &refusals);
-    for channel in CHANNELS {
-        for outcome in ["delivered", "retry", "parked", "dead", "unknown"] {
-            let labels = format!("channel=\"{channel}\",outcome=\"{outcome}\",provider=\"console\"");
-            all.push(format!("notification_attempts_total{{{labels}}}"));
-        }
-        for priority in PRIORITIES {
-            let pair = format!("channel=\"{channel}\"");
-            all.push(format!("notification_accepted_total{{{pair},priority=\"{priority}\"}}"));
-            all.extend(ENDS.map(|end| {
-                format!("notification_finished_total{{{pair},outcome=\"{end}\",priority=\"{priority}\"}}")
-            }));
-        }
-        all.push(format!("workers_busy{{channel=\"{channel}\"}}"));
-    }
-    for surface in ["http", "grpc"] {
-        all.extend(["allowed", "limited"].map(|decision| {
-            format!("rate_limit_decisions_total{{decision=\"{decision}\",surface=\"{surface}\"}}")
-        }));
-    }
-    let nobodys = |outcome| format!("auth_requests_total{{key=\"none\",outcome=\"{outcome}\"}}");
-    all.extend(["unknown_key", "forbidden", "ok"].map(nobodys));
-    let states = ["accepted", "queued"].into_iter().chain(ENDS).collect::<Vec<_>>();
-    all.extend(each("notification_ledger_jobs", "state", &states));
-    all.extend(each("queue_jobs", "state", &["ready", "scheduled", "running"]));
-    all.extend(each("queue_oldest_job_age_seconds", "priority", &PRIORITIES));
-    all.extend(each("auth_key_file_reloads_total", "outcome", &["ok", "failed"]));
-    all.extend(each("telemetry_spans_total", "outcome", &["exported", "failed", "dropped"]));
-    all.extend(each("telemetry_log_lines_total", "outcome", &["dropped"]));
-    let alone = [
-        "queue_recovered_jobs_total",
-        "telemetry_spans_ended_total",
-        "telemetry_spans_queued",
-        "http_requests_in_flight",
-        "http_connections_timed_out_total",
-        "rate_limit_clients",
-    ];
-    all.extend(alone.map(str::to_owned));
-    all
+/// What exists before anything happens, with 0: names, and labels with all their values.
+const FROM_THE_START: &str = "
+    notification_refused_total reason=invalid,no_contact,backlog_full,store_unavailable,shed
+    notification_attempts_total channel=sms,push outcome=delivered,retry,parked,dead,unknown provider=console
+    notification_accepted_total channel=sms,push priority=urgent,normal,bulk
+    notification_finished_total channel=sms,push outcome=delivered,dead,expired,cancelled,unknown priority=urgent,normal,bulk
+    notification_ledger_jobs state=accepted,queued,delivered,dead,expired,cancelled,unknown
+    workers_busy channel=sms,push
+    rate_limit_decisions_total decision=allowed,limited surface=http,grpc
+    rate_limit_clients
+    auth_requests_total key=none outcome=unknown_key,forbidden,ok
+    auth_key_file_reloads_total outcome=ok,failed
+    queue_jobs state=ready,scheduled,running
+    queue_oldest_job_age_seconds priority=urgent,normal,bulk
+    queue_recovered_jobs_total
+    telemetry_spans_ended_total
+    telemetry_spans_total outcome=exported,failed,dropped
+    telemetry_spans_queued
+    telemetry_log_lines_total outcome=dropped
+    http_requests_in_flight
+    http_connections_timed_out_total
+";
+
+/// Each of these series, with the labels in alphabetical order.
+fn series(line: &str) -> Vec<String> {
+    let mut words = line.split_whitespace();
+    let name = words.next().unwrap();
+    let all = words.fold(vec![String::new()], |begun, word| {
+        let (label, values) = word.split_once('=').unwrap();
+        let pairs = values.split(',').map(|value| format!("{label}=\"{value}\","));
+        pairs.flat_map(|pair| begun.iter().map(move |begin| format!("{begin}{pair}"))).collect()
+    });
+    let braced = |labels: String| format!("{name}{{{}}}", labels.trim_end_matches(','));
+    all.into_iter().map(|labels| if labels.is_empty() { name.to_owned() } else { braced(labels) }).collect()
 }
 
 /// The value of a series, written without its label `store`.
@@ -75,7 +62,7 @@ fn every_outcome_and_gauge_is_there_with_0_before_anything_happens() {
     let service = Site::new().start();
     let page = service.metrics();
     check(&page);
-    for series in from_the_start() {
+    for series in FROM_THE_START.trim().lines().flat_map(series) {
         assert_eq!(value(&page, &series), Some(0.0), "{series}\n{}", page.text);
     }
     for (series, least) in [

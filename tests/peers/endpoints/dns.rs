@@ -1,13 +1,12 @@
 //! A real name server on loopback: records that change, a name that vanishes, a server that dies.
 
-use super::{LONG, all_answered, call, free_port, open, until_called, until_left};
-use crate::{need, support::instance::Instance};
-use rustix::process::{Pid, Signal, kill_process};
-use std::{
-    fs,
-    process::{Child, Command, Stdio},
-    time::Duration,
+use super::{LONG, all_answered, call, open, until_called, until_left};
+use crate::{
+    program::{Program, free_address},
+    support::instance::Instance,
 };
+use chassis_test::Signal;
+use std::{fs, time::Duration};
 use tempfile::TempDir;
 
 const NAME: &str = "servers.test";
@@ -16,28 +15,27 @@ const NAME: &str = "servers.test";
 struct NameServer {
     folder: TempDir,
     port: u16,
-    running: Option<Child>,
+    running: Option<Program>,
 }
 
 impl NameServer {
     fn start(addresses: &[&str]) -> Self {
-        need("dnsmasq");
-        let mut server = Self { folder: tempfile::tempdir().unwrap(), port: free_port(), running: None };
+        let mut server =
+            Self { folder: tempfile::tempdir().unwrap(), port: free_address().port(), running: None };
         server.write(addresses);
         server.start_again();
         server
     }
 
     fn start_again(&mut self) {
-        let mut command = Command::new("dnsmasq");
-        command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user=root"]);
-        command.args(["--listen-address=127.0.0.1", "--bind-interfaces", "--no-resolv", "--no-hosts"]);
-        // Records live for a second, and what the file does not know there is not.
-        command.args(["--local-ttl=1", "--neg-ttl=1", "--local=/test/"]);
-        command.arg(format!("--port={}", self.port));
-        command.arg(format!("--addn-hosts={}", self.folder.path().join("hosts").display()));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        self.running = Some(command.spawn().unwrap());
+        let hosts = format!("--addn-hosts={}", self.folder.path().join("hosts").display());
+        self.running = Some(Program::start("dnsmasq", self.folder.path(), |command| {
+            command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user=root"]);
+            command.args(["--listen-address=127.0.0.1", "--bind-interfaces", "--no-resolv", "--no-hosts"]);
+            // Records live for a second, and what the file does not know there is not.
+            command.args(["--local-ttl=1", "--neg-ttl=1", "--local=/test/", &hosts]);
+            command.arg(format!("--port={}", self.port));
+        }));
     }
 
     fn write(&self, addresses: &[&str]) {
@@ -48,15 +46,11 @@ impl NameServer {
     /// From now on the name has these addresses.
     fn tell(&self, addresses: &[&str]) {
         self.write(addresses);
-        let id = i32::try_from(self.running.as_ref().unwrap().id()).ok().and_then(Pid::from_raw);
-        kill_process(id.unwrap(), Signal::HUP).unwrap();
+        self.running.as_ref().unwrap().signal(Signal::HUP);
     }
 
     fn kill(&mut self) {
-        if let Some(mut server) = self.running.take() {
-            server.kill().unwrap();
-            server.wait().unwrap();
-        }
+        self.running = None;
     }
 
     fn target(&self, port: u16) -> String {
@@ -64,15 +58,9 @@ impl NameServer {
     }
 }
 
-impl Drop for NameServer {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
 /// Servers on these addresses and one port, as the pods of a headless service have it.
 fn instances<const N: usize>(addresses: [&str; N]) -> ([Instance; N], u16) {
-    let port = free_port();
+    let port = free_address().port();
     let at = |address: &str| format!("{address}:{port}").parse().unwrap();
     (addresses.map(|address| Instance::at(at(address))), port)
 }

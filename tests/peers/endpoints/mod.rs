@@ -67,7 +67,3 @@ async fn all_answered(channel: &Channel, time: Duration) {
         assert!(call(channel).await, "a call failed after {:?}", began.elapsed());
     }
 }
-
-fn free_port() -> u16 {
-    crate::program::free_address().port()
-}

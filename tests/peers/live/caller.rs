@@ -62,7 +62,7 @@ impl Caller {
             Some(address) => Connection::open_from(address, self.http),
             None => Connection::open(self.http),
         };
-        let authorization = format!("Bearer {}", self.key.text);
+        let authorization = format!("Bearer {}", self.key.text());
         let headers = [("authorization", authorization.as_str())];
         let answer = connection
             .and_then(|mut connection| connection.send_with(method, &format!("{API}{path}"), &headers, body));
@@ -106,7 +106,7 @@ impl Caller {
     /// Asks as fast as four callers can until one of them is limited.
     pub fn until_limited(&self, path: &str) {
         let limited = AtomicBool::new(false);
-        let authorization = format!("Bearer {}", self.key.text);
+        let authorization = format!("Bearer {}", self.key.text());
         let ask = || {
             let mut connection = Connection::open(self.http).unwrap();
             let (headers, path) = ([("authorization", authorization.as_str())], format!("{API}{path}"));
@@ -149,7 +149,7 @@ impl Rpc {
 
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        let key = format!("Bearer {}", self.key.text).parse().unwrap();
+        let key = format!("Bearer {}", self.key.text()).parse().unwrap();
         request.metadata_mut().insert("authorization", key);
         request
     }

@@ -1,38 +1,40 @@
 //! The API keys and certificates that the services of the stack are given.
 
+use crate::support::keys;
 use chassis_test::{Certificate, certificates};
-use sha2::{Digest, Sha256};
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
 /// May do everything.
-pub const APP: Key = Key { name: "app", scopes: "send,read,operate", text: "app-of-a-live-test" };
+pub const APP: Key = Key { name: "app", scopes: "send,read,operate" };
 /// May do everything: of those who call all the time.
-pub const EVERYDAY: Key = Key { name: "everyday", scopes: "send,read", text: "everyday-of-a-live-test" };
+pub const EVERYDAY: Key = Key { name: "everyday", scopes: "send,read" };
 /// May look.
-pub const READER: Key = Key { name: "reader", scopes: "read", text: "reader-of-a-live-test" };
+pub const READER: Key = Key { name: "reader", scopes: "read" };
 /// May do everything, and asks too often.
-pub const GREEDY: Key = Key { name: "greedy", scopes: "send,read", text: "greedy-of-a-live-test" };
+pub const GREEDY: Key = Key { name: "greedy", scopes: "send,read" };
 /// The trial management service's.
-pub const CTMS: Key = Key { name: "ctms", scopes: "read", text: "ctms-of-a-live-test" };
+pub const CTMS: Key = Key { name: "ctms", scopes: "read" };
 /// In no file.
-pub const UNKNOWN: Key = Key { name: "unknown", scopes: "", text: "unknown-in-a-live-test" };
+pub const UNKNOWN: Key = Key { name: "unknown", scopes: "" };
 
 /// One caller's key.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    pub name: &'static str,
+    name: &'static str,
     scopes: &'static str,
-    pub text: &'static str,
 }
 
 impl Key {
+    pub fn text(&self) -> String {
+        keys::text(self.name)
+    }
+
     /// Its line in the key file.
     fn line(&self) -> String {
-        let digest = Sha256::digest(self.text).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        format!("{}:{}:{digest}\n", self.name, self.scopes)
+        keys::line(self.name, self.scopes) + "\n"
     }
 }
 
@@ -72,7 +74,7 @@ impl Files {
     }
 
     pub fn write_ctms_key(&self, key: Key) {
-        fs::write(&self.ctms, key.text).unwrap();
+        fs::write(&self.ctms, key.text()).unwrap();
     }
 
     pub fn break_ctms_key(&self) {

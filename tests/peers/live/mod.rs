@@ -2,8 +2,8 @@
 //! everything that an operator would look at is asked of a real Prometheus.
 //!
 //! - `stack` starts all programs, `scenario` plays on them: both are usable by whoever wants to look at it.
-//! - `dashboards` has every query of every dashboard asked (`checks`), proves that it would notice another name
-//!   (`mutations`), that the scene was worth asking about (`moved`), and that all rules work (`rules`).
+//! - `dashboards` has every query of every dashboard asked (`checks`), proves that the scene was worth asking about
+//!   (`moved`), and that all rules work (`rules`).
 //! - `walk` goes from an alert that fires to the lines of a trace, with the real collector and the real Jaeger
 //!   (`telemetry`).
 
@@ -13,10 +13,8 @@ mod checks;
 mod dashboards;
 mod keys;
 mod moved;
-mod mutations;
 mod pictures;
 pub mod prometheus;
-mod promql;
 mod rules;
 mod scenario;
 mod stack;

@@ -1,6 +1,6 @@
 //! Whether the scene was worth asking about: every metric of ours is there, and everything that can move did.
 
-use super::{checks::Checker, prometheus::Labels, promql::family};
+use super::{checks::Checker, prometheus::Labels};
 use std::collections::BTreeSet;
 
 /// What the scene does not move, and why: each is the beginning of `name{label="value",…}`. They are there, with 0
@@ -69,6 +69,12 @@ const STILL: &[(&str, &[&str])] = &[
 fn names() -> BTreeSet<&'static str> {
     let catalogues = epro_notify::metrics::catalogue().into_iter().chain([epro_notify::ctms::METRICS]);
     catalogues.flatten().map(|metric| metric.name).collect()
+}
+
+/// The metric that a series belongs to: histograms have three kinds of them.
+fn family(name: &str) -> &str {
+    let ends = ["_bucket", "_sum", "_count"];
+    ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name)
 }
 
 /// What is missing, and what stood still though it can move.

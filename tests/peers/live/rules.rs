@@ -19,13 +19,6 @@ pub fn all_evaluated(prometheus: &Prometheus) -> bool {
     !rules.is_empty() && rules.iter().all(|(_, rule)| rule["health"] != "unknown")
 }
 
-/// The queries of all rules that none of their selectors is dead in.
-pub fn queries(checker: &Checker<'_>) -> Vec<String> {
-    let all = rules(checker.prometheus).into_iter();
-    let all = all.filter_map(|(_, rule)| rule["query"].as_str().map(str::to_owned));
-    all.filter(|query| matches!(checker.dead_selector(query), Ok(None))).collect()
-}
-
 /// Rules that fail, whose selectors find nothing, or that record nothing.
 pub fn faults(checker: &Checker<'_>) -> Vec<String> {
     let mut faults = Vec::new();
@@ -38,7 +31,7 @@ pub fn faults(checker: &Checker<'_>) -> Vec<String> {
         }
         match checker.dead_selector(query) {
             Ok(None) => {}
-            Ok(Some(dead)) => fault(format!("nothing is found by {}", dead.text)),
+            Ok(Some(dead)) => fault(format!("nothing is found by {dead}")),
             Err(error) => fault(error),
         }
         let recorded = || checker.prometheus.series(name, checker.window).unwrap_or_default();

@@ -8,14 +8,14 @@ use super::{
     prometheus::{Prometheus, shipped_rules},
 };
 use crate::{
-    program::{Program, free_address},
+    program::{Program, etcd, free_address},
     support::{
         gateway::Gateway,
         service::{Service, Site},
     },
 };
 use chassis_test::until_so;
-use std::{net::SocketAddr, path::Path};
+use std::net::SocketAddr;
 use tempfile::TempDir;
 
 /// Has the characters of previews.
@@ -102,7 +102,9 @@ impl Stack {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::write(folder.path());
         let gateway = Gateway::behaving(r#"{"latency":"10ms"}"#);
-        let (registry, registered_at) = registry(folder.path());
+        let addresses = [free_address(), free_address()];
+        // Where the instances register.
+        let (registry, registered_at) = (etcd(folder.path(), addresses), addresses[0]);
         let prepare = |site: Site| telemetry.iter().fold(site, |site, (key, value)| site.with(key, value));
         let instances: Vec<Member> =
             (0..2).map(|_| Member::start(prepare(instance(&gateway, &files, registered_at)))).collect();
@@ -173,17 +175,4 @@ fn guarded(site: &mut Site) {
     ] {
         site.set(key, value);
     }
-}
-
-/// An etcd where the instances register.
-fn registry(folder: &Path) -> (Program, SocketAddr) {
-    let (clients, peers) = (free_address(), free_address());
-    let (url, peer) = (format!("http://{clients}"), format!("http://{peers}"));
-    let mut program = Program::start("etcd", folder, |command| {
-        command.args(["--data-dir", "etcd", "--listen-client-urls", &url, "--advertise-client-urls", &url]);
-        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
-        command.args(["--initial-cluster", &format!("default={peer}"), "--unsafe-no-fsync"]);
-    });
-    program.until_so("listens", || std::net::TcpStream::connect(clients).is_ok());
-    (program, clients)
 }

@@ -41,8 +41,9 @@ impl Telemetry {
             command.env("JAEGER_METRICS_PORT", metrics.port().to_string());
             command.arg("--config").arg(shipped("deploy/jaeger/config.yaml"));
         });
-        let well = Api::of(health);
-        program.until_so("is well", || well.text("/status", &[]).is_ok());
+        let well = |address, path: &str| Api::of(address).text(path, &[]).is_ok();
+        program.until_so("is well", || well(health, "/status"));
+        assert!(well(metrics, "/metrics"), "Jaeger can be scraped");
         let site = Site::new(otlp, lines.address);
         let collector = site.start();
         Self { lines, api: Api::of(query), site, _collector: collector, _jaeger: program, _folder: folder }

@@ -1,5 +1,4 @@
-//! The crate from outside: real sockets, raw bytes, a small service that stacks every layer.
-
+//! What no request to the whole service can show: panics, handlers that never end, a layer of the service's own.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -8,8 +7,5 @@
 )]
 
 mod answers;
-mod callers;
-mod connections;
 mod grpc;
 mod support;
-mod tls;

@@ -133,15 +133,20 @@ impl Store {
     /// # Errors
     /// The store is unavailable.
     pub async fn read(&self, name: &'static str) -> Result<Reader> {
-        let span = tracing::info_span!(
+        let span = self.read_span(name);
+        Ok(Reader { connection: self.reader().await?, _span: span })
+    }
+
+    /// A CLIENT span of this name, for what is read together with others.
+    pub fn read_span(&self, name: &'static str) -> Span {
+        tracing::info_span!(
             "read",
             otel.name = name,
             otel.kind = "client",
             db.system.name = self.system(),
             db.operation.name = "SELECT",
-            db.query.summary = name,
-        );
-        Ok(Reader { connection: self.reader().await?, _span: span })
+            db.query.summary = name
+        )
     }
 
     /// An id above all stored ones, followed by `parts - 1` more that are not given to anybody else.
@@ -234,7 +239,10 @@ impl Store {
     }
 
     /// A connection for reading that needs no span.
-    pub(crate) async fn reader(&self) -> Result<PoolConnection<Any>> {
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn reader(&self) -> Result<PoolConnection<Any>> {
         self.0.database.read.acquire().await.map_err(|error| self.failed(error.into()))
     }
 
@@ -259,7 +267,10 @@ impl Store {
 
     /// Waits for PostgreSQL no longer than is decent. SQLite's thread finishes what it was given, and bounds itself by
     /// its busy time-out.
-    async fn bounded<T>(&self, call: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T> {
+    ///
+    /// # Errors
+    /// Of the call, or that no answer came.
+    pub async fn bounded<T>(&self, call: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T> {
         match self.dialect() {
             Dialect::Sqlite => Ok(call.await?),
             Dialect::Postgres => Ok(timeout(PATIENCE, call).await.map_err(|_| StoreError::SILENT)??),

@@ -21,9 +21,6 @@ pub struct Database {
     url: String,
 }
 
-/// How often a process is killed.
-pub const KILLS: u64 = 5;
-
 impl Database {
     pub async fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -36,14 +33,6 @@ impl Database {
         });
         let server = server.await.unwrap();
         Self { url: server.url(&name) }
-    }
-
-    pub fn for_child(&self) -> String {
-        self.url.clone()
-    }
-
-    pub fn of_child(url: &str) -> Self {
-        Self::at(url.to_owned())
     }
 
     /// A database of a server that the test has started.

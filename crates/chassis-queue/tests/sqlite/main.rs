@@ -17,12 +17,9 @@ use chassis_queue::{StoreConfig, StoreUrl};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// How often a process is killed.
-pub const KILLS: u64 = 5;
-
 /// A file in a folder of its own.
 pub struct Database {
-    _folder: Option<TempDir>,
+    _folder: TempDir,
     path: PathBuf,
 }
 
@@ -30,15 +27,7 @@ impl Database {
     #[expect(clippy::unused_async, reason = "as for PostgreSQL")]
     pub async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { path: folder.path().join("data/a b%c.db"), _folder: Some(folder) }
-    }
-
-    pub fn for_child(&self) -> String {
-        self.path.display().to_string()
-    }
-
-    pub fn of_child(path: &str) -> Self {
-        Self { _folder: None, path: path.into() }
+        Self { path: folder.path().join("data/a b%c.db"), _folder: folder }
     }
 
     pub fn config(&self) -> StoreConfig {

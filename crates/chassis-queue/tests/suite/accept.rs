@@ -5,8 +5,7 @@ use chassis_queue::{Enqueued, Statement, Value};
 
 #[tokio::test]
 async fn an_accepted_job_runs_once_and_is_accounted_for() {
-    let database = Database::new().await;
-    let running = Running::started(&database, config(), Script::default()).await;
+    let running = Running::alone(config(), Script::default()).await;
     let enqueue = running.job();
     let (id, job) = (enqueue.id, enqueue.jobs[0].clone());
     assert_eq!(running.queue.enqueue(enqueue).await, Ok(Enqueued::New));
@@ -20,13 +19,11 @@ async fn an_accepted_job_runs_once_and_is_accounted_for() {
     assert_eq!(running.script.attempts.lock()[0].0, job);
     let ledger = running.ledger().await;
     assert_eq!((ledger.accepted, ledger.completed, ledger.queued()), (1, 1, 0));
-    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_of_one_moment_are_all_stored() {
-    let database = Database::new().await;
-    let running = Running::started(&database, config(), Script::default()).await;
+    let running = Running::alone(config(), Script::default()).await;
     let enqueues: Vec<_> = (0..200).map(|_| running.jobs(2)).collect();
     let results =
         futures_util::future::join_all(enqueues.into_iter().map(|enqueue| running.queue.enqueue(enqueue)))
@@ -34,14 +31,12 @@ async fn callers_of_one_moment_are_all_stored() {
     assert!(results.iter().all(|result| *result == Ok(Enqueued::New)), "{results:?}");
     running.wait("not all ran", async || running.ledger().await.completed == 400).await;
     assert_eq!(running.attempts(), 400);
-    running.stop().await;
 }
 
 #[tokio::test]
 async fn a_full_backlog_refuses_the_next_job_and_not_one_earlier() {
-    let database = Database::new().await;
     let (script, gate) = gated();
-    let running = Running::started(&database, backlog(10), script).await;
+    let running = Running::alone(backlog(10), script).await;
     for _ in 0..10 {
         assert_eq!(running.queue.enqueue(running.job()).await, Ok(Enqueued::New));
     }
@@ -55,38 +50,29 @@ async fn a_full_backlog_refuses_the_next_job_and_not_one_earlier() {
     assert!(running.queue.enqueue(urgent()).await.is_err());
     assert_eq!(running.ledger().await.accepted, 11, "what was refused left nothing behind");
     gate.add_permits(100);
-    running.stop().await;
 }
 
 #[tokio::test]
 async fn jobs_that_wait_for_a_retry_still_fill_the_backlog() {
-    let database = Database::new().await;
     let script = telling(&[Outcome::Retry { reason: "x", after: Some(Duration::from_secs(600)) }]);
-    let running = Running::started(&database, backlog(1), script).await;
-    let enqueue = running.job();
-    let id = enqueue.id;
-    running.queue.enqueue(enqueue).await.unwrap();
+    let running = Running::alone(backlog(1), script).await;
+    let id = running.accept(running.job()).await;
     running.until(id, JobState::Retrying).await;
     assert!(matches!(running.queue.enqueue(running.job()).await, Err(Refused::BacklogFull { .. })));
     assert_eq!(running.queue.cancel(id).await.unwrap().unwrap().0, 1);
     assert!(running.queue.enqueue(running.job()).await.is_ok());
-    running.stop().await;
 }
 
 #[tokio::test]
 async fn room_is_free_again_for_exactly_as_many_as_have_finished() {
-    let database = Database::new().await;
-    let running = Running::started(&database, backlog(100), telling(&vec![RETRY; 200])).await;
-    for _ in 0..100 {
-        running.queue.enqueue(running.job()).await.unwrap();
-    }
+    let running = Running::alone(backlog(100), telling(&vec![RETRY; 200])).await;
+    running.accept_many(100).await;
     running.wait("not all finished", async || running.ledger().await.queued() == 0).await;
     running
         .wait("a job that is gone takes room", async || {
             running.queue.enqueue(running.jobs(100)).await.is_ok()
         })
         .await;
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -126,13 +112,11 @@ async fn a_repeat_is_answered_when_the_backlog_is_full() {
     assert_eq!(running.queue.enqueue(running.keyed(1, 1)).await, Ok(Enqueued::Replayed(expected)));
     assert_eq!(running.queue.enqueue(running.keyed(1, 2)).await, Err(Refused::KeyReused));
     assert!(matches!(running.queue.enqueue(running.keyed(2, 1)).await, Err(Refused::BacklogFull { .. })));
-    running.stop().await;
 }
 
 #[tokio::test]
 async fn a_key_is_remembered_for_a_day() {
-    let database = Database::new().await;
-    let running = Running::started(&database, config(), Script::default()).await;
+    let running = Running::alone(config(), Script::default()).await;
     running.queue.enqueue(running.keyed(1, 1)).await.unwrap();
     running.execute("UPDATE idempotency SET expires = expires - 86340000").await;
     assert!(matches!(running.queue.enqueue(running.keyed(1, 1)).await, Ok(Enqueued::Replayed(_))));
@@ -142,7 +126,6 @@ async fn a_key_is_remembered_for_a_day() {
             running.queue.enqueue(running.keyed(1, 2)).await == Ok(Enqueued::New)
         })
         .await;
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -165,13 +148,11 @@ async fn a_guard_that_does_not_hold_leaves_nothing_behind() {
     assert_eq!(running.ledger().await.accepted, 4);
     assert_eq!(running.queue.enqueue(running.keyed(2, 2)).await, new, "its key was not taken");
     assert!(running.queue.enqueue(running.job()).await.is_ok());
-    running.stop().await;
 }
 
 #[tokio::test]
 async fn a_job_does_not_run_before_its_time_and_can_be_cancelled_until_then() {
-    let database = Database::new().await;
-    let running = Running::started(&database, config(), Script::default()).await;
+    let running = Running::alone(config(), Script::default()).await;
     let now = running.queue.store().now_ms();
     let soon = Enqueue { run_at: Some(now + 300), ..running.job() };
     let later = Enqueue { run_at: Some(now + 60_000), ..running.job() };
@@ -186,13 +167,11 @@ async fn a_job_does_not_run_before_its_time_and_can_be_cancelled_until_then() {
     assert_eq!(running.queue.cancel(later_id).await.unwrap().unwrap().0, 0, "only once");
     let ledger = running.ledger().await;
     assert_eq!((ledger.cancelled, ledger.queued()), (1, 0));
-    running.stop().await;
 }
 
 #[tokio::test]
 async fn a_synchronous_call_makes_one_attempt_and_answers_a_repeat_alike() {
-    let database = Database::new().await;
-    let running = Running::started(&database, config(), telling(&[RETRY, UNKNOWN, DONE])).await;
+    let running = Running::alone(config(), telling(&[RETRY, UNKNOWN, DONE])).await;
     for (scope, expected) in
         [JobState::Failed, JobState::Unknown, JobState::Completed].into_iter().enumerate()
     {
@@ -205,14 +184,12 @@ async fn a_synchronous_call_makes_one_attempt_and_answers_a_repeat_alike() {
     }
     let ledger = running.ledger().await;
     assert_eq!((ledger.failed, ledger.unknown, ledger.completed, running.attempts()), (1, 1, 1, 3));
-    running.stop().await;
 }
 
 #[tokio::test]
 async fn a_synchronous_repeat_in_flight_is_told_so_and_a_caller_who_leaves_cancels_nothing() {
-    let database = Database::new().await;
     let (script, gate) = gated();
-    let running = Running::started(&database, workers(1), script).await;
+    let running = Running::alone(workers(1), script).await;
     let enqueue = running.keyed(1, 1);
     let (id, queue) = (enqueue.id, running.queue.clone());
     let caller = tokio::spawn(async move { queue.run_now(enqueue, answer).await.is_ok() });
@@ -228,7 +205,6 @@ async fn a_synchronous_repeat_in_flight_is_told_so_and_a_caller_who_leaves_cance
                 == Ok(Finished::Replayed(answer(id, &[JobState::Completed])))
         })
         .await;
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -277,7 +253,6 @@ async fn statements_of_the_service_commit_with_the_jobs_and_only_if_they_are_new
     assert_eq!(notes, ["with a job", "alone", "without a key"]);
     drop(reader);
     assert_eq!(running.ledger().await.accepted, 2);
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -290,5 +265,4 @@ async fn ids_rise_across_restarts() {
     let running = Running::open(&database, config(), Script::default()).await;
     let next = running.queue.new_id(1);
     assert!(next > far, "{next} is not above {far}");
-    running.stop().await;
 }

@@ -61,8 +61,7 @@ async fn completed(running: &Running, id: JobId, groups: usize) -> BatchRecord {
 
 #[tokio::test]
 async fn every_member_becomes_one_job_with_an_id_and_a_trace_of_its_own() {
-    let database = Database::new().await;
-    let running = Running::started(&database, large(), Script::default()).await;
+    let running = Running::alone(large(), Script::default()).await;
     let id = accept(&running, batch(&running, &[1; 300])).await;
     assert_eq!(running.ledger().await.accepted, 300, "accepted with the batch, expanded or not");
     let record = completed(&running, id, 300).await;
@@ -78,13 +77,11 @@ async fn every_member_becomes_one_job_with_an_id_and_a_trace_of_its_own() {
     assert_eq!((attempts.len(), traces.len()), (300, 301));
     let jobs = |fact: &Fact| if let Fact::Accepted { jobs, .. } = fact { *jobs } else { 0 };
     assert_eq!(running.script.facts.lock().iter().map(jobs).sum::<usize>(), 300);
-    running.stop().await;
 }
 
 #[tokio::test]
 async fn a_member_of_several_jobs_is_one_group() {
-    let database = Database::new().await;
-    let running = Running::started(&database, large(), Script::default()).await;
+    let running = Running::alone(large(), Script::default()).await;
     let id = accept(&running, batch(&running, &[3, 1, 2])).await;
     let record = completed(&running, id, 3).await;
     assert_eq!((record.info.groups, count(&record, JobState::Completed)), (3, 3));
@@ -92,7 +89,6 @@ async fn a_member_of_several_jobs_is_one_group() {
     let groups: std::collections::HashSet<_> =
         running.script.attempts.lock().iter().map(|(_, attempt)| attempt.group).collect();
     assert_eq!(groups.len(), 3);
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -114,7 +110,6 @@ async fn a_batch_is_accepted_whole_or_not_at_all_and_takes_its_room_before_it_is
     let running = Running::open(&database, backlog(10), Script::default()).await;
     assert!(matches!(running.queue.enqueue(running.job()).await, Err(Refused::BacklogFull { .. })));
     assert_eq!(running.ledger().await.queued(), 1010);
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -132,7 +127,6 @@ async fn a_repeated_batch_gets_the_first_answer() {
         tokio::join!(running.queue.enqueue_batch(first), running.queue.enqueue_batch(keyed()));
     assert_eq!((first, second), (Ok(Enqueued::New), Ok(Enqueued::Replayed(expected))));
     assert_eq!(running.ledger().await.accepted, 5);
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -147,7 +141,6 @@ async fn a_batch_for_later_is_expanded_when_its_time_comes() {
     completed(&running, id, 200).await;
     assert!(running.queue.store().now_ms() >= run_at);
     assert_eq!(running.attempts(), 200);
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -162,7 +155,6 @@ async fn what_is_not_expanded_at_the_end_is_expanded_after_the_next_start() {
     let running = Running::started(&database, recovers, Script::default()).await;
     completed(&running, id, 1000).await;
     assert_eq!(running.ledger().await.completed, 1000);
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -175,20 +167,17 @@ async fn ninety_thousand_members_are_accepted_at_once() {
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     assert_eq!(count(&shown(&running, id).await, JobState::Accepted), 90_000);
     assert_eq!(running.ledger().await.queued(), 90_000);
-    running.stop().await;
 }
 
 #[tokio::test]
 async fn a_batch_is_forgotten_with_its_last_job() {
-    let database = Database::new().await;
     let mut short = large();
     short.queue.retention = Duration::from_secs(1);
-    let running = Running::started(&database, short, Script::default()).await;
+    let running = Running::alone(short, Script::default()).await;
     let id = accept(&running, batch(&running, &[1; 3])).await;
     let tomorrow = running.queue.store().now_ms() + 3_600_000;
     let later = accept(&running, later(batch(&running, &[1; 3]), tomorrow)).await;
     let gone = async || running.queue.batch(id, overall).await.unwrap().is_none();
     running.wait("it is kept", gone).await;
     assert_eq!(count(&shown(&running, later).await, JobState::Accepted), 3, "what is to come is kept");
-    running.stop().await;
 }

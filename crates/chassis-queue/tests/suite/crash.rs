@@ -6,12 +6,7 @@ use super::*;
 async fn killed(database: &Database, config: Config, jobs: usize) -> Vec<JobId> {
     let (script, _gate) = gated();
     let running = Running::started(database, config, script).await;
-    let mut ids = Vec::new();
-    for _ in 0..jobs {
-        let enqueue = running.job();
-        ids.push(enqueue.id);
-        running.queue.enqueue(enqueue).await.unwrap();
-    }
+    let ids = running.accept_many(jobs).await;
     running.attempted(jobs).await;
     running.kill().await;
     ids
@@ -24,26 +19,21 @@ async fn interrupted_attempts_are_repeated_and_counted_as_spent() {
     let running = Running::started(&database, config(), Script::default()).await;
     for id in ids {
         let job = running.until(id, JobState::Completed).await;
-        let outcomes: Vec<_> = job.attempts.iter().map(|attempt| attempt.outcome).collect();
-        assert_eq!(outcomes, [AttemptOutcome::Unknown, AttemptOutcome::Completed]);
+        assert_eq!(outcomes(&job), [AttemptOutcome::Unknown, AttemptOutcome::Completed]);
     }
     assert!(running.script.attempts.lock().iter().all(|(_, attempt)| attempt.number == 2));
     assert_eq!(running.ledger().await.completed, 3);
-    running.stop().await;
 }
 
 #[tokio::test]
 async fn interrupted_attempts_wait_for_a_person_under_hold() {
     let database = Database::new().await;
-    let mut hold = config();
-    hold.retry.on_unknown = OnUnknown::Hold;
-    let ids = killed(&database, hold.clone(), 3).await;
-    let running = Running::started(&database, hold, Script::default()).await;
+    let ids = killed(&database, hold(), 3).await;
+    let running = Running::started(&database, hold(), Script::default()).await;
     for id in ids {
         assert_eq!(running.until(id, JobState::Unknown).await.reason.as_deref(), Some("interrupted"));
     }
     assert_eq!((running.attempts(), running.ledger().await.unknown), (0, 3));
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -62,5 +52,4 @@ async fn an_interrupted_synchronous_call_is_unknown_and_its_repeat_is_told() {
     let first = Finished::Replayed(answer(id, &[JobState::Unknown]));
     assert_eq!(running.run_now(running.keyed(1, 1)).await, Ok(first));
     assert_eq!(running.attempts(), 0);
-    running.stop().await;
 }

@@ -4,167 +4,93 @@ use super::*;
 
 #[tokio::test]
 async fn a_failed_attempt_is_repeated_with_its_history_until_the_maximum() {
-    let database = Database::new().await;
     let script = telling(&[RETRY, UNKNOWN, DONE, RETRY, RETRY, RETRY, RETRY]);
-    let running = Running::started(&database, config(), script).await;
-    let enqueue = running.job();
-    let id = enqueue.id;
-    running.queue.enqueue(enqueue).await.unwrap();
+    let running = Running::alone(config(), script).await;
+    let id = running.accept(running.job()).await;
     let job = running.until(id, JobState::Completed).await;
-    let outcomes: Vec<_> = job.attempts.iter().map(|attempt| attempt.outcome).collect();
-    assert_eq!(outcomes, [AttemptOutcome::Retry, AttemptOutcome::Unknown, AttemptOutcome::Completed]);
+    assert_eq!(outcomes(&job), [AttemptOutcome::Retry, AttemptOutcome::Unknown, AttemptOutcome::Completed]);
     let numbers: Vec<_> = running.script.attempts.lock().iter().map(|(_, attempt)| attempt.number).collect();
     assert_eq!(numbers, [1, 2, 3]);
 
-    let enqueue = running.job();
-    let id = enqueue.id;
-    running.queue.enqueue(enqueue).await.unwrap();
+    let id = running.accept(running.job()).await;
     let job = running.until(id, JobState::Failed).await;
     assert_eq!((job.attempts.len(), job.reason.as_deref()), (4, Some("status_503")));
     assert_eq!(running.ledger().await.failed, 1);
-    running.stop().await;
 }
 
 #[tokio::test]
 async fn a_snoozed_job_costs_no_attempt() {
-    let database = Database::new().await;
     let snooze = Outcome::Snooze { reason: "status_429", after: Some(Duration::from_millis(10)) };
     let mut outcomes = vec![snooze; 6];
     outcomes.push(Outcome::Completed { receipt: Some("r1".to_owned()) });
-    let running = Running::started(&database, config(), telling(&outcomes)).await;
-    let enqueue = running.job();
-    let id = enqueue.id;
-    running.queue.enqueue(enqueue).await.unwrap();
+    let running = Running::alone(config(), telling(&outcomes)).await;
+    let id = running.accept(running.job()).await;
     let job = running.until(id, JobState::Completed).await;
     assert!(running.script.attempts.lock().iter().all(|(_, attempt)| attempt.number == 1));
     assert_eq!((running.attempts(), job.attempts.len()), (7, 2), "a run of snoozes is one entry");
     assert_eq!(job.attempts[1].receipt.as_deref(), Some("r1"));
-    running.stop().await;
 }
 
 #[tokio::test]
 async fn an_attempt_of_unknown_outcome_waits_for_a_person_under_hold_and_after_the_allowed_repeats() {
     let database = Database::new().await;
-    let mut hold = config();
-    hold.retry.on_unknown = OnUnknown::Hold;
-    let running = Running::started(&database, hold, telling(&[UNKNOWN])).await;
-    let enqueue = running.job();
-    let id = enqueue.id;
-    running.queue.enqueue(enqueue).await.unwrap();
+    let running = Running::started(&database, hold(), telling(&[UNKNOWN])).await;
+    let id = running.accept(running.job()).await;
     running.until(id, JobState::Unknown).await;
     running.stop().await;
     let mut once = config();
     once.retry.max_unknown = 1;
     let running = Running::started(&database, once, telling(&[UNKNOWN, UNKNOWN])).await;
-    let enqueue = running.job();
-    let id = enqueue.id;
-    running.queue.enqueue(enqueue).await.unwrap();
+    let id = running.accept(running.job()).await;
     assert_eq!(running.until(id, JobState::Unknown).await.attempts.len(), 2);
     assert_eq!(running.ledger().await.unknown, 2);
-    running.stop().await;
 }
 
 #[tokio::test]
 async fn a_panic_is_an_unknown_outcome() {
-    struct Panics;
-    impl Worker for Panics {
-        type Job = Job;
-        async fn run(&self, _: &Job, _: &Attempt) -> Report {
-            panic!("as told");
-        }
-    }
-    let database = Database::new().await;
-    let store = Store::open(&database.config(), &[]).await.unwrap();
-    let Config { queue: config, mut retry } = config();
-    retry.on_unknown = OnUnknown::Hold;
-    let setup = QueueSetup {
-        names: NAMES,
-        channels: &["test"],
-        guard: "1 = 1",
-        config,
-        retry,
-        worker: Arc::new(Panics),
-    };
-    let queue = Queue::open(store, setup).await.unwrap();
-    let run = tokio::spawn({
-        let queue = queue.clone();
-        async move { queue.run().await }
-    });
-    let id = queue.new_id(1);
-    let enqueue = Enqueue {
-        id,
-        channel: "test",
-        priority: Priority::Urgent,
-        run_at: None,
-        not_after: i64::MAX,
-        jobs: vec![Job::default()],
-        key: None,
-        answer: Answer::default(),
-        guard: None,
-        writes: Vec::new(),
-    };
-    queue.enqueue(enqueue).await.unwrap();
-    let ended = async {
-        while queue.find(id).await.unwrap().unwrap()[0].state != JobState::Unknown {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    timeout(PATIENCE, ended).await.unwrap();
-    assert_eq!(queue.find(id).await.unwrap().unwrap()[0].reason.as_deref(), Some("panic"));
-    queue.stop();
-    run.await.unwrap();
-    queue.store().close().await;
+    let running = Running::alone(hold(), Script { panics: true, ..Script::default() }).await;
+    let id = running.accept(running.job()).await;
+    assert_eq!(running.until(id, JobState::Unknown).await.reason.as_deref(), Some("panic"));
 }
 
 #[tokio::test]
 async fn no_attempt_starts_after_the_deadline() {
     let database = Database::new().await;
     let mut running = Running::open(&database, config(), Script::default()).await;
-    let late = Enqueue { not_after: running.queue.store().now_ms() - 1, ..running.job() };
-    let id = late.id;
-    running.queue.enqueue(late).await.unwrap();
+    let id = running.accept(Enqueue { not_after: running.queue.store().now_ms() - 1, ..running.job() }).await;
     running.start();
     running.until(id, JobState::Expired).await;
     assert_eq!((running.attempts(), running.ledger().await.expired), (0, 1));
-    running.stop().await;
 }
 
 #[tokio::test]
 async fn urgent_jobs_do_not_wait_behind_a_backlog_of_bulk() {
-    let database = Database::new().await;
     let (script, gate) = gated();
-    let running = Running::started(&database, workers(1), script).await;
+    let running = Running::alone(workers(1), script).await;
     for _ in 0..100 {
         running.queue.enqueue(Enqueue { priority: Priority::Bulk, ..running.job() }).await.unwrap();
     }
     running.attempted(1).await;
-    let urgent = Enqueue { priority: Priority::Urgent, ..running.job() };
-    let id = urgent.id;
-    running.queue.enqueue(urgent).await.unwrap();
+    let id = running.accept(Enqueue { priority: Priority::Urgent, ..running.job() }).await;
     gate.add_permits(5);
     running.until(id, JobState::Completed).await;
     assert!(running.attempts() <= 6, "it was among the next");
     gate.add_permits(200);
-    running.stop().await;
 }
 
 #[tokio::test]
 async fn bulk_leaves_a_worker_to_an_urgent_job_and_takes_the_others_again() {
-    let database = Database::new().await;
     let (script, gate) = gated();
-    let running = Running::started(&database, config(), script).await;
+    let running = Running::alone(config(), script).await;
     for _ in 0..30 {
         running.queue.enqueue(Enqueue { priority: Priority::Bulk, ..running.job() }).await.unwrap();
     }
     running.attempted(3).await;
-    let urgent = Enqueue { priority: Priority::Urgent, ..running.job() };
-    let id = urgent.id;
-    running.queue.enqueue(urgent).await.unwrap();
+    let id = running.accept(Enqueue { priority: Priority::Urgent, ..running.job() }).await;
     running.attempted(4).await;
     assert_eq!(running.script.attempts.lock()[3].1.id, id, "four workers, all of them busy");
     gate.add_permits(1000);
     running.wait("bulk was left behind", async || running.ledger().await.completed == 31).await;
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -182,15 +108,12 @@ async fn every_priority_gets_its_share() {
     let [urgent, normal, bulk] = Priority::ALL.map(share);
     assert!(urgent > normal && normal > bulk && bulk > 0, "{urgent} {normal} {bulk}");
     running.wait("not all ran", async || running.ledger().await.completed == 300).await;
-    running.stop().await;
 }
 
 #[tokio::test]
 async fn a_channel_whose_workers_are_all_busy_delays_no_other() {
-    let database = Database::new().await;
     let (script, gate) = gated();
-    let running =
-        Running::started(&database, config(), Script { gated_channel: Some("other"), ..script }).await;
+    let running = Running::alone(config(), Script { gated_channel: Some("other"), ..script }).await;
     for _ in 0..20 {
         running.queue.enqueue(Enqueue { channel: "other", ..running.job() }).await.unwrap();
     }
@@ -202,16 +125,12 @@ async fn a_channel_whose_workers_are_all_busy_delays_no_other() {
         running.until(id, JobState::Completed).await;
     }
     gate.add_permits(100);
-    running.stop().await;
 }
 
 #[tokio::test]
 async fn new_jobs_of_one_channel_put_off_no_retry_of_another() {
-    let database = Database::new().await;
-    let running = Running::started(&database, config(), telling(&[RETRY])).await;
-    let enqueue = Enqueue { channel: "other", ..running.job() };
-    let id = enqueue.id;
-    running.queue.enqueue(enqueue).await.unwrap();
+    let running = Running::alone(config(), telling(&[RETRY])).await;
+    let id = running.accept(Enqueue { channel: "other", ..running.job() }).await;
     running.attempted(1).await;
     let busy = async {
         loop {
@@ -223,7 +142,6 @@ async fn new_jobs_of_one_channel_put_off_no_retry_of_another() {
         job = running.until(id, JobState::Completed) => assert_eq!(job.attempts.len(), 2),
         _ = busy => {}
     }
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -231,12 +149,7 @@ async fn what_a_stop_did_not_begin_stays_queued_and_runs_after_the_next_start() 
     let database = Database::new().await;
     let (script, gate) = gated();
     let running = Running::started(&database, workers(2), script).await;
-    let mut ids = Vec::new();
-    for _ in 0..50 {
-        let enqueue = running.job();
-        ids.push(enqueue.id);
-        running.queue.enqueue(enqueue).await.unwrap();
-    }
+    let ids = running.accept_many(50).await;
     running.attempted(2).await;
     running.queue.stop();
     let script = Arc::clone(&running.script);
@@ -250,7 +163,6 @@ async fn what_a_stop_did_not_begin_stays_queued_and_runs_after_the_next_start() 
     }
     assert_eq!(running.attempts(), 48);
     assert_eq!(running.ledger().await.completed, 50);
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -267,16 +179,12 @@ async fn a_long_backlog_runs_once_each() {
     let attempts: std::collections::HashSet<_> =
         running.script.attempts.lock().iter().map(|(_, attempt)| attempt.id).collect();
     assert_eq!((attempts.len(), running.attempts()), (5000, 5000));
-    running.stop().await;
 }
 
 #[tokio::test]
 async fn facts_are_told_once_each_after_their_commit() {
-    let database = Database::new().await;
-    let running = Running::started(&database, config(), telling(&[RETRY])).await;
-    let enqueue = running.job();
-    let id = enqueue.id;
-    running.queue.enqueue(enqueue).await.unwrap();
+    let running = Running::alone(config(), telling(&[RETRY])).await;
+    let id = running.accept(running.job()).await;
     running.until(id, JobState::Completed).await;
     let script = Arc::clone(&running.script);
     running.stop().await;
@@ -308,7 +216,6 @@ async fn a_job_of_another_release_waits_and_a_damaged_one_fails() {
     assert_eq!(running.until(ids.0, JobState::Retrying).await.reason.as_deref(), Some("other_release"));
     assert_eq!(running.until(ids.1, JobState::Failed).await.reason.as_deref(), Some("damaged"));
     assert_eq!(running.attempts(), 0);
-    running.stop().await;
 }
 
 #[tokio::test]
@@ -320,5 +227,4 @@ async fn lag_and_gauges_follow_what_the_store_holds() {
     running.wait("it is still behind", async || running.ledger().await.completed == 3).await;
     running.wait("lag stays", async || running.queue.lag().waits == Duration::ZERO).await;
     running.queue.measure();
-    running.stop().await;
 }

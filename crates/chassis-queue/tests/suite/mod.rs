@@ -4,15 +4,14 @@ mod accept;
 mod batches;
 mod crash;
 mod deliver;
-mod kills;
 mod people;
 mod transactions;
 
 use crate::Database;
 use chassis_queue::{
-    Answer, Attempt, AttemptOutcome, Component, Enqueue, Fact, Finished, JobId, JobRecord, JobState, Key,
-    Ledger, Migration, Names, OnUnknown, Outcome, Priority, Queue, QueueConfig, QueueSetup, Refused, Report,
-    RetryConfig, Store, Worker,
+    Answer, Attempt, AttemptOutcome, Component, Enqueue, Enqueued, Fact, Finished, JobId, JobRecord,
+    JobState, Key, Ledger, Migration, Names, OnUnknown, Outcome, Priority, Queue, QueueConfig, QueueSetup,
+    Refused, Report, RetryConfig, Store, Worker,
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -43,6 +42,7 @@ pub struct Script {
     pub gate: Option<Arc<Semaphore>>,
     /// Only attempts of this channel wait.
     pub gated_channel: Option<&'static str>,
+    pub panics: bool,
 }
 
 impl Worker for Script {
@@ -55,6 +55,7 @@ impl Worker for Script {
         {
             gate.acquire().await.unwrap().forget();
         }
+        assert!(!self.panics, "as told");
         let outcome = self.outcomes.lock().pop_front().unwrap_or(DONE);
         Report { outcome, provider: "script", took: Duration::from_millis(1) }
     }
@@ -105,6 +106,12 @@ pub fn backlog(max_backlog: usize) -> Config {
     config
 }
 
+pub fn hold() -> Config {
+    let mut config = config();
+    config.retry.on_unknown = OnUnknown::Hold;
+    config
+}
+
 pub fn workers(workers: usize) -> Config {
     let mut config = config();
     config.queue.workers = workers;
@@ -134,22 +141,21 @@ pub struct Running {
     pub queue: Queue<Script>,
     pub script: Arc<Script>,
     run: Option<JoinHandle<()>>,
+    /// Where it is on a database that no other program opens.
+    _alone: Option<Database>,
 }
 
 impl Running {
-    /// Opened, and running nothing until [`Self::start`].
-    pub async fn open(database: &Database, config: Config, script: Script) -> Self {
-        Self::of_release(database, config, script, ACCOUNTS).await
+    /// Started on a database of its own.
+    pub async fn alone(config: Config, script: Script) -> Self {
+        let database = Database::new().await;
+        let running = Self::started(&database, config, script).await;
+        Self { _alone: Some(database), ..running }
     }
 
-    /// A program whose domain tables are in this form.
-    pub async fn of_release(
-        database: &Database,
-        config: Config,
-        script: Script,
-        accounts: Component,
-    ) -> Self {
-        let store = Store::open(&database.config(), &[accounts]).await.unwrap();
+    /// Opened, and running nothing until [`Self::start`].
+    pub async fn open(database: &Database, config: Config, script: Script) -> Self {
+        let store = Store::open(&database.config(), &[ACCOUNTS]).await.unwrap();
         let script = Arc::new(script);
         let setup = QueueSetup {
             names: NAMES,
@@ -160,7 +166,7 @@ impl Running {
             worker: Arc::clone(&script),
         };
         let queue = Queue::open(store, setup).await.unwrap();
-        Self { queue, script, run: None }
+        Self { queue, script, run: None, _alone: None }
     }
 
     pub fn start(&mut self) {
@@ -213,6 +219,22 @@ impl Running {
 
     pub fn keyed(&self, scope: u8, digest: u8) -> Enqueue<Job> {
         Enqueue { key: Some(Key { scope: [scope; 32], digest: [digest; 32] }), ..self.job() }
+    }
+
+    /// Has this accepted; returns its id.
+    pub async fn accept(&self, enqueue: Enqueue<Job>) -> JobId {
+        let id = enqueue.id;
+        assert_eq!(self.queue.enqueue(enqueue).await, Ok(Enqueued::New));
+        id
+    }
+
+    /// Has so many accepted, one after the other.
+    pub async fn accept_many(&self, count: usize) -> Vec<JobId> {
+        let mut ids = Vec::new();
+        for _ in 0..count {
+            ids.push(self.accept(self.job()).await);
+        }
+        ids
     }
 
     pub async fn run_now(&self, enqueue: Enqueue<Job>) -> Result<Finished, Refused> {
@@ -298,4 +320,8 @@ pub fn answer(id: JobId, states: &[JobState]) -> Answer {
         body: format!("{id} {states:?}").into_bytes(),
         location: Some(format!("/jobs/{id}")),
     }
+}
+
+pub fn outcomes(job: &JobRecord) -> Vec<AttemptOutcome> {
+    job.attempts.iter().map(|attempt| attempt.outcome).collect()
 }

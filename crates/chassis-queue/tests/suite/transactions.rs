@@ -5,8 +5,7 @@ use chassis_queue::Enqueued;
 
 #[tokio::test]
 async fn jobs_are_stored_with_the_transaction_or_not_at_all() {
-    let database = Database::new().await;
-    let running = Running::started(&database, config(), Script::default()).await;
+    let running = Running::alone(config(), Script::default()).await;
     let store = running.queue.store().clone();
     let (kept, dropped) = (running.jobs(2), running.job());
     let (kept_id, dropped_id) = (kept.id, dropped.id);
@@ -36,5 +35,4 @@ async fn jobs_are_stored_with_the_transaction_or_not_at_all() {
     assert_eq!(running.queue.enqueue_in(&mut tx, running.keyed(1, 2)).await, Err(Refused::KeyReused));
     tx.rollback().await;
     assert!(matches!(running.queue.enqueue(running.keyed(1, 3)).await, Ok(Enqueued::New)));
-    running.stop().await;
 }

@@ -1,19 +1,11 @@
 //! Axum layers: one sheds a route, two measure requests for the controller.
 
 use super::{Degradation, Feature, Shed};
-use axum::extract::{Request, State};
-use axum::middleware::{FromFnLayer, Next, from_fn_with_state};
+use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
+use chassis_http::{Decide, Gate};
 use chassis_telemetry::{Begin, Observe};
-use futures_util::{FutureExt, future::BoxFuture};
 use std::sync::Arc;
-
-/// The layer of a function with settings `T`.
-type Middleware<T> =
-    FromFnLayer<fn(State<T>, Request, Next) -> BoxFuture<'static, Response>, T, (State<T>, Request)>;
-
-/// What sheds a feature, and what answers then.
-type Shedding<R> = (Degradation, Feature, fn(Shed) -> R);
 
 impl Degradation {
     /// Sheds everything below this layer while `feature` is shed. `answer` makes the response, such as a 503
@@ -22,13 +14,9 @@ impl Degradation {
         &self,
         feature: Feature,
         answer: fn(Shed) -> R,
-    ) -> Middleware<Shedding<R>> {
-        from_fn_with_state((self.clone(), feature, answer), |State((own, feature, answer)), request, next| {
-            match own.admit(feature) {
-                Ok(()) => next.run(request).boxed(),
-                Err(shed) => std::future::ready(answer(shed).into_response()).boxed(),
-            }
-        })
+    ) -> Gate<impl Decide> {
+        let own = self.clone();
+        Gate(move |_: &mut Request| own.admit(feature).map_err(|shed| Box::new(answer(shed).into_response())))
     }
 
     /// Counts requests in flight. Goes around everything that is served.

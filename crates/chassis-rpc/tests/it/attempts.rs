@@ -1,7 +1,7 @@
 //! What an attempt carries, and what is said about it.
 
 use crate::server::{Act, Server};
-use crate::support::{Client, DEADLINE, OTHER, READ, WRITE, observe, observe_with, sum, text};
+use crate::support::{Client, DEADLINE, OTHER, READ, WRITE, observe, text};
 use chassis_rpc::Refusal;
 use opentelemetry::trace::{SpanKind, Status};
 use std::fs;
@@ -46,27 +46,6 @@ fn an_attempt_carries_key_deadline_and_trace_context() {
     }
     let labels = [("grpc_method", READ), ("grpc_service", "test.v1.Scripted"), ("side", "client")];
     assert_eq!(observed.count("grpc_request_duration_seconds_count", &labels), 1);
-}
-
-#[test]
-fn every_decision_has_a_series_before_it_is_made() {
-    let observed = observe(async || {
-        let server = Server::start();
-        let _client = Client::of(&[server]);
-    });
-    for (metric, series) in [
-        ("circuit_breaker_state{", 1),
-        ("circuit_breaker_transitions_total{", 3),
-        ("rpc_client_throttled_total{", 2),
-        ("rpc_client_retries_total{", 2 * 3),
-        ("rpc_client_retries_withheld_total{", 2 * 4),
-        ("rpc_client_refused_total{", 2 * 3),
-        ("rpc_client_endpoints{", 3),
-        ("rpc_client_lookups_total{", 2),
-    ] {
-        let found = observed.metrics.lines().filter(|line| line.starts_with(metric)).count();
-        assert_eq!(found, series, "{metric}");
-    }
 }
 
 #[test]
@@ -143,34 +122,4 @@ fn a_method_that_is_not_listed_is_passed_to_an_endpoint_with_key_and_trace() {
     let trace_id = observed.caller().span_context.trace_id().to_string();
     assert!(came[0].value("traceparent").unwrap().contains(&trace_id));
     assert!(observed.attempts().is_empty());
-}
-
-#[test]
-fn a_changed_key_file_is_reloaded_and_a_broken_one_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = key_file(&folder, "the-first");
-    let observed = observe_with(async |metrics| {
-        let server = Server::start();
-        let client = Client::with(&format!("static://{}", server.address), &[("API_KEY_FILE", &path)]);
-        let presents = async |key: &str| loop {
-            client.read().await.unwrap();
-            if server.attempts().last().unwrap().value("authorization") == Some(key) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
-        presents("Bearer the-first").await;
-        fs::write(&path, "not one key").unwrap();
-        while sum(&metrics(), "rpc_client_key_reloads_total", &[("outcome", "failed")]) == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        presents("Bearer the-first").await;
-        fs::write(&path, "the-second").unwrap();
-        presents("Bearer the-second").await;
-    });
-    let reloads = |outcome| observed.count("rpc_client_key_reloads_total", &[("outcome", outcome)]);
-    assert_eq!((reloads("ok"), reloads("failed")), (1, 1));
-    let lines = serde_json::to_string(&observed.lines).unwrap();
-    assert!(!["the-first", "the-second", "not one key"].iter().any(|key| lines.contains(key)));
-    assert_eq!(observed.lines("ERROR").len(), 1);
 }

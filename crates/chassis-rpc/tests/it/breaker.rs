@@ -1,7 +1,7 @@
 //! When the breaker opens and closes, seen from both sides.
 
 use crate::server::{Act, Server};
-use crate::support::{Client, DEADLINE, READ, WRITE, observe};
+use crate::support::{Client, READ, WRITE, observe};
 use chassis_resilience::State;
 use chassis_rpc::Refusal;
 use futures_util::StreamExt;
@@ -57,52 +57,6 @@ fn it_opens_within_a_second_when_all_fail_and_closes_within_two_of_the_return() 
 }
 
 #[test]
-fn a_server_that_hangs_opens_it_before_the_first_call_has_run_out_of_time() {
-    observe(async || {
-        let server = Server::start();
-        let client = Client::to(&[server.address]);
-        client.read().await.unwrap();
-        server.always(Act::Hang);
-        let began = Instant::now();
-        let calls = join_all((0..20).map(|_| client.read()));
-        let opened = async {
-            while client.channel.breaker() == State::Closed {
-                sleep(Duration::from_millis(5)).await;
-            }
-            began.elapsed()
-        };
-        let (ended, opened) = tokio::join!(calls, opened);
-        assert!(opened < SECOND, "{opened:?}");
-        assert!(began.elapsed() >= DEADLINE);
-        assert!(ended.iter().all(|end| end.as_ref().unwrap_err().code() == Code::DeadlineExceeded));
-    });
-}
-
-#[test]
-fn one_probe_at_a_time_is_let_through() {
-    observe(async || {
-        let server = Server::start();
-        let client = Client::to(&[server.address]);
-        open(&server, &client).await;
-        let before = server.calls();
-        server.always(Act::Hang);
-        server.most_in_flight();
-        let began = Instant::now();
-        join_all((0..50).map(|_| async {
-            while began.elapsed() < 3 * SECOND {
-                let _ = client.read().await;
-                sleep(Duration::from_millis(10)).await;
-            }
-        }))
-        .await;
-        assert_eq!(server.most_in_flight(), 1);
-        // A second open and half a second of a probe, in turns.
-        let probes = server.calls() - before;
-        assert!((1..=3).contains(&probes), "{probes}");
-    });
-}
-
-#[test]
 fn a_probe_whose_caller_leaves_makes_room_for_the_next() {
     observe(async || {
         let server = Server::start();
@@ -118,45 +72,23 @@ fn a_probe_whose_caller_leaves_makes_room_for_the_next() {
     });
 }
 
-/// Calls that all end like this leave the breaker closed.
-fn never_opens(act: Act, deadline: Option<Duration>) {
-    observe(async || {
-        let server = Server::doing(act);
-        let client = Client::to(&[server.address]);
-        for _ in 0..20 {
-            join_all((0..5).map(|_| client.call(WRITE, deadline))).await;
-            sleep(Duration::from_millis(20)).await;
-        }
-        assert_eq!(client.channel.breaker(), State::Closed, "{act:?}");
-    });
-}
-
 #[test]
-fn neither_the_callers_errors_nor_what_is_shed_limited_or_cancelled_opens_it() {
-    let answers = [Code::NotFound, Code::InvalidArgument, Code::PermissionDenied, Code::Aborted];
-    let silent = [Code::ResourceExhausted, Code::Cancelled];
-    for act in answers.into_iter().chain(silent).map(Act::Fail).chain([Act::Shed]) {
-        never_opens(act, None);
+fn callers_with_little_time_and_those_that_leave_never_open_it() {
+    let little = Duration::from_millis(20);
+    for (act, deadline, patience) in
+        [(Act::Slow(PAUSE), Some(little), SECOND), (Act::Hang, None, Duration::from_millis(50))]
+    {
+        observe(async || {
+            let server = Server::doing(act);
+            let client = Client::to(&[server.address]);
+            for _ in 0..10 {
+                let calls = join_all((0..5).map(|_| client.call(WRITE, deadline)));
+                assert_eq!(timeout(patience, calls).await.is_err(), deadline.is_none(), "{act:?}");
+            }
+            assert_eq!(client.channel.breaker(), State::Closed, "{act:?}");
+            assert!(server.calls() > 0);
+        });
     }
-}
-
-#[test]
-fn callers_with_little_time_never_open_it() {
-    never_opens(Act::Slow(PAUSE), Some(Duration::from_millis(20)));
-}
-
-#[test]
-fn callers_that_leave_never_open_it() {
-    observe(async || {
-        let server = Server::doing(Act::Hang);
-        let client = Client::to(&[server.address]);
-        for _ in 0..10 {
-            let calls = join_all((0..5).map(|_| client.read()));
-            assert!(timeout(Duration::from_millis(50), calls).await.is_err());
-        }
-        assert_eq!(client.channel.breaker(), State::Closed);
-        assert!(server.calls() > 0);
-    });
 }
 
 #[test]

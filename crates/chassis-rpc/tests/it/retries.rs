@@ -69,21 +69,6 @@ fn a_write_is_repeated_only_with_an_idempotency_key() {
 }
 
 #[test]
-fn neither_an_answer_nor_what_was_shed_nor_lost_time_is_asked_for_again() {
-    observe(async || {
-        let server = Server::start();
-        let client = saved(&server).await;
-        let codes = [Code::NotFound, Code::Internal, Code::DeadlineExceeded, Code::ResourceExhausted];
-        let acts = codes.map(Act::Fail).into_iter().chain([Act::Shed]);
-        for act in acts.clone() {
-            server.next(&[act]);
-            client.read().await.unwrap_err();
-        }
-        assert_eq!(server.calls(), 50 + acts.count());
-    });
-}
-
-#[test]
 fn a_retry_comes_no_sooner_than_the_server_asks_for_and_not_after_the_deadline() {
     let observed = observe(async || {
         let server = Server::start();
@@ -101,42 +86,6 @@ fn a_retry_comes_no_sooner_than_the_server_asks_for_and_not_after_the_deadline()
         assert!(again.at - asked.at >= wait);
     });
     assert_eq!(observed.events("retry withheld"), ["deadline"; 2]);
-}
-
-#[test]
-fn attempts_stay_under_1_1_for_each_call_when_all_fail() {
-    let observed = observe(async || {
-        let server = Server::doing(UNAVAILABLE);
-        let client = Client::to(&[server.address]);
-        let mut made = 0;
-        for calls in 1..=40 {
-            let refusal = Refusal::of(&client.read().await.unwrap_err());
-            made += usize::from(refusal != Some(Refusal::BreakerOpen));
-            let attempts = server.calls();
-            assert!(attempts * 10 < made * 11, "{attempts} attempts for {made} of {calls} calls");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        assert!(made >= 4, "{made}");
-    });
-    assert!(observed.count("rpc_client_retries_withheld_total", &[("reason", "budget")]) > 0);
-}
-
-#[test]
-fn attempts_stay_under_1_1_for_each_call_when_every_third_fails() {
-    observe(async || {
-        let server = Server::start();
-        let client = Client::to(&[server.address]);
-        for calls in 1..=600 {
-            if calls % 3 == 0 {
-                server.next(&[UNAVAILABLE]);
-            }
-            let _ = client.read().await;
-            let attempts = server.calls();
-            assert!(attempts * 10 < calls * 11, "{attempts} attempts for {calls} calls");
-        }
-        // The budget is used, too.
-        assert!(server.calls() > 630);
-    });
 }
 
 #[test]
@@ -232,17 +181,6 @@ fn calls_that_would_be_turned_away_are_not_made_and_other_methods_are_not_held_b
     let count = |method| observed.count("rpc_client_throttled_total", &[("grpc_method", method)]);
     assert_eq!((count(READ), count(WRITE)), (throttled as u64, 0));
     assert!(!observed.events("call throttled").is_empty());
-}
-
-#[test]
-fn an_answer_that_is_no_rejection_throttles_nothing() {
-    observe(async || {
-        let server = Server::doing(Act::Fail(Code::NotFound));
-        let client = Client::to(&[server.address]);
-        for _ in 0..300 {
-            assert_eq!(client.read().await.unwrap_err().code(), Code::NotFound);
-        }
-    });
 }
 
 #[test]

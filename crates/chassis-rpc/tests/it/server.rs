@@ -15,8 +15,8 @@ use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::metadata::MetadataMap;
 use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::transport::Server as Transport;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Identity, Server as Transport, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status};
 use tonic_health::ServingStatus;
 use tonic_prost::ProstCodec;
@@ -52,8 +52,6 @@ struct State {
     always: Option<Act>,
     not_serving: bool,
     attempts: Vec<Attempt>,
-    in_flight: usize,
-    most_in_flight: usize,
 }
 
 /// A call as it came.
@@ -85,14 +83,13 @@ enum Command {
 pub struct Server {
     pub address: SocketAddr,
     options: Options,
-    identity: Option<Identity>,
     state: Arc<Mutex<State>>,
     running: Option<(commands::Sender<Command>, JoinHandle<()>)>,
 }
 
 impl Server {
     pub fn start() -> Self {
-        Self::start_with(Options::default(), None)
+        Self::start_with(Options::default())
     }
 
     pub fn doing(act: Act) -> Self {
@@ -101,12 +98,9 @@ impl Server {
         server
     }
 
-    pub fn start_with(options: Options, identity: Option<Identity>) -> Self {
-        Self::start_at("127.0.0.1:0".parse().unwrap(), options, identity)
-    }
-
-    pub fn start_at(address: SocketAddr, options: Options, identity: Option<Identity>) -> Self {
-        let mut server = Self { address, options, identity, state: Arc::default(), running: None };
+    pub fn start_with(options: Options) -> Self {
+        let address = "127.0.0.1:0".parse().unwrap();
+        let mut server = Self { address, options, state: Arc::default(), running: None };
         server.start_again();
         server
     }
@@ -117,9 +111,9 @@ impl Server {
         listener.set_nonblocking(true).unwrap();
         self.address = listener.local_addr().unwrap();
         let (sender, receiver) = commands::channel(1);
-        let (options, identity, state) = (self.options, self.identity.clone(), Arc::clone(&self.state));
+        let (options, state) = (self.options, Arc::clone(&self.state));
         #[expect(clippy::disallowed_methods, reason = "the server belongs to no span")]
-        let thread = thread::spawn(move || run(listener, options, identity, state, receiver));
+        let thread = thread::spawn(move || run(listener, options, state, receiver));
         self.running = Some((sender, thread));
     }
 
@@ -146,13 +140,6 @@ impl Server {
 
     pub fn calls(&self) -> usize {
         self.state.lock().attempts.len()
-    }
-
-    /// How many calls were here at once at most, since this was last asked.
-    pub fn most_in_flight(&self) -> usize {
-        let mut state = self.state.lock();
-        let now = state.in_flight;
-        std::mem::replace(&mut state.most_in_flight, now)
     }
 
     /// Closes its listener and its connections at once.
@@ -189,7 +176,6 @@ impl Drop for Server {
 fn run(
     listener: TcpListener,
     options: Options,
-    identity: Option<Identity>,
     state: Arc<Mutex<State>>,
     mut commands: commands::Receiver<Command>,
 ) {
@@ -197,9 +183,6 @@ fn run(
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener).unwrap();
         let mut server = Transport::builder();
-        if let Some(identity) = identity {
-            server = server.tls_config(ServerTlsConfig::new().identity(identity)).unwrap();
-        }
         if let Some(age) = options.connection_age {
             server = server.max_connection_age(age);
         }
@@ -266,46 +249,27 @@ impl UnaryService<String> for Handler {
     type Future = BoxFuture<Response<String>, Status>;
 
     fn call(&mut self, request: Request<String>) -> Self::Future {
-        let here = Here::enter(&self.0, request.metadata().clone());
-        Box::pin(async move { here.act().await })
+        let mut state = self.0.lock();
+        state.attempts.push(Attempt { at: Instant::now(), metadata: request.metadata().clone() });
+        let act = state.next.pop_front().or(state.always).unwrap_or(Act::Answer);
+        Box::pin(act.done())
     }
 }
 
-/// A call that is here, until it is answered or its caller leaves.
-struct Here {
-    state: Arc<Mutex<State>>,
-    act: Act,
-}
-
-impl Here {
-    fn enter(state: &Arc<Mutex<State>>, metadata: MetadataMap) -> Self {
-        let mut told = state.lock();
-        told.attempts.push(Attempt { at: Instant::now(), metadata });
-        told.in_flight += 1;
-        told.most_in_flight = told.most_in_flight.max(told.in_flight);
-        let act = told.next.pop_front().or(told.always).unwrap_or(Act::Answer);
-        Self { state: Arc::clone(state), act }
-    }
-
-    async fn act(self) -> Result<Response<String>, Status> {
+impl Act {
+    async fn done(self) -> Result<Response<String>, Status> {
         let unavailable = |details| Err(Status::with_error_details(Code::Unavailable, "as told", details));
-        match self.act {
-            Act::Answer => {}
-            Act::Slow(time) => tokio::time::sleep(time).await,
-            Act::Fail(code) => return Err(Status::new(code, "as told")),
-            Act::Later(time) => return unavailable(ErrorDetails::with_retry_info(Some(time))),
-            Act::Shed => {
+        match self {
+            Self::Answer => {}
+            Self::Slow(time) => tokio::time::sleep(time).await,
+            Self::Fail(code) => return Err(Status::new(code, "as told")),
+            Self::Later(time) => return unavailable(ErrorDetails::with_retry_info(Some(time))),
+            Self::Shed => {
                 let none = HashMap::<String, String>::new();
                 return unavailable(ErrorDetails::with_error_info(chassis_rpc::DEGRADED, "test", none));
             }
-            Act::Hang => std::future::pending().await,
+            Self::Hang => std::future::pending().await,
         }
         Ok(Response::new("an answer".to_owned()))
-    }
-}
-
-impl Drop for Here {
-    fn drop(&mut self) {
-        self.state.lock().in_flight -= 1;
     }
 }

@@ -158,11 +158,6 @@ impl io::Write for Lines {
 
 /// Runs a test under a span `caller`, on a thread with telemetry of its own.
 pub fn observe(test: impl AsyncFnOnce()) -> Observed {
-    observe_with(async |_| test().await)
-}
-
-/// The same for a test that looks at its metrics meanwhile.
-pub fn observe_with(test: impl AsyncFnOnce(&dyn Fn() -> String)) -> Observed {
     let (kept, lines) = (Kept::default(), Lines::default());
     let setup = Setup {
         metrics: vec![chassis_rpc::METRICS, chassis_resilience::METRICS],
@@ -173,12 +168,11 @@ pub fn observe_with(test: impl AsyncFnOnce(&dyn Fn() -> String)) -> Observed {
     let exporter = kept.clone();
     let scoped = Scoped::new(&setup, &environment, Box::new(lines.clone()), move |_| Ok(exporter.clone()));
     let scoped = scoped.unwrap();
-    let render = || scoped.telemetry.metrics().render(Exposition::Text);
     let entered = scoped.enter();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(test(&render).instrument(info_span!("caller")));
+    runtime.block_on(test().instrument(info_span!("caller")));
     drop(entered);
-    let metrics = render();
+    let metrics = scoped.telemetry.metrics().render(Exposition::Text);
     assert!(scoped.telemetry.shutdown(LONG));
     let text = String::from_utf8(lines.0.lock().clone()).unwrap();
     let lines = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -206,8 +200,14 @@ impl Observed {
         events.map(reason).collect()
     }
 
+    /// The sum of the series of a metric that have these labels.
     pub fn count(&self, metric: &str, labels: &[(&str, &str)]) -> u64 {
-        sum(&self.metrics, metric, labels)
+        let matches = |line: &&str| {
+            line.strip_prefix(metric).is_some_and(|rest| rest.starts_with(['{', ' ']))
+                && labels.iter().all(|(name, value)| line.contains(&format!("{name}=\"{value}\"")))
+        };
+        let values = self.metrics.lines().filter(matches).map(|line| line.rsplit(' ').next().unwrap());
+        values.map(|value| value.parse::<f64>().unwrap() as u64).sum()
     }
 
     /// The messages of the lines at this level.
@@ -215,16 +215,6 @@ impl Observed {
         let of_level = self.lines.iter().filter(|line| line["level"] == level);
         of_level.map(|line| line["message"].as_str().unwrap()).collect()
     }
-}
-
-/// The sum of the series of a metric that have these labels.
-pub fn sum(page: &str, metric: &str, labels: &[(&str, &str)]) -> u64 {
-    let matches = |line: &&str| {
-        line.strip_prefix(metric).is_some_and(|rest| rest.starts_with(['{', ' ']))
-            && labels.iter().all(|(name, value)| line.contains(&format!("{name}=\"{value}\"")))
-    };
-    let values = page.lines().filter(matches).map(|line| line.rsplit(' ').next().unwrap());
-    values.map(|value| value.parse::<f64>().unwrap() as u64).sum()
 }
 
 /// An attribute as text; empty without it.

@@ -7,15 +7,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::{Collector, Does, account, objects};
+use crate::support::{account, metric, objects};
 use chassis_telemetry::{Exposition, LogConfig, LogFormat, Service, Setup, TraceContext, propagation};
+use chassis_test::{Behaviour, Collector, spans::hex};
 use http::HeaderMap;
 use opentelemetry::{
     KeyValue,
     baggage::BaggageExt as _,
     trace::{TraceContextExt as _, Tracer as _},
 };
-use tokio::runtime::Runtime;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
+};
+use prost::Message as _;
+use tonic::Code;
 use tracing::{error, info, info_span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -118,12 +123,9 @@ fn play(settings: &[(&str, &str)]) -> Played {
 }
 
 /// A collector, and a scene whose spans go to it.
-fn play_with(does: Does, settings: &[(&str, &str)]) -> (Collector, Played) {
-    let runtime = Runtime::new().unwrap();
-    let collector = runtime.block_on(Collector::start(does));
+fn play_with(behaviour: Behaviour, settings: &[(&str, &str)]) -> (Collector, Played) {
+    let collector = Collector::start(behaviour);
     let played = play(&[&[("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.endpoint())], settings].concat());
-    // Calls that never end go down with it.
-    runtime.shutdown_background();
     (collector, played)
 }
 
@@ -132,27 +134,22 @@ const ALL: u64 = SPANS + 3;
 
 #[test]
 fn every_span_and_every_line_arrives_and_is_counted() {
-    let (collector, played) = play_with(Does::Takes, &[]);
+    let (collector, played) = play_with(Behaviour::Accept, &[]);
     assert!(played.clean);
     assert_eq!(account(&played.metrics), (ALL, [ALL, 0, 0, 0]));
     assert_eq!(collector.spans().len() as u64, ALL);
     assert!(collector.spans().iter().any(|span| span.name == "by the api"));
-    let written = crate::support::metric(&played.metrics, "telemetry_log_lines_total{outcome=\"written\"}");
-    assert_eq!(written, played.lines.len() as u64);
-    assert_eq!(
-        crate::support::metric(&played.metrics, "telemetry_log_lines_total{outcome=\"dropped\"}"),
-        1,
-        "the one too late"
-    );
+    let lines = ["written", "dropped"]
+        .map(|of| metric(&played.metrics, &format!("telemetry_log_lines_total{{outcome=\"{of}\"}}")));
+    assert_eq!(lines, [played.lines.len() as u64, 1], "one was too late");
     let named = |message: &'static str| played.lines.iter().filter(move |line| line["message"] == message);
     assert_eq!(named("inside").count() as u64, SPANS - 1);
     assert_eq!(named("from inside").count() as u64, 2 * (SPANS - 1));
     // Each line names a span that was exported.
-    let id = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let spans: Vec<_> = collector
         .spans()
         .iter()
-        .map(|span| (id(&span.trace_id), id(&span.span_id), span.name.clone()))
+        .map(|span| (hex(&span.trace_id), hex(&span.span_id), span.name.clone()))
         .collect();
     for line in &played.lines {
         let (trace, span) = (line["trace_id"].as_str().unwrap(), line["span_id"].as_str().unwrap());
@@ -169,13 +166,13 @@ fn every_span_and_every_line_arrives_and_is_counted() {
 
 #[test]
 fn spans_that_the_collector_refuses_are_failed_to_the_unit() {
-    let (_, played) = play_with(Does::Refuses, &[]);
+    let (_, played) = play_with(Behaviour::Fail(usize::MAX, Code::InvalidArgument), &[]);
     assert!(!played.clean);
     assert_eq!(account(&played.metrics), (ALL, [0, ALL, 0, 0]));
     assert_eq!(played.lines.iter().filter(|line| line["message"] == "spans cannot be exported").count(), 1);
 
     let once = [("OTEL_BSP_SCHEDULE_DELAY", "60000")];
-    let (_, played) = play_with(Does::TakesAllBut(7), &[&once[..], &[("RUST_LOG", "error")]].concat());
+    let (_, played) = play_with(Behaviour::Reject(7), &[&once[..], &[("RUST_LOG", "error")]].concat());
     assert_eq!(
         account(&played.metrics),
         (ALL, [ALL - 7, 7, 0, 0]),
@@ -185,7 +182,7 @@ fn spans_that_the_collector_refuses_are_failed_to_the_unit() {
 
 #[test]
 fn a_collector_that_never_answers_delays_no_shutdown_and_nothing_is_uncounted() {
-    let (_, played) = play_with(Does::NeverAnswers, &[]);
+    let (_, played) = play_with(Behaviour::Slow(Duration::from_secs(3600)), &[]);
     assert!(!played.clean && played.took < WITHIN + Duration::from_secs(1), "{:?}", played.took);
     let (ended, [exported, failed, dropped, queued]) = account(&played.metrics);
     assert_eq!((ended, exported, queued), (ALL, 0, 0));
@@ -209,95 +206,22 @@ fn a_collector_that_never_answers_delays_no_shutdown_and_nothing_is_uncounted() 
 }
 
 #[test]
-fn a_full_queue_drops_and_counts() {
-    let (collector, played) =
-        play_with(Does::Takes, &[("OTEL_BSP_MAX_QUEUE_SIZE", "5"), ("OTEL_BSP_SCHEDULE_DELAY", "60000")]);
-    let (ended, [exported, failed, dropped, queued]) = account(&played.metrics);
-    assert_eq!((ended, failed, queued), (ALL, 0, 0));
-    assert_eq!(exported + dropped, ALL);
-    assert_eq!(collector.spans().len() as u64, exported);
-}
-
-#[test]
-fn words_in_any_case_stop_nothing_and_two_service_names_are_one_for_lines_and_spans() {
-    let two = "service.name=first,deployment.environment.name=test,service.name=second";
-    let (collector, played) = play_with(
-        Does::Takes,
-        &[
-            ("OTEL_RESOURCE_ATTRIBUTES", two),
-            ("OTEL_TRACES_SAMPLER", "ALWAYS_ON"),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "gRPC"),
-            ("OTEL_SDK_DISABLED", "False"),
-        ],
-    );
-    assert_eq!(account(&played.metrics).0, ALL);
-    let resource = collector.resources().remove(0).resource.unwrap();
-    let names: Vec<_> =
-        resource.attributes.iter().filter(|attribute| attribute.key == "service.name").collect();
-    assert_eq!(names.len(), 1);
-    let name = format!("{:?}", names[0].value);
-    assert!(played.lines.iter().all(|line| name.contains(line["service"].as_str().unwrap())), "{name}");
-    assert!(resource.attributes.iter().any(|attribute| attribute.key == "deployment.environment.name"));
-
-    let played =
-        play(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"), ("OTEL_SDK_DISABLED", "True")]);
-    assert!(played.clean);
-    assert_eq!(account(&played.metrics), (0, [0, 0, 0, 0]));
-    assert!(played.lines.iter().all(|line| line["trace_id"].as_str().unwrap().len() == 32));
-}
-
-/// A collector over HTTP that answers each call as told, the first ones first; returns what was called.
-fn play_over_http(
-    answers: Vec<(u16, &'static str, Vec<u8>)>,
-    path: &str,
-    settings: &[(&str, &str)],
-) -> (Vec<String>, Played) {
-    let runtime = Runtime::new().unwrap();
+fn what_a_collector_refuses_in_part_is_counted_over_http_as_well() {
+    let partial_success = Some(ExportTracePartialSuccess { rejected_spans: 3, error_message: String::new() });
+    let body = ExportTraceServiceResponse { partial_success }.encode_to_vec();
     let called = Arc::new(parking_lot::Mutex::new(Vec::new()));
-    let (calls, left) = (Arc::clone(&called), Arc::new(parking_lot::Mutex::new(answers.into_iter())));
+    let calls = Arc::clone(&called);
     let router = axum::Router::new().fallback(async move |uri: http::Uri| {
         calls.lock().push(uri.to_string());
-        let (status, retry_after, body) = left.lock().next().unwrap_or((200, "", Vec::new()));
-        let builder =
-            http::Response::builder().status(status).header("content-type", "application/x-protobuf");
-        let builder =
-            if retry_after.is_empty() { builder } else { builder.header("retry-after", retry_after) };
-        builder.body(axum::body::Body::from(body)).unwrap()
+        ([("content-type", "application/x-protobuf")], body)
     });
+    let runtime = tokio::runtime::Runtime::new().unwrap();
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
-    let endpoint = format!("http://{}{path}", listener.local_addr().unwrap());
+    let endpoint = format!("http://{}/?tenant=a", listener.local_addr().unwrap());
     runtime.spawn(async { axum::serve(listener, router).await });
-    let own = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint), ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")];
-    let played = play(&[&own, settings].concat());
-    let called = called.lock().clone();
-    (called, played)
-}
-
-#[test]
-fn a_throttling_collector_costs_its_batch_and_neither_the_process_nor_the_account() {
-    let batches = [("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "10")];
-    for (status, retry_after) in
-        [(503, "9223372036854775807"), (429, "60"), (503, "Tue, 31 Dec 2999 23:59:59 GMT"), (429, "soon")]
-    {
-        let answers = vec![(status, retry_after, Vec::new())];
-        let (called, played) = play_over_http(answers, "/base", &batches);
-        let (ended, [exported, failed, ..]) = account(&played.metrics);
-        assert_eq!((ended, exported + failed), (ALL, ALL), "{status} {retry_after}");
-        // A time that cannot be waited for fails the batch; one that is not understood is tried again soon.
-        assert_eq!(failed, if retry_after == "soon" { 0 } else { 10 }, "{status} {retry_after}");
-        assert!(called.iter().all(|uri| uri == "/base/v1/traces"), "{called:?}");
-    }
-}
-
-#[test]
-fn what_a_collector_refuses_in_part_is_counted_over_http_as_well() {
-    use opentelemetry_proto::tonic::collector::trace::v1::{
-        ExportTracePartialSuccess, ExportTraceServiceResponse,
-    };
-    let partial_success = Some(ExportTracePartialSuccess { rejected_spans: 3, error_message: String::new() });
-    let body = prost::Message::encode_to_vec(&ExportTraceServiceResponse { partial_success });
-    let (called, played) = play_over_http(vec![(200, "", body)], "/?tenant=a", &[]);
+    let over_http = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
+    let played = play(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), over_http]);
     assert_eq!(account(&played.metrics), (ALL, [ALL - 3, 3, 0, 0]));
     // The exporter joins base and path as texts: a base with a query needs the endpoint of traces alone.
-    assert_eq!(called, ["/?tenant=a/v1/traces"]);
+    assert_eq!(*called.lock(), ["/?tenant=a/v1/traces"]);
 }

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::support::{Kept, LONG, Lines, account, scoped};
+use crate::support::{Kept, LONG, Lines, scoped};
 use chassis_telemetry::{Exposition, Scoped, Service, Setup, SpanExt, TraceContext, propagation};
+use chassis_test::lines::KEYS;
 use http::HeaderMap;
 use opentelemetry::{
     KeyValue, SpanId,
@@ -11,7 +12,7 @@ use opentelemetry::{
     trace::{SpanKind, Status, TraceContextExt as _},
 };
 use opentelemetry_sdk::trace::SpanData;
-use tracing::{Instrument as _, debug_span, error, info, info_span, trace_span, warn};
+use tracing::{debug_span, error, info, info_span, trace_span, warn};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 const EXPORT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://unused");
@@ -216,19 +217,7 @@ fn a_line_has_exactly_its_keys_and_nothing_from_outside_forges_one() {
     assert_eq!(all.len(), 1, "{all:?}");
     let line = &all[0];
     let keys: Vec<_> = line.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected = [
-        "fields",
-        "level",
-        "message",
-        "service",
-        "span_id",
-        "target",
-        "timestamp",
-        "trace_flags",
-        "trace_id",
-        "version",
-    ];
-    assert_eq!(keys, expected);
+    assert_eq!(keys, KEYS);
     let timestamp = line["timestamp"].as_str().unwrap();
     assert_eq!(timestamp.len(), "2026-11-23T06:11:21.123456Z".len(), "{timestamp}");
     assert_eq!(
@@ -243,103 +232,4 @@ fn a_line_has_exactly_its_keys_and_nothing_from_outside_forges_one() {
         (&serde_json::Value::Null, &u64::MAX.into(), &true.into())
     );
     assert!(fields.get("none").is_none());
-}
-
-#[test]
-fn the_filter_changes_lines_alone_and_libraries_speak_from_warn_up() {
-    let (scoped, lines, kept) = start(&[EXPORT, ("RUST_LOG", "trace")]);
-    let filter = scoped.telemetry.filter().clone();
-    {
-        let _entered = scoped.enter();
-        let work = |number: i64| {
-            let span = info_span!("work");
-            span.in_scope(|| {
-                info!(number, "own");
-                info!(target: "some_library", number, "library's info");
-                warn!(target: "some_library", number, "library's warning");
-            });
-        };
-        work(1);
-        filter.set("error").unwrap();
-        work(2);
-        assert!(filter.set("debug,infoo").is_err());
-        work(3);
-        filter.set("info,some_library=off").unwrap();
-        work(4);
-    }
-    assert!(scoped.telemetry.shutdown(LONG));
-    let numbers = |message| -> Vec<_> {
-        lines.named(message).iter().map(|line| line["fields"]["number"].clone()).collect()
-    };
-    assert_eq!(numbers("own"), [1, 4]);
-    assert_eq!(numbers("library's info"), [0; 0]);
-    assert_eq!(numbers("library's warning"), [1]);
-    assert_eq!(kept.0.lock().iter().filter(|span| span.name == "work").count(), 4);
-}
-
-#[test]
-fn directives_that_mean_nothing_are_warned_of_and_silence_nothing() {
-    let (scoped, lines, _) = start(&[("RUST_LOG", "warning"), ("OTEL_TRACES_SAMPLER", "sometimes")]);
-    {
-        let _entered = scoped.enter();
-        info!("still heard");
-    }
-    assert!(scoped.telemetry.shutdown(LONG));
-    assert_eq!(lines.named("still heard").len(), 1);
-    let warnings: Vec<_> = lines.all().into_iter().filter(|line| line["level"] == "WARN").collect();
-    assert!(
-        warnings
-            .iter()
-            .any(|line| line["message"].as_str().unwrap().contains("directive 1 is neither a level"))
-    );
-    assert_eq!(warnings.len(), 2);
-}
-
-#[test]
-fn the_account_is_exact_when_spans_end_on_many_threads() {
-    let (scoped, _, kept) =
-        start(&[EXPORT, ("OTEL_BSP_SCHEDULE_DELAY", "1"), ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "100")]);
-    let metrics = scoped.telemetry.metrics().clone();
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                let _entered = scoped.enter();
-                for _ in 0..1000 {
-                    drop(info_span!("op").entered());
-                }
-            });
-        }
-        let _entered = scoped.enter();
-        for _ in 0..100 {
-            let (ended, outcomes) = account(&metrics.render(Exposition::Text));
-            assert_eq!(ended, outcomes.iter().sum::<u64>());
-        }
-    });
-    let Scoped { telemetry, .. } = &scoped;
-    let process = telemetry.process();
-    let _entered = scoped.enter();
-    crate::support::until("all are exported", || {
-        let (ended, [exported, ..]) = account(&metrics.render(Exposition::Text));
-        (ended == 4001 && exported == 4001).then_some(())
-    });
-    assert_eq!(kept.0.lock().len(), 4001);
-    assert!(kept.0.lock().iter().any(|span| span.span_context.span_id().to_string() == process.span_id()));
-}
-
-#[test]
-fn a_future_keeps_its_span_across_await_points() {
-    let (scoped, lines, _) = start(&[]);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let span = {
-        let _entered = scoped.enter();
-        let span = info_span!("task");
-        let work = async {
-            tokio::task::yield_now().await;
-            info!("later");
-        };
-        runtime.block_on(work.instrument(span.clone()));
-        span.trace_context().unwrap()
-    };
-    assert!(scoped.telemetry.shutdown(LONG));
-    assert_eq!(lines.named("later")[0]["span_id"], span.span_id());
 }

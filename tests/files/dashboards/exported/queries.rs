@@ -82,7 +82,7 @@ fn runbooks() -> Vec<Query> {
 }
 
 /// The files of a folder with this ending, by name.
-fn texts(folder: &str, ending: &str) -> Vec<(String, String)> {
+pub fn texts(folder: &str, ending: &str) -> Vec<(String, String)> {
     let entries = fs::read_dir(root().join(folder)).into_iter().flatten();
     let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
     let mut names: Vec<String> = names.filter(|name| name.ends_with(ending)).collect();

@@ -60,7 +60,7 @@ impl Drop for Traffic {
 
 /// A service may well be away.
 fn ignore(http: SocketAddr, method: &str, path: &str, body: &str) {
-    let authorization = format!("Bearer {}", EVERYDAY.text);
+    let authorization = format!("Bearer {}", EVERYDAY.text());
     let headers = [("authorization", authorization.as_str())];
     let _ = Connection::open(http).and_then(|mut one| one.send_with(method, path, &headers, body));
 }
