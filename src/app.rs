@@ -93,9 +93,8 @@ async fn serve(
 
     let grpc_router = grpc::router(&reports, &config, &keys, &limits, &health, &shutdown, &tasks)?;
     let http_router = http::router(Api { notifications, reports }, &config, &keys, &limits);
-    let stop = shutdown.stop();
-    let http = server::serve(http_listener, http_router, &config.http.server, stop.clone());
-    let grpc = server::serve(grpc_listener, grpc_router, &config.grpc_server(), stop);
+    let http = server::serve(http_listener, http_router, &config.http.server, shutdown.stop());
+    let grpc = server::serve(grpc_listener, grpc_router, &config.grpc_server(), shutdown.stop());
     let http = tasks.spawn_essential("http", http);
     let grpc = tasks.spawn_essential("grpc", grpc);
     queue_check.ok();

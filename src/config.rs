@@ -158,6 +158,7 @@ impl HttpGatewayConfig {
 }
 
 impl Settings for Config {
+    const PREFIX: &'static str = "APP_";
     const DEFAULTS: &'static [(&'static str, &'static str)] =
         &[("store.url", "sqlite://data/epro-notify.db")];
 

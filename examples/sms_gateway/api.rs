@@ -45,17 +45,19 @@ pub fn routes(gateway: Gateway) -> Router {
 #[derive(Deserialize)]
 struct Message {
     id: String,
+    #[serde(default)]
+    text: String,
 }
 
 async fn message(State(gateway): State<Gateway>, headers: HeaderMap, body: Bytes) -> Response {
     let message: Option<Message> = serde_json::from_slice(&body).ok();
     let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
-    let Some(id) = message.map(|message| message.id).filter(|id| key == Some(id)) else {
+    let Some(Message { id, text }) = message.filter(|message| key == Some(&message.id)) else {
         gateway.ledger.lock().answered(None, StatusCode::BAD_REQUEST);
         return (StatusCode::BAD_REQUEST, "the body needs an id, the same as Idempotency-Key\n")
             .into_response();
     };
-    if gateway.ledger.lock().arrived(&id).is_err() {
+    if gateway.ledger.lock().arrived(&id, &text).is_err() {
         return (StatusCode::INSUFFICIENT_STORAGE, "cannot record\n").into_response();
     }
     // Drawn apart from the match, which would hold the lock across the wait.

@@ -41,12 +41,33 @@ pub struct Stats {
     pub delivered_twice: usize,
     /// Answers by status.
     pub statuses: BTreeMap<u16, usize>,
+    /// Of messages that say when they were sent, by their label.
+    pub latency_ms: BTreeMap<String, Latency>,
+}
+
+/// Quantiles, in milliseconds.
+#[derive(Serialize)]
+pub struct Latency {
+    count: usize,
+    p50: u64,
+    p95: u64,
+    p99: u64,
+    max: u64,
+}
+
+impl Latency {
+    fn of(mut took: Vec<u64>) -> Self {
+        took.sort_unstable();
+        let at = |percent: usize| took.get((took.len() * percent).div_ceil(100) - 1).copied().unwrap_or(0);
+        Self { count: took.len(), p50: at(50), p95: at(95), p99: at(99), max: at(100) }
+    }
 }
 
 pub struct Ledger {
     counts: HashMap<String, Count>,
     arrivals: Vec<Arrival>,
     statuses: BTreeMap<u16, usize>,
+    latencies: BTreeMap<String, Vec<u64>>,
     record: Option<File>,
 }
 
@@ -57,18 +78,26 @@ impl Ledger {
             counts: HashMap::new(),
             arrivals: Vec::new(),
             statuses: BTreeMap::new(),
+            latencies: BTreeMap::new(),
             record: record.map(open).transpose()?,
         })
     }
 
-    /// Counts an arrival. The kernel has the line when this returns, so that it survives a kill.
-    pub fn arrived(&mut self, id: &str) -> io::Result<()> {
+    /// Counts an arrival. The kernel has the line when this returns, so that it survives a kill. A text that begins with
+    /// `@SENT LABEL `, in Unix milliseconds, says how long it was on its way; a repeat does not count.
+    pub fn arrived(&mut self, id: &str, text: &str) -> io::Result<()> {
         if let Some(file) = &mut self.record {
             file.write_all(format!("{id}\n").as_bytes())?;
         }
-        self.counts.entry(id.to_owned()).or_default().arrived += 1;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.arrivals.push(Arrival { id: id.to_owned(), at: now.as_millis() as u64 });
+        let count = self.counts.entry(id.to_owned()).or_default();
+        count.arrived += 1;
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        self.arrivals.push(Arrival { id: id.to_owned(), at });
+        let mut words = text.strip_prefix('@').into_iter().flat_map(|text| text.split(' '));
+        if let (1, Some(Ok(sent)), Some(label)) = (count.arrived, words.next().map(str::parse), words.next())
+        {
+            self.latencies.entry(label.to_owned()).or_default().push(at.saturating_sub(sent));
+        }
         Ok(())
     }
 
@@ -89,6 +118,12 @@ impl Ledger {
             delivered: having(0),
             delivered_twice: having(1),
             statuses: self.statuses.clone(),
+            latency_ms: self
+                .latencies
+                .clone()
+                .into_iter()
+                .map(|(of, took)| (of, Latency::of(took)))
+                .collect(),
         }
     }
 

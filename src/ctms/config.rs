@@ -71,6 +71,7 @@ impl Config {
 }
 
 impl Settings for Config {
+    const PREFIX: &'static str = "APP_";
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[("admin.listen", "127.0.0.1:9465")];
 
     fn check(&self, checks: &mut Checks<'_>) {

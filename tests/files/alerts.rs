@@ -30,7 +30,7 @@ pub fn alerts() -> Vec<Alert> {
             alerts.extend(name.map(|name| Alert { name, rule: rule.clone() }));
         }
     }
-    assert!(alerts.len() > 30, "{}", alerts.len());
+    assert!(alerts.len() > 20, "{}", alerts.len());
     alerts
 }
 
@@ -47,7 +47,9 @@ fn each_alert_links_a_panel_that_its_runbook_names() {
         let panel = panel.unwrap_or_else(|| panic!("{}: no panel {url}", alert.name));
         let section = runbooks.split(&format!("## {}\n", alert.name)).nth(1).unwrap();
         let section = section.split("\n## ").next().unwrap();
-        for title in [board.title(), panel.title()] {
+        // Titles of a fork's dashboards begin with its name.
+        let board = board.title().rsplit(": ").next().unwrap();
+        for title in [board, panel.title()] {
             assert!(section.contains(&format!("*{title}*")), "{}: {title:?} is not told", alert.name);
         }
     }

@@ -15,6 +15,7 @@ mod promql;
 mod query;
 mod read;
 mod reference;
+mod services;
 
 use std::path::PathBuf;
 

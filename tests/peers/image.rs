@@ -57,7 +57,7 @@ impl Image {
         let mut bundle = fs::File::options().append(true).open(bundle).unwrap();
         bundle.write_all(trusted.chain.as_bytes()).unwrap();
 
-        let mut app = TestApp::new(format!("/usr/local/bin/{target}"));
+        let mut app = TestApp::new(format!("/usr/local/bin/{target}"), "APP_");
         let words = ["unshare", "--map-root-user", "--mount", "sh", "-euc", RUN];
         let places = [root.as_os_str(), app.folder().as_os_str()];
         app.under = words.into_iter().map(OsString::from).chain(places.map(OsString::from)).collect();

@@ -178,7 +178,7 @@ fn the_services_take_the_settings_that_they_are_given() {
         for deployment in of_kind(&objects, "Deployment") {
             let container = at(deployment, "/spec/template/spec/containers/0");
             let (first, second) = (env!("CARGO_BIN_EXE_epro-notify"), env!("CARGO_BIN_EXE_ctms"));
-            let mut app = TestApp::new(if container["name"] == "ctms" { second } else { first });
+            let mut app = TestApp::new(if container["name"] == "ctms" { second } else { first }, "APP_");
             for (key, value) in settings(&objects, container).as_object().unwrap() {
                 let value = value.as_str().unwrap();
                 // What is mounted there is in the folder here.

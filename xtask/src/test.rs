@@ -62,6 +62,12 @@ const STAGES: &[Stage] = &[
             "reports::",
         ],
     ),
+    Stage::cargo(
+        "load tests, whether they work",
+        &["test", "--workspace", "--all-features", "--locked", "--test", "load", "--", "smoke"],
+    )
+    .needing(&[Tool::K6]),
+    Stage::cargo("forks: built, tested, started and called", &["xtask", "check-forks"]),
     Stage::cargo("fuzzing, seconds a target", &["xtask", "fuzz", "--seconds", "3"]).needing(&[Tool::Cxx]),
     Stage::target("the queue on PostgreSQL", &[Tool::Postgres], "postgres"),
     Stage::peer("tests with strace", &[Tool::Strace], "system_calls::"),

@@ -35,6 +35,8 @@ pub enum Tool {
     Hadolint,
     /// Without its pages: its API is what tests ask.
     Jaeger,
+    /// Grafana's load generator.
+    K6,
     KubernetesValidate,
     Kustomize,
     /// Node and its package manager.
@@ -64,6 +66,7 @@ impl Tool {
             Self::Etcd => "etcd",
             Self::Hadolint => "hadolint",
             Self::Jaeger => "jaeger",
+            Self::K6 => "k6",
             Self::KubernetesValidate => "kubernetes-validate",
             Self::Kustomize => "kustomize",
             Self::Npm => "npm",
@@ -82,6 +85,7 @@ impl Tool {
         match self {
             Self::CargoDeny => Some("0.20.2"),
             Self::CargoMachete => Some("0.9.2"),
+            Self::K6 => Some("v1.1.0"),
             Self::Hadolint => Some("2.15.1"),
             Self::KubernetesValidate => Some("1.37.0"),
             Self::Schemathesis => Some("4.32.5"),
@@ -113,7 +117,7 @@ impl Tool {
         match self {
             Self::Unshare => &["--map-root-user", "--mount", "true"],
             Self::Pdf => &["-v"],
-            Self::Jaeger | Self::Kustomize => &["version"],
+            Self::Jaeger | Self::K6 | Self::Kustomize => &["version"],
             Self::ComposeSpec => &["--help"],
             _ => &["--version"],
         }
@@ -139,11 +143,16 @@ pub fn workspace() -> PathBuf {
     manifest.and_then(|folder| folder.parent().map(Path::to_owned)).unwrap_or_else(|| ".".into())
 }
 
+/// Where Cargo builds.
+pub fn target() -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    workspace().join(target)
+}
+
 impl Tools {
     pub fn new() -> Self {
         let workspace = workspace();
-        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-        Self { folder: workspace.join(target).join("tools"), workspace }
+        Self { folder: target().join("tools"), workspace }
     }
 
     pub fn workspace(&self) -> &Path {

@@ -29,6 +29,8 @@ const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// A program, its settings and a temporary folder of its own, which is also where it runs.
 pub struct TestApp {
     program: PathBuf,
+    /// What the names of its variables begin with.
+    prefix: &'static str,
     folder: Arc<TempDir>,
     settings: BTreeMap<String, String>,
     /// A program and its arguments that start this one, such as a tracer; empty by default.
@@ -37,25 +39,37 @@ pub struct TestApp {
 }
 
 impl TestApp {
-    /// HTTP and admin listen on free ports, which the `ready` line names, and nobody is limited.
-    pub fn new(program: impl Into<PathBuf>) -> Self {
-        let app = Self {
+    /// HTTP and admin listen on free ports, which the `ready` line names, and nobody is limited. The names of the
+    /// program's variables begin with `prefix`, as `APP_`.
+    pub fn new(program: impl Into<PathBuf>, prefix: &'static str) -> Self {
+        let mut app = Self {
             program: program.into(),
+            prefix,
             folder: Arc::new(tempfile::tempdir().unwrap()),
             settings: BTreeMap::new(),
             under: Vec::new(),
             runs: Cell::new(0),
         };
-        app.with("APP_HTTP__LISTEN", "127.0.0.1:0")
-            .with("APP_ADMIN__LISTEN", "127.0.0.1:0")
-            .with("APP_LIMITS__PER_CLIENT__RATE", "1000000")
-            .with("APP_LIMITS__PER_CLIENT__BURST", "1000000")
+        for (key, value) in [
+            ("HTTP__LISTEN", "127.0.0.1:0"),
+            ("ADMIN__LISTEN", "127.0.0.1:0"),
+            ("LIMITS__PER_CLIENT__RATE", "1000000"),
+            ("LIMITS__PER_CLIENT__BURST", "1000000"),
+        ] {
+            app.set_own(key, value);
+        }
+        app
+    }
+
+    /// Sets a variable of the program's configuration.
+    fn set_own(&mut self, key: &str, value: &str) {
+        self.set(&format!("{}{key}", self.prefix), value);
     }
 
     /// Keeps an SQLite store in the folder, see [`Self::store`].
-    pub fn with_store(self) -> Self {
-        let url = format!("sqlite://{}", self.store().display());
-        self.with("APP_STORE__URL", &url)
+    pub fn with_store(mut self) -> Self {
+        self.set_own("STORE__URL", &format!("sqlite://{}", self.store().display()));
+        self
     }
 
     pub fn with(mut self, key: &str, value: &str) -> Self {
@@ -99,8 +113,8 @@ impl TestApp {
     /// Starts a program that may write no line: it gets its addresses instead of reporting them.
     pub fn start_quietly(&mut self) -> Running {
         let [http, admin] = [Held::new(), Held::new()];
-        self.set("APP_HTTP__LISTEN", &http.address.to_string());
-        self.set("APP_ADMIN__LISTEN", &admin.address.to_string());
+        self.set_own("HTTP__LISTEN", &http.address.to_string());
+        self.set_own("ADMIN__LISTEN", &admin.address.to_string());
         let mut running = self.spawn();
         (running.http, running.admin) = (http.address, admin.address);
         until_so("readiness", || running.readiness().0);

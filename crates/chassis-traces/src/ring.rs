@@ -129,7 +129,8 @@ impl Ring {
 
 impl Tap for Ring {
     fn wants(&self, trace: TraceId, at: SystemTime, failed: bool) -> bool {
-        let (now, before) = (micros(at) / 1_000_000, self.second.load(Relaxed));
+        let now = at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let before = self.second.load(Relaxed);
         if now > before && self.second.compare_exchange(before, now, Relaxed, Relaxed).is_ok() {
             // A new second begins: a larger share again, if there was little in the one before.
             let few = self.begun.swap(0, Relaxed) < RATE / 2;

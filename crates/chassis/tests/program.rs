@@ -8,7 +8,7 @@ fn minimal() -> TestApp {
     path.pop();
     path.set_file_name("examples");
     // It has no limits.
-    let app = TestApp::new(path.join("minimal"));
+    let app = TestApp::new(path.join("minimal"), "APP_");
     app.without("APP_LIMITS__PER_CLIENT__RATE").without("APP_LIMITS__PER_CLIENT__BURST")
 }
 

@@ -6,7 +6,7 @@ use serde_yaml_ng::Value;
 
 const FILE: &str = "deploy/compose.yaml";
 /// Whose programs have neither a shell nor a way to ask their own health.
-const WITHOUT_HEALTH: [&str; 4] = ["jaeger", "loki", "otel-collector", "sms-gateway"];
+const WITHOUT_HEALTH: &[&str] = &["jaeger", "loki", "otel-collector", "sms-gateway"];
 /// Rights that containers get back, and why: see the file.
 const RIGHTS: [(&str, &str); 2] = [("otel-collector", "DAC_READ_SEARCH"), ("runbooks", "NET_BIND_SERVICE")];
 
@@ -104,12 +104,12 @@ fn what_would_be_wrong_is_found() {
         ("prom/prometheus:v3.5.0", "prom/prometheus:latest", "is no exact version"),
         ("caddy:2.10.0-alpine", "caddy:2.10-alpine", "is no exact version"),
         ("./loki/config.yaml", "./loki/none.yaml", "loki: ./loki/none.yaml"),
-        ("target: ctms", "target: ctm", "ctms: no stage ctm"),
+        ("target: epro-notify", "target: none", "epro-notify: no stage none"),
         ("read_only: true", "read_only: false", "its root can be written to"),
         ("cap_add: [DAC_READ_SEARCH]", "cap_add: [SYS_ADMIN]", "nobody explained"),
         ("- loki-data:/loki", "- lok-data:/loki", "no such volume"),
         ("networks: [telemetry]", "networks: [telemetri]", "no network telemetri"),
-        ("test: [CMD, ctms, healthcheck]", "disable: true", "ctms: nobody asks"),
+        ("test: [CMD, epro-notify, healthcheck]", "disable: true", "epro-notify: nobody asks"),
         (
             "./dev/api-keys:/etc/epro-notify/api-keys:ro",
             "./dev/api-keys:/etc/epro-notify/api-keys",

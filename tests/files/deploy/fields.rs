@@ -87,14 +87,14 @@ fn each_way_to_write_a_field_is_understood() {
     let mut fields = Fields::default();
     fields.read(
         r#"
-        info!(notification_id = %id, attempt, ?code, %error, "attempt finished, {x}");
+        info!(job_id = %id, attempt, ?code, %error, "attempt finished, {x}");
         let span = info_span!(target: "x", "process", db.system.name = "sqlite", "server.port" = port(1, 2), parent: None);
         my_info!(nothing);
         // info!(comment);
         "#,
     );
     let told: Vec<&str> = fields.of_lines.iter().map(String::as_str).collect();
-    assert_eq!(told, ["attempt", "code", "error", "notification_id"]);
+    assert_eq!(told, ["attempt", "code", "error", "job_id"]);
     let told: Vec<&str> = fields.of_spans.iter().map(String::as_str).collect();
     assert_eq!(told, ["db.system.name", "server.port"]);
 }

@@ -1,6 +1,6 @@
 //! Prometheus' configuration: it scrapes what compose runs, under the names that dashboards and rules count on.
 
-use super::{text, texts, yaml};
+use super::{keys, text, texts, yaml};
 use serde_yaml_ng::Value;
 use std::collections::BTreeMap;
 
@@ -16,10 +16,16 @@ fn jobs() -> BTreeMap<String, Vec<String>> {
 }
 
 #[test]
-fn both_services_are_scraped_at_their_admin_listeners_under_the_jobs_that_everything_counts_on() {
+fn each_service_of_ours_is_scraped_at_its_admin_listener_under_the_job_that_everything_counts_on() {
     let stack = yaml("deploy/compose.yaml");
     let jobs = jobs();
-    for service in ["epro-notify", "ctms"] {
+    let listens = |service: &&String| {
+        stack["services"][service.as_str()]["environment"]["APP_ADMIN__LISTEN"].as_str().is_some()
+    };
+    let services = keys(&stack["services"]);
+    let services: Vec<_> = services.iter().filter(listens).map(String::as_str).collect();
+    assert!(services.contains(&"epro-notify"), "{services:?}");
+    for service in services {
         let listen = stack["services"][service]["environment"]["APP_ADMIN__LISTEN"].as_str().unwrap();
         let port = listen.rsplit(':').next().unwrap();
         assert_eq!(jobs[service], [format!("{service}:{port}")]);

@@ -28,13 +28,13 @@ pub struct Site(TestApp);
 impl Site {
     /// Delivers to the console.
     pub fn new() -> Self {
-        let app = TestApp::new(env!("CARGO_BIN_EXE_epro-notify")).with_store();
+        let app = TestApp::new(env!("CARGO_BIN_EXE_epro-notify"), "APP_").with_store();
         Self(app.with("APP_GRPC__LISTEN", "127.0.0.1:0"))
     }
 
     /// The second service, calling this target.
     pub fn ctms(target: &str) -> Self {
-        Self(TestApp::new(env!("CARGO_BIN_EXE_ctms")).with("APP_EPRO__TARGET", target))
+        Self(TestApp::new(env!("CARGO_BIN_EXE_ctms"), "APP_").with("APP_EPRO__TARGET", target))
     }
 
     /// The second service before these.

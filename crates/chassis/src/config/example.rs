@@ -1,6 +1,6 @@
 //! What can be configured, as a list and as a commented TOML file.
 
-use super::{PREFIX, Settings};
+use super::Settings;
 use conf::ParseType;
 
 /// One key of the configuration.
@@ -27,7 +27,7 @@ pub fn settings<C: Settings>() -> Vec<Setting> {
     let options = C::PROGRAM_OPTIONS.iter();
     let settings = options.filter_map(|option| {
         let variable = option.env_form.clone()?.into_owned();
-        let key = variable.strip_prefix(PREFIX)?.to_lowercase().replace("__", ".");
+        let key = variable.strip_prefix(C::PREFIX)?.to_lowercase().replace("__", ".");
         let own = C::DEFAULTS.iter().find(|(name, _)| *name == key).map(|(_, default)| (*default).to_owned());
         Some(Setting {
             key,

@@ -16,14 +16,14 @@ use conf::Conf;
 use sources::Given;
 use std::collections::BTreeMap;
 
-/// What the names of all variables of the configuration begin with.
-pub const PREFIX: &str = "APP_";
-
 /// The whole configuration of a program.
 ///
 /// Every option has a default or is an `Option`: what is required is checked in [`Self::check`], so that a health
 /// check can read the address of the admin listener whatever else is wrong.
 pub trait Settings: Conf {
+    /// What the names of its variables begin with, which is the `env_prefix` of the struct.
+    const PREFIX: &'static str = "APP_";
+
     /// Keys whose default is not that of their section, such as an address that another program has by default.
     const DEFAULTS: &'static [(&'static str, &'static str)] = &[];
 
@@ -42,7 +42,7 @@ pub trait Settings: Conf {
 /// Everything that is wrong with it.
 pub fn load<C: Settings>(sources: Sources) -> Result<C, Faults> {
     let known = settings::<C>();
-    let mut checks = Checks::new(sources, &known);
+    let mut checks = Checks::new(sources, &known, C::PREFIX);
     let config = checks.parse::<C>();
     config.iter().for_each(|config| config.check(&mut checks));
     config.filter(|_| checks.faults.is_empty()).ok_or_else(|| Faults::from(checks.faults))
@@ -55,7 +55,7 @@ pub fn load<C: Settings>(sources: Sources) -> Result<C, Faults> {
 pub fn load_section<C: Settings>(sources: Sources, section: &str) -> Result<C, Faults> {
     let mut known = settings::<C>();
     known.retain(|setting| is_below(&setting.key, section));
-    let mut checks = Checks::new(sources, &known);
+    let mut checks = Checks::new(sources, &known, C::PREFIX);
     checks.faults.retain(|fault| fault.key.is_empty() || is_below(&fault.key, section));
     let config = checks.parse();
     config.filter(|_| checks.faults.is_empty()).ok_or_else(|| Faults::from(checks.faults))

@@ -1,6 +1,6 @@
 //! Where values come from, merged into one map.
 
-use super::{Checks, Fault, PREFIX, Setting, is_below};
+use super::{Checks, Fault, Setting, is_below};
 use reqwest::Url;
 use std::{
     collections::BTreeMap,
@@ -95,7 +95,7 @@ fn read_file(path: &Path) -> Result<toml::Table, Fault> {
 
 impl<'a> Checks<'a> {
     /// Reads the sources, weakest first, so that a stronger value replaces a weaker one.
-    pub(super) fn new(sources: Sources, known: &'a [Setting]) -> Self {
+    pub(super) fn new(sources: Sources, known: &'a [Setting], prefix: &str) -> Self {
         let mut checks = Self { known, given: BTreeMap::new(), faults: Vec::new() };
         if let Some(path) = sources.file {
             match read_file(&path) {
@@ -104,7 +104,7 @@ impl<'a> Checks<'a> {
             }
         }
         for (name, value) in sources.environment {
-            checks.add_variable(name, value);
+            checks.add_variable(prefix, name, value);
         }
         for (nth, text) in (1..).zip(&sources.set) {
             match text.split_once('=') {
@@ -134,10 +134,10 @@ impl<'a> Checks<'a> {
     }
 
     /// A variable without `__` is not ours: Kubernetes sets `APP_PORT` for a Service that is named `app`.
-    fn add_variable(&mut self, name: OsString, value: OsString) {
+    fn add_variable(&mut self, prefix: &str, name: OsString, value: OsString) {
         let Ok(name) = name.into_string() else { return };
-        let Some((prefix, rest)) = name.split_at_checked(PREFIX.len()) else { return };
-        if !prefix.eq_ignore_ascii_case(PREFIX) || !rest.contains("__") {
+        let Some((begin, rest)) = name.split_at_checked(prefix.len()) else { return };
+        if !begin.eq_ignore_ascii_case(prefix) || !rest.contains("__") {
             return;
         }
         let key = rest.to_lowercase().replace("__", ".");

@@ -118,10 +118,10 @@ fn regex(label: &str, value: &str) -> Option<Matcher> {
 fn what_is_not_exported_is_told_from_what_is() {
     let exported = Exported::read();
     let good = [
-        r#"sum by (outcome) (rate(notification_finished_total{channel="sms",outcome=~"dead|expired"}[5m]))"#,
+        r#"sum by (outcome) (rate(telemetry_spans_total{job="a",outcome=~"failed|dropped"}[5m]))"#,
         r#"rate(http_request_duration_seconds_bucket{le="0.1",status=~"5..",status!="503"}[5m])"#,
-        r#"rate(notification_end_to_end_duration_seconds_bucket{le=~"60(\\.0)?"}[5m])"#,
-        r#"max(process_open_fds{job="epro-notify"}) + up + scrape_duration_seconds"#,
+        r#"rate(queue_commit_duration_seconds_bucket{le=~"1(\\.0)?"}[5m])"#,
+        r#"max(process_open_fds{job="a"}) + up + scrape_duration_seconds"#,
         r#"ALERTS{alertstate="firing"}"#,
         "store_up * on (job, instance) group_left (version) build_info",
     ];
@@ -129,7 +129,7 @@ fn what_is_not_exported_is_told_from_what_is() {
         assert_eq!(faults(query, &exported), [""; 0], "{query}");
     }
     let bad = [
-        "notification_finished",
+        "telemetry_spans",
         "http_request_duration_seconds",
         "queue_jobs_bucket",
         r#"slo:sli_error:ratio_rate7m"#,
@@ -157,7 +157,7 @@ fn no_replica_of_a_store_counts_twice_and_no_store_hides_another() {
         "sum by (state) (max by (store, state) (queue_jobs))",
         "max by (store) (min_over_time(queue_jobs[5m])) > 0",
         "max by (priority) (queue_oldest_job_age_seconds)",
-        "max by (store) (abs(sum by (store, instance) (notification_ledger_jobs)))",
+        "max by (store) (abs(sum by (store, instance) (queue_jobs)))",
         "max without (job, instance) (queue_jobs)",
     ] {
         assert!(!miscounts(good), "{good}");
@@ -166,7 +166,7 @@ fn no_replica_of_a_store_counts_twice_and_no_store_hides_another() {
         "queue_jobs > 0",
         "sum by (state) (queue_jobs)",
         "max by (state) (queue_jobs)",
-        "sum by (store) (max_over_time(notification_ledger_jobs[5m]))",
+        "sum by (store) (max_over_time(queue_jobs[5m]))",
         "sum(sum by (store, instance) (queue_jobs))",
         "sum by (priority) (queue_oldest_job_age_seconds)",
         "sum without (instance) (queue_jobs)",

@@ -83,10 +83,9 @@ fn open(labels: &[&str]) -> Labels {
     labels.iter().map(|label| ((*label).to_owned(), None)).collect()
 }
 
-/// Every metric of both services.
+/// Every metric of the services.
 pub fn catalogue() -> impl Iterator<Item = &'static catalogue::Metric> {
-    let mut all: Vec<_> =
-        epro_notify::metrics::catalogue().into_iter().chain([epro_notify::ctms::METRICS]).flatten().collect();
+    let mut all: Vec<_> = crate::services::catalogues().into_iter().flatten().collect();
     all.sort_by_key(|metric| metric.name);
     all.dedup_by_key(|metric| metric.name);
     all.into_iter()

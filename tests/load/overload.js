@@ -1,0 +1,65 @@
+// Reports at half of what the machine can do, previews and bulk notifications at two and a half times that: what is shed, in which order,
+// what the reports notice of it, and how it comes back.
+import http from 'k6/http';
+import { check, sleep } from 'k6';
+import { Gauge, Trend } from 'k6/metrics';
+import { API, PROBE, arrivals, base, enrol, metric, once, pin, post, seconds } from './lib.js';
+
+export { handleSummary } from './lib.js';
+const TIME = seconds(60);
+const RATE = Number(__ENV.FOUND);
+const [level, back] = [new Trend('degradation_level'), new Gauge('back_after_s')];
+const [previews, bulks] = [new Gauge('previews_shed'), new Gauge('bulk_shed')];
+const TEXT = '今天早上体温38.5度，头痛（轻度）。Took 500 mg paracetamol at 07:10, and slept until noon. '.repeat(12);
+const probe = { executor: 'constant-vus', vus: 32, duration: `${seconds(30)}s`, exec: 'mix' };
+export const options = {
+  ...base,
+  scenarios: PROBE ? { probe } : {
+    alone: arrivals(Math.ceil(RATE / 2), 0, TIME / 2, 'alone'),
+    reports: arrivals(Math.ceil(RATE / 2), TIME / 2, TIME, 'reports'), previews: arrivals(Math.ceil(RATE / 2), TIME / 2, TIME, 'preview'),
+    bulk: arrivals(Math.ceil(2 * RATE), TIME / 2, TIME, 'bulk'), watch: once(TIME / 2, 'watch'),
+  },
+  thresholds: PROBE ? {} : {
+    'checks{what:report}': ['rate==1'], 'checks{what:shed}': ['rate==1'], 'http_req_duration{phase:alone}': ['p(99)<100'],
+    'http_req_duration{phase:reports}': ['p(99)<400'], degradation_level: ['max>=1'], previews_shed: ['value>0'], bulk_shed: ['value>=0'], back_after_s: ['value<30'],
+  },
+};
+
+export function setup() {
+  enrol();
+  pin(PROBE ? 0 : 'auto');
+  return http.post(`${API}/reports`, JSON.stringify({ patientId: 'p-1', content: TEXT }), { headers: { 'content-type': 'application/json' }, responseType: 'text' }).json('reportId');
+}
+
+function report(phase) {
+  check(post('/reports', { patientId: 'p-1', content: TEXT }, { phase }), { kept: ({ status }) => status === 201 }, { what: 'report' });
+}
+export const alone = () => report('alone');
+export const reports = () => report('reports');
+const shed = (answer, good) => check(answer, { 'done, or 503 with Retry-After': ({ status, headers }) => status === good || (status === 503 && Number(headers['Retry-After']) >= 1) }, { what: 'shed' });
+export const preview = (id) => shed(http.get(`${API}/reports/${id}/preview.pdf`, { tags: { phase: 'previews' } }), 200);
+export const bulk = () => shed(post('/notifications/sms/async', { patientId: 'p-1', message: 'week 3', priority: 'bulk' }, { phase: 'bulk' }), 202);
+
+/** One report, one preview and four bulk notifications: an iteration is six calls. */
+export function mix(id) {
+  report('probe');
+  preview(id);
+  for (let turn = 0; turn < 4; turn += 1) bulk();
+}
+
+export function watch() {
+  for (let turn = 0; turn < 2 * TIME; turn += 1) {
+    level.add(metric('degradation_level'));
+    sleep(0.5);
+  }
+}
+
+export function teardown(id) {
+  if (PROBE) return;
+  const begun = Date.now();
+  const drawn = () => http.get(`${API}/reports/${id}/preview.pdf`).status === 200 && metric('degradation_level') === 0;
+  while (!drawn() && Date.now() - begun < 60000) sleep(0.5);
+  back.add((Date.now() - begun) / 1000);
+  previews.add(metric('load_shed_total', 'feature="report_preview"'));
+  bulks.add(metric('load_shed_total', 'feature="bulk_notifications"'));
+}
