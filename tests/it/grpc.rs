@@ -291,12 +291,8 @@ async fn a_request_that_does_not_arrive_whole_or_twice_is_refused_and_does_no_ha
 
 #[tokio::test]
 async fn calls_go_over_tls() {
-    let (site, certificate) = (Site::new(), Certificate::new());
-    let files = certificate.write(site.folder());
-    let service = site
-        .with("APP_GRPC__TLS__CERT_FILE", files.cert.to_str().unwrap())
-        .with("APP_GRPC__TLS__KEY_FILE", files.key.to_str().unwrap())
-        .start();
+    let certificate = Certificate::new();
+    let service = Site::new().encrypted("GRPC", &certificate).0.start();
     let tls =
         ClientTlsConfig::new().ca_certificate(Root::from_pem(&certificate.chain)).domain_name("localhost");
     let channel = Channel::from_shared(format!("https://{}", service.grpc)).unwrap().tls_config(tls).unwrap();
@@ -338,10 +334,8 @@ fn health(service: &str) -> HealthCheckRequest {
 #[tokio::test]
 async fn readiness_is_told_to_everybody_without_a_key_a_limit_a_line_or_a_span() {
     let collector = Collector::start(Behaviour::Accept);
-    let site = with_keys(Site::new(), &[line("app", "read")])
-        .exporting_to(&collector.endpoint())
-        .with("APP_LIMITS__PER_CLIENT__RATE", "1")
-        .with("APP_LIMITS__PER_CLIENT__BURST", "1");
+    let site =
+        with_keys(Site::new(), &[line("app", "read")]).exporting_to(&collector.endpoint()).limited("1", "1");
     let service = site.start();
     let mut client = HealthClient::new(channel(&service).await);
     for name in ["", SERVICE, "", SERVICE] {

@@ -27,7 +27,7 @@ const BURST: f64 = 100.0;
 const PATH: &str = "/api/v1/nothing";
 
 fn site() -> Site {
-    Site::new().with("APP_LIMITS__PER_CLIENT__RATE", "50").with("APP_LIMITS__PER_CLIENT__BURST", "100")
+    Site::new().limited("50", "100")
 }
 
 fn connect(service: &Service, client: u8) -> Connection {
@@ -125,7 +125,7 @@ fn until_refused(connection: &mut Connection) -> u64 {
 
 #[test]
 fn whoever_waits_as_long_as_it_is_told_is_let_in() {
-    let site = site().with("APP_LIMITS__PER_CLIENT__RATE", "1").with("APP_LIMITS__PER_CLIENT__BURST", "2");
+    let site = site().limited("1", "2");
     let service = site.start();
     let mut connection = connect(&service, 1);
     for _ in 0..3 {
@@ -151,10 +151,7 @@ fn a_greedy_client_does_not_harm_another() {
 
 #[test]
 fn behind_a_trusted_proxy_each_hop_is_a_client_of_its_own() {
-    let site = site()
-        .with("APP_LIMITS__TRUSTED_PROXIES", "127.0.0.1/32")
-        .with("APP_LIMITS__PER_CLIENT__RATE", "1")
-        .with("APP_LIMITS__PER_CLIENT__BURST", "5");
+    let site = site().with("APP_LIMITS__TRUSTED_PROXIES", "127.0.0.1/32").limited("1", "5");
     let service = site.start();
     let (mut proxy, mut stranger) = (connect(&service, 1), connect(&service, 2));
     let told = |connection: &mut Connection, hops: &str| get(connection, &[("x-forwarded-for", hops)]).status;
@@ -172,7 +169,7 @@ fn behind_a_trusted_proxy_each_hop_is_a_client_of_its_own() {
 
 #[test]
 fn the_admin_listener_is_never_limited() {
-    let site = site().with("APP_LIMITS__PER_CLIENT__RATE", "1").with("APP_LIMITS__PER_CLIENT__BURST", "1");
+    let site = site().limited("1", "1");
     let service = site.start();
     until_refused(&mut connect(&service, 1));
     let mut admin = Connection::open(service.admin).unwrap();
@@ -185,8 +182,7 @@ fn the_admin_listener_is_never_limited() {
 #[test]
 fn every_answer_tells_the_limit_and_a_refusal_is_a_problem_told_once() {
     let collector = Collector::start(Behaviour::Accept);
-    let site =
-        Site::new().with("APP_LIMITS__PER_CLIENT__RATE", "1").with("APP_LIMITS__PER_CLIENT__BURST", "3");
+    let site = Site::new().limited("1", "3");
     let service = site.exporting_to(&collector.endpoint()).start();
     let cases = [("GET", "/nowhere", "", 404), ("POST", ASYNC, MESSAGE, 202), ("POST", ASYNC, "{", 400)];
     for (left, (method, path, body, status)) in ["2", "1", "0"].into_iter().zip(cases) {
@@ -216,8 +212,7 @@ fn every_answer_tells_the_limit_and_a_refusal_is_a_problem_told_once() {
 
 #[test]
 fn a_refused_callers_body_is_not_waited_for() {
-    let site =
-        Site::new().with("APP_LIMITS__PER_CLIENT__RATE", "1").with("APP_LIMITS__PER_CLIENT__BURST", "1");
+    let site = Site::new().limited("1", "1");
     let service = site.start();
     service.get("/nowhere");
     let head =
@@ -228,8 +223,7 @@ fn a_refused_callers_body_is_not_waited_for() {
 
 #[tokio::test]
 async fn http_and_grpc_calls_of_one_client_draw_on_one_bucket() {
-    let site =
-        Site::new().with("APP_LIMITS__PER_CLIENT__RATE", "1").with("APP_LIMITS__PER_CLIENT__BURST", "20");
+    let site = Site::new().limited("1", "20");
     let service = with_keys(site, &[line("app", "read"), line("other", "read")]).start();
     let by = |key| ask_by(service.http, &text(key), "GET", PATH, "");
     for _ in 0..10 {
@@ -262,8 +256,7 @@ fn a_flood_of_clients_is_forgotten_again() {
     let service = Site::new()
         .with("APP_LIMITS__TRUSTED_PROXIES", "127.0.0.0/8")
         .with("APP_LIMITS__CLEANUP_INTERVAL", "1s")
-        .with("APP_LIMITS__PER_CLIENT__RATE", "1")
-        .with("APP_LIMITS__PER_CLIENT__BURST", "1")
+        .limited("1", "1")
         .start();
     let quiet = service.resident();
     scope(|scope| {

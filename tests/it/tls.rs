@@ -13,16 +13,8 @@ use std::{
     io::{ErrorKind, Read, Write},
 };
 
-/// The service with these files on a listener, such as `HTTP`.
-fn encrypted(site: Site, listener: &str, files: &Files) -> Site {
-    site.with(&format!("APP_{listener}__TLS__CERT_FILE"), files.cert.to_str().unwrap())
-        .with(&format!("APP_{listener}__TLS__KEY_FILE"), files.key.to_str().unwrap())
-}
-
 fn serving(certificate: &Certificate) -> (Site, Files) {
-    let site = Site::new();
-    let files = certificate.write(site.folder());
-    (encrypted(site, "HTTP", &files), files)
+    Site::new().encrypted("HTTP", certificate)
 }
 
 #[test]
@@ -202,9 +194,7 @@ fn an_encrypted_answer_that_nobody_takes_is_given_up() {
 
 #[test]
 fn the_health_check_asks_over_tls_whatever_the_certificate_is_made_for() {
-    let site = Site::new();
-    let files = Certificate::of(&PKCS_ED25519, 4000).write(site.folder());
-    let mut site = encrypted(site, "ADMIN", &files);
+    let (mut site, _) = Site::new().encrypted("ADMIN", &Certificate::of(&PKCS_ED25519, 4000));
     let service = site.spawn();
     let ready = &service.told("ready", 1)[0];
     site.set("APP_ADMIN__LISTEN", ready["fields"]["admin"].as_str().unwrap());

@@ -6,7 +6,9 @@ use crate::{
 };
 use std::{
     io::{BufRead, BufReader, ErrorKind},
+    num::NonZero,
     process::{Command, Stdio},
+    thread,
 };
 
 /// Seconds that a stage may take: the whole has an hour, cold.
@@ -94,12 +96,19 @@ impl Stage {
         command
             .current_dir(tools.workspace())
             .env("PATH", tools.path())
+            .envs(self.threads())
             .envs(self.env)
             .stdout(Stdio::piped());
         match watch(command) {
             Ok(verdict) => verdict,
             Err(error) => Verdict::Impossible(format!("can't run: {error}")),
         }
+    }
+
+    /// How many tests run at once: those that need no program of others wait more than they compute.
+    fn threads(&self) -> Option<(&'static str, String)> {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        matches!(self.run, Run::Cargo(_)).then(|| ("RUST_TEST_THREADS", (2 * cores).to_string()))
     }
 
     fn command(&self) -> Command {

@@ -108,7 +108,7 @@ fn what_one_key_sent_is_repeated_from_any_address_and_hidden_from_another_key() 
 #[test]
 fn guessing_ends_in_429_and_a_known_key_from_the_same_address_is_not_affected() {
     let site = with_keys(Site::new(), &[line("app", "send,read")]);
-    let site = site.with("APP_LIMITS__PER_CLIENT__RATE", "1").with("APP_LIMITS__PER_CLIENT__BURST", "20");
+    let site = site.limited("1", "20");
     let service = site.start();
     let guess =
         |number: usize| ask_by(service.http, &format!("guess-{number}"), "POST", ASYNC, MESSAGE).status;

@@ -89,11 +89,8 @@ fn callers_need_a_key_here_and_we_need_one_there() {
 
 #[test]
 fn the_call_between_the_services_is_made_over_tls_where_that_is_wanted() {
-    let epro = Site::new();
-    let files = Certificate::new().write(epro.folder());
-    let (cert, key) = (files.cert.to_str().unwrap(), files.key.to_str().unwrap());
-    let epro = epro.with("APP_GRPC__TLS__CERT_FILE", cert).with("APP_GRPC__TLS__KEY_FILE", key);
-    let instance = epro.start();
+    let (epro, files) = Site::new().encrypted("GRPC", &Certificate::new());
+    let (cert, instance) = (files.cert.to_str().unwrap(), epro.start());
     let elsewhere = Site::new();
     let other = Certificate::new().write(elsewhere.folder()).cert;
     for (authority, name, status) in

@@ -4,7 +4,7 @@ use super::{
     gateway::Gateway,
     page::{Account, DomainPage, Ledger},
 };
-use chassis_test::{Answer, Page, Running, TestApp, until, until_found};
+use chassis_test::{Answer, Certificate, Page, Running, TestApp, certificates::Files, until, until_found};
 use serde_json::Value;
 use std::{
     net::SocketAddr,
@@ -64,6 +64,19 @@ impl Site {
     /// Exports spans soon.
     pub fn exporting_to(self, endpoint: &str) -> Self {
         self.with("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint).with("OTEL_BSP_SCHEDULE_DELAY", "20")
+    }
+
+    /// Lets each client ask this often a second, and so many times at once.
+    pub fn limited(self, rate: &str, burst: &str) -> Self {
+        self.with("APP_LIMITS__PER_CLIENT__RATE", rate).with("APP_LIMITS__PER_CLIENT__BURST", burst)
+    }
+
+    /// Speaks TLS with this certificate on a listener, such as `HTTP`.
+    pub fn encrypted(self, listener: &str, certificate: &Certificate) -> (Self, Files) {
+        let files = certificate.write(self.folder());
+        let [cert, key] = ["CERT", "KEY"].map(|half| format!("APP_{listener}__TLS__{half}_FILE"));
+        let site = self.with(&cert, files.cert.to_str().unwrap()).with(&key, files.key.to_str().unwrap());
+        (site, files)
     }
 
     pub fn with(self, key: &str, value: &str) -> Self {

@@ -1,5 +1,5 @@
 //! Collectors that are gone, silent, slow or broken: requests go on, memory stays bounded, and the account of spans
-//! is exact to the unit. More spans than there is room for are the matter of `crates/chassis-telemetry`.
+//! is exact to the unit.
 
 use super::{ask_at_once, burst};
 use crate::support::{

@@ -31,7 +31,7 @@ fn page(service: &Service) -> Page {
 }
 
 #[test]
-fn a_scraper_gets_the_form_that_it_would_rather_have() {
+fn a_scraper_gets_the_form_that_it_would_rather_have_and_as_gzip_if_it_takes_that() {
     let service = Site::new().start();
     let told = |accept: &str| {
         let answer = scrape(&service, accept);
@@ -48,11 +48,6 @@ fn a_scraper_gets_the_form_that_it_would_rather_have() {
     }
     let plain = service.metrics().text;
     assert!(!plain.contains("# EOF") && !plain.contains(" # {"), "{plain}");
-}
-
-#[test]
-fn open_metrics_comes_as_gzip_to_who_takes_it() {
-    let service = Site::new().start();
     let headers = [("accept", PROMETHEUS), ("accept-encoding", "gzip")];
     let answer = ask_with(service.admin, "GET", "/metrics", &headers, "");
     assert_eq!(answer.header("content-encoding"), Some("gzip"), "{answer:?}");

@@ -16,7 +16,7 @@ pub fn site() -> (Gateway, Tap, Site) {
     let gateway = Gateway::start();
     let tap = Tap::before(gateway.address);
     let site = Site::sending_to_url(&format!("http://{}/send", tap.address))
-        .with("APP_SMS__HTTP__TIMEOUT", "2s")
+        .with("APP_SMS__HTTP__TIMEOUT", "1s")
         .with("APP_RETRY__MAX_ATTEMPTS", "3")
         .with("APP_QUEUE__MAX_BACKLOG", "8");
     (gateway, tap, site)

@@ -4,27 +4,32 @@ use super::collector::{CONFIG, judged};
 use crate::program::shipped;
 use std::{fs, path::Path, process::Command};
 
-fn validated(config: &Path) -> Result<String, String> {
-    let mut command = Command::new("otelcol");
-    command.arg("validate").arg("--config").arg(config);
-    judged(command)
+/// What a program says of a shipped file as its last argument. Fails unless it refuses each of the file's words replaced.
+fn taken_but_not_broken(program: &[&str], file: &str, replaced: [(&str, &str); 3]) -> String {
+    let judge = |file: &Path| {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(file);
+        judged(command)
+    };
+    let text = fs::read_to_string(shipped(file)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.yaml");
+    for (word, other) in replaced {
+        assert!(text.contains(word), "{word}");
+        fs::write(&broken, text.replace(word, other)).unwrap();
+        judge(&broken).expect_err(other);
+    }
+    judge(&shipped(file)).unwrap()
 }
 
 #[test]
 fn the_collector_takes_its_configuration_and_refuses_a_broken_one() {
-    validated(&shipped(CONFIG)).unwrap();
-    let text = fs::read_to_string(shipped(CONFIG)).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let broken = folder.path().join("config.yaml");
-    for (word, other) in [
+    let replaced = [
         ("sampling_percentage", "sampling_percent"),
         ("receivers: [file_log]", "receivers: [filelogs]"),
         ("span.status.message", "span.status.text"),
-    ] {
-        assert!(text.contains(word), "{word}");
-        fs::write(&broken, text.replace(word, other)).unwrap();
-        validated(&broken).expect_err(other);
-    }
+    ];
+    taken_but_not_broken(&["otelcol", "validate", "--config"], CONFIG, replaced);
 }
 
 #[test]
@@ -37,24 +42,11 @@ fn prometheus_takes_its_configuration_with_its_rules() {
 
 #[test]
 fn the_compose_file_is_what_docker_would_take() {
-    let judge = |file: &Path| {
-        let mut command = Command::new("compose-spec");
-        command.arg(file);
-        judged(command)
-    };
-    let said = judge(&shipped("deploy/compose.yaml")).unwrap();
-    assert!(said.contains("otel-collector:") && said.contains("published: \"3000\""), "{said}");
-
-    let text = fs::read_to_string(shipped("deploy/compose.yaml")).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let broken = folder.path().join("compose.yaml");
-    for (word, other) in [
+    let replaced = [
         ("condition: service_healthy", "condition: healthy"),
         ("mem_limit: 1g", "memory_limit: 1g"),
         ("127.0.0.1:3000:3000", "127.0.0.1:http:3000"),
-    ] {
-        assert!(text.contains(word), "{word}");
-        fs::write(&broken, text.replace(word, other)).unwrap();
-        judge(&broken).expect_err(other);
-    }
+    ];
+    let said = taken_but_not_broken(&["compose-spec"], "deploy/compose.yaml", replaced);
+    assert!(said.contains("otel-collector:") && said.contains("published: \"3000\""), "{said}");
 }

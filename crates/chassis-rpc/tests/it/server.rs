@@ -50,7 +50,6 @@ struct State {
     /// Done once each, before `always`.
     next: VecDeque<Act>,
     always: Option<Act>,
-    not_serving: bool,
     attempts: Vec<Attempt>,
 }
 
@@ -74,6 +73,8 @@ impl Attempt {
 }
 
 enum Command {
+    /// What the health service says.
+    Tell(ServingStatus),
     /// To stand still until the sender is dropped.
     Hang(mpsc::Receiver<()>),
     /// To take no new calls, and to end with the last one.
@@ -131,7 +132,7 @@ impl Server {
 
     /// What the health service says.
     pub fn serves(&self, serving: bool) {
-        self.state.lock().not_serving = !serving;
+        self.command(Command::Tell(if serving { ServingStatus::Serving } else { ServingStatus::NotServing }));
     }
 
     pub fn attempts(&self) -> Vec<Attempt> {
@@ -187,16 +188,6 @@ fn run(
             server = server.max_connection_age(age);
         }
         let (reporter, health) = tonic_health::server::health_reporter();
-        let told = Arc::clone(&state);
-        #[expect(clippy::disallowed_methods, reason = "the server belongs to no span")]
-        tokio::spawn(async move {
-            loop {
-                let serving = !told.lock().not_serving;
-                let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-                reporter.set_service_status("", status).await;
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        });
         let health = (!options.without_health).then_some(health);
         let router = server.add_optional_service(health).add_service(Scripted(state));
         let stop = CancellationToken::new();
@@ -206,6 +197,7 @@ fn run(
         let served = tokio::spawn(served);
         while let Some(command) = commands.recv().await {
             match command {
+                Command::Tell(status) => reporter.set_service_status("", status).await,
                 // Blocks the one thread that there is.
                 Command::Hang(waits) => drop(waits.recv()),
                 Command::Drain => {
