@@ -88,7 +88,7 @@ fn the_reference_has_the_tables_that_the_code_makes() {
     let path = root().join("docs/reference.md");
     let page = fs::read_to_string(&path).unwrap();
     let made = [("settings", settings()), ("metrics", metrics()), ("alerts", alert_table())];
-    let fresh = made.into_iter().fold(page.clone(), |page, (name, table)| {
+    let fresh = made.into_iter().fold(page, |page, (name, table)| {
         let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- {name} end -->"));
         let (before, rest) = page.split_once(&begin).unwrap_or_else(|| panic!("no mark {begin}"));
         let (_, after) = rest.split_once(&end).unwrap_or_else(|| panic!("no mark {end}"));
