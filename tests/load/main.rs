@@ -56,11 +56,8 @@ const SCENARIOS: [&str; 13] = [
     "ctms",
     "soak",
 ];
-const FONTS: [&str; 3] = [
-    "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc",
-    "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
-    "/usr/share/fonts/truetype/liberation/LiberationSans-Regular.ttf",
-];
+const FONTS: [&str; 2] =
+    ["/usr/share/fonts/truetype/wqy/wqy-microhei.ttc", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"];
 
 /// Load tests against the limits.
 #[derive(Parser)]
@@ -100,13 +97,15 @@ impl Stage {
         let held = [Held::new(), Held::new(), Held::new()];
         let mut site = Site::sending_to(&gateway).pushing_to(&push.url()).with("RUST_LOG", "info");
         // A service that was killed is to be found where it was.
-        for (key, held) in ["APP_HTTP__LISTEN", "APP_ADMIN__LISTEN"].iter().zip(&held) {
-            site.set(key, &held.address.to_string());
-        }
+        site.set("APP_HTTP__LISTEN", &held[0].address.to_string());
+        site.set("APP_ADMIN__LISTEN", &held[1].address.to_string());
         let font = FONTS.iter().find(|font| PathBuf::from(font).is_file());
         font.into_iter().for_each(|font| site.set("APP_REPORTS__PREVIEW__FONT_FILE", font));
         site.set("APP_QUEUE__WORKERS", "256");
         site.set("APP_LIMITS__TRUSTED_PROXIES", "127.0.0.0/8");
+        // The defaults, where tests are impatient.
+        site.set("APP_RETRY__BASE_DELAY", "5s");
+        site.set("APP_RETRY__MAX_DELAY", "1h");
         let script = fs::read_to_string(format!("tests/load/{scenario}.js")).unwrap();
         let settings = script.lines().filter_map(|line| line.strip_prefix("// with ")?.split_once('='));
         settings.for_each(|(key, value)| site.set(key, value));
