@@ -19,7 +19,7 @@ mod support {
     pub mod service;
 }
 
-use chassis_test::{Behaviour, Collector, Signal, collector::HttpCollector, held::Held};
+use chassis_test::{Behaviour, Collector, Signal, held::Held};
 use clap::Parser;
 use parking_lot::Mutex;
 use report::{Report, Watch};
@@ -109,16 +109,9 @@ impl Stage {
         let script = fs::read_to_string(format!("tests/load/{scenario}.js")).unwrap();
         let settings = script.lines().filter_map(|line| line.strip_prefix("// with ")?.split_once('='));
         settings.for_each(|(key, value)| site.set(key, value));
-        // One that is to go away, or one that keeps nothing.
-        let collector = (scenario == "collector").then(|| Collector::at(held[2].address, Behaviour::Accept));
-        let collector_at = match &collector {
-            Some(collector) => collector.address,
-            None => {
-                site.set("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
-                HttpCollector::start().address
-            }
-        };
-        let site = site.exporting_to(&format!("http://{collector_at}"));
+        let collector = Collector::at(held[2].address, Behaviour::Forget);
+        let (collector_at, site) = (collector.address, site.exporting_to(&collector.endpoint()));
+        let collector = Some(collector);
         let fleet = (scenario == "ctms").then(Fleet::start);
         let service = fleet.is_none().then(|| site.start());
         Self { site, service, fleet, gateway, push, collector, collector_at, slow: Vec::new(), _held: held }
@@ -146,7 +139,7 @@ impl Stage {
                 self.gateway.behave(r#"{"latency":"20ms"}"#);
             }
             "collector/leave" => drop(self.collector.take().map(Collector::stop)),
-            "collector/come" => self.collector = Some(Collector::at(self.collector_at, Behaviour::Accept)),
+            "collector/come" => self.collector = Some(Collector::at(self.collector_at, Behaviour::Forget)),
             "service/kill" => self.service.take().unwrap().kill(),
             "service/start" => self.service = Some(self.site.start()),
             "instance/kill" => self.fleet.as_mut().unwrap().kill(1),

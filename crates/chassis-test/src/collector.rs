@@ -21,6 +21,8 @@ use tonic::{Code, Request, Response, Status, metadata::MetadataMap};
 #[derive(Clone, Copy, Debug)]
 pub enum Behaviour {
     Accept,
+    /// Accepts, and keeps nothing.
+    Forget,
     /// Accepts after a while.
     Slow(Duration),
     /// Answers this many calls with an error, then accepts.
@@ -119,7 +121,7 @@ impl TraceService for Service {
         match behaviour {
             Behaviour::Slow(time) => tokio::time::sleep(time).await,
             Behaviour::Reject(spans) => rejected_spans = spans,
-            Behaviour::Accept | Behaviour::Fail(..) => {}
+            Behaviour::Accept | Behaviour::Forget | Behaviour::Fail(..) => {}
         }
         let mut state = self.0.lock();
         state.calls += 1;
@@ -129,7 +131,9 @@ impl TraceService for Service {
         {
             return Err(Status::new(code, "as the test wants"));
         }
-        state.received.extend(request.into_inner().resource_spans);
+        if !matches!(behaviour, Behaviour::Forget) {
+            state.received.extend(request.into_inner().resource_spans);
+        }
         let partial = ExportTracePartialSuccess { rejected_spans, error_message: String::new() };
         Ok(Response::new(ExportTraceServiceResponse {
             partial_success: (rejected_spans > 0).then_some(partial),
