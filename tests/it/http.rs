@@ -400,13 +400,8 @@ fn without_keys_only_loopback_names_are_answered_and_a_host_is_given_once() {
             assert_eq!(with_host(address, &[host]), found, "{host}");
         }
         for host in [
-            "evil.example",
-            "evil.example:80",
-            "127.0.0.1.evil.example",
-            "10.0.0.1",
-            "localhost.evil",
-            "[fe80::1]:80",
-            "[::1%25lo]",
+            "evil.example", "evil.example:80", "127.0.0.1.evil.example", "10.0.0.1", "localhost.evil",
+            "[fe80::1]:80", "[::1%25lo]",
         ] {
             assert_eq!(with_host(address, &[host]), 421, "{host}");
         }
