@@ -33,13 +33,8 @@ fn load(sources: Sources) {
 pub fn values(bytes: &[u8]) {
     let text = text(bytes);
     for name in [
-        "APP_HTTP__HANDLER_TIMEOUT",
-        "APP_HTTP__LISTEN",
-        "APP_HTTP__CORS_ORIGINS",
-        "APP_LIMITS__TRUSTED_PROXIES",
-        "APP_SMS__HTTP__URL",
-        "APP_STORE__URL",
-        "APP_GRPC__REGISTER",
+        "APP_HTTP__HANDLER_TIMEOUT", "APP_HTTP__LISTEN", "APP_HTTP__CORS_ORIGINS",
+        "APP_LIMITS__TRUSTED_PROXIES", "APP_SMS__HTTP__URL", "APP_STORE__URL", "APP_GRPC__REGISTER",
     ] {
         load(Sources { environment: vec![(name.into(), text.clone().into())], ..Sources::default() });
     }

@@ -386,27 +386,9 @@ mod tests {
             assert!(good.parse::<TimeZone>().is_ok(), "{good}");
         }
         for bad in [
-            "",
-            "Europe/",
-            "europe/berlin",
-            "Mars/Olympus",
-            "../etc/passwd",
-            "posixrules",
-            "localtime",
-            "Local",
-            "gmt0",
-            "etc/utc",
-            "Etc/Unknown",
-            "Etc/GMT+99",
-            "GMT+5",
-            "UTC+1",
-            "right/Europe/Berlin",
-            "posix/UTC",
-            "CET-1CEST",
-            "Europe//Berlin",
-            "Europe/Berlin ",
-            "2026f",
-            "tzdata.zi",
+            "", "Europe/", "europe/berlin", "Mars/Olympus", "../etc/passwd", "posixrules", "localtime",
+            "Local", "gmt0", "etc/utc", "Etc/Unknown", "Etc/GMT+99", "GMT+5", "UTC+1", "right/Europe/Berlin",
+            "posix/UTC", "CET-1CEST", "Europe//Berlin", "Europe/Berlin ", "2026f", "tzdata.zi",
             "Europe/Ber\u{200b}lin",
         ] {
             assert!(bad.parse::<TimeZone>().is_err(), "{bad}");

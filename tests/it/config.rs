@@ -117,18 +117,8 @@ fn a_duration_has_a_unit_and_bounds_and_is_shown_where_it_is_wrong() {
         assert!(check(value).status.success(), "{value}");
     }
     for value in [
-        "5 parsecs",
-        "5",
-        "-5s",
-        "+5s",
-        "1e3s",
-        "s",
-        "5,5s",
-        "PT5H",
-        "inf",
-        "99999999999999999999h",
-        "1000000y",
-        "0s",
+        "5 parsecs", "5", "-5s", "+5s", "1e3s", "s", "5,5s", "PT5H", "inf", "99999999999999999999h",
+        "1000000y", "0s",
     ] {
         let checked = check(value);
         let said = String::from_utf8_lossy(&checked.stderr);

@@ -217,15 +217,6 @@ fn a_caller_that_asks_before_it_sends_is_told_to_go_on_or_why_not() {
 }
 
 #[test]
-fn http_2_is_served_with_prior_knowledge() {
-    let service = Site::new().start();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
-    let answer = runtime.block_on(client.get(format!("http://{}/nowhere", service.http)).send()).unwrap();
-    assert_eq!((answer.status().as_u16(), answer.version()), (404, http::Version::HTTP_2));
-}
-
-#[test]
 fn idle_connections_are_closed_at_the_stop_whether_they_were_used_or_not() {
     let service = Site::new().with("APP_HTTP__HEADER_TIMEOUT", "10m").start();
     let (mut unused, mut used) = (raw::connect(service.http), Connection::open(service.http).unwrap());
@@ -409,13 +400,8 @@ fn without_keys_only_loopback_names_are_answered_and_a_host_is_given_once() {
             assert_eq!(with_host(address, &[host]), found, "{host}");
         }
         for host in [
-            "evil.example",
-            "evil.example:80",
-            "127.0.0.1.evil.example",
-            "10.0.0.1",
-            "localhost.evil",
-            "[fe80::1]:80",
-            "[::1%25lo]",
+            "evil.example", "evil.example:80", "127.0.0.1.evil.example", "10.0.0.1", "localhost.evil",
+            "[fe80::1]:80", "[::1%25lo]",
         ] {
             assert_eq!(with_host(address, &[host]), 421, "{host}");
         }

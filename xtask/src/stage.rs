@@ -105,10 +105,11 @@ impl Stage {
         }
     }
 
-    /// How many tests run at once: those that need no program of others wait more than they compute.
+    /// How many tests run at once: but for those of whole stacks they wait more than they compute.
     fn threads(&self) -> Option<(&'static str, String)> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
-        matches!(self.run, Run::Cargo(_)).then(|| ("RUST_TEST_THREADS", (2 * cores).to_string()))
+        matches!(self.run, Run::Cargo(_) | Run::Target(_))
+            .then(|| ("RUST_TEST_THREADS", (2 * cores).to_string()))
     }
 
     fn command(&self) -> Command {

@@ -39,25 +39,8 @@ const GO_CPU: Promise = Promise("Go: CPU a request, Go / bare", "", Told);
 
 /// What [`measure`] tells.
 pub const PROMISES: [Promise; 19] = [
-    USUAL_RATE,
-    USUAL_CPU,
-    USUAL_P99,
-    RATE,
-    CPU,
-    P99,
-    TELEMETRY,
-    AGAINST_GO,
-    POSTGRES_RATE,
-    ON_POSTGRES,
-    REFUSED,
-    SPANS,
-    EXACT,
-    LINES,
-    YARD_RATE,
-    YARD_CPU,
-    YARD_LOST,
-    GO_RATE,
-    GO_CPU,
+    USUAL_RATE, USUAL_CPU, USUAL_P99, RATE, CPU, P99, TELEMETRY, AGAINST_GO, POSTGRES_RATE, ON_POSTGRES,
+    REFUSED, SPANS, EXACT, LINES, YARD_RATE, YARD_CPU, YARD_LOST, GO_RATE, GO_CPU,
 ];
 
 /// The peers' names.

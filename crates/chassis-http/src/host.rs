@@ -63,34 +63,16 @@ mod tests {
     #[test]
     fn without_keys_only_loopback_names_are_served() {
         let loopback = [
-            "localhost",
-            "LOCALHOST:80",
-            "localhost.",
-            "a.localhost:1",
-            "127.0.0.1:8080",
-            "127.9.9.9",
-            "[::1]",
-            "[::1]:8080",
-            "[::ffff:127.0.0.1]",
+            "localhost", "LOCALHOST:80", "localhost.", "a.localhost:1", "127.0.0.1:8080", "127.9.9.9",
+            "[::1]", "[::1]:8080", "[::ffff:127.0.0.1]",
         ];
         for host in loopback {
             assert_eq!(status("/", &[host], true), 200, "{host}");
         }
         let others = [
-            "evil.example",
-            "localhost.evil.example",
-            "notlocalhost",
-            "10.0.0.1",
-            "0.0.0.0",
-            "[::2]:1",
-            "127.0.0.1.evil.example",
-            "localhost..",
-            "localhost-evil.example",
-            "xn--localhost-9za",
-            "127.1",
-            "2130706433",
-            "0x7f000001",
-            "[::ffff:10.0.0.1]",
+            "evil.example", "localhost.evil.example", "notlocalhost", "10.0.0.1", "0.0.0.0", "[::2]:1",
+            "127.0.0.1.evil.example", "localhost..", "localhost-evil.example", "xn--localhost-9za", "127.1",
+            "2130706433", "0x7f000001", "[::ffff:10.0.0.1]",
         ];
         for host in others {
             assert_eq!(status("/", &[host], true), 421, "{host}");
@@ -106,14 +88,7 @@ mod tests {
             assert_eq!(status("http://localhost/", &[], open), 200, "HTTP/2 sends :authority");
             assert_eq!(status("/", &["localhost", "localhost"], open), 400);
             for host in [
-                "",
-                "a b",
-                "user@localhost",
-                "localhost/x",
-                "localhost?x",
-                "localhost#x",
-                "[::1",
-                "::1",
+                "", "a b", "user@localhost", "localhost/x", "localhost?x", "localhost#x", "[::1", "::1",
                 "ключ",
             ] {
                 assert_eq!(status("/", &[host], open), 400, "{host}");

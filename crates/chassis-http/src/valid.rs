@@ -320,17 +320,8 @@ mod tests {
     #[test]
     fn what_is_no_json_is_400_whatever_else_is_wrong_with_it() {
         for body in [
-            "",
-            " ",
-            "{",
-            r#"{"fullName":"a"} x"#,
-            r#"{"fullName":NaN}"#,
-            r#"{"fullName":1e999}"#,
-            "[1",
-            "nul",
-            r#"{"unknown":1,"#,
-            r#"{"fullName":"\ud800"}"#,
-            "{\"fullName\":\"\n\"}",
+            "", " ", "{", r#"{"fullName":"a"} x"#, r#"{"fullName":NaN}"#, r#"{"fullName":1e999}"#, "[1",
+            "nul", r#"{"unknown":1,"#, r#"{"fullName":"\ud800"}"#, "{\"fullName\":\"\n\"}",
             r#"{"fullName":"a",}"#,
         ] {
             assert_eq!(read(body.as_bytes()).0, 400, "{body}");

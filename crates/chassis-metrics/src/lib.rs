@@ -212,11 +212,8 @@ mod tests {
             metrics.render(Exposition::Text)
         });
         for expected in [
-            "process_resident_memory_bytes ",
-            "process_open_fds ",
-            "tokio_workers_count 2",
-            "# HELP tokio_live_tasks_count",
-            "done_total{outcome=\"ok\"} 0",
+            "process_resident_memory_bytes ", "process_open_fds ", "tokio_workers_count 2",
+            "# HELP tokio_live_tasks_count", "done_total{outcome=\"ok\"} 0",
             "done_total{outcome=\"failed\"} 0",
         ] {
             assert!(text.contains(expected), "{expected} is missing in {text}");

@@ -118,9 +118,7 @@ fn fill(dialect: Dialect, text: &str, guard: &str) -> String {
     let (skip, skip_chunk, materialized, slot) = match dialect {
         Dialect::Sqlite => ("", "", "", "0"),
         Dialect::Postgres => (
-            "FOR UPDATE SKIP LOCKED",
-            "FOR UPDATE OF c SKIP LOCKED",
-            "MATERIALIZED",
+            "FOR UPDATE SKIP LOCKED", "FOR UPDATE OF c SKIP LOCKED", "MATERIALIZED",
             "pg_backend_pid() % 1024",
         ),
     };

@@ -162,15 +162,8 @@ mod tests {
     #[test]
     fn what_names_neither_a_level_nor_a_known_target_is_refused_and_changes_nothing() {
         for bad in [
-            "warning",
-            "infoo",
-            "info;debug",
-            "a=b=c",
-            "infoo=debug",
-            "my_servce=debug",
-            "my_service",
-            "hyper=loud",
-            "[span]=debug",
+            "warning", "infoo", "info;debug", "a=b=c", "infoo=debug", "my_servce=debug", "my_service",
+            "hyper=loud", "[span]=debug",
         ] {
             let filter = filter();
             filter.set("error").unwrap();

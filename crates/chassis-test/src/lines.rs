@@ -5,15 +5,7 @@ use serde_json::Value;
 
 /// The keys of a line, sorted.
 pub const KEYS: [&str; 10] = [
-    "fields",
-    "level",
-    "message",
-    "service",
-    "span_id",
-    "target",
-    "timestamp",
-    "trace_flags",
-    "trace_id",
+    "fields", "level", "message", "service", "span_id", "target", "timestamp", "trace_flags", "trace_id",
     "version",
 ];
 

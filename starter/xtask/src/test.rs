@@ -13,8 +13,8 @@ const STAGES: &[Stage] = &[
     Stage::cargo(
         "lints",
         &[
-            "clippy", "--workspace", "--all-targets", "--test", "promtool", "--test", "postgres", "--all-features",
-            "--locked", "--", "-D", "warnings",
+            "clippy", "--workspace", "--all-targets", "--test", "promtool", "--test", "postgres",
+            "--all-features", "--locked", "--", "-D", "warnings",
         ],
     ),
     Stage::with(

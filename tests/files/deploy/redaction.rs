@@ -8,13 +8,8 @@ use std::{collections::BTreeSet, fs};
 
 /// What SDKs and the collector add to a resource or a record, and what fields of spans are no attributes.
 const OF_RESOURCES: [&str; 7] = [
-    "deployment.environment.name",
-    "service.instance.id",
-    "service.name",
-    "service.version",
-    "telemetry.sdk.language",
-    "telemetry.sdk.name",
-    "telemetry.sdk.version",
+    "deployment.environment.name", "service.instance.id", "service.name", "service.version",
+    "telemetry.sdk.language", "telemetry.sdk.name", "telemetry.sdk.version",
 ];
 const OF_THE_RECEIVER: &str = "log.iostream";
 
@@ -66,15 +61,7 @@ fn no_key_that_could_name_a_person_passes() {
     for processor in ["redaction/spans", "redaction/lines"] {
         let allowed = allowed(processor);
         let telling = [
-            "person",
-            "patient",
-            "study",
-            "phone",
-            "token",
-            "text",
-            "title",
-            "content",
-            "authorization",
+            "person", "patient", "study", "phone", "token", "text", "title", "content", "authorization",
             "url.path",
         ];
         let found: Vec<_> =

@@ -91,21 +91,10 @@ fn broken_chunks_are_refused_and_never_a_failure_of_ours() {
     let many_extensions = format!("{}0\r\n\r\n", "1;xxxxxxxxxxxxxxxx\r\n \r\n".repeat(20_000));
     let trailers = format!("2\r\n{{}}\r\n0\r\n{}\r\n", "x-trailer: 1\r\n".repeat(20_000));
     let bodies = [
-        "xyz\r\n{}\r\n0\r\n\r\n",
-        "-1\r\n{}\r\n0\r\n\r\n",
-        "0x2\r\n{}\r\n0\r\n\r\n",
-        "+2\r\n{}\r\n0\r\n\r\n",
-        "FFFFFFFFFFFFFFFFF\r\n{}\r\n0\r\n\r\n",
-        "FFFFFFFFFFFFFFFF\r\n{}\r\n0\r\n\r\n",
-        "8000000000000000\r\n{}\r\n0\r\n\r\n",
-        "2\r\n{}0\r\n\r\n",
-        "2\r\n{}}\r\n0\r\n\r\n",
-        "2\n{}\n0\n\n",
-        "\r\n{}\r\n0\r\n\r\n",
-        " \r\n{}\r\n0\r\n\r\n",
-        &extensions,
-        &many_extensions,
-        &trailers,
+        "xyz\r\n{}\r\n0\r\n\r\n", "-1\r\n{}\r\n0\r\n\r\n", "0x2\r\n{}\r\n0\r\n\r\n", "+2\r\n{}\r\n0\r\n\r\n",
+        "FFFFFFFFFFFFFFFFF\r\n{}\r\n0\r\n\r\n", "FFFFFFFFFFFFFFFF\r\n{}\r\n0\r\n\r\n",
+        "8000000000000000\r\n{}\r\n0\r\n\r\n", "2\r\n{}0\r\n\r\n", "2\r\n{}}\r\n0\r\n\r\n", "2\n{}\n0\n\n",
+        "\r\n{}\r\n0\r\n\r\n", " \r\n{}\r\n0\r\n\r\n", &extensions, &many_extensions, &trailers,
     ];
     for body in bodies {
         let answers = target.answers(format!("{POST}{CHUNKED}{body}").as_bytes());

@@ -76,11 +76,7 @@ fn every_fault_is_told_at_once_and_no_value_repeated() {
 fn no_problem_repeats_a_value_that_looks_like_a_message_of_the_parser() {
     let service = Site::new().start();
     for wrong in [
-        "canary",
-        "x, expected canary",
-        "must canary",
-        "missing field `canary",
-        "x: canary at line 1",
+        "canary", "x, expected canary", "must canary", "missing field `canary", "x: canary at line 1",
         "`canary`",
     ] {
         for name in ["status", "limit", "cursor"] {

@@ -40,8 +40,7 @@ fn what_has_not_begun_can_be_cancelled_once() {
 fn what_is_not_there_is_not_found() {
     let service = Site::new().start();
     for path in [
-        "/api/v1/notifications/0000000000001",
-        "/api/v1/notifications/no-such-id",
+        "/api/v1/notifications/0000000000001", "/api/v1/notifications/no-such-id",
         "/api/v1/notifications/%ff",
     ] {
         let status = service.get(path).status;
@@ -87,10 +86,7 @@ fn a_whole_outage_of_dead_letters_is_replayed_by_one_call() {
     gateway.always(Act::Status(200));
     let bulk = |body: &str| service.ask("POST", "/api/v1/dead-letters/replay", body);
     for wrong in [
-        r#"{"reason":5}"#,
-        r#"{"channel":"fax"}"#,
-        r#"{"since":"yesterday"}"#,
-        r#"{"limit":0}"#,
+        r#"{"reason":5}"#, r#"{"channel":"fax"}"#, r#"{"since":"yesterday"}"#, r#"{"limit":0}"#,
         r#"{"all":true}"#,
     ] {
         bulk(wrong).problem(422, "invalid");

@@ -69,12 +69,7 @@ fn no_canary_is_told_and_each_is_where_it_belongs() {
         "the store",
         &files.concat(),
         &[
-            "canary-patient",
-            "canary message",
-            "canary title",
-            "canary-token",
-            "30901829",
-            "de-canary",
+            "canary-patient", "canary message", "canary title", "canary-token", "30901829", "de-canary",
             "canary report",
         ],
     );

@@ -37,14 +37,8 @@ fn name_is_allowed(span: &Span) -> bool {
 
 /// Reads of the store.
 const READS: &[&str] = &[
-    "find batch",
-    "find contact",
-    "find idempotency key",
-    "find jobs",
-    "find latest report",
-    "find report",
-    "list dead letters",
-    "read enrolment",
+    "find batch", "find contact", "find idempotency key", "find jobs", "find latest report", "find report",
+    "list dead letters", "read enrolment",
 ];
 
 fn may(span: &Span, attribute: &str) -> Option<May> {

@@ -18,10 +18,7 @@ const GONE: &str = "CHANGELOG.md CONTRIBUTING.md benches/ build.rs dashboards/ep
 
 /// Blocks of YAML by the beginning of their first line; what is indented below it goes as well.
 const BLOCKS: &[&str] = &[
-    "  ctms:",
-    "  sms-gateway:",
-    "  # Stands for a gateway:",
-    "  - job_name: ctms",
+    "  ctms:", "  sms-gateway:", "  # Stands for a gateway:", "  - job_name: ctms",
     "      - series: \"up{job=\\\"ctms\\\"",
 ];
 

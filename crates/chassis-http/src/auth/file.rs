@@ -116,13 +116,9 @@ mod tests {
             format!("secret\nsecret:send:{HASH}:\n\nnone:secret,send:secret\na:send:{HASH}\na:read:{HASH}\n");
         let faults = faults(&text);
         let starts = [
-            "line 1: must be name:scopes:sha256-hex",
-            "line 2: must be name:scopes:sha256-hex",
-            "line 4: a name is 1 to 64",
-            "line 4: scopes are some of",
-            "line 4: the hash is 64 hex digits",
-            "line 6: has the name of line 5",
-            "line 6: has the hash of line 5",
+            "line 1: must be name:scopes:sha256-hex", "line 2: must be name:scopes:sha256-hex",
+            "line 4: a name is 1 to 64", "line 4: scopes are some of", "line 4: the hash is 64 hex digits",
+            "line 6: has the name of line 5", "line 6: has the hash of line 5",
         ];
         assert_eq!(faults.len(), starts.len(), "{faults:#?}");
         for (fault, start) in faults.iter().zip(starts) {

@@ -41,8 +41,7 @@ impl Caller {
             // Counted when it was presented, whether the rate limit then let it this far or not.
             Identity::Unknown => {
                 return Err(unauthenticated(
-                    "The key is not known, or no longer.",
-                    "Bearer error=\"invalid_token\"",
+                    "The key is not known, or no longer.", "Bearer error=\"invalid_token\"",
                 ));
             }
             Identity::Nobody => {
