@@ -133,8 +133,7 @@ impl Store {
     /// # Errors
     /// The store is unavailable.
     pub async fn read(&self, name: &'static str) -> Result<Reader> {
-        let span = self.read_span(name);
-        Ok(Reader { connection: self.reader().await?, _span: span })
+        Ok(Reader { _span: self.read_span(name), connection: self.reader().await? })
     }
 
     /// A CLIENT span of this name, for what is read together with others.
