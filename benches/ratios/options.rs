@@ -58,8 +58,6 @@ pub enum Scenario {
     Million,
     /// Start to the first answer, and memory when idle.
     Start,
-    /// Accept while the collector refuses, never answers, is slow, or answers 503.
-    Chaos,
 }
 
 impl Options {

@@ -4,7 +4,6 @@
 use std::convert::Infallible;
 use std::future::ready;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -17,7 +16,6 @@ use http_body_util::{BodyExt, Full};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::time::sleep;
 use tonic::transport::{Server, server::TcpIncoming};
 
 use crate::bench::ROUTE;
@@ -32,10 +30,6 @@ pub const LAYERED: &str = "layered";
 pub const GATEWAY: &str = "gateway";
 /// Counts the spans that it is sent.
 pub const SINK: &str = "sink";
-/// A sink that takes its time.
-pub const SLOW_SINK: &str = "slow-sink";
-/// A sink over HTTP that takes nothing.
-pub const SINK_503: &str = "sink-503";
 /// A gRPC service that answers each read with the same report.
 pub const BARE_GRPC: &str = "bare-grpc";
 
@@ -57,10 +51,6 @@ pub fn run(arguments: &[&str]) -> Result<()> {
         [LAYERED, upto] => layered::run(upto),
         [GATEWAY] => serve(&single()?, Router::new().fallback(deliver)),
         [SINK] => serve(&single()?, Router::new().route("/spans", get(spans)).fallback(take)),
-        [SLOW_SINK] => serve(&single()?, Router::new().fallback(take_slowly)),
-        [SINK_503] => {
-            serve(&single()?, Router::new().fallback(async |_: Bytes| StatusCode::SERVICE_UNAVAILABLE))
-        }
         [BARE_GRPC] => bare_grpc(&multi()?),
         _ => Err(format!("no server is called {arguments:?}").into()),
     }
@@ -138,11 +128,6 @@ static SPANS: AtomicU64 = AtomicU64::new(0);
 
 async fn spans() -> String {
     SPANS.load(Relaxed).to_string()
-}
-
-async fn take_slowly(body: Body) -> Response {
-    sleep(Duration::from_secs(2)).await;
-    take(body).await
 }
 
 /// Takes a gRPC call, counts its spans and answers with an empty message: five zero bytes, then the trailers.

@@ -1,7 +1,6 @@
 //! The measurements, one file each, and what they have in common.
 
 pub mod accept;
-pub mod chaos;
 pub mod deliver;
 pub mod drain;
 pub mod grpc;
@@ -70,7 +69,6 @@ pub fn run(bench: &Bench, scenario: Scenario, report: &mut Report) {
         Scenario::Drain => (&drain::PROMISES, drain::measure),
         Scenario::Million => (&million::PROMISES, million::measure),
         Scenario::Start => (&start::PROMISES, start::measure),
-        Scenario::Chaos => (&chaos::PROMISES, chaos::measure),
     };
     let mut rows = Rows { report, scenario, told: Vec::new() };
     let reason = match measure(bench, &mut rows) {
