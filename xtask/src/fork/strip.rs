@@ -41,12 +41,11 @@ const WORDS: &[(&str, &str)] = &[
     ("      APP_PUSH__PROVIDER: http\n      APP_PUSH__HTTP__URL: http://sms-gateway:9100/messages\n", ""),
     ("      - 127.0.0.1:50051:50051\n", ""),
     (", \"sms-gateway\"];", "];"),
-    // The collector's list of fields, and its test.
+    // The collector's list of fields.
     ("      - grpc\n", ""),
     ("      - push\n", ""),
     ("      - sms\n", ""),
     ("      - to\n    redact_all_types", "      - to\n      - words\n    redact_all_types"),
-    ("            \"patient\",\n            \"study\",\n", ""),
 ];
 
 /// What no file of a stripped fork names.
