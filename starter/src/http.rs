@@ -18,6 +18,7 @@ use chassis_http::{
 use chassis_queue::{Answer, Enqueue, Enqueued, JobId, Key};
 use chassis_resilience::Degradation;
 use chassis_telemetry::http::{ResourceId, metrics_layer, trace_layer};
+use std::sync::Arc;
 use tower::ServiceBuilder;
 use utoipa::{Modify as _, OpenApi, ToSchema, openapi::security::SecurityRequirement};
 use utoipa_axum::{
@@ -103,7 +104,7 @@ fn routes(config: &ServerConfig, degradation: &Degradation) -> OpenApiRouter<Api
 pub fn router(api: Api, config: &Config, keys: &Keys, limits: &Limits, degradation: &Degradation) -> Router {
     let server = &config.http.server;
     let (router, document) = described(server, degradation);
-    let proxies = config.limits.clone();
+    let proxies = Arc::new(config.limits.clone());
     let around = ServiceBuilder::new()
         .layer(trace_layer(move |peer| proxies.trusts(peer)))
         .layer(metrics_layer())
