@@ -82,11 +82,10 @@ async fn serve(
     tasks.spawn_essential("store", follow_store(store.clone(), store_check));
     let queue = open_queue(&config, store.clone()).await?;
     let notifications = Arc::new(Notifications { queue: queue.clone(), degradation: degradation.clone() });
-    let (reports, looking) = Reports::new(Arc::clone(&notifications), &config.reports)?;
+    let reports = Reports::new(Arc::clone(&notifications), &config.reports, &tasks)?;
 
     let running = queue.clone();
     let queue_task = tasks.spawn_essential("queue", async move { running.run().await });
-    tasks.spawn_essential("latest-reports", looking);
     tasks.spawn_essential("degradation", degradation.run(vec![queue_age(&queue, &config)]));
     tasks.spawn("limits", limits.clone().clean_up());
     measure_on_scrape(telemetry, &queue, &limits);

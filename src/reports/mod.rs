@@ -23,6 +23,7 @@ use crate::{
         model::{Channel, Schedule},
     },
 };
+use chassis::Tasks;
 use chassis_queue::{Answer, Enqueue, Enqueued, JobId, Key, Priority, StoreError};
 use chassis_resilience::{Degradation, Feature};
 use latest::Latest;
@@ -57,23 +58,24 @@ pub enum Submission {
 }
 
 impl Reports {
-    /// Reports in the store of the notifications, whose queue sends the receipts; and what looks up the latest ones, to
-    /// be spawned.
+    /// Reports in the store of the notifications, whose queue sends the receipts.
     ///
     /// # Errors
     /// The preview's fonts can't be used.
     pub fn new(
         notifications: Arc<Notifications>,
         config: &ReportsConfig,
-    ) -> Result<(Self, impl Future<Output = ()> + Send + use<>), String> {
+        tasks: &Tasks,
+    ) -> Result<Self, String> {
         let (latest, looking) = Latest::new(notifications.queue.store().clone());
+        tasks.spawn_essential("latest-reports", looking);
         let receipts = config.receipt.channel().map(|channel| Receipts {
             notifications: Arc::clone(&notifications),
             channel,
             title: (channel == Channel::Push).then(|| config.receipt_title.clone()),
             message: config.receipt_text.clone(),
         });
-        let reports = Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             #[cfg(feature = "pdf")]
             preview: config
                 .preview
@@ -82,8 +84,7 @@ impl Reports {
             notifications,
             latest,
             receipts,
-        }));
-        Ok((reports, looking))
+        })))
     }
 
     /// What sheds calls for reports.

@@ -109,7 +109,6 @@ impl Store {
         };
         let instance = server.map(|_| instance);
         connection.execute("COMMIT").await.map_err(unusable)?;
-        drop(connection);
         let (clock, ids) = (Clock::new(server), IdMaker::new(highest, instance));
         Ok(Self(Arc::new(Shared { database, label, clock, ids, outage: watch::Sender::new(None) })))
     }
@@ -254,14 +253,12 @@ impl Store {
     /// Runs one call that is a transaction of its own. An error leaves the connection clean, or closes it.
     pub(crate) async fn one_call(&self, query: Query<'_, Any, AnyArguments>) -> Result<Vec<AnyRow>> {
         let mut connection = self.writer().await?;
-        let error = match self.bounded(query.fetch_all(&mut *connection)).await {
-            Ok(rows) => return Ok(rows),
-            Err(error) => self.failed(error.in_commit()),
-        };
-        if self.dialect() == Dialect::Postgres || connection.execute("ROLLBACK").await.is_err() {
+        let called = self.bounded(query.fetch_all(&mut *connection)).await;
+        let postgres = self.dialect() == Dialect::Postgres;
+        if called.is_err() && (postgres || connection.execute("ROLLBACK").await.is_err()) {
             connection.close_on_drop();
         }
-        Err(error)
+        called.map_err(|error| self.failed(error.in_commit()))
     }
 
     /// Waits for PostgreSQL no longer than is decent. SQLite's thread finishes what it was given, and bounds itself by
