@@ -82,7 +82,10 @@ fn load(arguments: &[&str]) -> ExitCode {
             .status()
     };
     let built = cargo(&["build", "--example", "sms_gateway"], &[]);
-    let status = built.and_then(|_| cargo(&["test", "--test", "load"], &[&["--"], arguments].concat()));
+    let status = match built {
+        Ok(built) if built.success() => cargo(&["test", "--test", "load"], &[&["--"], arguments].concat()),
+        failed => failed,
+    };
     match status {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
