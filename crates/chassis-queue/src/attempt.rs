@@ -2,15 +2,13 @@
 
 use crate::{
     Answer, Attempt, AttemptOutcome, AttemptRecord, Fact, JobRecord, JobState, Key, Ledger, OnUnknown,
-    Outcome, Report, Result, RetryConfig, Worker, enqueue::hex_digits, queue::Core, store::Tx,
+    Outcome, Report, RetryConfig, Worker, enqueue::hex_digits, queue::Core, sql::Sql,
 };
 use chassis_telemetry::{SpanExt as _, names};
 use futures_util::FutureExt as _;
 use rand::Rng as _;
-use serde::de::IgnoredAny;
-use serde_json::{Value, json};
-use sqlx::Row as _;
-use std::collections::HashSet;
+use serde::{Serialize, de::IgnoredAny};
+use sqlx::{Any, any::AnyArguments, query::Query};
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -23,8 +21,8 @@ const OTHER_RELEASE: Duration = Duration::from_secs(600);
 pub(crate) struct Ended {
     pub(crate) job: JobRecord,
     pub(crate) decision: Decision,
-    /// What its history keeps.
-    record: AttemptRecord,
+    /// What its history keeps; `None` if its `not_after` passed before the attempt.
+    record: Option<AttemptRecord>,
     provider: &'static str,
     took: Duration,
     /// Due again, or finished.
@@ -49,8 +47,11 @@ impl JobRecord {
         span
     }
 
-    /// Runs the job once. Its start is committed.
+    /// Runs the job once, unless its `not_after` has passed. Its start is committed.
     pub(crate) async fn attempt<W: Worker>(self, core: &Core<W>) -> Ended {
+        if self.not_after < core.store.now_ms() {
+            return self.expired(core);
+        }
         let span = self.span(core);
         let (began, started) = (core.store.now_ms(), Instant::now());
         let run = AssertUnwindSafe(self.run(core)).catch_unwind().instrument(span.clone());
@@ -92,19 +93,18 @@ impl JobRecord {
         let receipt = if let Outcome::Completed { receipt } = outcome { receipt } else { None };
         let (outcome, duration_ms) = (decision.outcome, took.as_millis() as i64);
         let record =
-            AttemptRecord { at: began, outcome, provider: provider.to_owned(), duration_ms, receipt };
-        Ended {
-            job: self,
-            decision,
-            record,
-            provider,
-            took,
-            at,
-            span,
-            doubtful: false,
-            answer: None,
-            told: None,
-        }
+            Some(AttemptRecord { at: began, outcome, provider: provider.to_owned(), duration_ms, receipt });
+        let (doubtful, answer, told) = (false, None, None);
+        Ended { job: self, decision, record, provider, took, at, span, doubtful, answer, told }
+    }
+
+    fn expired<W: Worker>(self, core: &Core<W>) -> Ended {
+        let (at, spent) = (core.store.now_ms(), self.spent.saturating_sub(1));
+        let mut ended =
+            self.ended(core, undone(Outcome::Failed { reason: "expired" }, Duration::ZERO), at, Span::none());
+        ended.record = None;
+        ended.decision = Decision { state: JobState::Expired, spent, reason: None, ..ended.decision };
+        ended
     }
 
     /// The attempt was cut off by the end of its process: whether the job took effect is not known. It has waited
@@ -122,24 +122,6 @@ fn undone(outcome: Outcome, took: Duration) -> Report {
 }
 
 impl Ended {
-    /// As `sql` takes it.
-    fn row(&self) -> Value {
-        let Self { job, decision, .. } = self;
-        let context = self.span.trace_context().or(job.last_trace);
-        let again = decision.state == JobState::Retrying;
-        json!({
-            "id": job.id.0,
-            "worker": job.worker,
-            "state": decision.state as i64,
-            "at": self.at,
-            "spent": decision.spent,
-            "unknowns": decision.unknowns,
-            "history": job.history_with(&self.record),
-            "last_trace": context.filter(|_| again).map(|context| hex_digits(&context.to_bytes())),
-            "reason": decision.reason,
-        })
-    }
-
     /// Counts and logs an attempt whose end is committed.
     fn tell<W: Worker>(&self, core: &Core<W>) {
         let Self { job, decision, provider, took, .. } = self;
@@ -147,7 +129,9 @@ impl Ended {
         let (provider, took, state, outcome) = (*provider, *took, decision.state, decision.outcome);
         // What is counted leads to the attempt's span, not to the commit's.
         let _entered = self.span.enter();
-        core.setup.worker.observe(&Fact::Attempted { channel, provider, outcome, took });
+        if self.record.is_some() {
+            core.setup.worker.observe(&Fact::Attempted { channel, provider, outcome, took });
+        }
         // One that was cut off has no span that its line could lead to; it is counted in the line of the recovery.
         if !self.span.is_none() {
             tracing::info!(
@@ -172,42 +156,61 @@ impl Ended {
 }
 
 impl<W: Worker> Core<W> {
-    /// Ends attempts in a transaction, with the ledger and the answers to callers. Gives the ids that were still
-    /// running under the worker that started them: a lease that ended in between has given the others to another one.
-    pub(crate) async fn complete(&self, tx: &mut Tx, all: &[Ended]) -> Result<HashSet<i64>> {
-        const ANSWER: &str = "UPDATE idempotency SET status = $1, body = $2, location = $3 WHERE scope = $4";
-        if all.is_empty() {
-            return Ok(HashSet::new());
-        }
-        let rows = Value::from_iter(all.iter().map(Ended::row)).to_string();
-        let found = self.sql.complete.query().bind(rows).fetch_all(&mut **tx).await?;
-        let found: HashSet<i64> = found.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-        for (key, answer) in all.iter().filter_map(|ended| ended.answer.as_ref()) {
-            let query = sqlx::query(ANSWER).bind(i64::from(answer.status)).bind(&answer.body[..]);
-            query.bind(answer.location.as_deref()).bind(&key.scope[..]).execute(&mut **tx).await?;
-        }
+    /// A query that ends attempts, with its first values.
+    pub(crate) fn ending(&self, sql: &Sql, all: &[Ended]) -> Query<'static, Any, AnyArguments> {
         let mut more = Ledger::default();
-        for ended in all.iter().filter(|ended| found.contains(&ended.job.id.0)) {
-            more.add(ended.decision.state, 1);
-        }
-        self.write_ledger(tx, more).await?;
-        Ok(found)
+        all.iter().for_each(|ended| more.add(ended.decision.state, 1));
+        let query = sql.query().bind(rows(all)).bind(all.len() as i64).bind(more.completed);
+        query.bind(more.failed).bind(more.expired).bind(more.unknown)
     }
 
     /// Makes committed ends known.
-    pub(crate) fn completed(&self, all: Vec<Ended>, found: &HashSet<i64>) {
-        let mut finished = 0;
-        for ended in all {
-            if found.contains(&ended.job.id.0) || ended.doubtful {
-                finished += usize::from(ended.decision.state.is_final());
-                ended.tell(self);
-            } else {
-                let _entered = ended.span.enter();
-                tracing::warn!(job_id = %ended.job.id, "an attempt's outcome came after its lease had ended, and was dropped");
-            }
-        }
-        self.backlog.finished(finished);
+    pub(crate) fn completed(&self, all: &[Ended]) {
+        all.iter().for_each(|ended| ended.tell(self));
+        self.backlog.finished(all.iter().filter(|ended| ended.decision.state.is_final()).count());
     }
+}
+
+/// An attempt's end, as `sql` takes it.
+#[derive(Serialize)]
+struct Row<'a> {
+    id: i64,
+    worker: i64,
+    state: i64,
+    at: i64,
+    spent: u32,
+    unknowns: u32,
+    history: String,
+    last_trace: Option<String>,
+    reason: Option<&'static str>,
+    #[serde(flatten)]
+    key: Option<&'a Key>,
+    #[serde(flatten)]
+    answer: Option<&'a Answer>,
+}
+
+impl<'a> Row<'a> {
+    fn new(Ended { job, decision, record, at, span, answer, .. }: &'a Ended) -> Self {
+        let last = span.trace_context().or(job.last_trace).filter(|_| decision.state == JobState::Retrying);
+        Self {
+            id: job.id.0,
+            worker: job.worker,
+            state: decision.state as i64,
+            at: *at,
+            spent: decision.spent,
+            unknowns: decision.unknowns,
+            history: job.history_with(record.as_ref()),
+            last_trace: last.map(|last| hex_digits(&last.to_bytes())),
+            reason: decision.reason,
+            key: answer.as_ref().map(|(key, _)| key),
+            answer: answer.as_ref().map(|(_, answer)| answer),
+        }
+    }
+}
+
+pub(crate) fn rows(all: &[Ended]) -> String {
+    let rows: Vec<Row<'_>> = all.iter().map(Row::new).collect();
+    serde_json::to_string(&rows).unwrap_or_default()
 }
 
 /// A provider's wish to wait is honoured up to this.

@@ -17,12 +17,12 @@ use tracing::{Instrument as _, Span};
 
 /// Jobs of a chunk, which is what one commit expands: few enough for a commit of about a millisecond, so that an
 /// urgent job hardly waits behind one.
-const CHUNK: usize = 128;
+const CHUNK: usize = 64;
 /// Bytes of a chunk from which on it is full as well.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// Between two chunks, so that other commits come between: some 5,000 jobs a second, which is faster than most
 /// providers, and felt by nobody.
-const BREATH: Duration = Duration::from_millis(20);
+const BREATH: Duration = Duration::from_millis(10);
 /// Between two looks for a batch that is due, or after a failure.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -225,7 +225,7 @@ impl<W: Worker> Core<W> {
                 span.record(names::OTEL_STATUS_CODE, "ERROR");
             }
         })?;
-        self.committed_jobs(self.setup.channels.iter().copied());
+        self.committed_jobs();
         Ok(true)
     }
 

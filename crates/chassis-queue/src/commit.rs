@@ -62,10 +62,8 @@ async fn commit<W: Worker>(core: &Core<W>, batch: Vec<Pending<W::Job>>) {
     let counting = core.counting.read().await;
     match store(core, &batch).await {
         Ok(others) => {
-            let jobs = batch.iter().map(|pending| pending.jobs).sum();
+            let jobs: usize = batch.iter().map(|pending| pending.jobs).sum();
             metrics::committed(&core.store, "accept", jobs, begun.elapsed());
-            let with_jobs = batch.iter().filter(|pending| pending.jobs > 0);
-            let channels: Vec<_> = with_jobs.map(|pending| pending.enqueue.channel).collect();
             for mut pending in batch {
                 let told = others.get(&pending.enqueue.id.0).cloned().unwrap_or(Ok(Enqueued::New));
                 if told == Ok(Enqueued::New) {
@@ -73,7 +71,9 @@ async fn commit<W: Worker>(core: &Core<W>, batch: Vec<Pending<W::Job>>) {
                 }
                 pending.tell(told, begun);
             }
-            core.committed_jobs(channels.into_iter());
+            if jobs > 0 {
+                core.committed_jobs();
+            }
         }
         // One statement of a service can be wrong; the others in the batch shall not suffer from it.
         Err(StoreError::Statement(_)) if batch.len() > 1 => {

@@ -1,23 +1,24 @@
 //! The dispatcher: one transaction after another ends attempts and starts due jobs for the workers that are free.
 
-use crate::attempt::Ended;
+use crate::attempt::{Ended, rows};
 use crate::queue::{Core, InHand, LINKS, commit_span};
-use crate::{Fact, JobRecord, JobState, Ledger, Priority, Result, StoreError, Tx, Worker, metrics};
+use crate::{JobRecord, Priority, Result, StoreError, Worker, metrics};
 use chassis_telemetry::{SpanExt as _, names};
+use futures_util::FutureExt as _;
+use sqlx::Row as _;
+use std::collections::HashSet;
+use std::mem::take;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
 use tokio::task::yield_now;
-use tokio::time::{sleep, sleep_until, timeout};
+use tokio::time::{sleep, sleep_until};
 use tracing::{Instrument as _, Span};
 
 /// Between two looks for due jobs if nothing wakes the dispatcher; with jitter, for replicas.
 const POLL: Duration = Duration::from_millis(250);
 /// After a transaction that failed.
 const AGAIN: Duration = Duration::from_millis(250);
-/// A transaction of the dispatcher takes no longer, or its connection is closed.
-const LONGEST: Duration = Duration::from_secs(10);
 
 /// The workers of one channel.
 struct Lane {
@@ -28,38 +29,14 @@ struct Lane {
     more_bulk: bool,
 }
 
-/// Wakes the dispatcher for the channels, by their index, that may have due jobs: a look costs a transaction.
-#[derive(Debug, Default)]
-pub(crate) struct Wake {
-    lanes: AtomicU64,
-    signal: Notify,
-}
-
-impl Wake {
-    pub(crate) const ALL: u64 = u64::MAX;
-
-    /// Channels beyond the 64th share one bit.
-    pub(crate) fn lane(index: usize) -> u64 {
-        1 << index.min(63)
-    }
-
-    pub(crate) fn wake(&self, lanes: u64) {
-        self.lanes.fetch_or(lanes, Ordering::AcqRel);
-        self.signal.notify_one();
-    }
-
-    async fn woken(&self) -> u64 {
-        self.signal.notified().await;
-        self.lanes.swap(0, Ordering::AcqRel)
-    }
-}
-
 struct Dispatcher<W: Worker> {
     core: Arc<Core<W>>,
     lanes: Vec<Lane>,
     /// Ended, not committed.
     ended: Vec<Ended>,
     next_look: Instant,
+    /// There are due jobs, as far as is known. A look that expects none has no span.
+    expects: bool,
 }
 
 impl<W: Worker> Core<W> {
@@ -68,56 +45,46 @@ impl<W: Worker> Core<W> {
         let mut ended = self.ended.lock().await;
         let lane = |channel: &&'static str| Lane { channel, look: true, more_bulk: false };
         let lanes = self.setup.channels.iter().map(lane).collect();
-        let mut dispatcher =
-            Dispatcher { core: Arc::clone(self), lanes, ended: Vec::new(), next_look: Instant::now() };
+        let (core, next_look) = (Arc::clone(self), Instant::now());
+        let mut dispatcher = Dispatcher { core, lanes, ended: Vec::new(), next_look, expects: false };
         loop {
+            while let Ok(more) = ended.try_recv() {
+                dispatcher.take(more);
+            }
+            dispatcher.look(self.wake.notified().now_or_never().is_some());
             let stopping = self.stop.is_cancelled();
-            if stopping && dispatcher.ended.is_empty() && self.in_hand.lock().is_empty() {
-                return;
-            }
-            tokio::select! {
-                Some(one) = ended.recv() => dispatcher.take(one),
-                lanes = self.wake.woken() => dispatcher.look(lanes),
-                () = sleep_until(dispatcher.next_look.into()), if !stopping => dispatcher.look(Wake::ALL),
-                () = self.stop.cancelled(), if !stopping => {}
-            }
-            // Attempts that end at once share the next transaction.
-            yield_now().await;
-            loop {
-                while let Ok(more) = ended.try_recv() {
-                    dispatcher.take(more);
-                }
-                if !dispatcher.has_work() {
-                    break;
-                }
+            if dispatcher.has_work() {
                 if !dispatcher.turn().await {
                     sleep(AGAIN).await;
                     let _ = self.store.outages().wait_for(Option::is_none).await;
                 }
+                continue;
             }
+            if stopping && self.in_hand.lock().is_empty() {
+                return;
+            }
+            tokio::select! {
+                Some(one) = ended.recv() => dispatcher.take(one),
+                () = self.wake.notified() => dispatcher.look(true),
+                () = sleep_until(dispatcher.next_look.into()), if !stopping => {}
+                () = self.stop.cancelled(), if !stopping => {}
+            }
+            // Attempts that end at once share the next transaction.
+            yield_now().await;
         }
-    }
-
-    /// A channel's free workers, and how many of its jobs that run are bulk.
-    fn workers_of(&self, channel: &'static str) -> (usize, usize) {
-        let in_hand = self.in_hand.lock();
-        let busy = || in_hand.values().filter(|job| job.channel == channel && !job.sync);
-        let bulk = busy().filter(|job| job.priority == Priority::Bulk).count();
-        let setup = &self.setup;
-        let workers = if setup.worker.paused(channel) { 0 } else { setup.config.workers };
-        (workers.saturating_sub(busy().count()), bulk)
     }
 }
 
 impl<W: Worker> Dispatcher<W> {
-    fn look(&mut self, lanes: u64) {
-        // A look for some channels puts off none for the others.
-        if lanes == Wake::ALL {
-            self.next_look = Instant::now() + POLL.mul_f64(rand::random_range(0.75..1.25));
+    /// Looks for due jobs of all channels if it was woken, and now and then.
+    fn look(&mut self, woken: bool) {
+        let now = Instant::now();
+        let due = now >= self.next_look;
+        if due {
+            self.next_look = now + POLL.mul_f64(rand::random_range(0.75..1.25));
         }
-        for (index, lane) in self.lanes.iter_mut().enumerate() {
-            lane.look |= lanes & Wake::lane(index) != 0;
-        }
+        self.expects |= woken;
+        self.lanes.iter_mut().for_each(|lane| lane.look |= due || woken);
     }
 
     /// Takes an attempt that has ended, and gives its worker back.
@@ -127,37 +94,37 @@ impl<W: Worker> Dispatcher<W> {
     }
 
     fn has_work(&self) -> bool {
-        let core = &self.core;
-        let takes = |lane: &Lane| lane.look && core.workers_of(lane.channel).0 > 0;
-        !self.ended.is_empty() || !core.stop.is_cancelled() && self.lanes.iter().any(takes)
+        !self.ended.is_empty() || self.lanes.iter().any(|lane| self.room(lane).0 > 0)
     }
 
     /// One transaction. `false` if it failed: what has ended is kept.
     async fn turn(&mut self) -> bool {
-        let ended = self.ended.len();
-        // A look that finds nothing has no span.
-        let mut span = if ended > 0 { self.span() } else { Span::none() };
-        let around = span.clone();
-        let result = timeout(LONGEST, self.commit(&mut span)).instrument(around).await;
-        let result = result.unwrap_or(Err(StoreError::CommitUnknown("a transaction took too long")));
-        let started = result.as_ref().map_or(0, Vec::len);
-        span.record("db.operation.batch.size", (ended + started) as i64);
-        match result {
-            Ok(started) => {
-                let links = LINKS.saturating_sub(ended);
-                started.iter().take(links).for_each(|job| span.link_to(job.trace));
+        let expected = take(&mut self.expects) || !self.ended.is_empty();
+        let mut span = if expected { self.span() } else { Span::none() };
+        let (begun, around) = (Instant::now(), span.clone());
+        match self.commit().instrument(around).await {
+            Ok((ended, started)) => {
+                if span.is_none() && !started.is_empty() {
+                    span = self.span();
+                }
+                started.iter().take(LINKS.saturating_sub(ended)).for_each(|job| span.link_to(job.trace));
+                span.record("db.operation.batch.size", (ended + started.len()) as i64);
+                span.in_scope(|| {
+                    metrics::committed(&self.core.store, "complete", ended, begun.elapsed());
+                    metrics::committed(&self.core.store, "begin", started.len(), begun.elapsed());
+                });
                 drop(span);
                 started.into_iter().for_each(|job| self.start(job));
                 true
             }
             Err(error) => {
-                self.look(Wake::ALL);
+                let ended = self.ended.len();
+                self.next_look = Instant::now();
                 // Also where it was set before, and this transaction was to resolve it.
                 self.core.doubt.store(true, Ordering::Relaxed);
                 span.record(names::OTEL_STATUS_CODE, "ERROR");
-                span.in_scope(
-                    || tracing::warn!(%error, ended, "attempts could not be committed; trying again"),
-                );
+                let told = || tracing::warn!(%error, ended, "attempts could not be committed; trying again");
+                span.in_scope(told);
                 let doubtful = matches!(error, StoreError::CommitUnknown(_));
                 self.ended.iter_mut().for_each(|ended| ended.doubtful |= doubtful);
                 false
@@ -170,83 +137,93 @@ impl<W: Worker> Dispatcher<W> {
         commit_span(&self.core.store, None, contexts)
     }
 
-    /// Ends attempts, and starts as many jobs as there are free workers. Gives those that started.
-    async fn commit(&mut self, span: &mut Span) -> Result<Vec<JobRecord>> {
+    /// Ends attempts, and starts as many jobs as there are free workers, in one call. Gives how many ended, and those
+    /// that started.
+    async fn commit(&mut self) -> Result<(usize, Vec<JobRecord>)> {
         let core = Arc::clone(&self.core);
-        let begun = Instant::now();
-        let (mut tx, _counting) = core.begin().await?;
-        let found = core.complete(&mut tx, &self.ended).await?;
-        let mut started = Vec::new();
-        if core.doubt.swap(false, Ordering::Relaxed) {
-            started = core.unaccounted(&mut tx).await?;
-        }
-        for lane in self.lanes.iter_mut().filter(|_| !core.stop.is_cancelled()) {
-            let (free, bulk) = core.workers_of(lane.channel);
-            let bulk_of_lane =
-                |ended: &Ended| ended.job.channel == lane.channel && ended.job.priority == Priority::Bulk;
-            if free > 0 && (lane.look || lane.more_bulk && self.ended.iter().any(bulk_of_lane)) {
-                let most_bulk =
-                    core.setup.config.workers.saturating_sub(1).max(1).saturating_sub(bulk).min(free);
-                let claimed = core.claim(&mut tx, lane.channel, free, most_bulk).await?;
-                lane.look = claimed.len() == free;
-                let bulk = claimed.iter().filter(|job| job.priority == Priority::Bulk).count();
-                lane.more_bulk = bulk == most_bulk;
-                started.extend(claimed);
+        let mut started =
+            if core.doubt.swap(false, Ordering::Relaxed) { self.resolve().await? } else { Vec::new() };
+        let answers = self.ended.iter().filter(|ended| ended.answer.is_some()).count();
+        let (steady, wall) = (core.store.steady_ms(), core.store.now_ms());
+        let query = core.ending(&core.sql.turn, &self.ended);
+        let query = query.bind(steady).bind(wall).bind(steady.max(wall));
+        let mut query = query.bind(core.identity.load(Ordering::Relaxed)).bind(answers as i64);
+        let room: Vec<_> = self.lanes.iter().map(|lane| self.room(lane)).collect();
+        for (lane, &(free, most_bulk)) in self.lanes.iter().zip(&room) {
+            query = query.bind(lane.channel).bind(free as i64).bind(most_bulk as i64);
+            // The first of exponentially distributed times, divided by weights, is each one's with its weight's chance.
+            for _ in Priority::ALL {
+                query = query.bind(1.0 + (1.0 - rand::random::<f64>()).ln());
             }
         }
-        if span.is_none() && !started.is_empty() {
-            *span = self.span();
+        // Until the backlog knows.
+        let _counting = core.counting.read().await;
+        let claimed = core.read(&core.store.one_call(query).await?)?;
+        for (lane, &(free, most_bulk)) in self.lanes.iter_mut().zip(&room).filter(|(_, room)| room.0 > 0) {
+            let mine = || claimed.iter().filter(|job| job.channel == lane.channel);
+            lane.look = mine().count() == free;
+            lane.more_bulk = mine().filter(|job| job.priority == Priority::Bulk).count() == most_bulk;
+            self.expects |= lane.look;
         }
-        let expired = started.iter().filter(|job| job.state == JobState::Expired).count() as i64;
-        core.write_ledger(&mut tx, Ledger { expired, ..Ledger::default() }).await?;
-        tx.commit().instrument(span.clone()).await?;
-        let took = begun.elapsed();
-        span.in_scope(|| {
-            metrics::committed(&core.store, "complete", found.len(), took);
-            metrics::committed(&core.store, "begin", started.len(), took);
-        });
-        let ended = std::mem::take(&mut self.ended);
+        started.extend(claimed);
+        let ended = take(&mut self.ended);
         let again = ended.iter().filter(|ended| !ended.decision.state.is_final());
         if let Some(delay) = again.map(|ended| ended.decision.delay).min() {
             self.next_look = self.next_look.min(Instant::now() + delay);
         }
-        core.completed(ended, &found);
-        Ok(started)
+        core.completed(&ended);
+        Ok((ended.len(), started))
+    }
+
+    /// After an uncertain commit: drops what is stored already of what has ended, and gives the jobs that run under our
+    /// identity and that nobody here runs. Their attempts have not begun.
+    async fn resolve(&mut self) -> Result<Vec<JobRecord>> {
+        let core = Arc::clone(&self.core);
+        let mut reader = core.store.reader().await?;
+        let query = core.sql.running.query().bind(rows(&self.ended));
+        let running = core.store.bounded(query.fetch_all(&mut *reader)).await?;
+        let running: HashSet<i64> = running.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        let own = core.sql.own.query().bind(core.identity.load(Ordering::Relaxed));
+        let mut own = core.read(&core.store.bounded(own.fetch_all(&mut *reader)).await?)?;
+        let runs = |ended: &Ended| running.contains(&ended.job.id.0);
+        let (ended, others) = take(&mut self.ended).into_iter().partition(runs);
+        self.ended = ended;
+        let (stored, lost): (Vec<_>, Vec<_>) = others.into_iter().partition(|ended: &Ended| ended.doubtful);
+        core.completed(&stored);
+        for ended in lost {
+            let _entered = ended.span.enter();
+            tracing::warn!(job_id = %ended.job.id, "an attempt's outcome came after its lease had ended, and was dropped");
+        }
+        let in_hand = core.in_hand.lock();
+        own.retain(|job| !running.contains(&job.id.0) && !in_hand.contains_key(&job.id.0));
+        Ok(own)
+    }
+
+    /// How many jobs of a channel may start, and how many of them may be bulk.
+    fn room(&self, lane: &Lane) -> (usize, usize) {
+        let (core, is_bulk) = (&self.core, |priority| priority == Priority::Bulk);
+        let bulk_ended = |ended: &Ended| ended.job.channel == lane.channel && is_bulk(ended.job.priority);
+        let looks = lane.look || lane.more_bulk && self.ended.iter().any(bulk_ended);
+        if core.stop.is_cancelled() || !looks || core.setup.worker.paused(lane.channel) {
+            return (0, 0);
+        }
+        let (workers, in_hand) = (core.setup.config.workers, core.in_hand.lock());
+        let busy = || in_hand.values().filter(|job| job.channel == lane.channel && !job.sync);
+        let (free, bulk) =
+            (workers.saturating_sub(busy().count()), busy().filter(|job| is_bulk(job.priority)).count());
+        (free, workers.saturating_sub(1).max(1).saturating_sub(bulk).min(free))
     }
 
     /// Hands a job to a worker.
     fn start(&self, job: JobRecord) {
         let core = Arc::clone(&self.core);
-        let JobRecord { id, channel, priority, state, sync, .. } = job;
-        if state == JobState::Expired {
-            core.setup.worker.observe(&Fact::Finished { channel, priority, state, end_to_end: None });
-            core.backlog.finished(1);
-            return;
-        }
-        core.in_hand.lock().insert(id.0, InHand { channel, priority, sync });
+        let hand = InHand { channel: job.channel, priority: job.priority, sync: job.sync };
+        core.in_hand.lock().insert(job.id.0, hand);
         #[expect(clippy::disallowed_methods, reason = "each attempt has a span of its own")]
         tokio::spawn(async move {
             let ended = job.attempt(&core).await;
             // The dispatcher waits for every attempt: it takes this one.
             let _ = core.ends.send(ended).await;
         });
-    }
-}
-
-impl<W: Worker> Core<W> {
-    async fn claim(
-        &self,
-        tx: &mut Tx,
-        channel: &'static str,
-        free: usize,
-        most_bulk: usize,
-    ) -> Result<Vec<JobRecord>> {
-        let (steady, wall) = (self.store.steady_ms(), self.store.now_ms());
-        // The first of exponentially distributed times, divided by weights, is each one's with its weight's chance.
-        let shares = [(); 3].map(|()| 1.0 + (1.0 - rand::random::<f64>()).ln());
-        let query = self.sql.claim.query().bind(channel).bind(steady).bind(wall).bind(steady.max(wall));
-        let query = query.bind(free as i64).bind(self.identity.load(Ordering::Relaxed));
-        let query = query.bind(shares[0]).bind(shares[1]).bind(shares[2]).bind(most_bulk as i64);
-        self.records(tx, query).await
     }
 }

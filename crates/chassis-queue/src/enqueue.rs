@@ -1,7 +1,6 @@
 //! Accepting jobs: callers that arrive while a commit runs share the next one.
 
 use crate::commit::Pending;
-use crate::dispatch::Wake;
 use crate::model::SCHEDULED;
 use crate::queue::{Core, InHand};
 use crate::{JobId, JobState, Priority, Queue, Result, StoreError, Tx, Worker, commit};
@@ -174,7 +173,7 @@ impl<W: Worker> Queue<W> {
         }
         tx.then.push(Box::new(move || {
             batch.iter_mut().for_each(|pending| pending.stored(&core));
-            core.committed_jobs(batch.iter().map(|pending| pending.enqueue.channel));
+            core.committed_jobs();
         }));
         Ok(Enqueued::New)
     }
@@ -276,7 +275,7 @@ impl<W: Worker> Queue<W> {
             core.in_hand.lock().retain(|job, _| !(id.0..id.part(count).0).contains(job));
             // If they are committed all the same, the dispatcher finds and starts them.
             core.doubt.store(true, Ordering::Relaxed);
-            core.wake.wake(Wake::ALL);
+            core.wake.notify_one();
             return match (enqueued, &key) {
                 // A crash may have left it without its answer: the jobs know.
                 (Err(Refused::InFlight), Some(key)) => self.finished_before(key, answer).await,

@@ -4,10 +4,9 @@
 //! On SQLite the process that holds the file is the only one: its lease never ends. On PostgreSQL a heartbeat renews
 //! it, and another process takes over what a process without a lease had in hand.
 
-use crate::dispatch::Wake;
 use crate::queue::Core;
-use crate::store::{CHANNEL, Dialect, Tx};
-use crate::{JobRecord, Result, StoreError, Worker, metrics};
+use crate::store::{CHANNEL, Dialect};
+use crate::{Result, StoreError, Worker, metrics};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
@@ -66,29 +65,20 @@ impl<W: Worker> Core<W> {
         let now = self.store.steady_ms();
         let orphans = self.records(&mut tx, self.sql.orphans.query().bind(now)).await?;
         let interrupted: Vec<_> = orphans.into_iter().map(|job| job.interrupted(self)).collect();
-        let (count, found) = (interrupted.len(), self.complete(&mut tx, &interrupted).await?);
+        let count = interrupted.len();
+        self.ending(&self.sql.complete, &interrupted).execute(&mut *tx).await?;
         if count < PIECE {
             // Whoever comes back after this takes a new identity.
             sqlx::query("DELETE FROM worker WHERE lease_until <= $1").bind(now).execute(&mut *tx).await?;
         }
         tx.commit().await?;
-        if !found.is_empty() {
-            metrics::recovered(&self.store, found.len());
-            tracing::warn!(jobs = found.len(), "recovered jobs whose attempt a process's end interrupted");
-            self.completed(interrupted, &found);
-            self.wake.wake(Wake::ALL);
+        if count > 0 {
+            metrics::recovered(&self.store, count);
+            tracing::warn!(jobs = count, "recovered jobs whose attempt a process's end interrupted");
+            self.completed(&interrupted);
+            self.wake.notify_one();
         }
         Ok(count)
-    }
-
-    /// After an uncertain commit: jobs that run under our identity and that nobody here runs. Their attempts have
-    /// not begun: they do now.
-    pub(crate) async fn unaccounted(&self, tx: &mut Tx) -> Result<Vec<JobRecord>> {
-        let own = self.sql.own.query().bind(self.identity.load(Ordering::Relaxed));
-        let mut jobs = self.records(tx, own).await?;
-        let in_hand = self.in_hand.lock();
-        jobs.retain(|job| !in_hand.contains_key(&job.id.0));
-        Ok(jobs)
     }
 
     /// Renews the lease and takes over what others left. Never ends on PostgreSQL.
@@ -145,7 +135,7 @@ impl<W: Worker> Core<W> {
         while let Some(listener) = self.store.listener().await {
             if let Ok(mut listener) = listener {
                 while listener.recv().await.is_ok() {
-                    self.wake.wake(Wake::ALL);
+                    self.wake.notify_one();
                 }
             }
             sleep(AGAIN).await;

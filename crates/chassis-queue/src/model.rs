@@ -245,13 +245,13 @@ impl JobRecord {
         })
     }
 
-    /// Its history with another entry, as it is stored. A run of snoozes keeps its last one.
-    pub(crate) fn history_with(&self, entry: &AttemptRecord) -> String {
+    /// Its history, with another entry if there is one, as it is stored. A run of snoozes keeps its last one.
+    pub(crate) fn history_with(&self, entry: Option<&AttemptRecord>) -> String {
         let mut all: Vec<&AttemptRecord> = self.attempts.iter().collect();
-        if entry.outcome == AttemptOutcome::Snoozed {
+        if entry.is_some_and(|entry| entry.outcome == AttemptOutcome::Snoozed) {
             all.pop_if(|last| last.outcome == AttemptOutcome::Snoozed);
         }
-        all.push(entry);
+        all.extend(entry);
         let kept = all.get(all.len().saturating_sub(HISTORY)..).unwrap_or_default();
         serde_json::to_string(kept).unwrap_or_else(|_| "[]".to_owned())
     }

@@ -4,7 +4,7 @@ use crate::{
     AttemptOutcome, AttemptRecord, Fact, JobId, JobRecord, JobState, Ledger, Queue, Result, Tx, Worker,
     queue::Core, sql::columns, store::Dialect,
 };
-use sqlx::{Any, AnyConnection, AssertSqlSafe, any::AnyArguments, query::Query};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, any::AnyArguments, any::AnyRow, query::Query};
 
 /// Which failed jobs to replay; everything is optional. Times are Unix milliseconds of the failure.
 #[derive(Clone, Debug, Default)]
@@ -162,7 +162,7 @@ impl<W: Worker> Queue<W> {
         let now = core.store.now_ms();
         let mut more = Ledger::default();
         for job in &unknown {
-            let history = job.history_with(&decided(outcome, now));
+            let history = job.history_with(Some(&decided(outcome, now)));
             let update = sqlx::query(SQL).bind(state as i64).bind(now).bind(history).bind(job.id.0);
             update.execute(&mut *tx).await?;
             more.add(JobState::Unknown, -1);
@@ -189,7 +189,10 @@ impl<W: Worker> Core<W> {
         connection: &mut AnyConnection,
         query: Query<'_, Any, AnyArguments>,
     ) -> Result<Vec<JobRecord>> {
-        let rows = query.fetch_all(connection).await?;
+        self.read(&query.fetch_all(connection).await?)
+    }
+
+    pub(crate) fn read(&self, rows: &[AnyRow]) -> Result<Vec<JobRecord>> {
         rows.iter().map(|row| JobRecord::read(row, self)).collect()
     }
 
@@ -218,7 +221,7 @@ impl<W: Worker> Core<W> {
         let mut more = Ledger::default();
         for job in jobs {
             let not_after = job.not_after.max(wall.saturating_add(job.not_after - job.first_due));
-            let history = job.history_with(&decided(AttemptOutcome::Replayed, wall));
+            let history = job.history_with(Some(&decided(AttemptOutcome::Replayed, wall)));
             let query = sqlx::query(SQL).bind(steady).bind(not_after).bind(history).bind(job.id.0);
             query.execute(&mut *tx).await?;
             more.add(job.state, -1);
@@ -226,7 +229,7 @@ impl<W: Worker> Core<W> {
         self.write_ledger(&mut tx, more).await?;
         tx.commit().await?;
         self.backlog.replayed(jobs.len());
-        self.committed_jobs(jobs.iter().map(|job| job.channel));
+        self.committed_jobs();
         Ok(())
     }
 }

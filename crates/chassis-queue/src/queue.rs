@@ -6,7 +6,6 @@ use crate::{
     attempt::Ended,
     backlog::Backlog,
     commit::{self, Pending},
-    dispatch::Wake,
     metrics::Counts,
     sql::Statements,
     store::{Dialect, Tx},
@@ -50,7 +49,7 @@ pub(crate) struct Core<W: Worker> {
     /// A commit was uncertain: jobs may be running under our identity that we do not know of.
     pub(crate) doubt: AtomicBool,
     /// There may be due jobs.
-    pub(crate) wake: Wake,
+    pub(crate) wake: Notify,
     /// A batch was accepted.
     pub(crate) unexpanded: Notify,
     /// Jobs were committed that another process may run.
@@ -177,7 +176,7 @@ impl<W: Worker> Core<W> {
     fn new(store: Store, setup: QueueSetup<W>) -> Self {
         let (ends, ended) = mpsc::channel(setup.config.workers * setup.channels.len().max(1));
         Self {
-            sql: Statements::new(store.dialect(), setup.guard),
+            sql: Statements::new(store.dialect(), setup.guard, setup.channels.len()),
             backlog: Arc::new(Backlog::new(&setup.config)),
             counting: RwLock::default(),
             counts: Mutex::default(),
@@ -186,7 +185,7 @@ impl<W: Worker> Core<W> {
             ends,
             ended: ended.into(),
             doubt: AtomicBool::default(),
-            wake: Wake::default(),
+            wake: Notify::new(),
             unexpanded: Notify::new(),
             announce: Notify::new(),
             stop: CancellationToken::new(),
@@ -195,14 +194,10 @@ impl<W: Worker> Core<W> {
         }
     }
 
-    /// Wakes the workers of every process for jobs of these channels that were committed.
-    pub(crate) fn committed_jobs<'a>(&self, channels: impl Iterator<Item = &'a str>) {
-        let index = |channel| self.setup.channels.iter().position(|known| *known == channel);
-        let lanes = channels.filter_map(index).fold(0, |lanes, index| lanes | Wake::lane(index));
-        if lanes != 0 {
-            self.wake.wake(lanes);
-            self.announce.notify_one();
-        }
+    /// Wakes the workers of every process for jobs that were committed.
+    pub(crate) fn committed_jobs(&self) {
+        self.wake.notify_one();
+        self.announce.notify_one();
     }
 
     /// Begins a transaction that changes how many jobs are unfinished; the guard is kept until the backlog knows.

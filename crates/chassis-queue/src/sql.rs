@@ -27,10 +27,12 @@ pub(crate) struct Statements {
     pub(crate) accept_in: Sql,
     /// Which groups of `accept` were not stored, and what their keys say.
     pub(crate) not_stored: Sql,
-    /// Ends attempts; gives the ids that were running under the row's worker.
+    /// Ends attempts and counts them in the ledger: all of them, or none if one is not running under its row's worker.
     pub(crate) complete: Sql,
-    /// Starts (or expires) due jobs of one channel by weight.
-    pub(crate) claim: Sql,
+    /// Which of these attempts are still running.
+    pub(crate) running: Sql,
+    /// The dispatcher's transaction in one call: ends attempts, and gives due jobs of each channel that it starts.
+    pub(crate) turn: Sql,
     /// Running jobs whose worker's lease is over.
     pub(crate) orphans: Sql,
     /// Running jobs of one worker.
@@ -60,7 +62,7 @@ const FIELDS: &str = "id BIGINT, group_id BIGINT, parts BIGINT, batch BIGINT, ch
 
 /// What is due of a channel.
 const DUE: &str =
-    "state <= 4 AND channel = $1 AND at <= $4 AND at <= CASE WHEN state = 3 THEN $3 ELSE $2 END";
+    "state <= 4 AND channel = {channel} AND at <= $9 AND at <= CASE WHEN state = 3 THEN $8 ELSE $7 END";
 
 /// A file of the folder `sql`.
 macro_rules! file {
@@ -70,30 +72,67 @@ macro_rules! file {
 }
 
 impl Statements {
-    pub(crate) fn new(dialect: Dialect, guard: &str) -> Self {
+    /// The statements of a queue with so many channels.
+    pub(crate) fn new(dialect: Dialect, guard: &str, channels: usize) -> Self {
         let text = |text: &str| Sql(fill(dialect, text, guard).into());
         // SQLite runs several statements in one call, with the values of all. PostgreSQL runs one statement, whose
         // parts see one snapshot.
-        let (accept, keyed) = match dialect {
-            Dialect::Sqlite => (file!("accept_sqlite"), file!("accept_keyed_sqlite")),
-            Dialect::Postgres => (file!("accept_postgres"), file!("accept_keyed_postgres")),
+        let (accept, keyed, complete) = match dialect {
+            Dialect::Sqlite => {
+                (file!("accept_sqlite"), file!("accept_keyed_sqlite"), file!("complete_sqlite"))
+            }
+            Dialect::Postgres => {
+                (file!("accept_postgres"), file!("accept_keyed_postgres"), file!("complete_postgres"))
+            }
         };
         let transaction = |body: &str| match dialect {
             Dialect::Sqlite => format!("BEGIN IMMEDIATE; {body}; COMMIT"),
             Dialect::Postgres => body.to_owned(),
+        };
+        let alone = |part: &str| match dialect {
+            Dialect::Sqlite => part.to_owned(),
+            Dialect::Postgres => format!("WITH {part} SELECT 1"),
         };
         Self {
             accept: text(&transaction(accept)),
             accept_keyed: text(&transaction(keyed)),
             accept_in: text(keyed),
             not_stored: text(file!("not_stored")),
-            complete: text(file!("complete")),
-            claim: text(file!("claim")),
+            complete: text(&alone(complete)),
+            running: text(file!("running")),
+            turn: text(&transaction(&turn(dialect, complete, channels))),
             orphans: text(file!("orphans")),
             own: text("SELECT {columns} FROM job WHERE state = 5 AND worker = $1"),
             take_chunk: text(file!("take_chunk")),
             expand: text("{jobs}"),
             ledger: text(file!("ledger")),
+        }
+    }
+}
+
+/// The parts of a dispatcher's transaction. Its values: $1 rows, $2 how many, $3 to $6 how many of them are completed,
+/// failed, expired and of unknown outcome; $7 steady now, $8 wall now, $9 the later of both, $10 the worker, $11 how many
+/// rows answer a key; and for each channel its name, how many jobs may start, how many of them may be bulk, and three
+/// random shares of a turn.
+fn turn(dialect: Dialect, complete: &str, channels: usize) -> String {
+    const NAMES: [&str; 6] = ["{channel}", "{free}", "{most_bulk}", "{urgent}", "{normal}", "{bulk}"];
+    let part = |name: &str, text: &str| match dialect {
+        Dialect::Sqlite => text.to_owned(),
+        Dialect::Postgres => format!("{name} AS ({text})"),
+    };
+    let claim = |channel: usize| {
+        let numbered = NAMES.iter().zip(12 + channel * NAMES.len()..);
+        let claim = file!("claim").replace("{due}", DUE);
+        numbered.fold(claim, |text, (name, number)| text.replace(name, &format!("${number}")))
+    };
+    let mut parts = vec![complete.to_owned(), part("answers", file!("answers"))];
+    parts.extend((0..channels).map(|channel| part(&format!("claim_{channel}"), &claim(channel))));
+    match dialect {
+        Dialect::Sqlite => parts.join("; "),
+        Dialect::Postgres => {
+            let claimed = (0..channels).map(|channel| format!("SELECT * FROM claim_{channel}"));
+            let claimed = claimed.collect::<Vec<_>>().join(" UNION ALL ");
+            format!("WITH {} SELECT {{columns}} FROM ({claimed}) AS job", parts.join(", "))
         }
     }
 }
@@ -131,7 +170,7 @@ fn fill(dialect: Dialect, text: &str, guard: &str) -> String {
         ("{slot}", slot),
         ("{jobs}", file!("insert_jobs")),
         ("{keys}", file!("insert_keys")),
-        ("{due}", DUE),
+        ("{complete}", file!("complete")),
         ("{guard}", &guard),
         ("{columns}", columns!()),
         ("{rows}", &rows(dialect)),
