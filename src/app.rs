@@ -5,7 +5,7 @@ use crate::{
     grpc,
     http::{self, Api},
     metrics,
-    notifications::{self, BULK, Channel, Deliver, Notifications, Queue},
+    notifications::{self, BULK, Channel, Deliver, Notifications, Queue, patients},
     reports::{self, Reports},
 };
 use chassis::{Admin, Check, Failure, Health, Pages, Shutdown, Tasks, config::Settings as _};
@@ -80,7 +80,7 @@ async fn serve(
 
     let store = Store::open(&config.store, &[notifications::SCHEMA, reports::SCHEMA]).await?;
     tasks.spawn_essential("store", follow_store(store.clone(), store_check));
-    let queue = open_queue(&config, store.clone()).await?;
+    let queue = open_queue(&config, store.clone(), &tasks).await?;
     let notifications = Arc::new(Notifications { queue: queue.clone(), degradation: degradation.clone() });
     let reports = Reports::new(Arc::clone(&notifications), &config.reports, &tasks)?;
 
@@ -141,14 +141,16 @@ fn keys(config: &Config, tasks: &Tasks) -> Result<Keys, Failure> {
     Ok(keys)
 }
 
-async fn open_queue(config: &Config, store: Store) -> Result<Queue, Failure> {
+async fn open_queue(config: &Config, store: Store, tasks: &Tasks) -> Result<Queue, Failure> {
+    let (contacts, looking) = patients::contacts(store.clone());
+    tasks.spawn_essential("contacts", looking);
     let setup = QueueSetup {
         names: notifications::NAMES,
         channels: Channel::NAMES,
         guard: notifications::GUARD,
         config: config.queue.clone(),
         retry: config.retry.clone(),
-        worker: Arc::new(Deliver::new(config, store.clone())?),
+        worker: Arc::new(Deliver::new(config, store.clone(), contacts)?),
     };
     Ok(Queue::open(store, setup).await?)
 }

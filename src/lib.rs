@@ -7,6 +7,7 @@ pub mod ctms;
 pub mod error;
 pub mod grpc;
 pub mod http;
+pub mod lookup;
 pub mod metrics;
 pub mod model;
 pub mod notifications;

@@ -8,7 +8,7 @@ use super::{
     patients,
     view::{Status, outcome_word},
 };
-use crate::{config::Config, model::PatientId};
+use crate::{config::Config, lookup::Lookup, model::PatientId};
 use chassis_queue::{Attempt, Fact, Names, Outcome, Report, Store, Worker};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -40,6 +40,7 @@ pub struct Delivery {
 /// The worker of all channels.
 pub struct Deliver {
     store: Store,
+    contacts: Lookup<Contact>,
     sms: Gateway,
     push: Gateway,
 }
@@ -47,7 +48,11 @@ pub struct Deliver {
 impl Deliver {
     /// # Errors
     /// A gateway's client cannot be made.
-    pub fn new(config: &Config, store: Store) -> Result<Self, super::gateway::BuildError> {
+    pub fn new(
+        config: &Config,
+        store: Store,
+        contacts: Lookup<Contact>,
+    ) -> Result<Self, super::gateway::BuildError> {
         // Callers who wait have as many attempts of their own beside the workers'.
         let connections = 2 * config.queue.workers;
         // The rest is for the commits around the attempt.
@@ -56,7 +61,11 @@ impl Deliver {
         let push = Gateway::new(Channel::Push, &config.push, connections, caller_waits)?;
         metrics::provider(Channel::Sms, sms.provider());
         metrics::provider(Channel::Push, push.provider());
-        Ok(Self { store, sms, push })
+        Ok(Self { store, contacts, sms, push })
+    }
+
+    pub fn contacts(&self) -> &Lookup<Contact> {
+        &self.contacts
     }
 
     pub fn gateway(&self, channel: Channel) -> &Gateway {
@@ -71,7 +80,7 @@ impl Deliver {
             tracing::info!(job_id = %attempt.id, channel = channel.as_str(), "provider console: a message would be sent");
             return Outcome::Completed { receipt: None };
         };
-        let contact = match patients::find(&self.store, &job.patient_id).await {
+        let contact = match self.contacts.of(&job.patient_id).await {
             Ok(contact) => contact.unwrap_or_default(),
             // Nothing was tried, so it costs no attempt.
             Err(_) => return Outcome::Snooze { reason: "store_unavailable", after: None },

@@ -15,9 +15,10 @@ mod view;
 
 pub use delivery::{Deliver, Delivery, NAMES};
 pub use metrics::METRICS;
+use model::Contact;
 pub use model::{Channel, Message, Schedule, Title};
 
-use crate::{error::ApiError, model::PatientId};
+use crate::{error::ApiError, lookup::Lookup, model::PatientId};
 use chassis_queue::{Component, JobId};
 use chassis_resilience::{Degradation, Feature};
 
@@ -49,6 +50,10 @@ pub struct Addressed {
 }
 
 impl Notifications {
+    fn contacts(&self) -> &Lookup<Contact> {
+        self.queue.worker().contacts()
+    }
+
     /// Makes the jobs of a message: one for an SMS, one for each device for a push. The directory is read only where its
     /// answer changes the jobs: that an SMS has a phone to go to is checked in the commit.
     ///
@@ -66,7 +71,7 @@ impl Notifications {
         let (jobs, guard) = match channel {
             Channel::Sms => (vec![delivery], needs_contact.then(|| patient_id.as_str().to_owned())),
             Channel::Push => {
-                let contact = patients::find(self.queue.store(), patient_id).await?.unwrap_or_default();
+                let contact = self.contacts().of(patient_id).await?.unwrap_or_default();
                 let devices = contact.push_tokens.into_iter();
                 let mut jobs: Vec<_> =
                     devices.map(|device| Delivery { device: Some(device), ..delivery.clone() }).collect();

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     error::{ApiError, NotFound},
+    lookup::{Found, Lookup},
     model::PatientId,
 };
 use axum::{
@@ -18,8 +19,10 @@ use chassis_queue::{Migration, Store, StoreError, Tx};
 use garde::Validate;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use sqlx::AnyConnection;
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 pub const TABLES: Migration = Migration {
     min_reader: 1,
@@ -39,6 +42,20 @@ pub const TABLES: Migration = Migration {
     );
     CREATE INDEX devices_patient ON devices (patient, position)",
 };
+
+/// Of the patients in a JSON array.
+macro_rules! find {
+    ($asked:literal) => {
+        concat!(
+            "SELECT p.id, p.contact, d.device FROM patients p LEFT JOIN devices d ON d.patient = p.id
+             WHERE p.id IN (SELECT value FROM ",
+            $asked,
+            ") ORDER BY d.position"
+        )
+    };
+}
+const FIND_SQLITE: &str = find!("json_each($1)");
+const FIND_POSTGRES: &str = find!("json_array_elements_text($1::json) AS asked (value)");
 
 const NO_PATIENT: ApiError = ApiError::NotFound("The directory has no such patient.");
 
@@ -69,7 +86,8 @@ pub async fn put_patient(
 ) -> Result<(StatusCode, Json<Contact>), ApiError> {
     let store = app.queue.store();
     let mut tx = store.begin().await?;
-    let is_new = load(&mut tx, &patient_id).await?.is_none();
+    let known = sqlx::query("SELECT 1 FROM patients WHERE id = $1").bind(patient_id.as_str());
+    let is_new = known.fetch_optional(&mut *tx).await.map_err(StoreError::from)?.is_none();
     save(&mut tx, &patient_id, &contact, store.now_ms()).await?;
     tx.commit().await?;
     Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(contact)))
@@ -85,7 +103,7 @@ pub async fn get_patient(
     State(app): State<Arc<Notifications>>,
     Valid(Path(PatientPath { patient_id })): Valid<Path<PatientPath>>,
 ) -> Result<Json<Contact>, ApiError> {
-    find(app.queue.store(), &patient_id).await?.map(Json).ok_or(NO_PATIENT)
+    app.contacts().of(&patient_id).await?.map(Json).ok_or(NO_PATIENT)
 }
 
 /// Deletes a contact.
@@ -105,13 +123,28 @@ pub async fn delete_patient(
     if deleted == 0 { Err(NO_PATIENT) } else { Ok(StatusCode::NO_CONTENT) }
 }
 
-/// Finds a patient's contact.
-///
-/// # Errors
-/// The store cannot be read.
-pub async fn find(store: &Store, patient: &PatientId) -> Result<Option<Contact>, StoreError> {
-    let mut reader = store.read("find contact").await?;
-    load(&mut reader, patient).await
+/// Looks up contacts, and what answers.
+pub fn contacts(store: Store) -> (Lookup<Contact>, impl Future<Output = ()> + Send) {
+    Lookup::new(store, "find contact", |store, patients| Box::pin(find(store, patients)))
+}
+
+/// What is stored is not validated again: numbering plans change, and what was valid is still the patient's.
+async fn find(store: &Store, patients: &[&PatientId]) -> Found<Contact> {
+    let sql = if store.system() == "sqlite" { FIND_SQLITE } else { FIND_POSTGRES };
+    let mut reader = store.reader().await?;
+    let look = sqlx::query_as(sql).bind(serde_json::to_string(patients).map_err(damaged)?);
+    let rows: Vec<(String, String, Option<String>)> = store.bounded(look.fetch_all(&mut *reader)).await?;
+    let mut found: HashMap<String, Contact> = HashMap::new();
+    for (patient, contact, device) in rows {
+        let contact = match found.entry(patient) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(serde_json::from_str(&contact).map_err(damaged)?),
+        };
+        if let Some(device) = device {
+            contact.push_tokens.push(serde_json::from_str(&device).map_err(damaged)?);
+        }
+    }
+    Ok(found)
 }
 
 /// Removes a device whose token the push service no longer knows.
@@ -126,23 +159,6 @@ pub async fn forget_device(store: &Store, patient: &PatientId, device: &Device) 
         .execute(&mut *tx)
         .await?;
     tx.commit().await
-}
-
-/// What is stored is not validated again: numbering plans change, and what was valid is still the patient's.
-async fn load(connection: &mut AnyConnection, patient: &PatientId) -> Result<Option<Contact>, StoreError> {
-    let rows: Vec<(String, Option<String>)> = sqlx::query_as(
-        "SELECT p.contact, d.device FROM patients p LEFT JOIN devices d ON d.patient = p.id
-         WHERE p.id = $1 ORDER BY d.position",
-    )
-    .bind(patient.as_str())
-    .fetch_all(connection)
-    .await?;
-    let Some((contact, _)) = rows.first() else { return Ok(None) };
-    let mut contact: Contact = serde_json::from_str(contact).map_err(damaged)?;
-    for device in rows.iter().filter_map(|(_, device)| device.as_ref()) {
-        contact.push_tokens.push(serde_json::from_str(device).map_err(damaged)?);
-    }
-    Ok(Some(contact))
 }
 
 async fn save(tx: &mut Tx, patient: &PatientId, contact: &Contact, now_ms: i64) -> Result<(), StoreError> {

@@ -3,7 +3,6 @@
 pub mod api;
 mod config;
 pub mod grpc;
-mod latest;
 mod metrics;
 pub mod model;
 #[cfg(feature = "pdf")]
@@ -17,6 +16,7 @@ pub use store::SCHEMA;
 
 use crate::{
     error::ApiError,
+    lookup::Lookup,
     model::{Moment, PatientId},
     notifications::{
         Delivery, Notifications,
@@ -26,7 +26,6 @@ use crate::{
 use chassis::Tasks;
 use chassis_queue::{Answer, Enqueue, Enqueued, JobId, Key, Priority, StoreError};
 use chassis_resilience::{Degradation, Feature};
-use latest::Latest;
 use model::{NewReport, Report, Submitted};
 use receipt::{Receipts, Skipped};
 use std::sync::Arc;
@@ -43,7 +42,7 @@ pub struct Reports(Arc<Inner>);
 
 struct Inner {
     notifications: Arc<Notifications>,
-    latest: Latest,
+    latest: Lookup<Report>,
     receipts: Option<Receipts>,
     #[cfg(feature = "pdf")]
     preview: Option<preview::Preview>,
@@ -67,7 +66,7 @@ impl Reports {
         config: &ReportsConfig,
         tasks: &Tasks,
     ) -> Result<Self, String> {
-        let (latest, looking) = Latest::new(notifications.queue.store().clone());
+        let (latest, looking) = store::latest(notifications.queue.store().clone());
         tasks.spawn_essential("latest-reports", looking);
         let receipts = config.receipt.channel().map(|channel| Receipts {
             notifications: Arc::clone(&notifications),
@@ -97,7 +96,7 @@ impl Reports {
     /// # Errors
     /// The store can't be read.
     pub async fn latest(&self, patient: &PatientId) -> Result<Option<Report>, StoreError> {
-        self.0.latest.of(patient.clone()).await
+        self.0.latest.of(patient).await
     }
 
     /// The report with this id.

@@ -1,9 +1,11 @@
 //! The reports' table and its SQL, the same on SQLite and PostgreSQL.
 
 use super::model::{Content, NewReport, Report};
-use crate::model::{Moment, PatientId};
+use crate::{
+    lookup::{Found, Lookup},
+    model::{Moment, PatientId},
+};
 use chassis_queue::{Component, JobId, Migration, Statement, Store, StoreError, Value};
-use std::collections::HashMap;
 
 /// Content is bytes, because PostgreSQL's TEXT refuses U+0000. Ids rise with time, so a patient's latest report is the
 /// last of its entries in the index.
@@ -46,11 +48,12 @@ pub fn insert(id: JobId, report: &NewReport, submitted_at: Moment) -> Statement 
     Statement { sql: INSERT, values }
 }
 
-/// The latest reports of these patients, by patient.
-///
-/// # Errors
-/// The store can't be read.
-pub async fn latest(store: &Store, patients: &[&PatientId]) -> Result<HashMap<String, Report>, StoreError> {
+/// Looks up latest reports, and what answers.
+pub fn latest(store: Store) -> (Lookup<Report>, impl Future<Output = ()> + Send) {
+    Lookup::new(store, "find latest report", |store, patients| Box::pin(find_latest(store, patients)))
+}
+
+async fn find_latest(store: &Store, patients: &[&PatientId]) -> Found<Report> {
     let sql = if store.system() == "sqlite" { LATEST_SQLITE } else { LATEST_POSTGRES };
     let patients = serde_json::to_string(patients).unwrap_or_default();
     let mut reader = store.reader().await?;

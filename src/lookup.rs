@@ -1,0 +1,63 @@
+//! Looks things up by patient. Callers that ask while a look runs share the next one, as commits do: most of a small read is
+//! the way to the database and back.
+
+use crate::model::PatientId;
+use chassis_queue::{Store, StoreError};
+use futures_util::future::BoxFuture;
+use std::collections::HashMap;
+use tokio::sync::{mpsc, oneshot};
+
+/// Callers that wait for a look.
+const WAITING: usize = 4096;
+/// Patients in one look, at most.
+const BATCH: usize = 64;
+
+/// What a look found, by patient.
+pub type Found<T> = Result<HashMap<String, T>, StoreError>;
+/// Looks up all of these patients.
+type Look<T> = for<'a> fn(&'a Store, &'a [&'a PatientId]) -> BoxFuture<'a, Found<T>>;
+
+/// Asks for one thing of a patient. Cheap to clone.
+#[derive(Clone)]
+pub struct Lookup<T> {
+    store: Store,
+    /// Of the caller's span.
+    name: &'static str,
+    asking: mpsc::Sender<Asked<T>>,
+}
+
+struct Asked<T> {
+    patient: PatientId,
+    answer: oneshot::Sender<Result<Option<T>, StoreError>>,
+}
+
+impl<T: Clone + Send + 'static> Lookup<T> {
+    /// And what answers, until the last clone is dropped.
+    pub fn new(store: Store, name: &'static str, look: Look<T>) -> (Self, impl Future<Output = ()> + Send) {
+        let (asking, asked) = mpsc::channel(WAITING);
+        (Self { store: store.clone(), name, asking }, answer(store, look, asked))
+    }
+
+    /// # Errors
+    /// The store can't be read.
+    pub async fn of(&self, patient: &PatientId) -> Result<Option<T>, StoreError> {
+        const CLOSED: StoreError = StoreError::Unavailable("the store is closed");
+        let _span = self.store.read_span(self.name);
+        let (answer, answered) = oneshot::channel();
+        self.asking.send(Asked { patient: patient.clone(), answer }).await.map_err(|_| CLOSED)?;
+        answered.await.unwrap_or(Err(CLOSED))
+    }
+}
+
+async fn answer<T: Clone>(store: Store, look: Look<T>, mut asked: mpsc::Receiver<Asked<T>>) {
+    let mut batch = Vec::new();
+    while asked.recv_many(&mut batch, BATCH).await > 0 {
+        let patients: Vec<&PatientId> = batch.iter().map(|Asked { patient, .. }| patient).collect();
+        let found = look(&store, &patients).await;
+        for Asked { patient, answer } in batch.drain(..) {
+            let one = found.as_ref().map(|found| found.get(patient.as_str()).cloned());
+            // The caller may have left.
+            let _ = answer.send(one.map_err(Clone::clone));
+        }
+    }
+}
