@@ -9,8 +9,9 @@ export const teardown = () => settle(300);
 export const options = {
   ...base,
   scenarios: {
-    before: arrivals(200, 0, BEFORE, 'before'), outage: once(BEFORE, 'outage'),
-    down: arrivals(200, BEFORE + 1, DOWN + BACK - 1, 'down'), after: arrivals(200, BEFORE + DOWN + BACK, AFTER, 'after'),
+    // What was sent before has arrived when the gateway leaves.
+    before: arrivals(200, 0, BEFORE, 'before'), outage: once(BEFORE + 2, 'outage'),
+    down: arrivals(200, BEFORE + 3, DOWN + BACK - 3, 'down'), after: arrivals(200, BEFORE + DOWN + BACK, AFTER, 'after'),
   },
   thresholds: {
     // A gateway that comes back has forgotten what it took before.

@@ -1,11 +1,11 @@
 // Reports at half of what the machine can do, previews and bulk notifications at two and a half times that: what is shed, in which order,
-// what the reports notice of it, and how it comes back.
+// what the reports notice of it, and how it comes back. They are slow here from 10 ms on, where the default is 100.
+// with APP_DEGRADATION__LATENCY=10ms
 import http from 'k6/http';
 import { check, sleep } from 'k6';
 import { Gauge, Trend } from 'k6/metrics';
-import { API, PROBE, arrivals, base, enrol, metric, once, pin, post, seconds } from './lib.js';
+import { API, PROBE, arrivals, base, enrol, metric, once, pin, post, seconds, summary } from './lib.js';
 
-export { handleSummary } from './lib.js';
 const TIME = seconds(60);
 const RATE = Number(__ENV.FOUND);
 const [level, back] = [new Trend('degradation_level'), new Gauge('back_after_s')];
@@ -21,9 +21,17 @@ export const options = {
   },
   thresholds: PROBE ? {} : {
     'checks{what:report}': ['rate==1'], 'checks{what:shed}': ['rate==1'], 'http_req_duration{phase:alone}': ['p(99)<100'],
-    'http_req_duration{phase:reports}': ['p(99)<400'], degradation_level: ['max>=1'], previews_shed: ['value>0'], bulk_shed: ['value>=0'], back_after_s: ['value<30'],
+    'http_req_duration{phase:reports}': ['p(99)>=0'], degradation_level: ['max>=1'], previews_shed: ['value>0'], bulk_shed: ['value>=0'], back_after_s: ['value<30'],
   },
 };
+
+/** Under overload a report may take four times as long. */
+export function handleSummary(data) {
+  if (PROBE) return summary(data);
+  const p99 = (phase) => data.metrics[`http_req_duration{phase:${phase}}`].values['p(99)'];
+  const ratio = p99('reports') / p99('alone');
+  return summary(data, { held: ratio < 4, told: `\nThe p99 of a report is **${ratio.toFixed(1)}** times that of one alone, of at most 4.\n` });
+}
 
 export function setup() {
   enrol();

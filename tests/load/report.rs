@@ -1,5 +1,6 @@
 //! What the scenarios measured, as a page with plots.
 
+use crate::SCENARIOS;
 use chassis_test::{Page, ask};
 use serde_json::Value;
 use std::{
@@ -68,10 +69,14 @@ fn sum(page: &Page, (_, one, _, name, labels): &Read) -> f64 {
     samples.map(|sample| sample.value).sum::<f64>() / one
 }
 
-/// The page as it grows.
+/// The page: what ran before stays, until it runs again.
 pub struct Report {
     folder: PathBuf,
-    text: String,
+    machine: String,
+    /// When and of what a section was measured.
+    run: String,
+    /// What stands under each scenario's name.
+    sections: Vec<(String, String)>,
     held: bool,
 }
 
@@ -95,11 +100,15 @@ impl Report {
         let build =
             if cfg!(debug_assertions) { "a debug build, which judges nothing" } else { "a release build" };
         let short = if quick { " **A quick run: its figures say that it works, and no more.**" } else { "" };
-        let text = format!(
-            "# Load tests\n\nCommit {commit}, {build}, {day}, by `cargo xtask load`.{short}\n\nThe machine: {cores} cores ({model}), {memory} \
-             of memory, {system}. {k6}, the gateway and the collector run on the same cores as the service.\n"
+        let machine = format!(
+            "# Load tests\n\nBy `cargo xtask load`. The machine: {cores} cores ({model}), {memory} of memory, {system}. {k6}, the gateway \
+             and the collector run on the same cores as the service.\n"
         );
-        Self { folder: folder.to_owned(), text, held: true }
+        let run = format!("Commit {commit}, {build}, {day}.{short}");
+        let page = fs::read_to_string(folder.join("README.md")).unwrap_or_default();
+        let sections = page.split("\n## ").skip(1).filter_map(|section| section.split_once('\n'));
+        let sections = sections.map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
+        Self { folder: folder.to_owned(), machine, run, sections, held: true }
     }
 
     pub fn add(&mut self, scenario: &str, summed: &Value, held: bool, watched: &[Row]) {
@@ -109,8 +118,8 @@ impl Report {
             .lines()
             .map_while(|line| line.strip_prefix("// ").filter(|line| !line.starts_with("with ")));
         let about = about.collect::<Vec<_>>().join(" ");
-        self.text +=
-            &format!("\n## {scenario}\n\n{about}\n\n| figure | wanted | measured |\n| --- | --- | --- |\n");
+        let mut text =
+            format!("\n{about}\n\n{}\n\n| figure | wanted | measured |\n| --- | --- | --- |\n", self.run);
         for (name, metric) in summed["metrics"].as_object().unwrap() {
             for (wanted, threshold) in metric["thresholds"].as_object().into_iter().flatten() {
                 let value = wanted.split(['<', '>', '=']).next().unwrap();
@@ -120,26 +129,34 @@ impl Report {
                 let mark = if threshold["ok"] == true { "" } else { " **MISSED**" };
                 let row = format!("| {name} | {wanted} | {}{mark} |\n", (100.0 * measured).round() / 100.0);
                 eprint!("  {row}");
-                self.text += &row;
+                text += &row;
             }
         }
         // What a script tells besides, as Markdown.
-        self.text += summed["told"].as_str().unwrap_or_default();
+        text += summed["told"].as_str().unwrap_or_default();
         for (plot, columns) in [("throughput", &[0, 1][..]), ("backlog", &[2]), ("process", &[3, 4])] {
             if watched.len() > 1 && scenario != "ctms" {
                 let name = format!("{scenario}-{plot}.svg");
                 fs::write(self.folder.join(&name), svg(watched, columns)).unwrap();
-                self.text += &format!("\n![{plot} of {scenario}]({name})");
+                text += &format!("\n![{plot} of {scenario}]({name})");
             }
         }
-        self.text += "\n";
+        self.sections.retain(|(name, _)| name != scenario);
+        self.sections.push((scenario.to_owned(), text + "\n"));
+        self.write();
     }
 
-    /// Writes the page, and says whether everything held.
-    pub fn write(&self) -> bool {
-        let path = self.folder.join("README.md");
-        fs::write(&path, &self.text).unwrap();
-        println!("{}: {}", path.display(), if self.held { "all held" } else { "a threshold was missed" });
+    fn write(&mut self) {
+        self.sections.sort_by_key(|(name, _)| SCENARIOS.iter().position(|scenario| scenario == name));
+        let sections = self.sections.iter().map(|(name, text)| format!("\n## {name}\n{text}"));
+        fs::write(self.folder.join("README.md"), self.machine.clone() + &sections.collect::<String>())
+            .unwrap();
+    }
+
+    /// Says whether everything held.
+    pub fn end(&self) -> bool {
+        let held = if self.held { "all held" } else { "a threshold was missed" };
+        println!("{}: {held}", self.folder.join("README.md").display());
         self.held
     }
 }

@@ -9,7 +9,7 @@ const [open, cut] = [new Trend('slow_connections_open'), new Gauge('slow_connect
 export const setup = enrol;
 export const options = {
   ...base,
-  scenarios: { alone: arrivals(50, 0, 5, 'alone'), slow: once(5, 'slow'), beside: arrivals(50, 7, 8, 'beside'), look: once(10, 'look') },
+  scenarios: { alone: arrivals(50, 0, 5, 'alone'), slow: once(5, 'slow'), beside: arrivals(50, 7, 8, 'beside'), look: once(5, 'look') },
   thresholds: {
     checks: ['rate==1'], 'http_req_duration{phase:alone}': ['p(99)<100'], 'http_req_duration{phase:beside}': ['p(99)<100'],
     slow_connections_open: [`max>${0.9 * SLOW}`], slow_connections_cut_off: [`value>=${SLOW}`],
@@ -18,7 +18,12 @@ export const options = {
 export const alone = () => remind('alone');
 export const beside = () => remind('beside');
 export const slow = () => act(`slow/${SLOW}`);
-export const look = () => open.add(metric('http_connections'));
+export function look() {
+  for (let turn = 0; turn < 20; turn += 1) {
+    open.add(metric('http_connections', 'listener="http"'));
+    sleep(0.5);
+  }
+}
 
 export function teardown() {
   const count = () => metric('http_connections_timed_out_total');
