@@ -36,7 +36,7 @@ impl Health {
     }
 }
 
-/// Classifies an answer, by the table in docs/reference.md.
+/// Classifies an answer, by the table in docs/api.md.
 pub fn meaning(status: StatusCode, headers: &HeaderMap, is_push: bool) -> Meaning {
     let reason = reason(status);
     let after = || retry_after(headers, Timestamp::now());
