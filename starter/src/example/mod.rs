@@ -1,5 +1,5 @@
-//! The example: an endpoint that accepts a text, and a job that counts its words, each with a metric. The README shows
-//! how to make your own out of it.
+//! The example: an endpoint that accepts a text, and a job that counts its words, each with a metric. The template's
+//! README shows how to make your own out of it.
 
 pub mod api;
 mod job;
