@@ -93,7 +93,7 @@ impl Report {
             "nproc",
             "grep -m1 'model name' /proc/cpuinfo | cut -d: -f2",
             "awk '/MemTotal/ { printf \"%.0f GB\", $2 / 1e6 }' /proc/meminfo",
-            "uname -sr",
+            "uname -s",
             "k6 version | cut -d' ' -f1,2",
         ]
         .map(said);
