@@ -12,9 +12,9 @@ use std::{
 const GONE: &str = "CHANGELOG.md CONTRIBUTING.md benches/ build.rs dashboards/epro-rpc.json dashboards/notifications.json \
     deploy/k8s/base/ctms.yaml deploy/prometheus/rules/domain.yml deploy/prometheus/rules/slo.yml deploy/prometheus/tests/domain.yml \
     deploy/prometheus/tests/slo- deploy/runbooks/deliveries.md deploy/runbooks/gateways.md deploy/runbooks/partners.md \
-    deploy/runbooks/slo.md docs/api.md docs/architecture.md docs/capacity.md docs/observability.md docs/operations.md \
-    docs/performance.md docs/pictures/ examples/ fuzz/ proto/ src/ tests/it/ tests/load/ tests/peers/ xtask/src/fork/ \
-    xtask/src/fuzz.rs";
+    deploy/runbooks/slo.md docs/api.md docs/architecture.md docs/capacity.md docs/load/ docs/observability.md \
+    docs/operations.md docs/performance.md docs/pictures/ examples/ fuzz/ proto/ src/ tests/it/ tests/load/ tests/peers/ \
+    xtask/src/fork/ xtask/src/fuzz.rs";
 
 /// Blocks of YAML by the beginning of their first line; what is indented below it goes as well.
 const BLOCKS: &[&str] = &[
@@ -41,6 +41,13 @@ const WORDS: &[(&str, &str)] = &[
     ("      APP_PUSH__PROVIDER: http\n      APP_PUSH__HTTP__URL: http://sms-gateway:9100/messages\n", ""),
     ("      - 127.0.0.1:50051:50051\n", ""),
     (", \"sms-gateway\"];", "];"),
+    // Links to documents that are left out.
+    (" ([how](../../docs/operations.md#upgrade-and-rollback))", ""),
+    (
+        " ([how](../../docs/operations.md#backup-and-restore))",
+        ": stop, remove the file with its `-wal` and `-shm`, put the last copy made by `epro-notify backup` there, start",
+    ),
+    (" ([performance](../performance.md))", ""),
     // The collector's list of fields.
     ("      - grpc\n", ""),
     ("      - push\n", ""),
