@@ -47,7 +47,7 @@ fn through(attrs: &Value, lines: Vec<String>, expected: usize) -> Vec<Line> {
 fn a_line_of_the_service_keeps_its_trace_its_time_and_its_level() {
     let line = json!({"timestamp": "2026-11-23T07:10:14.367359Z", "level": "WARN", "target": "epro_notify",
         "message": "request", "trace_id": "44d1b382a0661d0fefc239c0bffbb70f", "span_id": "2aeb128055eabac0",
-        "trace_flags": "01", "service": "epro-notify", "version": "0.1.0",
+        "trace_flags": "01", "service": "epro-notify", "version": "0.2.0",
         "fields": {"method": "POST", "status": 202, "duration_ms": 8.077_347, "id": "0sahnpdaw0000"}});
     let kept = through(&json!({}), vec![line.to_string()], 1);
     let [Line { service, record, .. }] = &kept[..] else { panic!("{kept:?}") };
