@@ -47,10 +47,8 @@ struct LatestReport {
         (status = 404, body = ProblemBody, content_type = "application/problem+json", description = "There is no report."),
         (status = 422, body = ProblemBody, content_type = "application/problem+json",
             description = "The patientId is not valid."),
-        (status = 502, body = ProblemBody, content_type = "application/problem+json",
-            description = "The ePRO service refuses this service's API key."),
         (status = 503, body = ProblemBody, content_type = "application/problem+json",
-            description = "The ePRO service cannot answer, and nothing is known of the patient."),
+            description = "The ePRO service cannot answer or refuses this service's API key, and nothing is known of the patient."),
     )
 )]
 async fn latest(

@@ -222,8 +222,9 @@ fn unavailable(after: Duration) -> Problem {
 
 /// Nothing that the caller can do anything about.
 fn refused() -> Problem {
-    Problem::new(http::StatusCode::BAD_GATEWAY, "epro-refused", "The ePRO service refuses this service")
-        .detail("This service's own API key is not accepted there; its operator has to see to it.")
+    let detail =
+        "The ePRO service does not accept this service's own API key; its operator has to see to it.";
+    Problem::unavailable("epro-refused", detail).retry_after(RETRY_AFTER)
 }
 
 #[cfg(test)]

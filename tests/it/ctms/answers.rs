@@ -69,8 +69,8 @@ fn callers_need_a_key_here_and_we_need_one_there() {
         ask_with(ctms.http, "GET", &path(0), &headers, "")
     };
     ctms.ask("GET", &path(0), "").problem(401, "unauthenticated");
-    asked_by(&theirs).problem(502, "epro-refused");
-    asked_by(&theirs).problem(502, "epro-refused");
+    asked_by(&theirs).problem(503, "epro-refused");
+    assert!(asked_by(&theirs).header("retry-after").is_some());
     let warned = "the ePRO service refuses our API key";
     until_so("a warning", || ctms.output().contains(warned));
     assert_eq!(ctms.lines().iter().filter(|line| line["message"].to_string().contains(warned)).count(), 1);
