@@ -50,12 +50,10 @@ pub fn router(
         .layer(trace_layer(methods.clone(), move |peer| proxies.trusts(peer)))
         .layer(metrics_layer(methods))
         .layer(grpc::catch_panic())
+        .layer(host_check(keys.is_open()))
         .layer(grpc::only())
         .layer(degradation.in_flight_layer());
-    let guarded = ServiceBuilder::new()
-        .layer(host_check(keys.is_open()))
-        .layer(identify(keys, &config.limits))
-        .layer(limits.grpc_layer());
+    let guarded = ServiceBuilder::new().layer(identify(keys, &config.limits)).layer(limits.grpc_layer());
     let services =
         grpc::router(services.into()).merge(grpc::reflection(&[DESCRIPTOR], shutdown.stop())?).layer(guarded);
     Ok(services.merge(open).layer(around))

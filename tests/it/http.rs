@@ -409,6 +409,7 @@ fn without_keys_only_loopback_names_are_answered_and_a_host_is_given_once() {
             assert_eq!(with_host(address, hosts), 400, "{hosts:?}");
         }
     }
+    assert_eq!(with_host(service.grpc, &["evil.example"]), 421);
     let refused = service.ask_with("GET", "/api/v1/patients/p-1", &[("host", "evil.example")], "");
     assert_eq!(refused.header("content-type"), Some("application/problem+json"), "{refused:?}");
     assert_eq!(refused.header("x-ratelimit-limit"), None, "it is refused before it is limited");
