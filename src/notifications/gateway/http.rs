@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chassis_queue::{Attempt, Outcome};
 use chassis_resilience::{Breaker, BreakerConfig};
 use chassis_telemetry::propagation;
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, InsufficientCapacity, Quota, RateLimiter};
 use http::{HeaderMap, HeaderValue, header};
 use http_body_util::{BodyExt as _, Full};
 use parking_lot::Mutex;
@@ -124,10 +124,11 @@ impl HttpGateway {
         self.breaker.look().map_err(|open| self.back_in(open.retry_after))?;
         let Some(limit) = &self.limit else { return Ok(()) };
         let messages = u32::try_from(messages).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN);
-        match limit.check_n(messages) {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(RATE_PATIENCE),
-        }
+        // More than the limit has room for at once take all of it.
+        let fits = limit.check_n(messages).or_else(|InsufficientCapacity(most)| {
+            limit.check_n(NonZeroU32::new(most).unwrap_or(NonZeroU32::MIN))
+        });
+        if matches!(fits, Ok(Ok(()))) { Ok(()) } else { Err(RATE_PATIENCE) }
     }
 
     /// See [`super::Gateway::paused`].

@@ -258,7 +258,8 @@ fn a_gateway_that_cannot_be_reached_is_told_of_once_with_the_class_of_its_fault(
 #[test]
 fn a_device_that_is_gone_is_named_and_forgotten() {
     let gateway = RawGateway::start();
-    let service = Site::new().pushing_to(&gateway.url()).start();
+    // Fewer a second than the patient has devices: they take all there is.
+    let service = Site::new().pushing_to(&gateway.url()).with("APP_PUSH__HTTP__RATE", "1").start();
     service.contact(
         "p-1",
         r#"{"pushTokens":[{"platform":"fcm","token":"one"},{"platform":"ios","token":"two"}]}"#,
