@@ -7,7 +7,7 @@ use chassis::{
     unencrypted,
 };
 use chassis_http::{AuthConfig, LimitsConfig, ServerConfig, TlsConfig};
-use chassis_queue::{QueueConfig, RetryConfig, StoreConfig};
+use chassis_queue::{OnUnknown, QueueConfig, RetryConfig, StoreConfig, StoreUrl};
 use chassis_resilience::DegradationConfig;
 use chassis_rpc::RegisterConfig;
 use chassis_telemetry::{
@@ -174,6 +174,15 @@ impl Settings for Config {
         }
         self.check_channel("sms", &self.sms, checks);
         self.check_channel("push", &self.push, checks);
+        if self.retry.on_unknown == OnUnknown::Hold {
+            let why = "retry.on_unknown is \"hold\"; set it to \"retry\" or remove this key";
+            checks.no_effect("retry.max_unknown", "retry.on_unknown", why);
+        }
+        if matches!(self.store.url, StoreUrl::Sqlite { .. }) {
+            let why =
+                "SQLite has one connection that writes; set store.url to postgres://… or remove this key";
+            checks.no_effect("store.max_connections", "store.url", why);
+        }
         self.reports.check(checks);
         if let Err(fault) = self.grpc.register.check_for(self.grpc.listen) {
             checks.fault("grpc.register", fault);
@@ -266,6 +275,11 @@ mod tests {
         assert_eq!(faults(&[("APP_PUSH__HTTP__TIMEOUT", "5s")]).len(), 0);
         assert_eq!(faults(&[url, ("APP_SMS__PROVIDER", "http")]).len(), 0);
         assert_eq!(faults(&[("APP_SMS__PROVIDER", "http")]).len(), 1);
+        assert_eq!(faults(&[("APP_RETRY__MAX_UNKNOWN", "5")]).len(), 0);
+        assert_eq!(faults(&[("APP_RETRY__MAX_UNKNOWN", "5"), ("APP_RETRY__ON_UNKNOWN", "hold")]).len(), 1);
+        let postgres = ("APP_STORE__URL", "postgres://localhost/epro");
+        assert_eq!(faults(&[("APP_STORE__MAX_CONNECTIONS", "16")]).len(), 1);
+        assert_eq!(faults(&[("APP_STORE__MAX_CONNECTIONS", "16"), postgres]).len(), 0);
     }
 
     #[test]
