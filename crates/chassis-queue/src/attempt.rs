@@ -240,11 +240,9 @@ fn decide(config: &RetryConfig, spent: u32, unknowns: u32, sync: bool, outcome: 
     let (state, became, reason, delay) = match *outcome {
         Outcome::Completed { .. } => (Completed, AttemptOutcome::Completed, None, ended),
         Outcome::Failed { reason } => (Failed, AttemptOutcome::Failed, Some(reason), ended),
-        Outcome::Unknown { reason } if sync || hold || unknowns >= config.max_unknown => {
+        Outcome::Unknown { reason } if sync || hold || last || unknowns >= config.max_unknown => {
             (Unknown, AttemptOutcome::Unknown, Some(reason), ended)
         }
-        // The attempt goes on saying that it may have taken effect; the job has failed either way.
-        Outcome::Unknown { reason } if last => (Failed, AttemptOutcome::Unknown, Some(reason), ended),
         Outcome::Unknown { reason } => (Retrying, AttemptOutcome::Unknown, Some(reason), delay(None, spent)),
         Outcome::Retry { reason, .. } if sync || last => {
             (Failed, AttemptOutcome::Failed, Some(reason), ended)
@@ -309,7 +307,7 @@ mod tests {
     fn an_unknown_outcome_is_repeated_as_often_as_allowed_and_then_waits_for_a_person() {
         assert_eq!(after(1, 0, false, &UNKNOWN), (JobState::Retrying, AttemptOutcome::Unknown, 1));
         assert_eq!(after(3, 2, false, &UNKNOWN), (JobState::Unknown, AttemptOutcome::Unknown, 3));
-        assert_eq!(after(4, 1, false, &UNKNOWN), (JobState::Failed, AttemptOutcome::Unknown, 4));
+        assert_eq!(after(4, 1, false, &UNKNOWN), (JobState::Unknown, AttemptOutcome::Unknown, 4));
         let held = decide(&config(OnUnknown::Hold), 1, 0, false, &UNKNOWN);
         assert_eq!((held.state, held.unknowns), (JobState::Unknown, 1));
     }
