@@ -69,9 +69,8 @@ fn routes(config: &ServerConfig, degradation: &Degradation) -> OpenApiRouter<Api
         .routes(routes!(api::send_sms_now))
         .routes(routes!(api::send_push_later).layer(watched.clone()))
         .routes(routes!(api::send_push_now))
-        .routes(routes!(studies::send_to_study))
-        .route_layer(MapResponseLayer::new(api::count_refusals))
-        .routes(routes!(api::cancel_notification));
+        .routes(routes!(studies::send_to_study));
+    let cancel = OpenApiRouter::new().routes(routes!(api::cancel_notification));
     let report = OpenApiRouter::new().routes(routes!(reports::api::submit).layer(watched));
     let read = OpenApiRouter::new()
         .routes(routes!(api::get_notification))
@@ -92,7 +91,8 @@ fn routes(config: &ServerConfig, degradation: &Degradation) -> OpenApiRouter<Api
         .routes(routes!(dead_letters::replay_dead_letters));
 
     OpenApiRouter::with_openapi(Document::openapi())
-        .merge(scoped(Scope::Send, send))
+        .merge(scoped(Scope::Send, send).route_layer(MapResponseLayer::new(api::count_refusals)))
+        .merge(scoped(Scope::Send, cancel))
         .merge(scoped(Scope::Send, report).layer(DefaultBodyLimit::max(reports::api::LARGEST_BODY)))
         .merge(scoped(Scope::Read, read))
         .merge(scoped(Scope::Operate, operate))

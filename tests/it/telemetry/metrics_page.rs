@@ -116,8 +116,7 @@ fn the_page_is_right_after_a_busy_run_and_has_every_histogram() {
         assert_eq!(finished, ledger.of(state) + u64::from(state == "dead"), "{state}\n{}", page.text);
     }
     assert_eq!(page.sum("queue_jobs", &[("state", "scheduled")]), 1);
-    // 413 is refused before anybody knows that it would be a notification.
-    for (reason, count) in [("invalid", 3), ("no_contact", 1), ("backlog_full", 1)] {
+    for (reason, count) in [("invalid", 4), ("no_contact", 1), ("backlog_full", 1)] {
         assert_eq!(
             page.sum("notification_refused_total", &[("reason", reason)]),
             count,
