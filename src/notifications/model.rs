@@ -7,9 +7,13 @@
 use crate::model::{Moment, PatientId, ensure, identifier, is_visible, texts};
 use chassis_queue::Priority;
 use garde::Validate;
-use jiff::{SignedDuration, Timestamp, tz::TimeZoneDatabase};
+use jiff::{SignedDuration, Timestamp, ToSpan as _, tz, tz::TimeZoneDatabase};
 use rlibphonenumber::{PhoneNumber, PhoneNumberType};
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use std::fmt;
 use utoipa::ToSchema;
 
 /// The caller's own identifier of a study.
@@ -101,12 +105,39 @@ pub enum Platform {
 
 /// A device of a patient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Validate, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub struct Device {
     #[garde(skip)]
     pub platform: Platform,
     #[garde(dive)]
     pub token: Token,
+}
+
+/// Read from an object alone, where serde takes a struct from an array of its fields too.
+impl<'de> Deserialize<'de> for Device {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Device;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Device, A::Error> {
+                Device::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
+
+impl Serialize for Device {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
 }
 
 /// How a patient can be reached. A patient with a phone gets SMS, one with push tokens gets push.
@@ -229,8 +260,6 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The longest that `sendAt` may lie ahead: a year and a leap day.
-    const MAX_AHEAD: SignedDuration = SignedDuration::from_hours(366 * 24);
     const DEFAULT_LIFE: SignedDuration = SignedDuration::from_hours(24);
 
     /// For a message that is sent at once.
@@ -247,8 +276,10 @@ impl Schedule {
 }
 
 fn within_a_year(send_at: &Option<Moment>, _: &()) -> garde::Result {
-    let ahead = send_at.map(|at| at.0.duration_since(Timestamp::now()));
-    ensure(ahead.is_none_or(|ahead| ahead <= Schedule::MAX_AHEAD), "must lie within a year")
+    let now = Timestamp::now().to_zoned(tz::TimeZone::UTC);
+    // The clocks of callers may go a little before ours.
+    let last = now.checked_add(1.year().minutes(1)).map_or(Timestamp::MAX, |last| last.timestamp());
+    ensure(send_at.is_none_or(|at| at.0 <= last), "must lie within a year")
 }
 
 fn ends_after(send_at: Option<Moment>) -> impl FnOnce(&Option<Moment>, &()) -> garde::Result {

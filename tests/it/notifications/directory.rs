@@ -39,6 +39,7 @@ fn a_contact_that_cannot_be_is_refused_with_every_fault() {
     for wrong in [
         r#"{"pushTokens":[{"platform":"fcm","token":"a"},{"platform":"fcm","token":"a"}]}"#,
         r#"{"pushTokens":[{"platform":"pigeon","token":"a"}]}"#,
+        r#"{"pushTokens":[["fcm","a"]]}"#,
     ] {
         service.ask("PUT", CONTACT, wrong).problem(422, "invalid");
     }
