@@ -42,7 +42,7 @@ impl EproService for Reports {
         request: Request<SubmitReportRequest>,
     ) -> Result<Response<SubmitReportResponse>, Status> {
         let (report, key) = read(&request).inspect_err(|_| metrics::submission(Source::Grpc, false))?;
-        let submission = self.submit(Source::Grpc, report, key).await?;
+        let submission = self.submit(Source::Grpc, report, key).await.map_err(named)?;
         let (Submission::New(submitted) | Submission::Replayed(submitted)) = &submission;
         let mut response = about(submitted.report_id.clone(), submitted.clone().into());
         if matches!(submission, Submission::Replayed(_)) {
@@ -50,6 +50,17 @@ impl EproService for Reports {
         }
         Ok(response)
     }
+}
+
+/// A problem that names the metadata where it is to blame.
+fn named(error: ApiError) -> Problem {
+    let key_is_wrong = matches!(error, ApiError::KeyReused);
+    let problem = Problem::from(error);
+    if !key_is_wrong {
+        return problem;
+    }
+    let detail = "was used within 24 hours for another request".to_owned();
+    problem.errors(vec![Fault { pointer: "idempotency-key".to_owned(), detail }])
 }
 
 /// A response whose call's line has the report's id.

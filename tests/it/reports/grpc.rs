@@ -61,12 +61,15 @@ async fn each_invalid_field_is_named_and_counted_as_a_failure_of_grpc() {
     assert_eq!(fields(&submit(&mut client, None, ("p-1", &long)).await.unwrap_err()), ["content"]);
     let keyed = submit(&mut client, Some("two words"), ("p-1", "x")).await.unwrap_err();
     assert_eq!(fields(&keyed), ["idempotency-key"]);
+    submit(&mut client, Some("once"), ("p-2", "x")).await.unwrap();
+    let other = submit(&mut client, Some("once"), ("p-2", "y")).await.unwrap_err();
+    assert_eq!(fields(&other), ["idempotency-key"]);
     assert_eq!(fields(&get(&mut client, "").await.unwrap_err()), ["patient_id"]);
     let all: Vec<_> = ["a".repeat(32 * 1024), "ä".repeat(16 * 1024)].into();
     for content in &all {
         submit(&mut client, None, ("p-1", content)).await.unwrap();
         assert_eq!(get(&mut client, "p-1").await.unwrap().content, *content);
     }
-    assert_eq!((counted(&service, "failure", "grpc"), counted(&service, "success", "grpc")), (3, 2));
+    assert_eq!((counted(&service, "failure", "grpc"), counted(&service, "success", "grpc")), (4, 3));
     assert_eq!(counted(&service, "failure", "http"), 0);
 }
