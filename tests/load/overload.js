@@ -1,6 +1,7 @@
-// Reports at half of what the machine can do, previews and bulk notifications at two and a half times that: what is shed, in which order,
-// what the reports notice of it, and how it comes back. They are slow here from 10 ms on, where the default is 100.
+// Three times what the machine can do: a report and a bulk notification to four previews. What is shed, in which order, what the reports
+// notice of it, and how it comes back. They are slow here from 10 ms on, where the default is 100.
 // with APP_DEGRADATION__LATENCY=10ms
+import exec from 'k6/execution';
 import http from 'k6/http';
 import { check, sleep } from 'k6';
 import { Gauge, Trend } from 'k6/metrics';
@@ -16,12 +17,12 @@ export const options = {
   ...base,
   scenarios: PROBE ? { probe } : {
     alone: arrivals(Math.ceil(RATE / 2), 0, TIME / 2, 'alone'),
-    reports: arrivals(Math.ceil(RATE / 2), TIME / 2, TIME, 'reports'), previews: arrivals(Math.ceil(RATE / 2), TIME / 2, TIME, 'preview'),
-    bulk: arrivals(Math.ceil(2 * RATE), TIME / 2, TIME, 'bulk'), watch: once(TIME / 2, 'watch'),
+    reports: arrivals(Math.ceil(RATE / 2), TIME / 2, TIME, 'reports'), previews: arrivals(Math.ceil(2 * RATE), TIME / 2, TIME, 'preview'),
+    bulk: arrivals(Math.ceil(RATE / 2), TIME / 2, TIME, 'bulk'), watch: once(TIME / 2, 'watch'),
   },
   thresholds: PROBE ? {} : {
     'checks{what:report}': ['rate==1'], 'checks{what:shed}': ['rate==1'], 'http_req_duration{phase:alone}': ['p(99)<100'],
-    'http_req_duration{phase:reports}': ['p(99)>=0'], degradation_level: ['max>=1'], previews_shed: ['value>0'], bulk_shed: ['value>=0'], back_after_s: ['value<30'],
+    'http_req_duration{phase:onset}': ['p(99)>=0'], 'http_req_duration{phase:reports}': ['p(99)>=0'], degradation_level: ['max>=1'], previews_shed: ['value>0'], bulk_shed: ['value>=0'], back_after_s: ['value<60'],
   },
 };
 
@@ -43,16 +44,17 @@ function report(phase) {
   check(post('/reports', { patientId: 'p-1', content: TEXT }, { phase }), { kept: ({ status }) => status === 201 }, { what: 'report' });
 }
 export const alone = () => report('alone');
-export const reports = () => report('reports');
+// What is shed is known some seconds after it begins.
+export const reports = () => report(Date.now() - exec.scenario.startTime < 5000 ? 'onset' : 'reports');
 const shed = (answer, good) => check(answer, { 'done, or 503 with Retry-After': ({ status, headers }) => status === good || (status === 503 && Number(headers['Retry-After']) >= 1) }, { what: 'shed' });
 export const preview = (id) => shed(http.get(`${API}/reports/${id}/preview.pdf`, { tags: { phase: 'previews' } }), 200);
 export const bulk = () => shed(post('/notifications/sms/async', { patientId: 'p-1', message: 'week 3', priority: 'bulk' }, { phase: 'bulk' }), 202);
 
-/** One report, one preview and four bulk notifications: an iteration is six calls. */
+/** An iteration is six calls. */
 export function mix(id) {
   report('probe');
-  preview(id);
-  for (let turn = 0; turn < 4; turn += 1) bulk();
+  bulk();
+  for (let turn = 0; turn < 4; turn += 1) preview(id);
 }
 
 export function watch() {
