@@ -25,7 +25,7 @@ struct Lane {
     channel: &'static str,
     /// There may be due jobs.
     look: bool,
-    /// Bulk jobs may wait for another to end: they never run on all workers, so that an urgent job need not wait.
+    /// Bulk jobs may wait for another to end.
     more_bulk: bool,
 }
 
@@ -199,7 +199,8 @@ impl<W: Worker> Dispatcher<W> {
         Ok(own)
     }
 
-    /// How many jobs of a channel may start, and how many of them may be bulk.
+    /// How many jobs of a channel may start, and how many of them may be bulk. Bulk leaves a quarter of the workers alone:
+    /// its jobs begin and end together, and an urgent one would wait for them.
     fn room(&self, lane: &Lane) -> (usize, usize) {
         let (core, is_bulk) = (&self.core, |priority| priority == Priority::Bulk);
         let bulk_ended = |ended: &Ended| ended.job.channel == lane.channel && is_bulk(ended.job.priority);
@@ -211,7 +212,7 @@ impl<W: Worker> Dispatcher<W> {
         let busy = || in_hand.values().filter(|job| job.channel == lane.channel && !job.sync);
         let (free, bulk) =
             (workers.saturating_sub(busy().count()), busy().filter(|job| is_bulk(job.priority)).count());
-        (free, workers.saturating_sub(1).max(1).saturating_sub(bulk).min(free))
+        (free, (workers - workers.div_ceil(4)).max(1).saturating_sub(bulk).min(free))
     }
 
     /// Hands a job to a worker.
