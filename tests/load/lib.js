@@ -72,6 +72,25 @@ export function metric(name, ...labels) {
     .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
 }
 
+/** A histogram's cumulative counts by the upper bounds of its buckets. */
+export function histogram(name, ...labels) {
+  const lines = page().split('\n').filter((line) => line.startsWith(`${name}_bucket{`) && labels.every((label) => line.includes(label)));
+  return lines.reduce((counts, line) => {
+    const [bound, count] = [Number(/le="(.*?)"/.exec(line)[1].replace('+Inf', 'Infinity')), Number(/} ([0-9.e+]+)/.exec(line)[1])];
+    return counts.set(bound, (counts.get(bound) ?? 0) + count);
+  }, new Map());
+}
+
+/** As PromQL's `histogram_quantile`, of what was counted since `before`. */
+export function quantile(share, now, before = new Map()) {
+  const counts = [...now].sort(([a], [b]) => a - b).map(([bound, count]) => [bound, count - (before.get(bound) ?? 0)]);
+  const rank = share * counts.at(-1)[1];
+  const at = counts.findIndex(([, count]) => count >= rank);
+  const [low, below] = at > 0 ? counts[at - 1] : [0, 0];
+  const [high, count] = counts[at];
+  return high === Infinity ? low : low + ((high - low) * (rank - below)) / Math.max(1, count - below);
+}
+
 export const megabytes = () => metric('process_resident_memory_bytes') / 1e6;
 
 const gauges = {

@@ -210,7 +210,7 @@ fn main() -> ExitCode {
         if let Some(knee) = summed["knee"].as_u64().filter(|knee| *knee > 0 && !options.quick) {
             fs::write(&found, knee.to_string()).unwrap();
         }
-        report.add(scenario, &summed, held && summed["held"] != false, &watch.end());
+        report.add(scenario, &summed, held, &watch.end());
     }
     if report.end() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
