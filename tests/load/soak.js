@@ -10,7 +10,7 @@ export const setup = enrol;
 export const teardown = () => settle(600);
 export const options = {
   ...base,
-  scenarios: { load: arrivals(Math.ceil(0.7 * KNEE), 0, TIME, 'load'), watch: once(TIME / 5, 'watch') },
+  scenarios: { load: arrivals(Math.ceil(0.7 * KNEE), 0, TIME, 'load', { preAllocatedVUs: 1000 }), watch: once(TIME / 5, 'watch') },
   thresholds: {
     ...settled, ...toGateway('soak', 'value<1000'), checks: ['rate==1'], 'http_req_duration{call:accept}': ['p(99)<100'],
     dropped_iterations: ['count==0'], memory_growth_mb: ['value<50'],
