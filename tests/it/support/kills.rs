@@ -36,9 +36,8 @@ impl Kills {
     /// its queue is empty.
     pub fn run(kills: usize, hold: bool) -> Self {
         let gateway = Gateway::behaving(r#"{"latency":"uniform:1ms,20ms"}"#);
-        let site = Site::sending_to(&gateway)
-            .with("APP_RETRY__ON_UNKNOWN", if hold { "hold" } else { "retry" })
-            .with("APP_RETRY__MAX_UNKNOWN", "1000");
+        let (key, value) = if hold { ("ON_UNKNOWN", "hold") } else { ("MAX_UNKNOWN", "1000") };
+        let site = Site::sending_to(&gateway).with(&format!("APP_RETRY__{key}"), value);
         // Under hold nobody is left in doubt, so that in the end accepted is exactly what was sent.
         let load = Load::start(CLIENTS, if hold { 0 } else { CLIENTS / 2 });
         let mut service = site.start_with_patient();
