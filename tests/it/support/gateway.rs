@@ -6,8 +6,8 @@ use serde_json::Value;
 use std::{
     collections::VecDeque,
     fs::{self, File},
-    io::{BufRead, BufReader, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    io::{self, BufRead, BufReader, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -151,6 +151,8 @@ struct Told {
     idle: Option<Duration>,
     /// How many of the next requests find the connection closed, although their bytes have arrived.
     unread: usize,
+    /// How many requests arrived on a connection that was closed while they were on their way.
+    crossed: usize,
 }
 
 impl RawGateway {
@@ -164,7 +166,7 @@ impl RawGateway {
             for stream in listener.incoming().map_while(Result::ok) {
                 let state = Arc::clone(&own);
                 state.lock().connections += 1;
-                thread::spawn(move || answer_on(stream, &state));
+                thread::spawn(move || answer_then_close(stream, &state));
             }
         });
         Self { address, state }
@@ -205,9 +207,28 @@ impl RawGateway {
     pub fn connections(&self) -> usize {
         self.state.lock().connections
     }
+
+    /// How many requests crossed the close of an idle connection on their way, unread.
+    pub fn crossed(&self) -> usize {
+        self.state.lock().crossed
+    }
 }
 
-fn answer_on(mut stream: TcpStream, state: &Mutex<Told>) -> std::io::Result<()> {
+/// Says that it closes an idle connection before it does, so that it sees what was on its way.
+fn answer_then_close(mut stream: TcpStream, state: &Mutex<Told>) -> io::Result<()> {
+    match answer_on(stream.try_clone()?, state) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            stream.shutdown(Shutdown::Write)?;
+            stream.set_read_timeout(None)?;
+            let unread = io::copy(&mut stream, &mut io::sink())?;
+            state.lock().crossed += usize::from(unread > 0);
+            Ok(())
+        }
+        ended => ended,
+    }
+}
+
+fn answer_on(mut stream: TcpStream, state: &Mutex<Told>) -> io::Result<()> {
     stream.set_read_timeout(state.lock().idle)?;
     let mut reader = BufReader::new(stream.try_clone()?);
     let closes_unread = |stream: &TcpStream| {
@@ -215,7 +236,7 @@ fn answer_on(mut stream: TcpStream, state: &Mutex<Told>) -> std::io::Result<()> 
         let mut told = state.lock();
         let closes = arrived && told.unread > 0;
         told.unread -= usize::from(closes);
-        std::io::Result::Ok(closes)
+        io::Result::Ok(closes)
     };
     while !closes_unread(&stream)?
         && let Some(sent) = read_request(&mut reader)?
@@ -245,7 +266,7 @@ fn answer_on(mut stream: TcpStream, state: &Mutex<Told>) -> std::io::Result<()> 
 }
 
 /// One request with a length; nothing at the end of the connection.
-fn read_request(reader: &mut impl BufRead) -> std::io::Result<Option<Sent>> {
+fn read_request(reader: &mut impl BufRead) -> io::Result<Option<Sent>> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if reader.read_line(&mut head)? == 0 {
