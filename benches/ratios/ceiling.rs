@@ -14,8 +14,8 @@ use crate::Result;
 pub const BATCH: usize = 512;
 /// Bytes of a row beside its columns.
 const RECORD: i64 = 300;
-/// Calls in flight: the service's default number of workers.
-const CALLERS: usize = 32;
+/// Calls in flight: as many as the service has workers while it drains over HTTP.
+pub const CALLERS: usize = 256;
 /// The service's default time for one attempt.
 const CALL: Duration = Duration::from_secs(5);
 
@@ -59,7 +59,7 @@ pub fn claim_and_complete(folder: &Path, jobs: u64) -> Result<f64> {
     })
 }
 
-/// Calls a second that a bare loop of `reqwest` makes to a gateway, 32 in flight, each read to its end.
+/// Calls a second that a bare loop of `reqwest` makes to a gateway, 256 in flight, each read to its end.
 ///
 /// # Errors
 /// When the gateway fails.

@@ -38,6 +38,8 @@ pub enum Delivery {
     Console,
     /// A gateway, with the default number of workers.
     Http(SocketAddr),
+    /// A gateway, with as many workers as the bare loop of calls has callers.
+    HttpInPlenty(SocketAddr),
 }
 
 pub struct Service {
@@ -154,6 +156,10 @@ fn environment(bench: &Bench, mode: Mode) -> Environment {
             return environment;
         }
         Delivery::Http(gateway) => Some(gateway),
+        Delivery::HttpInPlenty(gateway) => {
+            environment.insert("APP_QUEUE__WORKERS", ceiling::CALLERS.to_string());
+            Some(gateway)
+        }
         Delivery::Held => {
             environment.insert("APP_QUEUE__WORKERS", "1".to_owned());
             bench.black_hole.local_addr().ok()

@@ -1,7 +1,7 @@
--- A job that is the n-th of its priority has its turn at (n - share) / weight, and the first turns win; shares are random.
--- Takes nothing for a worker whose lease is over. `+ 0`: SQLite prepares a statement anew each time that a bare LIMIT
--- parameter is bound.
-WITH due AS {materialized} (SELECT id FROM (
+-- The due jobs of a channel that start. A job that is the n-th of its priority has its turn at (n - share) / weight, and
+-- the first turns win; shares are random. None for a worker whose lease is over. `+ 0`: SQLite prepares a statement anew
+-- each time that a bare LIMIT parameter is bound.
+SELECT id FROM (
     SELECT id, (row_number() OVER (ORDER BY at) - CAST({urgent} AS DOUBLE PRECISION)) / 16.0 AS turn
       FROM (SELECT id, at FROM job WHERE {due} AND priority = 0 ORDER BY at LIMIT {free} + 0 {skip}) AS urgent
     UNION ALL
@@ -11,5 +11,4 @@ WITH due AS {materialized} (SELECT id FROM (
     SELECT id, (row_number() OVER (ORDER BY at) - CAST({bulk} AS DOUBLE PRECISION)) / 1.0 AS turn
       FROM (SELECT id, at FROM job WHERE {due} AND priority = 2 ORDER BY at LIMIT {most_bulk} + 0 {skip}) AS bulk
   ) AS lanes
-  WHERE EXISTS (SELECT 1 FROM worker WHERE worker.id = $10 AND lease_until > $7) ORDER BY turn LIMIT {free} + 0)
-UPDATE job SET state = 5, at = $7, spent = spent + 1, worker = $10 FROM due WHERE job.id = due.id RETURNING {columns}
+  WHERE EXISTS (SELECT 1 FROM worker WHERE worker.id = $10 AND lease_until > $7) ORDER BY turn LIMIT {free} + 0

@@ -2,7 +2,7 @@
 
 use crate::{
     Answer, Attempt, AttemptOutcome, AttemptRecord, Fact, JobRecord, JobState, Key, Ledger, OnUnknown,
-    Outcome, Report, RetryConfig, Worker, enqueue::hex_digits, queue::Core, sql::Sql,
+    Outcome, Report, RetryConfig, Worker, queue::Core, sql::Sql,
 };
 use chassis_telemetry::{SpanExt as _, names};
 use futures_util::FutureExt as _;
@@ -10,8 +10,10 @@ use rand::Rng as _;
 use serde::{Serialize, de::IgnoredAny};
 use sqlx::{Any, any::AnyArguments, query::Query};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tracing::{Instrument as _, Span};
 
 /// A job of another release's form waits this long for it.
@@ -164,10 +166,12 @@ impl<W: Worker> Core<W> {
         query.bind(more.failed).bind(more.expired).bind(more.unknown)
     }
 
-    /// Makes committed ends known.
-    pub(crate) fn completed(&self, all: &[Ended]) {
-        all.iter().for_each(|ended| ended.tell(self));
+    /// Makes committed ends known: takes them from the backlog, and tells of them in a task, beside the next commit.
+    pub(crate) fn completed(self: &Arc<Self>, all: Vec<Ended>) -> JoinHandle<()> {
         self.backlog.finished(all.iter().filter(|ended| ended.decision.state.is_final()).count());
+        let core = Arc::clone(self);
+        #[expect(clippy::disallowed_methods, reason = "each is told in its attempt's span")]
+        tokio::spawn(async move { all.iter().for_each(|ended| ended.tell(&core)) })
     }
 }
 
@@ -200,7 +204,7 @@ impl<'a> Row<'a> {
             spent: decision.spent,
             unknowns: decision.unknowns,
             history: job.history_with(record.as_ref()),
-            last_trace: last.map(|last| hex_digits(&last.to_bytes())),
+            last_trace: last.map(|last| hex::encode(last.to_bytes())),
             reason: decision.reason,
             key: answer.as_ref().map(|(key, _)| key),
             answer: answer.as_ref().map(|(_, answer)| answer),

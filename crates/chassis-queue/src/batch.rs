@@ -1,9 +1,8 @@
 //! Batches: one template and many members. Accepted in one short commit, expanded into jobs afterwards.
 
 use crate::{
-    Enqueue, Enqueued, JobId, JobState, Priority, Queue, Refused, Result, Statement, StoreError, Value,
-    Worker,
-    enqueue::{Row, Start, context, json},
+    Enqueue, Enqueued, JobId, JobState, Priority, Queue, Refused, Result, Statement, Value, Worker,
+    enqueue::{Row, Start, context, json, read_json},
     model::SCHEDULED,
     queue::{Core, commit_span},
 };
@@ -258,10 +257,6 @@ impl<W: Worker> Core<W> {
         }
         Ok((format!("[{}]", rows.join(",")), spans))
     }
-}
-
-fn read_json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| StoreError::Statement(format!("a batch is damaged: {error}")))
 }
 
 fn fields(object: &str) -> &str {

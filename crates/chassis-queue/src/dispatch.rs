@@ -7,11 +7,11 @@ use chassis_telemetry::{SpanExt as _, names};
 use futures_util::FutureExt as _;
 use sqlx::Row as _;
 use std::collections::HashSet;
-use std::mem::take;
+use std::mem::{replace, take};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::task::yield_now;
+use tokio::task::{JoinHandle, yield_now};
 use tokio::time::{sleep, sleep_until};
 use tracing::{Instrument as _, Span};
 
@@ -34,6 +34,8 @@ struct Dispatcher<W: Worker> {
     lanes: Vec<Lane>,
     /// Ended, not committed.
     ended: Vec<Ended>,
+    /// Tells of those that the last transaction ended.
+    telling: JoinHandle<()>,
     next_look: Instant,
     /// There are due jobs, as far as is known. A look that expects none has no span.
     expects: bool,
@@ -46,8 +48,12 @@ impl<W: Worker> Core<W> {
         let lane = |channel: &&'static str| Lane { channel, look: true, more_bulk: false };
         let lanes = self.setup.channels.iter().map(lane).collect();
         let (core, next_look) = (Arc::clone(self), Instant::now());
-        let mut dispatcher = Dispatcher { core, lanes, ended: Vec::new(), next_look, expects: false };
+        let telling = self.completed(Vec::new());
+        let mut dispatcher =
+            Dispatcher { core, lanes, ended: Vec::new(), telling, next_look, expects: false };
         loop {
+            // What is ready to run goes first, and attempts that end meanwhile share the next transaction.
+            yield_now().await;
             while let Ok(more) = ended.try_recv() {
                 dispatcher.take(more);
             }
@@ -61,6 +67,7 @@ impl<W: Worker> Core<W> {
                 continue;
             }
             if stopping && self.in_hand.lock().is_empty() {
+                let _ = dispatcher.telling.await;
                 return;
             }
             tokio::select! {
@@ -69,8 +76,6 @@ impl<W: Worker> Core<W> {
                 () = sleep_until(dispatcher.next_look.into()), if !stopping => {}
                 () = self.stop.cancelled(), if !stopping => {}
             }
-            // Attempts that end at once share the next transaction.
-            yield_now().await;
         }
     }
 }
@@ -166,13 +171,15 @@ impl<W: Worker> Dispatcher<W> {
             self.expects |= lane.look;
         }
         started.extend(claimed);
-        let ended = take(&mut self.ended);
+        let room = Vec::with_capacity(self.ended.len());
+        let ended = replace(&mut self.ended, room);
         let again = ended.iter().filter(|ended| !ended.decision.state.is_final());
         if let Some(delay) = again.map(|ended| ended.decision.delay).min() {
             self.next_look = self.next_look.min(Instant::now() + delay);
         }
-        core.completed(&ended);
-        Ok((ended.len(), started))
+        let count = ended.len();
+        let _ = replace(&mut self.telling, core.completed(ended)).await;
+        Ok((count, started))
     }
 
     /// After an uncertain commit: drops what is stored already of what has ended, and gives the jobs that run under our
@@ -183,13 +190,13 @@ impl<W: Worker> Dispatcher<W> {
         let query = core.sql.running.query().bind(rows(&self.ended));
         let running = core.store.bounded(query.fetch_all(&mut *reader)).await?;
         let running: HashSet<i64> = running.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
-        let own = core.sql.own.query().bind(core.identity.load(Ordering::Relaxed));
+        let own = core.jobs("WHERE state = 5 AND worker = $1").bind(core.identity.load(Ordering::Relaxed));
         let mut own = core.read(&core.store.bounded(own.fetch_all(&mut *reader)).await?)?;
         let runs = |ended: &Ended| running.contains(&ended.job.id.0);
         let (ended, others) = take(&mut self.ended).into_iter().partition(runs);
         self.ended = ended;
         let (stored, lost): (Vec<_>, Vec<_>) = others.into_iter().partition(|ended: &Ended| ended.doubtful);
-        core.completed(&stored);
+        let _ = core.completed(stored).await;
         for ended in lost {
             let _entered = ended.span.enter();
             tracing::warn!(job_id = %ended.job.id, "an attempt's outcome came after its lease had ended, and was dropped");

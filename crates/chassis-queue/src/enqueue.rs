@@ -6,7 +6,7 @@ use crate::queue::{Core, InHand};
 use crate::{JobId, JobState, Priority, Queue, Result, StoreError, Tx, Worker, commit};
 use chassis_telemetry::{SpanExt as _, TraceContext};
 use futures_util::future::join_all;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -66,9 +66,9 @@ impl<J> Enqueue<J> {
 /// An idempotency key: hashes of whose request it is, and of what the request says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Key {
-    #[serde(serialize_with = "hex")]
+    #[serde(serialize_with = "hex::serialize")]
     pub scope: [u8; 32],
-    #[serde(serialize_with = "hex")]
+    #[serde(serialize_with = "hex::serialize")]
     pub digest: [u8; 32],
 }
 
@@ -76,7 +76,7 @@ pub struct Key {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Answer {
     pub status: u16,
-    #[serde(serialize_with = "hex")]
+    #[serde(serialize_with = "hex::serialize")]
     pub body: Vec<u8>,
     pub location: Option<String>,
 }
@@ -366,7 +366,7 @@ pub(crate) struct Row<'a> {
     /// `None` is now.
     pub(crate) first_due: Option<i64>,
     pub(crate) not_after: i64,
-    #[serde(serialize_with = "hex")]
+    #[serde(serialize_with = "hex::serialize")]
     pub(crate) trace: [u8; TraceContext::BYTES],
     /// `None` is no job.
     pub(crate) payload: Option<String>,
@@ -382,16 +382,6 @@ pub(crate) struct Row<'a> {
 /// The context that a job continues, as it is stored.
 pub(crate) fn context(span: &Span) -> [u8; TraceContext::BYTES] {
     span.trace_context().unwrap_or_else(TraceContext::new_root).to_bytes()
-}
-
-/// Bytes as hex digits, for JSON.
-pub(crate) fn hex_digits(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
-
-fn hex<T: AsRef<[u8]>, S: Serializer>(bytes: &T, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&hex_digits(bytes.as_ref()))
 }
 
 /// The rows of a group: one for each job, or one for its key.
@@ -432,4 +422,9 @@ fn rows<J: Serialize>(
 
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|error| StoreError::Statement(format!("a job is no JSON: {error}")))
+}
+
+pub(crate) fn read_json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
+    serde_json::from_str(text)
+        .map_err(|error| StoreError::Statement(format!("stored JSON is damaged: {error}")))
 }

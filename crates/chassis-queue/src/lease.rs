@@ -7,6 +7,7 @@
 use crate::queue::Core;
 use crate::store::{CHANNEL, Dialect};
 use crate::{Result, StoreError, Worker, metrics};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
@@ -47,7 +48,7 @@ impl<W: Worker> Core<W> {
     }
 
     /// On SQLite, at start: decides on everything that a crash interrupted, and undoes what a wrong clock did.
-    pub(crate) async fn recover_all(&self) -> Result<()> {
+    pub(crate) async fn recover_all(self: &Arc<Self>) -> Result<()> {
         const SQL: &str = "UPDATE job SET at = $1 WHERE state IN (2, 4) AND state <= 4 AND at > $2";
         if self.store.dialect() == Dialect::Sqlite {
             // No delay is longer: these were stored while the clock was ahead.
@@ -60,7 +61,7 @@ impl<W: Worker> Core<W> {
     }
 
     /// Decides on attempts whose process has gone; gives how many there were.
-    async fn recover(&self) -> Result<usize> {
+    async fn recover(self: &Arc<Self>) -> Result<usize> {
         let (mut tx, _counting) = self.begin().await?;
         let now = self.store.steady_ms();
         let orphans = self.records(&mut tx, self.sql.orphans.query().bind(now)).await?;
@@ -75,14 +76,14 @@ impl<W: Worker> Core<W> {
         if count > 0 {
             metrics::recovered(&self.store, count);
             tracing::warn!(jobs = count, "recovered jobs whose attempt a process's end interrupted");
-            self.completed(&interrupted);
+            let _ = self.completed(interrupted).await;
             self.wake.notify_one();
         }
         Ok(count)
     }
 
     /// Renews the lease and takes over what others left. Never ends on PostgreSQL.
-    pub(crate) async fn keep_lease(&self) {
+    pub(crate) async fn keep_lease(self: &Arc<Self>) {
         let (mut well_since, mut outages) = (None, self.store.outages());
         while self.store.dialect() == Dialect::Postgres {
             let beat = async {

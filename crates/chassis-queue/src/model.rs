@@ -3,7 +3,6 @@
 use crate::{JobId, Result, StoreError, queue::Core};
 use chassis_telemetry::TraceContext;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use sqlx::{Row as _, any::AnyRow};
 use std::{future::Future, time::Duration};
 
 /// Runs jobs. What a job means is the implementor's.
@@ -216,35 +215,63 @@ pub struct AttemptRecord {
 /// Entries that a job's history keeps; older ones make room.
 const HISTORY: usize = 64;
 
-impl JobRecord {
-    /// Reads the columns of `sql::columns`.
-    pub(crate) fn read<W: Worker>(row: &AnyRow, core: &Core<W>) -> Result<Self> {
-        let id: i64 = row.try_get(0)?;
-        let context = |bytes: Option<Vec<u8>>| bytes.and_then(|bytes| TraceContext::from_bytes(&bytes));
-        let batch: i64 = row.try_get(2)?;
-        Ok(Self {
-            id: JobId(id),
-            group: JobId(id - row.try_get::<i64, _>(1)?),
-            batch: (batch != 0).then_some(JobId(batch)),
-            channel: core.channel(row.try_get(3)?)?,
-            priority: Priority::from_stored(row.try_get(4)?)?,
-            state: JobState::from_stored(row.try_get(5)?)?,
-            accepted_at: row.try_get(6)?,
-            first_due: row.try_get(7)?,
-            at: row.try_get(8)?,
-            not_after: row.try_get(9)?,
-            trace: context(row.try_get(10)?).unwrap_or_else(TraceContext::new_root),
-            reason: row.try_get(11)?,
-            attempts: serde_json::from_str(row.try_get(12)?).unwrap_or_default(),
-            payload: row.try_get(13)?,
-            spent: row.try_get::<i64, _>(14)? as u32,
-            unknowns: row.try_get::<i64, _>(15)? as u32,
-            sync: row.try_get::<i64, _>(16)? == 1,
-            worker: row.try_get(17)?,
-            last_trace: context(row.try_get(18)?),
+/// A job as it is read: the values of `sql::COLUMNS`.
+#[derive(Deserialize)]
+pub(crate) struct Stored<'a> {
+    id: i64,
+    part: i64,
+    batch: i64,
+    channel: &'a str,
+    priority: i64,
+    state: i64,
+    accepted_at: i64,
+    first_due: i64,
+    at: i64,
+    not_after: i64,
+    trace: &'a str,
+    reason: Option<String>,
+    history: String,
+    payload: String,
+    spent: u32,
+    unknowns: u32,
+    sync: u8,
+    worker: i64,
+    last_trace: Option<&'a str>,
+}
+
+impl Stored<'_> {
+    pub(crate) fn record<W: Worker>(self, core: &Core<W>) -> Result<JobRecord> {
+        let context = |digits| {
+            let mut bytes = [0; TraceContext::BYTES];
+            hex::decode_to_slice(digits, &mut bytes).ok().and_then(|()| TraceContext::from_bytes(&bytes))
+        };
+        let Self { accepted_at, first_due, at, not_after, reason, payload, spent, unknowns, worker, .. } =
+            self;
+        Ok(JobRecord {
+            id: JobId(self.id),
+            group: JobId(self.id - self.part),
+            batch: (self.batch != 0).then_some(JobId(self.batch)),
+            channel: core.channel(self.channel)?,
+            priority: Priority::from_stored(self.priority)?,
+            state: JobState::from_stored(self.state)?,
+            trace: context(self.trace).unwrap_or_else(TraceContext::new_root),
+            attempts: serde_json::from_str(&self.history).unwrap_or_default(),
+            sync: self.sync == 1,
+            last_trace: self.last_trace.and_then(context),
+            accepted_at,
+            first_due,
+            at,
+            not_after,
+            reason,
+            payload,
+            spent,
+            unknowns,
+            worker,
         })
     }
+}
 
+impl JobRecord {
     /// Its history, with another entry if there is one, as it is stored. A run of snoozes keeps its last one.
     pub(crate) fn history_with(&self, entry: Option<&AttemptRecord>) -> String {
         let mut all: Vec<&AttemptRecord> = self.attempts.iter().collect();

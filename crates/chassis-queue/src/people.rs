@@ -2,9 +2,9 @@
 
 use crate::{
     AttemptOutcome, AttemptRecord, Fact, JobId, JobRecord, JobState, Ledger, Queue, Result, Tx, Worker,
-    queue::Core, sql::columns, store::Dialect,
+    enqueue::read_json, model::Stored, queue::Core,
 };
-use sqlx::{Any, AnyConnection, AssertSqlSafe, any::AnyArguments, any::AnyRow, query::Query};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Row as _, any::AnyArguments, any::AnyRow, query::Query};
 
 /// Which failed jobs to replay; everything is optional. Times are Unix milliseconds of the failure.
 #[derive(Clone, Debug, Default)]
@@ -32,12 +32,6 @@ const PIECE: usize = 200;
 macro_rules! in_group {
     () => {
         "id >= $1 AND id < (SELECT first.id + first.parts FROM job AS first WHERE first.id = $1 AND first.part = 0)"
-    };
-}
-
-macro_rules! jobs {
-    ($rest:literal) => {
-        concat!("SELECT ", columns!(), " FROM job ", $rest)
     };
 }
 
@@ -89,11 +83,10 @@ impl<W: Worker> Queue<W> {
         limit: usize,
     ) -> Result<Vec<JobRecord>> {
         // The first condition is the index's own, so that SQLite uses it.
-        const SQL: &str =
-            jobs!("WHERE state IN (7, 10) AND state = $1 AND id < $2 ORDER BY id DESC LIMIT $3");
+        const WHERE: &str = "WHERE state IN (7, 10) AND state = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
         let before = before.map_or(i64::MAX, |id| id.0);
         let mut reader = self.core.store.read("list dead letters").await?;
-        let query = sqlx::query(SQL).bind(state as i64).bind(before).bind(limit as i64);
+        let query = self.core.jobs(WHERE).bind(state as i64).bind(before).bind(limit as i64);
         self.core.records(&mut reader, query).await
     }
 
@@ -102,10 +95,10 @@ impl<W: Worker> Queue<W> {
     /// # Errors
     /// See [`crate::StoreError`].
     pub async fn replay(&self, job: JobId) -> Result<Decided> {
-        const SQL: &str = jobs!("WHERE state IN (7, 10) AND id = $1");
+        const WHERE: &str = "WHERE state IN (7, 10) AND id = $1";
         let core = &self.core;
         let (mut tx, _counting) = core.begin().await?;
-        let found = core.records(&mut tx, core.locking(SQL).bind(job.0)).await?;
+        let found = core.records(&mut tx, core.locking(WHERE).bind(job.0)).await?;
         if found.is_empty() {
             return core.undecided(tx, job).await;
         }
@@ -118,17 +111,15 @@ impl<W: Worker> Queue<W> {
     /// # Errors
     /// See [`crate::StoreError`].
     pub async fn replay_where(&self, filter: &Filter) -> Result<usize> {
-        const SQL: &str = jobs!(
-            "WHERE state IN (7, 10) AND state = 7 AND id < $1 AND ($2 IS NULL OR reason = $2)
-            AND ($3 IS NULL OR channel = $3) AND at >= $4 AND at < $5 ORDER BY id DESC LIMIT $6"
-        );
+        const WHERE: &str = "WHERE state IN (7, 10) AND state = 7 AND id < $1 AND ($2 IS NULL OR reason = $2)
+            AND ($3 IS NULL OR channel = $3) AND at >= $4 AND at < $5 ORDER BY id DESC LIMIT $6";
         let core = &self.core;
         let (mut before, mut left) = (i64::MAX, filter.limit.unwrap_or(usize::MAX));
         let (since, until) = (filter.since.unwrap_or(i64::MIN), filter.until.unwrap_or(i64::MAX));
         let mut replayed = 0;
         while left > 0 {
             let (mut tx, _counting) = core.begin().await?;
-            let query = core.locking(SQL).bind(before).bind(filter.reason.as_deref());
+            let query = core.locking(WHERE).bind(before).bind(filter.reason.as_deref());
             let query = query.bind(filter.channel.as_deref()).bind(since).bind(until);
             let found = core.records(&mut tx, query.bind(left.min(PIECE) as i64)).await?;
             core.replay(tx, &found).await?;
@@ -146,8 +137,7 @@ impl<W: Worker> Queue<W> {
     /// # Errors
     /// See [`crate::StoreError`].
     pub async fn resolve(&self, id: JobId, verdict: Verdict) -> Result<Decided> {
-        const UNKNOWN: &str =
-            concat!(jobs!("WHERE state = 10 AND (id = $1 OR "), in_group!(), ") ORDER BY id");
+        const UNKNOWN: &str = concat!("WHERE state = 10 AND (id = $1 OR ", in_group!(), ") ORDER BY id");
         const SQL: &str = "UPDATE job SET state = $1, at = $2, history = $3 WHERE id = $4";
         let core = &self.core;
         let (state, outcome) = match verdict {
@@ -180,8 +170,8 @@ impl<W: Worker> Queue<W> {
 impl<W: Worker> Core<W> {
     /// All jobs of a group in order.
     pub(crate) async fn group(&self, connection: &mut AnyConnection, group: JobId) -> Result<Vec<JobRecord>> {
-        const SQL: &str = concat!(jobs!("WHERE "), in_group!(), " ORDER BY id");
-        self.records(connection, sqlx::query(SQL).bind(group.0)).await
+        const WHERE: &str = concat!("WHERE ", in_group!(), " ORDER BY id");
+        self.records(connection, self.jobs(WHERE).bind(group.0)).await
     }
 
     pub(crate) async fn records(
@@ -193,21 +183,31 @@ impl<W: Worker> Core<W> {
     }
 
     pub(crate) fn read(&self, rows: &[AnyRow]) -> Result<Vec<JobRecord>> {
-        rows.iter().map(|row| JobRecord::read(row, self)).collect()
+        let mut jobs = Vec::new();
+        for row in rows {
+            let stored: Vec<Stored<'_>> = read_json(row.try_get(0)?)?;
+            jobs.reserve(stored.len());
+            for job in stored {
+                jobs.push(job.record(self)?);
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// A query of jobs.
+    pub(crate) fn jobs(&self, which: &str) -> Query<'static, Any, AnyArguments> {
+        sqlx::query(AssertSqlSafe(format!("{} {which}", self.sql.job)))
     }
 
     /// A query of what its transaction then changes: on PostgreSQL others could change it in between. On SQLite there
     /// is one writer.
-    fn locking(&self, sql: &'static str) -> Query<'static, Any, AnyArguments> {
-        match self.store.dialect() {
-            Dialect::Sqlite => sqlx::query(sql),
-            Dialect::Postgres => sqlx::query(AssertSqlSafe(format!("{sql} FOR UPDATE"))),
-        }
+    fn locking(&self, which: &str) -> Query<'static, Any, AnyArguments> {
+        self.jobs(&format!("{which}{}", self.store.dialect().pick("", " FOR UPDATE")))
     }
 
     /// A decision that came to nothing, since the job is in another state.
     async fn undecided(&self, mut tx: Tx, job: JobId) -> Result<Decided> {
-        let found = self.records(&mut tx, sqlx::query(jobs!("WHERE id = $1")).bind(job.0)).await?;
+        let found = self.records(&mut tx, self.jobs("WHERE id = $1").bind(job.0)).await?;
         tx.rollback().await;
         Ok(found.first().map(|job| Err(job.state)))
     }

@@ -8,7 +8,7 @@ use crate::{
     commit::{self, Pending},
     metrics::Counts,
     sql::Statements,
-    store::{Dialect, Tx},
+    store::Tx,
 };
 use chassis_telemetry::{SpanExt as _, TraceContext};
 use parking_lot::Mutex;
@@ -118,7 +118,7 @@ impl<W: Worker> Queue<W> {
         core.register().await?;
         core.recover_all().await?;
         core.count().await?;
-        let committers = if core.store.dialect() == Dialect::Sqlite { 1 } else { COMMITTERS };
+        let committers = core.store.dialect().pick(1, COMMITTERS);
         let accept = commit::spawn(&core, committers);
         Ok(Self { core, accept })
     }

@@ -35,8 +35,8 @@ pub(crate) struct Statements {
     pub(crate) turn: Sql,
     /// Running jobs whose worker's lease is over.
     pub(crate) orphans: Sql,
-    /// Running jobs of one worker.
-    pub(crate) own: Sql,
+    /// What is read of a job that is asked for by anything else.
+    pub(crate) job: String,
     /// The next piece of the most urgent batch that is due.
     pub(crate) take_chunk: Sql,
     /// Inserts the jobs of a batch, which the ledger has counted.
@@ -45,14 +45,9 @@ pub(crate) struct Statements {
     pub(crate) ledger: Sql,
 }
 
-/// What is read of a job, in the order that `JobRecord::read` knows.
-macro_rules! columns {
-    () => {
-        "job.id, part, batch, channel, priority, state, accepted_at, first_due, at, not_after, trace, reason, \
-         history, payload, spent, unknowns, sync, worker, last_trace"
-    };
-}
-pub(crate) use columns;
+/// What is read of a job, in the order of `model::Stored`.
+const COLUMNS: &str = "job.id, part, batch, channel, priority, state, accepted_at, first_due, at, not_after, hex(trace), \
+    reason, history, payload, spent, unknowns, sync, worker, hex(last_trace)";
 
 /// The fields of a row: of an enqueued job (`enqueue::Row`), or of an attempt that ends (`attempt::Row`).
 const FIELDS: &str = "id BIGINT, group_id BIGINT, parts BIGINT, batch BIGINT, channel TEXT, priority BIGINT, state BIGINT, \
@@ -77,32 +72,20 @@ impl Statements {
         let text = |text: &str| Sql(fill(dialect, text, guard).into());
         // SQLite runs several statements in one call, with the values of all. PostgreSQL runs one statement, whose
         // parts see one snapshot.
-        let (accept, keyed, complete) = match dialect {
-            Dialect::Sqlite => {
-                (file!("accept_sqlite"), file!("accept_keyed_sqlite"), file!("complete_sqlite"))
-            }
-            Dialect::Postgres => {
-                (file!("accept_postgres"), file!("accept_keyed_postgres"), file!("complete_postgres"))
-            }
-        };
-        let transaction = |body: &str| match dialect {
-            Dialect::Sqlite => format!("BEGIN IMMEDIATE; {body}; COMMIT"),
-            Dialect::Postgres => body.to_owned(),
-        };
-        let alone = |part: &str| match dialect {
-            Dialect::Sqlite => part.to_owned(),
-            Dialect::Postgres => format!("WITH {part} SELECT 1"),
-        };
+        let accept = dialect.pick(file!("accept_sqlite"), file!("accept_postgres"));
+        let keyed = dialect.pick(file!("accept_keyed_sqlite"), file!("accept_keyed_postgres"));
+        let complete = dialect.pick(file!("complete_sqlite"), file!("complete_postgres"));
+        let transaction = |body: &str| dialect.pick("BEGIN IMMEDIATE; {}; COMMIT", "{}").replace("{}", body);
         Self {
             accept: text(&transaction(accept)),
             accept_keyed: text(&transaction(keyed)),
             accept_in: text(keyed),
             not_stored: text(file!("not_stored")),
-            complete: text(&alone(complete)),
+            complete: text(&dialect.pick("{}", "WITH {} SELECT 1").replace("{}", complete)),
             running: text(file!("running")),
             turn: text(&transaction(&turn(dialect, complete, channels))),
             orphans: text(file!("orphans")),
-            own: text("SELECT {columns} FROM job WHERE state = 5 AND worker = $1"),
+            job: fill(dialect, "SELECT {job} FROM job", guard),
             take_chunk: text(file!("take_chunk")),
             expand: text("{jobs}"),
             ledger: text(file!("ledger")),
@@ -110,31 +93,21 @@ impl Statements {
     }
 }
 
-/// The parts of a dispatcher's transaction. Its values: $1 rows, $2 how many, $3 to $6 how many of them are completed,
+/// A dispatcher's transaction. Its values: $1 rows, $2 how many, $3 to $6 how many of them are completed,
 /// failed, expired and of unknown outcome; $7 steady now, $8 wall now, $9 the later of both, $10 the worker, $11 how many
 /// rows answer a key; and for each channel its name, how many jobs may start, how many of them may be bulk, and three
 /// random shares of a turn.
 fn turn(dialect: Dialect, complete: &str, channels: usize) -> String {
     const NAMES: [&str; 6] = ["{channel}", "{free}", "{most_bulk}", "{urgent}", "{normal}", "{bulk}"];
-    let part = |name: &str, text: &str| match dialect {
-        Dialect::Sqlite => text.to_owned(),
-        Dialect::Postgres => format!("{name} AS ({text})"),
-    };
     let claim = |channel: usize| {
         let numbered = NAMES.iter().zip(12 + channel * NAMES.len()..);
         let claim = file!("claim").replace("{due}", DUE);
         numbered.fold(claim, |text, (name, number)| text.replace(name, &format!("${number}")))
     };
-    let mut parts = vec![complete.to_owned(), part("answers", file!("answers"))];
-    parts.extend((0..channels).map(|channel| part(&format!("claim_{channel}"), &claim(channel))));
-    match dialect {
-        Dialect::Sqlite => parts.join("; "),
-        Dialect::Postgres => {
-            let claimed = (0..channels).map(|channel| format!("SELECT * FROM claim_{channel}"));
-            let claimed = claimed.collect::<Vec<_>>().join(" UNION ALL ");
-            format!("WITH {} SELECT {{columns}} FROM ({claimed}) AS job", parts.join(", "))
-        }
-    }
+    let file = dialect.pick(file!("turn_sqlite"), file!("turn_postgres"));
+    let between = dialect.pick("; INSERT INTO due ", ") UNION ALL (");
+    let claims: Vec<String> = (0..channels).map(claim).collect();
+    file.replace("{ended}", complete).replace("{claims}", &claims.join(between))
 }
 
 /// The table of a batch's rows.
@@ -143,40 +116,36 @@ fn rows(dialect: Dialect) -> String {
         let name = field.split_whitespace().next().unwrap_or_default();
         format!("value->>'{name}' AS {name}")
     };
-    match dialect {
-        Dialect::Sqlite => {
-            let fields: Vec<String> = FIELDS.split(',').map(extract).collect();
-            format!("(SELECT {} FROM jsonb_each($1)) AS v", fields.join(", "))
-        }
-        Dialect::Postgres => format!("jsonb_to_recordset(CAST($1 AS jsonb)) AS v ({FIELDS})"),
-    }
+    let fields: Vec<String> = FIELDS.split(',').map(extract).collect();
+    dialect.pick(
+        format!("(SELECT {} FROM jsonb_each($1)) AS v", fields.join(", ")),
+        format!("jsonb_to_recordset(CAST($1 AS jsonb)) AS v ({FIELDS})"),
+    )
 }
 
 /// Fills in parts, and what differs between the databases.
 fn fill(dialect: Dialect, text: &str, guard: &str) -> String {
-    let (skip, skip_chunk, materialized, slot) = match dialect {
-        Dialect::Sqlite => ("", "", "", "0"),
-        Dialect::Postgres => (
-            "FOR UPDATE SKIP LOCKED", "FOR UPDATE OF c SKIP LOCKED", "MATERIALIZED",
-            "pg_backend_pid() % 1024",
-        ),
-    };
     let guard = guard.replace("{subject}", "v.subject");
     // A row of state 0 only asks what stands under its key.
     let guard =
         format!("CASE WHEN v.state = 0 THEN 1 = 0 WHEN v.subject IS NULL THEN 1 = 1 ELSE {guard} END");
     let parts = [
         ("{count}", file!("count_postgres")),
-        ("{slot}", slot),
+        ("{slot}", dialect.pick("0", "pg_backend_pid() % 1024")),
         ("{jobs}", file!("insert_jobs")),
         ("{keys}", file!("insert_keys")),
         ("{complete}", file!("complete")),
         ("{guard}", &guard),
-        ("{columns}", columns!()),
+        ("{answers}", file!("answers")),
+        ("{start}", file!("start")),
+        ("{job}", "CAST({array}({array}({columns})) AS TEXT)"),
+        ("{all}", "coalesce(CAST({array_of}({array}({columns})) AS TEXT), '[]')"),
+        ("{columns}", COLUMNS),
+        ("{array}", dialect.pick("json_array", "json_build_array")),
+        ("{array_of}", dialect.pick("json_group_array", "json_agg")),
         ("{rows}", &rows(dialect)),
-        ("{skip_chunk}", skip_chunk),
-        ("{skip}", skip),
-        ("{materialized}", materialized),
+        ("{skip_chunk}", dialect.pick("", "FOR UPDATE OF c SKIP LOCKED")),
+        ("{skip}", dialect.pick("", "FOR UPDATE SKIP LOCKED")),
     ];
     parts.iter().fold(text.to_owned(), |text, (name, part)| text.replace(name, part))
 }

@@ -68,8 +68,10 @@ fn redact_name(name: &mut Cow<'static, str>, attributes: &[KeyValue]) {
         let mut texts = attributes.iter().map(|attribute| attribute.value.as_str()).chain([WORDS.into()]);
         texts.any(|text| text.split(' ').any(|safe| safe == word))
     };
-    *words =
-        words.split(' ').map(|word| if is_safe(word) { word } else { "_" }).collect::<Vec<_>>().join(" ");
+    if !words.split(' ').all(is_safe) {
+        let kept = words.split(' ').map(|word| if is_safe(word) { word } else { "_" });
+        *words = kept.collect::<Vec<_>>().join(" ");
+    }
 }
 
 #[cfg(test)]

@@ -164,10 +164,7 @@ impl Store {
 
     /// `sqlite` or `postgresql`.
     pub fn system(&self) -> &'static str {
-        match self.dialect() {
-            Dialect::Sqlite => "sqlite",
-            Dialect::Postgres => "postgresql",
-        }
+        self.dialect().pick("sqlite", "postgresql")
     }
 
     /// Why the store can't be used, for readiness; `None` while it can.
@@ -224,10 +221,7 @@ impl Store {
 
     /// A transaction that only reads, all of it in one snapshot.
     pub(crate) async fn snapshot(&self) -> Result<Tx> {
-        let begin = match self.dialect() {
-            Dialect::Sqlite => "BEGIN",
-            Dialect::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ",
-        };
+        let begin = self.dialect().pick("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ");
         self.begin_on(self.reader().await?, begin).await
     }
 
@@ -334,21 +328,24 @@ async fn highest_id(connection: &mut AnyConnection, components: &[Component]) ->
 }
 
 impl Dialect {
+    /// What stands for this database.
+    pub(crate) fn pick<T>(self, sqlite: T, postgres: T) -> T {
+        match self {
+            Self::Sqlite => sqlite,
+            Self::Postgres => postgres,
+        }
+    }
+
     /// SQLite takes the write lock at once: a transaction that reads first could not get it later.
     fn begin(self) -> &'static str {
-        match self {
-            Self::Sqlite => "BEGIN IMMEDIATE",
-            Self::Postgres => "BEGIN",
-        }
+        self.pick("BEGIN IMMEDIATE", "BEGIN")
     }
 
     /// A component's statements in this dialect.
     fn schema(self, sql: &str) -> String {
-        let (id, bytes, without_rowid) = match self {
-            Self::Sqlite => ("INTEGER PRIMARY KEY", "BLOB", "WITHOUT ROWID"),
-            Self::Postgres => ("BIGINT PRIMARY KEY", "BYTEA", ""),
-        };
-        sql.replace("{id}", id).replace("{bytes}", bytes).replace("{without_rowid}", without_rowid)
+        let sql = sql.replace("{id}", self.pick("INTEGER PRIMARY KEY", "BIGINT PRIMARY KEY"));
+        let sql = sql.replace("{bytes}", self.pick("BLOB", "BYTEA"));
+        sql.replace("{without_rowid}", self.pick("WITHOUT ROWID", ""))
     }
 }
 

@@ -52,7 +52,8 @@ pub(super) async fn open(path: &Path, synchronous: bool, readers: u32) -> Result
     let sync = if synchronous { "FULL" } else { "OFF" };
     let writing = format!(
         "PRAGMA busy_timeout = 2000; PRAGMA journal_mode = WAL; PRAGMA synchronous = {sync}; PRAGMA wal_autocheckpoint = 0; \
-         PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = {COPY_AT};"
+         PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = {COPY_AT}; \
+         CREATE TEMP TABLE due (id INTEGER PRIMARY KEY);"
     );
     let reading = "PRAGMA busy_timeout = 2000; PRAGMA query_only = 1; PRAGMA cache_size = -2048; PRAGMA temp_store = MEMORY;";
     let pool = |connections, pragmas| pool(&path, connections, pragmas).map_err(|error| unusable(&error));

@@ -72,12 +72,12 @@ pub(crate) struct LineLayer {
 
 impl LineLayer {
     fn write(&self, event: &Event<'_>, context: TraceContext) {
-        let mut fields = Fields::default();
+        let mut fields = Fields { message: String::with_capacity(64), others: Vec::with_capacity(512) };
         event.record(&mut fields);
         let (meta, at) = (event.metadata(), SystemTime::now());
         let (now, level) = (humantime::format_rfc3339_micros(at), meta.level());
         let TraceContext { trace_id, span_id, flags } = context;
-        let mut line = Vec::with_capacity(512);
+        let mut line = Vec::with_capacity(1024);
         // Writing to memory does not fail.
         if self.pretty {
             // Quotes stay as they are, for a command to be copied.
@@ -119,7 +119,6 @@ fn member(line: &mut Vec<u8>, key: &str, value: impl Serialize) {
 }
 
 /// Takes the message apart from all other values, which are written as JSON.
-#[derive(Default)]
 struct Fields {
     message: String,
     others: Vec<u8>,
@@ -154,7 +153,7 @@ impl Visit for Fields {
 
     /// A value whose formatting fails is cut off where it failed.
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        let mut text = String::new();
+        let mut text = String::with_capacity(64);
         let _ = write!(text, "{value:?}");
         self.record_str(field, &text);
     }
