@@ -4,18 +4,22 @@
 use crate::model::PatientId;
 use chassis_queue::{Store, StoreError};
 use futures_util::future::BoxFuture;
+use sqlx::AnyConnection;
 use std::collections::HashMap;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 
 /// Callers that wait for a look.
 const WAITING: usize = 4096;
 /// Patients in one look, at most.
 const BATCH: usize = 64;
+/// Looks with one connection, at most, before others have their turn at it. To give one back costs half a look.
+const LOOKS: usize = 16;
 
 /// What a look found, by patient.
 pub type Found<T> = Result<HashMap<String, T>, StoreError>;
-/// Looks up all of these patients.
-type Look<T> = for<'a> fn(&'a Store, &'a [&'a PatientId]) -> BoxFuture<'a, Found<T>>;
+/// Looks up all of these patients on a connection that reads.
+type Look<T> = for<'a> fn(&'a Store, &'a mut AnyConnection, &'a [&'a PatientId]) -> BoxFuture<'a, Found<T>>;
 
 /// Asks for one thing of a patient. Cheap to clone.
 #[derive(Clone)]
@@ -50,14 +54,29 @@ impl<T: Clone + Send + 'static> Lookup<T> {
 }
 
 async fn answer<T: Clone>(store: Store, look: Look<T>, mut asked: mpsc::Receiver<Asked<T>>) {
-    let mut batch = Vec::new();
+    let (mut batch, mut kept, mut looks) = (Vec::new(), None, 0);
     while asked.recv_many(&mut batch, BATCH).await > 0 {
         let patients: Vec<&PatientId> = batch.iter().map(|Asked { patient, .. }| patient).collect();
-        let found = look(&store, &patients).await;
+        let found = async {
+            let mut connection = match kept.take() {
+                Some(connection) => connection,
+                None => store.reader().await?,
+            };
+            let found = look(&store, &mut connection, &patients).await?;
+            kept = Some(connection);
+            Ok(found)
+        }
+        .await;
         for Asked { patient, answer } in batch.drain(..) {
             let one = found.as_ref().map(|found| found.get(patient.as_str()).cloned());
             // The caller may have left.
             let _ = answer.send(one.map_err(Clone::clone));
+        }
+        // Those who ask again at once share the next look.
+        yield_now().await;
+        looks += 1;
+        if asked.is_empty() || looks % LOOKS == 0 {
+            kept = None;
         }
     }
 }

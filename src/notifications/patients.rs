@@ -19,6 +19,7 @@ use chassis_queue::{Migration, Store, StoreError, Tx};
 use garde::Validate;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use sqlx::AnyConnection;
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::Arc,
@@ -125,15 +126,14 @@ pub async fn delete_patient(
 
 /// Looks up contacts, and what answers.
 pub fn contacts(store: Store) -> (Lookup<Contact>, impl Future<Output = ()> + Send) {
-    Lookup::new(store, "find contact", |store, patients| Box::pin(find(store, patients)))
+    Lookup::new(store, "find contact", |store, on, patients| Box::pin(find(store, on, patients)))
 }
 
 /// What is stored is not validated again: numbering plans change, and what was valid is still the patient's.
-async fn find(store: &Store, patients: &[&PatientId]) -> Found<Contact> {
+async fn find(store: &Store, on: &mut AnyConnection, patients: &[&PatientId]) -> Found<Contact> {
     let sql = if store.system() == "sqlite" { FIND_SQLITE } else { FIND_POSTGRES };
-    let mut reader = store.reader().await?;
     let look = sqlx::query_as(sql).bind(serde_json::to_string(patients).map_err(damaged)?);
-    let rows: Vec<(String, String, Option<String>)> = store.bounded(look.fetch_all(&mut *reader)).await?;
+    let rows: Vec<(String, String, Option<String>)> = store.bounded(look.fetch_all(on)).await?;
     let mut found: HashMap<String, Contact> = HashMap::new();
     for (patient, contact, device) in rows {
         let contact = match found.entry(patient) {

@@ -6,6 +6,7 @@ use crate::{
     model::{Moment, PatientId},
 };
 use chassis_queue::{Component, JobId, Migration, Statement, Store, StoreError, Value};
+use sqlx::AnyConnection;
 
 /// Content is bytes, because PostgreSQL's TEXT refuses U+0000. Ids rise with time, so a patient's latest report is the
 /// last of its entries in the index.
@@ -50,14 +51,13 @@ pub fn insert(id: JobId, report: &NewReport, submitted_at: Moment) -> Statement 
 
 /// Looks up latest reports, and what answers.
 pub fn latest(store: Store) -> (Lookup<Report>, impl Future<Output = ()> + Send) {
-    Lookup::new(store, "find latest report", |store, patients| Box::pin(find_latest(store, patients)))
+    Lookup::new(store, "find latest report", |store, on, patients| Box::pin(find_latest(store, on, patients)))
 }
 
-async fn find_latest(store: &Store, patients: &[&PatientId]) -> Found<Report> {
+async fn find_latest(store: &Store, on: &mut AnyConnection, patients: &[&PatientId]) -> Found<Report> {
     let sql = if store.system() == "sqlite" { LATEST_SQLITE } else { LATEST_POSTGRES };
     let patients = serde_json::to_string(patients).unwrap_or_default();
-    let mut reader = store.reader().await?;
-    let look = sqlx::query_as(sql).bind(patients).fetch_all(&mut *reader);
+    let look = sqlx::query_as(sql).bind(patients).fetch_all(on);
     let rows: Vec<(String, i64, Vec<u8>, i64)> = store.bounded(look).await?;
     let by_patient = |(patient, id, content, at)| Ok((patient, report((id, content, at))?));
     rows.into_iter().map(by_patient).collect()
