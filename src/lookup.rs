@@ -3,8 +3,6 @@
 
 use crate::model::PatientId;
 use chassis_queue::{Store, StoreError};
-use futures_util::future::BoxFuture;
-use sqlx::AnyConnection;
 use std::collections::HashMap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
@@ -18,14 +16,22 @@ const LOOKS: usize = 16;
 
 /// What a look found, by patient.
 pub type Found<T> = Result<HashMap<String, T>, StoreError>;
-/// Looks up all of these patients on a connection that reads.
-type Look<T> = for<'a> fn(&'a Store, &'a mut AnyConnection, &'a [&'a PatientId]) -> BoxFuture<'a, Found<T>>;
+
+/// How one thing of many patients is looked up.
+pub struct Look<T> {
+    /// Of the caller's span.
+    pub name: &'static str,
+    /// On SQLite, and on PostgreSQL: makes one JSON text for the patients in the JSON array $1. A row for each would be
+    /// handed over to another thread one by one.
+    pub sql: [&'static str; 2],
+    /// Reads that text.
+    pub read: fn(&str) -> Found<T>,
+}
 
 /// Asks for one thing of a patient. Cheap to clone.
 #[derive(Clone)]
 pub struct Lookup<T> {
     store: Store,
-    /// Of the caller's span.
     name: &'static str,
     asking: mpsc::Sender<Asked<T>>,
 }
@@ -37,9 +43,9 @@ struct Asked<T> {
 
 impl<T: Clone + Send + 'static> Lookup<T> {
     /// And what answers, until the last clone is dropped.
-    pub fn new(store: Store, name: &'static str, look: Look<T>) -> (Self, impl Future<Output = ()> + Send) {
+    pub fn new(store: Store, look: Look<T>) -> (Self, impl Future<Output = ()> + Send) {
         let (asking, asked) = mpsc::channel(WAITING);
-        (Self { store: store.clone(), name, asking }, answer(store, look, asked))
+        (Self { store: store.clone(), name: look.name, asking }, answer(store, look, asked))
     }
 
     /// # Errors
@@ -54,6 +60,7 @@ impl<T: Clone + Send + 'static> Lookup<T> {
 }
 
 async fn answer<T: Clone>(store: Store, look: Look<T>, mut asked: mpsc::Receiver<Asked<T>>) {
+    let sql = look.sql[usize::from(store.system() != "sqlite")];
     let (mut batch, mut kept, mut looks) = (Vec::new(), None, 0);
     while asked.recv_many(&mut batch, BATCH).await > 0 {
         let patients: Vec<&PatientId> = batch.iter().map(|Asked { patient, .. }| patient).collect();
@@ -62,9 +69,11 @@ async fn answer<T: Clone>(store: Store, look: Look<T>, mut asked: mpsc::Receiver
                 Some(connection) => connection,
                 None => store.reader().await?,
             };
-            let found = look(&store, &mut connection, &patients).await?;
+            let asked = serde_json::to_string(&patients).unwrap_or_default();
+            let found = sqlx::query_scalar(sql).bind(asked).fetch_one(&mut *connection);
+            let found: String = store.bounded(found).await?;
             kept = Some(connection);
-            Ok(found)
+            (look.read)(&found)
         }
         .await;
         for Asked { patient, answer } in batch.drain(..) {

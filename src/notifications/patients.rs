@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     error::{ApiError, NotFound},
-    lookup::{Found, Lookup},
+    lookup::{Found, Look, Lookup},
     model::PatientId,
 };
 use axum::{
@@ -19,11 +19,7 @@ use chassis_queue::{Migration, Store, StoreError, Tx};
 use garde::Validate;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use sqlx::AnyConnection;
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 pub const TABLES: Migration = Migration {
     min_reader: 1,
@@ -44,19 +40,14 @@ pub const TABLES: Migration = Migration {
     CREATE INDEX devices_patient ON devices (patient, position)",
 };
 
-/// Of the patients in a JSON array.
-macro_rules! find {
-    ($asked:literal) => {
-        concat!(
-            "SELECT p.id, p.contact, d.device FROM patients p LEFT JOIN devices d ON d.patient = p.id
-             WHERE p.id IN (SELECT value FROM ",
-            $asked,
-            ") ORDER BY d.position"
-        )
-    };
-}
-const FIND_SQLITE: &str = find!("json_each($1)");
-const FIND_POSTGRES: &str = find!("json_array_elements_text($1::json) AS asked (value)");
+/// A row for each device, or one without.
+const FIND_SQLITE: &str =
+    "SELECT json_group_array(json_array(p.id, json(p.contact), json(d.device)) ORDER BY d.position)
+    FROM patients p LEFT JOIN devices d ON d.patient = p.id WHERE p.id IN (SELECT value FROM json_each($1))";
+const FIND_POSTGRES: &str = "SELECT coalesce(CAST(json_agg(
+        json_build_array(p.id, CAST(p.contact AS json), CAST(d.device AS json)) ORDER BY d.position) AS TEXT), '[]')
+    FROM patients p LEFT JOIN devices d ON d.patient = p.id
+    WHERE p.id IN (SELECT value FROM json_array_elements_text(CAST($1 AS json)) AS asked (value))";
 
 const NO_PATIENT: ApiError = ApiError::NotFound("The directory has no such patient.");
 
@@ -126,23 +117,15 @@ pub async fn delete_patient(
 
 /// Looks up contacts, and what answers.
 pub fn contacts(store: Store) -> (Lookup<Contact>, impl Future<Output = ()> + Send) {
-    Lookup::new(store, "find contact", |store, on, patients| Box::pin(find(store, on, patients)))
+    Lookup::new(store, Look { name: "find contact", sql: [FIND_SQLITE, FIND_POSTGRES], read: read_contacts })
 }
 
 /// What is stored is not validated again: numbering plans change, and what was valid is still the patient's.
-async fn find(store: &Store, on: &mut AnyConnection, patients: &[&PatientId]) -> Found<Contact> {
-    let sql = if store.system() == "sqlite" { FIND_SQLITE } else { FIND_POSTGRES };
-    let look = sqlx::query_as(sql).bind(serde_json::to_string(patients).map_err(damaged)?);
-    let rows: Vec<(String, String, Option<String>)> = store.bounded(look.fetch_all(on)).await?;
+fn read_contacts(rows: &str) -> Found<Contact> {
+    let rows: Vec<(String, Contact, Option<Device>)> = serde_json::from_str(rows).map_err(damaged)?;
     let mut found: HashMap<String, Contact> = HashMap::new();
     for (patient, contact, device) in rows {
-        let contact = match found.entry(patient) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(serde_json::from_str(&contact).map_err(damaged)?),
-        };
-        if let Some(device) = device {
-            contact.push_tokens.push(serde_json::from_str(&device).map_err(damaged)?);
-        }
+        found.entry(patient).or_insert(contact).push_tokens.extend(device);
     }
     Ok(found)
 }

@@ -2,11 +2,10 @@
 
 use super::model::{Content, NewReport, Report};
 use crate::{
-    lookup::{Found, Lookup},
-    model::{Moment, PatientId},
+    lookup::{Found, Look, Lookup},
+    model::Moment,
 };
 use chassis_queue::{Component, JobId, Migration, Statement, Store, StoreError, Value};
-use sqlx::AnyConnection;
 
 /// Content is bytes, because PostgreSQL's TEXT refuses U+0000. Ids rise with time, so a patient's latest report is the
 /// last of its entries in the index.
@@ -29,12 +28,13 @@ pub const SCHEMA: Component = Component {
 
 const INSERT: &str = "INSERT INTO reports (id, patient_id, content, submitted_at) VALUES ($1, $2, $3, $4)";
 const FIND: &str = "SELECT id, content, submitted_at FROM reports WHERE id = $1";
-/// Of the patients in a JSON array.
-const LATEST_SQLITE: &str = "SELECT patient_id, id, content, submitted_at FROM reports WHERE id IN (SELECT
-    (SELECT max(id) FROM reports WHERE patient_id = asked.value) FROM json_each($1) AS asked)";
-const LATEST_POSTGRES: &str = "SELECT patient_id, id, content, submitted_at FROM reports WHERE id IN (SELECT
-    (SELECT max(id) FROM reports WHERE patient_id = asked.value)
-    FROM json_array_elements_text($1::json) AS asked (value))";
+const LATEST_SQLITE: &str = "SELECT json_group_array(json_array(patient_id, id, hex(content), submitted_at))
+    FROM reports WHERE id IN (SELECT (SELECT max(id) FROM reports WHERE patient_id = asked.value)
+    FROM json_each($1) AS asked)";
+const LATEST_POSTGRES: &str = "SELECT coalesce(CAST(json_agg(
+        json_build_array(patient_id, id, encode(content, 'hex'), submitted_at)) AS TEXT), '[]')
+    FROM reports WHERE id IN (SELECT (SELECT max(id) FROM reports WHERE patient_id = asked.value)
+    FROM json_array_elements_text(CAST($1 AS json)) AS asked (value))";
 
 type Row = (i64, Vec<u8>, i64);
 
@@ -51,15 +51,16 @@ pub fn insert(id: JobId, report: &NewReport, submitted_at: Moment) -> Statement 
 
 /// Looks up latest reports, and what answers.
 pub fn latest(store: Store) -> (Lookup<Report>, impl Future<Output = ()> + Send) {
-    Lookup::new(store, "find latest report", |store, on, patients| Box::pin(find_latest(store, on, patients)))
+    let sql = [LATEST_SQLITE, LATEST_POSTGRES];
+    Lookup::new(store, Look { name: "find latest report", sql, read: read_latest })
 }
 
-async fn find_latest(store: &Store, on: &mut AnyConnection, patients: &[&PatientId]) -> Found<Report> {
-    let sql = if store.system() == "sqlite" { LATEST_SQLITE } else { LATEST_POSTGRES };
-    let patients = serde_json::to_string(patients).unwrap_or_default();
-    let look = sqlx::query_as(sql).bind(patients).fetch_all(on);
-    let rows: Vec<(String, i64, Vec<u8>, i64)> = store.bounded(look).await?;
-    let by_patient = |(patient, id, content, at)| Ok((patient, report((id, content, at))?));
+fn read_latest(rows: &str) -> Found<Report> {
+    let rows: Vec<(String, i64, String, i64)> = serde_json::from_str(rows).map_err(|_| damaged())?;
+    let by_patient = |(patient, id, content, submitted_at)| {
+        let content = hex::decode(content).map_err(|_| damaged())?;
+        Ok((patient, report((id, content, submitted_at))?))
+    };
     rows.into_iter().map(by_patient).collect()
 }
 
@@ -74,11 +75,14 @@ pub async fn find(store: &Store, id: JobId) -> Result<Option<Report>, StoreError
 }
 
 fn report((id, content, submitted_at): Row) -> Result<Report, StoreError> {
-    let content = String::from_utf8(content)
-        .map_err(|_| StoreError::Statement("a stored report is not UTF-8".to_owned()))?;
+    let content = String::from_utf8(content).map_err(|_| damaged())?;
     Ok(Report {
         report_id: JobId::from_number(id).to_string(),
         content: Content::new(content),
         submitted_at: Moment::from_unix_ms(submitted_at),
     })
+}
+
+fn damaged() -> StoreError {
+    StoreError::Statement("a stored report cannot be read".to_owned())
 }

@@ -425,6 +425,7 @@ pub(crate) fn json<T: Serialize>(value: &T) -> Result<String> {
 }
 
 pub(crate) fn read_json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
-    serde_json::from_str(text)
-        .map_err(|error| StoreError::Statement(format!("stored JSON is damaged: {error}")))
+    // The error itself would show what is stored.
+    let damaged = |error: serde_json::Error| format!("stored JSON is damaged at column {}", error.column());
+    serde_json::from_str(text).map_err(|error| StoreError::Statement(damaged(error)))
 }
