@@ -35,7 +35,7 @@ pub(crate) struct Statements {
     pub(crate) turn: Sql,
     /// Running jobs whose worker's lease is over.
     pub(crate) orphans: Sql,
-    /// What is read of a job that is asked for by anything else.
+    /// The beginning of a query of jobs.
     pub(crate) job: String,
     /// The next piece of the most urgent batch that is due.
     pub(crate) take_chunk: Sql,

@@ -5,8 +5,8 @@ use crate::StoreConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::postgres::{PgListener, PgPoolOptions};
-use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _};
-use std::{fs, path::Path, time::Duration};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions as _};
+use std::{fs, path::Path};
 
 /// Bounds what a slow or vanished server can hold up; the first statement of every connection. Plans are made once: that
 /// of a dispatcher's turn takes longer to make than to run.
@@ -37,18 +37,11 @@ fn address(url: &SecretString, password: Option<&Path>) -> Result<AnyConnectOpti
     Ok(options.disable_statement_logging())
 }
 
-/// Connections that were idle for longer are checked before their next use.
-const FRESH: Duration = Duration::from_secs(1);
-
-/// A pool whose connections are checked when they are made, and again after a rest.
+/// A pool whose connections are checked when they are made, and again before each use.
 fn pool(options: &AnyConnectOptions, connections: u32) -> AnyPool {
     let pool = AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(super::PATIENCE)
-        .test_before_acquire(false)
-        .before_acquire(|connection, meta| {
-            Box::pin(async move { Ok(meta.idle_for < FRESH || connection.ping().await.is_ok()) })
-        })
         .after_connect(|connection, _| Box::pin(check(connection)));
     pool.connect_lazy_with(options.clone())
 }
