@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use crate::bench::Bench;
@@ -192,7 +193,7 @@ pub fn common(bench: &Bench, telemetry: Telemetry) -> Environment {
 /// Of the file system.
 pub fn key_file(folder: &Path) -> Result<String> {
     let file = folder.join("keys");
-    let digest: String = Sha256::digest(KEY).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = HEXLOWER.encode(&Sha256::digest(KEY));
     std::fs::write(&file, format!("bench:send,read,operate:{digest}\n"))?;
     Ok(file.display().to_string())
 }

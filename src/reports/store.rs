@@ -6,6 +6,7 @@ use crate::{
     model::Moment,
 };
 use chassis_queue::{Component, JobId, Migration, Statement, Store, StoreError, Value};
+use data_encoding::HEXLOWER_PERMISSIVE;
 
 /// Content is bytes, because PostgreSQL's TEXT refuses U+0000. Ids rise with time, so a patient's latest report is the
 /// last of its entries in the index.
@@ -57,8 +58,8 @@ pub fn latest(store: Store) -> (Lookup<Report>, impl Future<Output = ()> + Send)
 
 fn read_latest(rows: &str) -> Found<Report> {
     let rows: Vec<(String, i64, String, i64)> = serde_json::from_str(rows).map_err(|_| damaged())?;
-    let by_patient = |(patient, id, content, submitted_at)| {
-        let content = hex::decode(content).map_err(|_| damaged())?;
+    let by_patient = |(patient, id, content, submitted_at): (_, _, String, _)| {
+        let content = HEXLOWER_PERMISSIVE.decode(content.as_bytes()).map_err(|_| damaged())?;
         Ok((patient, report((id, content, submitted_at))?))
     };
     rows.into_iter().map(by_patient).collect()

@@ -1,4 +1,4 @@
-// The collector goes and comes back: nobody notices, and no span is without an account.
+// The collector is down for a while and comes back: callers notice nothing, and every span is accounted for.
 import { act, arrivals, base, enrol, once, remind, seconds, settle, settled } from './lib.js';
 
 export { handleSummary } from './lib.js';

@@ -5,6 +5,7 @@ use crate::{
     Outcome, Report, RetryConfig, Worker, queue::Core, sql::Sql,
 };
 use chassis_telemetry::{SpanExt as _, names};
+use data_encoding::HEXLOWER;
 use futures_util::FutureExt as _;
 use rand::Rng as _;
 use serde::{Serialize, de::IgnoredAny};
@@ -166,11 +167,12 @@ impl<W: Worker> Core<W> {
         query.bind(more.failed).bind(more.expired).bind(more.unknown)
     }
 
-    /// Makes committed ends known: takes them from the backlog, and tells of them in a task, beside the next commit.
+    /// Takes attempts whose end is committed from the backlog, and counts and logs them in a task of its own, so that the
+    /// next commit does not wait for that.
     pub(crate) fn completed(self: &Arc<Self>, all: Vec<Ended>) -> JoinHandle<()> {
         self.backlog.finished(all.iter().filter(|ended| ended.decision.state.is_final()).count());
         let core = Arc::clone(self);
-        #[expect(clippy::disallowed_methods, reason = "each is told in its attempt's span")]
+        #[expect(clippy::disallowed_methods, reason = "each line is written in its attempt's span")]
         tokio::spawn(async move { all.iter().for_each(|ended| ended.tell(&core)) })
     }
 }
@@ -204,7 +206,7 @@ impl<'a> Row<'a> {
             spent: decision.spent,
             unknowns: decision.unknowns,
             history: job.history_with(record.as_ref()),
-            last_trace: last.map(|last| hex::encode(last.to_bytes())),
+            last_trace: last.map(|last| HEXLOWER.encode(&last.to_bytes())),
             reason: decision.reason,
             key: answer.as_ref().map(|(key, _)| key),
             answer: answer.as_ref().map(|(_, answer)| answer),

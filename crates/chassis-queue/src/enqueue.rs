@@ -5,8 +5,9 @@ use crate::model::SCHEDULED;
 use crate::queue::{Core, InHand};
 use crate::{JobId, JobState, Priority, Queue, Result, StoreError, Tx, Worker, commit};
 use chassis_telemetry::{SpanExt as _, TraceContext};
+use data_encoding::HEXLOWER;
 use futures_util::future::join_all;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -66,9 +67,9 @@ impl<J> Enqueue<J> {
 /// An idempotency key: hashes of whose request it is, and of what the request says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Key {
-    #[serde(serialize_with = "hex::serialize")]
+    #[serde(serialize_with = "hex")]
     pub scope: [u8; 32],
-    #[serde(serialize_with = "hex::serialize")]
+    #[serde(serialize_with = "hex")]
     pub digest: [u8; 32],
 }
 
@@ -76,7 +77,7 @@ pub struct Key {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Answer {
     pub status: u16,
-    #[serde(serialize_with = "hex::serialize")]
+    #[serde(serialize_with = "hex")]
     pub body: Vec<u8>,
     pub location: Option<String>,
 }
@@ -366,7 +367,7 @@ pub(crate) struct Row<'a> {
     /// `None` is now.
     pub(crate) first_due: Option<i64>,
     pub(crate) not_after: i64,
-    #[serde(serialize_with = "hex::serialize")]
+    #[serde(serialize_with = "hex")]
     pub(crate) trace: [u8; TraceContext::BYTES],
     /// `None` is no job.
     pub(crate) payload: Option<String>,
@@ -382,6 +383,11 @@ pub(crate) struct Row<'a> {
 /// The context that a job continues, as it is stored.
 pub(crate) fn context(span: &Span) -> [u8; TraceContext::BYTES] {
     span.trace_context().unwrap_or_else(TraceContext::new_root).to_bytes()
+}
+
+/// Bytes in JSON.
+fn hex<T: AsRef<[u8]>, S: Serializer>(bytes: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&HEXLOWER.encode(bytes.as_ref()))
 }
 
 /// The rows of a group: one for each job, or one for its key.

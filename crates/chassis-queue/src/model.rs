@@ -2,6 +2,7 @@
 
 use crate::{JobId, Result, StoreError, queue::Core};
 use chassis_telemetry::TraceContext;
+use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{future::Future, time::Duration};
 
@@ -241,9 +242,9 @@ pub(crate) struct Stored<'a> {
 
 impl Stored<'_> {
     pub(crate) fn record<W: Worker>(self, core: &Core<W>) -> Result<JobRecord> {
-        let context = |digits| {
-            let mut bytes = [0; TraceContext::BYTES];
-            hex::decode_to_slice(digits, &mut bytes).ok().and_then(|()| TraceContext::from_bytes(&bytes))
+        let context = |digits: &str| {
+            let bytes = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?;
+            TraceContext::from_bytes(&bytes)
         };
         let Self { accepted_at, first_due, at, not_after, reason, payload, spent, unknowns, worker, .. } =
             self;

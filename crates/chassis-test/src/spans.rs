@@ -9,7 +9,7 @@ pub use opentelemetry_proto::tonic::trace::v1::{
 
 /// Lower-case hex, as headers and lines have it.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    data_encoding::HEXLOWER.encode(bytes)
 }
 
 /// The span of this id.

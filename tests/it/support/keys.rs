@@ -2,6 +2,7 @@
 
 use super::service::Site;
 use chassis_test::{Answer, client::ask_with};
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 
@@ -12,7 +13,7 @@ pub fn text(name: &str) -> String {
 
 /// A line for the key file.
 pub fn line(name: &str, scopes: &str) -> String {
-    let hash: String = Sha256::digest(text(name)).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = HEXLOWER.encode(&Sha256::digest(text(name)));
     format!("{name}:{scopes}:{hash}")
 }
 
