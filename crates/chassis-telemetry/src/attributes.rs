@@ -5,8 +5,8 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, Status, TraceState};
+use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::trace::SpanData;
 
 /// Attribute keys whose values say nothing about a person, most by OpenTelemetry's conventions. A service adds its own
@@ -56,6 +56,11 @@ impl AllowList {
     }
 }
 
+/// The attribute's value where it is a text.
+pub(crate) fn text(attribute: &KeyValue) -> Option<&str> {
+    if let Value::String(text) = &attribute.value { Some(text.as_str()) } else { None }
+}
+
 /// `tracestate` holds whatever a caller wrote.
 fn strip_state(context: &mut SpanContext) {
     let (trace, span, flags) = (context.trace_id(), context.span_id(), context.trace_flags());
@@ -64,10 +69,8 @@ fn strip_state(context: &mut SpanContext) {
 
 fn redact_name(name: &mut Cow<'static, str>, attributes: &[KeyValue]) {
     let Cow::Owned(words) = name else { return };
-    let is_safe = |word: &str| {
-        let mut texts = attributes.iter().map(|attribute| attribute.value.as_str()).chain([WORDS.into()]);
-        texts.any(|text| text.split(' ').any(|safe| safe == word))
-    };
+    let texts = attributes.iter().filter_map(text).chain([WORDS]);
+    let is_safe = |word: &str| texts.clone().any(|text| text.split(' ').any(|safe| safe == word));
     if !words.split(' ').all(is_safe) {
         let kept = words.split(' ').map(|word| if is_safe(word) { word } else { "_" });
         *words = kept.collect::<Vec<_>>().join(" ");

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::{panic::AssertUnwindSafe, sync::Arc, thread, time::Duration};
 
 use futures_util::FutureExt as _;
-use opentelemetry::Value;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 use tokio::{runtime, time::timeout};
 
+use crate::attributes::{self, AllowList};
 use crate::buffer::{Account, Buffer};
-use crate::{InitError, attributes::AllowList, environment::Export};
+use crate::{InitError, environment::Export};
 
 /// The spans that ended. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -22,9 +22,8 @@ pub(crate) struct Spans(Arc<Buffer<SpanData>>);
 fn size(span: &SpanData) -> usize {
     let of_events = span.events.iter().flat_map(|event| &event.attributes);
     let of_links = span.links.iter().flat_map(|link| &link.attributes);
-    let attributes = span.attributes.iter().chain(of_events).chain(of_links).map(|attribute| {
-        64 + if let Value::String(text) = &attribute.value { text.as_str().len() } else { 0 }
-    });
+    let attributes = span.attributes.iter().chain(of_events).chain(of_links);
+    let attributes = attributes.map(|attribute| 64 + attributes::text(attribute).map_or(0, str::len));
     512 + 128 * (span.events.len() + span.links.len()) + attributes.sum::<usize>()
 }
 
