@@ -32,15 +32,13 @@ pub fn router(
 ) -> Result<Router, Failure> {
     let degradation = reports.degradation();
     let service = EproServiceServer::new(reports.clone());
-    let latest = post_service(service.clone())
-        .route_layer(degradation.shed_layer(READS, degraded))
-        .route_layer(require(Scope::Read));
-    let submit =
-        post_service(service).route_layer(degradation.latency_layer()).route_layer(require(Scope::Send));
+    // One `layer` for all of a route's: each call of it is one more boxed service that a request passes.
+    let unary = || grpc::unary(&config.grpc_server());
+    let latest = (require(Scope::Read), degradation.shed_layer(READS, degraded), unary());
+    let submit = (require(Scope::Send), unary(), degradation.latency_layer());
     let services = Router::new()
-        .route("/epro.v1.EproService/GetLatestReport", latest)
-        .route("/epro.v1.EproService/SubmitReport", submit)
-        .route_layer(grpc::unary(&config.grpc_server()));
+        .route("/epro.v1.EproService/GetLatestReport", post_service(service.clone()).layer(latest))
+        .route("/epro.v1.EproService/SubmitReport", post_service(service).layer(submit));
 
     let (open, follow_health) = grpc::health(health.watch(), &[SERVICE], shutdown.stop());
     tasks.spawn("grpc-health", follow_health);
@@ -53,10 +51,10 @@ pub fn router(
         .layer(host_check(keys.is_open()))
         .layer(grpc::only())
         .layer(degradation.in_flight_layer());
-    let guarded = ServiceBuilder::new().layer(identify(keys, &config.limits)).layer(limits.grpc_layer());
+    let guarded = (around.clone(), identify(keys, &config.limits), limits.grpc_layer());
     let services =
         grpc::router(services.into()).merge(grpc::reflection(&[DESCRIPTOR], shutdown.stop())?).layer(guarded);
-    Ok(services.merge(open).layer(around))
+    Ok(services.merge(open.layer(around)))
 }
 
 fn degraded(shed: Shed) -> Response {

@@ -56,22 +56,32 @@ pub struct Api {
 )]
 struct Document;
 
-/// Every route. `watched` ones wait for nobody outside, so their latency tells an overload.
+/// Every route. `watched` ones wait for nobody outside, so their latency tells an overload. A group has one `route_layer`:
+/// each is one more boxed service that a request passes.
 fn routes(config: &ServerConfig, degradation: &Degradation) -> OpenApiRouter<Api> {
-    let scoped = |scope: Scope, routes: OpenApiRouter<Api>| {
-        document_scope(scope, routes.route_layer((require(scope), layers::deadlines(config))))
-    };
+    let guard = |scope| (require(scope), layers::deadlines(config));
+    let scoped = |scope, routes: OpenApiRouter<Api>| document_scope(scope, routes.route_layer(guard(scope)));
     let watched = degradation.latency_layer();
     let shed_reads = degradation.shed_layer(reports::READS, error::degraded);
 
+    let sending = || (MapResponseLayer::new(api::count_refusals), guard(Scope::Send));
+    let send_later = OpenApiRouter::new()
+        .routes(routes!(api::send_sms_later))
+        .routes(routes!(api::send_push_later))
+        .route_layer((sending(), watched.clone()));
     let send = OpenApiRouter::new()
-        .routes(routes!(api::send_sms_later).layer(watched.clone()))
         .routes(routes!(api::send_sms_now))
-        .routes(routes!(api::send_push_later).layer(watched.clone()))
         .routes(routes!(api::send_push_now))
-        .routes(routes!(studies::send_to_study));
+        .routes(routes!(studies::send_to_study))
+        .route_layer(sending())
+        .merge(send_later);
     let cancel = OpenApiRouter::new().routes(routes!(api::cancel_notification));
-    let report = OpenApiRouter::new().routes(routes!(reports::api::submit).layer(watched));
+    let large = DefaultBodyLimit::max(reports::api::LARGEST_BODY);
+    let report = OpenApiRouter::new().routes(routes!(reports::api::submit)).route_layer((
+        large,
+        guard(Scope::Send),
+        watched,
+    ));
     let read = OpenApiRouter::new()
         .routes(routes!(api::get_notification))
         .routes(routes!(studies::get_batch))
@@ -91,9 +101,9 @@ fn routes(config: &ServerConfig, degradation: &Degradation) -> OpenApiRouter<Api
         .routes(routes!(dead_letters::replay_dead_letters));
 
     OpenApiRouter::with_openapi(Document::openapi())
-        .merge(scoped(Scope::Send, send).route_layer(MapResponseLayer::new(api::count_refusals)))
+        .merge(document_scope(Scope::Send, send))
         .merge(scoped(Scope::Send, cancel))
-        .merge(scoped(Scope::Send, report).layer(DefaultBodyLimit::max(reports::api::LARGEST_BODY)))
+        .merge(document_scope(Scope::Send, report))
         .merge(scoped(Scope::Read, read))
         .merge(scoped(Scope::Operate, operate))
 }

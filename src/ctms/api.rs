@@ -80,8 +80,7 @@ pub fn router(reports: Arc<Reports>, config: &Config, keys: &Keys, limits: &Limi
         .layer(identify(keys, &config.limits))
         .layer(limits.http_layer());
     let api: Router = routes().with_state(reports).into();
-    api.route_layer(layers::deadlines(server))
-        .route_layer(require(Scope::Read))
+    api.route_layer((require(Scope::Read), layers::deadlines(server)))
         .merge(openapi::router("/api/v1/docs", "/api/v1/openapi.json", document()))
         .fallback(layers::not_found)
         .method_not_allowed_fallback(layers::method_not_allowed)
