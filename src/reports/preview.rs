@@ -53,7 +53,7 @@ impl Preview {
         let turn = timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
         let turn = turn.map_err(|_| self.degradation.shed(PREVIEW, Duration::from_secs(1)))?;
         let (fonts, (reply, drawn)) = (self.fonts.clone(), oneshot::channel());
-        let span = tracing::info_span!("draw report", report_id = report.report_id);
+        let span = tracing::info_span!("draw report");
         // A thread of its own, because Linux sets niceness by thread: submissions go first. The turn ends with the work,
         // even if the caller has left.
         let draw = move || {

@@ -1,2 +1,2 @@
 DELETE FROM idempotency
-  WHERE scope IN (SELECT scope FROM idempotency WHERE expires < $1 LIMIT $2)
+  WHERE scope IN (SELECT scope FROM idempotency WHERE expires < $1 LIMIT $2) RETURNING 1

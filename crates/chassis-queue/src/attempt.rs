@@ -45,7 +45,6 @@ impl JobRecord {
         let span = core.message_span("process", None, self.group, self.channel, self.priority, 1);
         span.continue_from(self.trace);
         self.last_trace.into_iter().for_each(|before| span.link_to(before));
-        span.record("job_id", tracing::field::display(self.id));
         span.record("attempt", i64::from(self.spent));
         span
     }

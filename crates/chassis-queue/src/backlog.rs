@@ -34,7 +34,7 @@ struct State {
 
 /// Room for jobs that are about to be committed; given back unless it is kept.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct Reservation {
     backlog: Arc<Backlog>,
     kind: usize,
     jobs: i64,
@@ -52,7 +52,7 @@ impl Backlog {
         scheduled: bool,
         priority: Priority,
         jobs: usize,
-    ) -> Result<Room, Refused> {
+    ) -> Result<Reservation, Refused> {
         let (kind, jobs) = (usize::from(scheduled), jobs as i64);
         let mut state = self.state.lock();
         let extra = if priority == Priority::Urgent && !scheduled { (self.max[kind] + 9) / 10 } else { 0 };
@@ -61,7 +61,7 @@ impl Backlog {
             return Err(Refused::BacklogFull { retry_after: state.time_for(over) });
         }
         state.reserved[kind] += jobs;
-        Ok(Room { backlog: Arc::clone(self), kind, jobs })
+        Ok(Reservation { backlog: Arc::clone(self), kind, jobs })
     }
 
     /// Jobs have ended.
@@ -71,9 +71,11 @@ impl Backlog {
         state.finished += jobs;
     }
 
-    /// Jobs have been queued again.
-    pub(crate) fn replayed(&self, jobs: usize) {
-        self.state.lock().committed[0] += jobs as i64;
+    /// Jobs have been queued again, or (less than 0) cancelled.
+    pub(crate) fn changed(&self, [due, scheduled]: Jobs) {
+        let mut state = self.state.lock();
+        state.committed[0] += due;
+        state.committed[1] += scheduled;
     }
 
     /// To be taken when a recount begins.
@@ -106,14 +108,14 @@ impl State {
     }
 }
 
-impl Room {
+impl Reservation {
     /// The jobs are committed.
     pub(crate) fn keep(self) {
         self.backlog.state.lock().committed[self.kind] += self.jobs;
     }
 }
 
-impl Drop for Room {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.backlog.state.lock().reserved[self.kind] -= self.jobs;
     }

@@ -139,9 +139,8 @@ impl<W: Worker> Queue<W> {
         const GROUPS: &str = "SELECT states, count(*) FROM (SELECT CAST(sum(DISTINCT CAST(1 AS BIGINT) << state) AS BIGINT) AS states
             FROM job WHERE batch = $1 AND batch <> 0 GROUP BY id - part) AS g GROUP BY states";
         let mut reader = self.core.store.read("find batch").await?;
-        let row: Option<(String, i64)> =
-            sqlx::query_as(BATCH).bind(id.0).fetch_optional(&mut *reader).await?;
-        let Some((info, unexpanded)) = row else { return Ok(None) };
+        let row = sqlx::query_as(BATCH).bind(id.0).fetch_optional(&mut *reader).await?;
+        let Some((info, unexpanded)): Option<(String, i64)> = row else { return Ok(None) };
         let groups: Vec<(i64, i64)> = sqlx::query_as(GROUPS).bind(id.0).fetch_all(&mut *reader).await?;
         let mut counts = BTreeMap::from([(JobState::Accepted, unexpanded as usize)]);
         for (bits, count) in groups {
@@ -185,7 +184,7 @@ impl<W: Worker> Core<W> {
     /// Turns batches that are due into jobs, a chunk a commit, between everybody else's commits. Never ends.
     pub(crate) async fn expand(&self) {
         loop {
-            match self.expand_chunk().await {
+            match self.store.transaction(self.expand_chunk()).await {
                 Ok(true) => sleep(BREATH).await,
                 Ok(false) => drop(timeout(LOOK, self.unexpanded.notified()).await),
                 Err(error) => {

@@ -1,6 +1,6 @@
 //! Group commit: callers that arrive while a commit runs share the next one.
 
-use crate::backlog::Room;
+use crate::backlog::Reservation;
 use crate::enqueue::{Enqueued, Value};
 use crate::queue::{Core, commit_span};
 use crate::sql::Sql;
@@ -28,7 +28,7 @@ pub(crate) struct Pending<J> {
     pub(crate) jobs: usize,
     /// JSON objects, with a comma between two.
     pub(crate) rows: String,
-    pub(crate) room: Option<Room>,
+    pub(crate) room: Option<Reservation>,
     pub(crate) span: Span,
     pub(crate) since: Instant,
     pub(crate) answer: oneshot::Sender<Result<Enqueued, Refused>>,
@@ -45,8 +45,8 @@ pub(crate) fn spawn<W: Worker>(core: &Arc<Core<W>>, committers: usize) -> mpsc::
     let commits = batches.for_each_concurrent(committers, move |batch: Vec<Pending<W::Job>>| {
         let jobs = batch.iter().map(|pending| pending.jobs).sum();
         let of = batch.iter().filter(|pending| pending.jobs > 0);
-        let span =
-            commit_span(&core.store, Some(jobs), of.filter_map(|pending| pending.span.trace_context()));
+        let of = of.filter_map(|pending| pending.span.trace_context());
+        let span = commit_span(&core.store, Some(jobs), of);
         let core = Arc::clone(&core);
         async move { commit(&core, batch).await }.instrument(span)
     });
@@ -57,10 +57,10 @@ pub(crate) fn spawn<W: Worker>(core: &Arc<Core<W>>, committers: usize) -> mpsc::
 }
 
 /// Commits a batch and answers its callers.
-async fn commit<W: Worker>(core: &Core<W>, batch: Vec<Pending<W::Job>>) {
+async fn commit<W: Worker>(core: &Core<W>, mut batch: Vec<Pending<W::Job>>) {
     let begun = Instant::now();
     let counting = core.counting.read().await;
-    match store(core, &batch).await {
+    match core.store.transaction(store(core, &batch)).await {
         Ok(others) => {
             let jobs: usize = batch.iter().map(|pending| pending.jobs).sum();
             metrics::committed(&core.store, "accept", jobs, begun.elapsed());
@@ -78,9 +78,9 @@ async fn commit<W: Worker>(core: &Core<W>, batch: Vec<Pending<W::Job>>) {
         // One statement of a service can be wrong; the others in the batch shall not suffer from it.
         Err(StoreError::Statement(_)) if batch.len() > 1 => {
             drop(counting);
-            for pending in batch {
-                Box::pin(commit(core, vec![pending])).await;
-            }
+            let rest = batch.split_off(batch.len() / 2);
+            Box::pin(commit(core, batch)).await;
+            Box::pin(commit(core, rest)).await;
         }
         Err(error) => {
             Span::current().record(names::OTEL_STATUS_CODE, "ERROR");
@@ -95,7 +95,7 @@ impl<J> Pending<J> {
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
         self.span.record(names::WAITED_MS, ms(begun.saturating_duration_since(self.since)));
         self.span.record(names::COMMITTED_MS, ms(begun.elapsed()));
-        // Ends with its caller's.
+        // This clone must not outlive the caller's span.
         drop(self.span);
         // The caller may have left; what is committed stays committed.
         let _ = self.answer.send(told);
@@ -103,7 +103,7 @@ impl<J> Pending<J> {
 
     /// Counts it, once it is committed.
     pub(crate) fn stored<W: Worker>(&mut self, core: &Core<W>) {
-        self.room.take().into_iter().for_each(Room::keep);
+        self.room.take().into_iter().for_each(Reservation::keep);
         let Enqueue { channel, priority, .. } = self.enqueue;
         if self.jobs > 0 {
             core.setup.worker.observe(&Fact::Accepted { channel, priority, jobs: self.jobs });

@@ -1,5 +1,6 @@
 //! Settings of the store, of the queue and of retries.
 
+use crate::store::postgres;
 use chassis_telemetry::settings::{between, duration, number};
 use conf::Conf;
 use secrecy::SecretString;
@@ -120,11 +121,12 @@ impl FromStr for StoreUrl {
 }
 
 impl StoreConfig {
-    fn check(&self) -> Result<(), &'static str> {
-        if matches!(self.url, StoreUrl::Sqlite { .. }) && self.password_file.is_some() {
-            return Err("store.password_file is for PostgreSQL; remove it or set store.url = postgres://…");
+    fn check(&self) -> Result<(), String> {
+        match (&self.url, &self.password_file) {
+            (StoreUrl::Postgres(url), file) => postgres::address(url, file.as_deref()).map(drop),
+            (_, None) => Ok(()),
+            _ => Err("store.password_file is for PostgreSQL; remove it or set store.url to one".to_owned()),
         }
-        Ok(())
     }
 }
 

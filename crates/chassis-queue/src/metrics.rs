@@ -1,6 +1,6 @@
 //! The queue's metrics: what they are, and how they are set.
 
-use crate::{JobState, Priority, Queue, Store, Worker};
+use crate::{JobState, Priority, Queue, Store, Worker, queue::InHand};
 use chassis_telemetry::catalogue::{Label, Metric, Values, counter, gauge, histogram};
 use chassis_telemetry::names::{LABEL_CHANNEL, LABEL_OPERATION, LABEL_PRIORITY, LABEL_STATE, LABEL_STORE};
 use std::time::Duration;
@@ -49,10 +49,6 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    pub fn queued(&self) -> i64 {
-        self.accepted - self.completed - self.failed - self.expired - self.cancelled - self.unknown
-    }
-
     /// Counts `jobs` more (or fewer) in a final state.
     pub(crate) fn add(&mut self, state: JobState, jobs: i64) {
         let counted = match state {
@@ -115,7 +111,8 @@ impl<W: Worker> Queue<W> {
         }
         for (state, jobs) in [
             ("accepted", ledger.accepted),
-            ("queued", ledger.queued()),
+            // Counted, not calculated: it is the other side of the balance.
+            ("queued", ready + later + running),
             (word(JobState::Completed), ledger.completed),
             (word(JobState::Failed), ledger.failed),
             (word(JobState::Expired), ledger.expired),
@@ -131,7 +128,8 @@ impl<W: Worker> Queue<W> {
             metrics::gauge!("store_free_bytes", LABEL_STORE => store()).set(bytes as f64);
         }
         for channel in core.setup.channels {
-            let busy = core.in_hand.lock().values().filter(|job| job.channel == *channel).count();
+            let busy = |job: &&InHand| job.channel == *channel && !job.sync;
+            let busy = core.in_hand.lock().values().filter(busy).count();
             metrics::gauge!("workers", LABEL_CHANNEL => *channel).set(core.setup.config.workers as f64);
             metrics::gauge!("workers_busy", LABEL_CHANNEL => *channel).set(busy as f64);
         }

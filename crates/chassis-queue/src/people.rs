@@ -59,13 +59,15 @@ impl<W: Worker> Queue<W> {
             concat!("UPDATE job SET state = 9, at = $2 WHERE state <= 4 AND ", in_group!(), " RETURNING id");
         let core = &self.core;
         let (mut tx, _counting) = core.begin().await?;
-        let cancel = sqlx::query(CANCEL).bind(group.0).bind(core.store.now_ms());
-        let cancelled = cancel.fetch_all(&mut *tx).await?.len();
+        let now = core.store.now_ms();
+        let cancel = sqlx::query(CANCEL).bind(group.0).bind(now).fetch_all(&mut *tx);
+        let cancelled = cancel.await?.len();
         let more = Ledger { cancelled: cancelled as i64, ..Ledger::default() };
         core.write_ledger(&mut tx, more).await?;
         let jobs = core.group(&mut tx, group).await?;
         tx.commit().await?;
-        core.backlog.finished(cancelled);
+        let scheduled = jobs.iter().filter(|job| job.at == now && job.first_due > now).count() as i64;
+        core.backlog.changed([scheduled - cancelled as i64, -scheduled]);
         let Some(&JobRecord { channel, priority, .. }) = jobs.first() else { return Ok(None) };
         let fact = Fact::Finished { channel, priority, state: JobState::Cancelled, end_to_end: None };
         (0..cancelled).for_each(|_| core.setup.worker.observe(&fact));
@@ -228,7 +230,7 @@ impl<W: Worker> Core<W> {
         }
         self.write_ledger(&mut tx, more).await?;
         tx.commit().await?;
-        self.backlog.replayed(jobs.len());
+        self.backlog.changed([jobs.len() as i64, 0]);
         self.committed_jobs();
         Ok(())
     }

@@ -126,21 +126,14 @@ impl<W: Worker> Queue<W> {
     /// Runs jobs until [`Self::stop`]; then finishes the attempts in hand, commits their outcomes, and ends.
     pub async fn run(&self) {
         let core = &self.core;
-        let upkeep = async {
-            tokio::join!(
-                core.store.keep_probing(),
-                core.store.keep_checkpointing(),
-                core.keep_counting(),
-                core.expand(),
-                core.clear(),
-                core.keep_lease(),
-                core.announce(),
-                core.listen()
-            );
-        };
         tokio::select! {
+            // The committers have panicked.
+            () = self.accept.closed() => {}
             () = core.dispatch() => {}
-            _ = upkeep => {}
+            _ = async {
+                tokio::join!(core.store.keep_probing(), core.store.keep_checkpointing(), core.keep_counting(),
+                    core.expand(), core.clear(), core.keep_lease(), core.announce(), core.listen())
+            } => {}
         }
     }
 
@@ -242,7 +235,7 @@ impl<W: Worker> Core<W> {
             channel,
             priority = priority.as_str(),
             // Recorded later.
-            job_id = Empty, attempt = Empty, outcome = Empty, waited_ms = Empty, committed_ms = Empty,
+            attempt = Empty, outcome = Empty, waited_ms = Empty, committed_ms = Empty,
         )
     }
 

@@ -17,7 +17,8 @@ const BREATH: Duration = Duration::from_millis(20);
 /// Between two rounds of deleting jobs; shorter where the retention is.
 const ROUND: Duration = Duration::from_secs(600);
 
-/// Where, priority, due (0), later (1) or at a later `run_at` (2), jobs, first due, first due of those never attempted.
+/// Channel (or `/running`, or `/batch`), priority, due (0), later (1) or at a later `run_at` (2), jobs, first due, first due
+/// of those never attempted.
 type Row = (String, i64, i32, i64, Option<i64>, Option<i64>);
 
 impl<W: Worker> Core<W> {
@@ -25,7 +26,7 @@ impl<W: Worker> Core<W> {
     pub(crate) async fn keep_counting(&self) {
         loop {
             let begun = Instant::now();
-            if let Err(error) = self.count().await {
+            if let Err(error) = self.store.transaction(self.count()).await {
                 tracing::debug!(%error, "could not count jobs");
             }
             sleep(RECOUNT.max(begun.elapsed() * RECOUNT_SHARE)).await;
@@ -52,18 +53,20 @@ impl<W: Worker> Core<W> {
         let age = |since: Option<i64>| (steady - since.unwrap_or(steady)).max(0) as u64;
         for (place, priority, when, jobs, first_due, unattempted) in rows {
             match (place.as_str(), when) {
-                ("running", _) => counts.running += jobs,
+                ("/running", _) => counts.running += jobs,
                 (_, 0) => counts.ready += jobs,
                 _ => counts.later += jobs,
             }
-            if place == "batch" {
+            if place == "/batch" {
                 counts.pending += jobs;
             }
             backlog[usize::from(when == 2)] += jobs;
             if let Some(oldest) = counts.ages.get_mut(priority as usize).filter(|_| when < 2) {
                 *oldest = oldest.max(age(first_due) as f64 / 1000.0);
             }
-            if when == 0 && priority != Priority::Bulk as i64 {
+            // What waits for a gateway's return is no overload.
+            let paused = self.channel(&place).is_ok_and(|channel| self.setup.worker.paused(channel));
+            if when == 0 && priority != Priority::Bulk as i64 && !paused {
                 counts.waits = counts.waits.max(Duration::from_millis(age(unattempted)));
             }
         }
@@ -77,13 +80,14 @@ impl<W: Worker> Core<W> {
     /// Deletes finished jobs after their retention, and keys after their day. Never ends.
     pub(crate) async fn clear(&self) {
         let round = ROUND.min(self.setup.config.retention / 4).max(Duration::from_secs(1));
-        let mut cleared = Instant::now();
+        let (mut cleared, mut pause) = (Instant::now(), RECOUNT);
         loop {
-            sleep(RECOUNT).await;
+            sleep(pause).await;
             if self.store.outage().is_none() {
-                let delete =
-                    sqlx::query(include_str!("../sql/clear_keys.sql")).bind(self.store.now_ms()).bind(PIECE);
-                let _ = self.store.one_call(delete).await;
+                let delete = sqlx::query(include_str!("../sql/clear_keys.sql"));
+                let keys = self.store.one_call(delete.bind(self.store.now_ms()).bind(PIECE)).await;
+                let keys = keys.inspect_err(|error| tracing::warn!(%error, "could not delete expired keys"));
+                pause = if keys.is_ok_and(|keys| keys.len() as i64 == PIECE) { BREATH } else { RECOUNT };
             }
             if cleared.elapsed() >= round {
                 match self.clear_jobs().await {
@@ -106,9 +110,8 @@ impl<W: Worker> Core<W> {
             let (last, accepted): (Option<i64>, Option<i64>) =
                 look.fetch_one(&mut *self.store.reader().await?).await?;
             let Some(last) = last else { break };
-            let delete =
-                sqlx::query(include_str!("../sql/clear_delete.sql")).bind(after).bind(last).bind(cutoff);
-            deleted += self.store.one_call(delete).await?.len();
+            let delete = sqlx::query(include_str!("../sql/clear_delete.sql"));
+            deleted += self.store.one_call(delete.bind(after).bind(last).bind(cutoff)).await?.len();
             after = last;
             if accepted >= Some(cutoff) {
                 break;

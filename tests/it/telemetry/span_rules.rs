@@ -66,7 +66,6 @@ fn may(span: &Span, attribute: &str) -> Option<May> {
             May::Be(&["send", "process"])
         }
         (_, "messaging.message.id") if messaging => May::Id,
-        (SpanKind::Consumer, "job_id") => May::Id,
         (SpanKind::Consumer, "attempt") => May::Integer,
         (_, "priority") if messaging => May::Be(&["urgent", "normal", "bulk"]),
         (_, "channel") if messaging => May::Be(&["sms", "push"]),

@@ -50,14 +50,9 @@ pub(super) async fn migrate(
     components: &[Component],
 ) -> Result<(), OpenError> {
     let unusable = |error: sqlx::Error| OpenError::unusable(store, &StoreError::from(error));
-    let own = include_str!("../../migrations/postgres.sql");
-    let first = [
-        (dialect == Dialect::Postgres).then_some(own),
-        Some(include_str!("../../migrations/schema_version.sql")),
-    ];
-    for sql in first.into_iter().flatten() {
-        sqlx::raw_sql(sql).execute(&mut *connection).await.map_err(unusable)?;
-    }
+    let own = dialect.pick("", include_str!("../../migrations/postgres.sql"));
+    let first = AssertSqlSafe([own, include_str!("../../migrations/schema_version.sql")].concat());
+    sqlx::raw_sql(first).execute(&mut *connection).await.map_err(unusable)?;
     for Component { name: component, steps, .. } in components {
         let recorded = sqlx::query_as(RECORDED).bind(*component).fetch_optional(&mut *connection);
         let (found, min_reader): (i64, i64) = recorded.await.map_err(unusable)?.unwrap_or_default();

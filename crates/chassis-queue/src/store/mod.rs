@@ -3,7 +3,7 @@
 mod clock;
 mod error;
 mod migrate;
-mod postgres;
+pub(crate) mod postgres;
 mod sqlite;
 
 pub use error::{OpenError, StoreError};
@@ -235,10 +235,11 @@ impl Store {
     /// # Errors
     /// The store is unavailable.
     pub async fn reader(&self) -> Result<PoolConnection<Any>> {
-        self.0.database.read.acquire().await.map_err(|error| self.failed(error.into()))
+        // Readers in plenty are no outage.
+        Ok(self.0.database.read.acquire().await?)
     }
 
-    /// A connection that writes. Whoever waited for it while the store failed need not find that out again.
+    /// A connection that writes. Fails at once if the store went down while the caller waited for it.
     pub(crate) async fn writer(&self) -> Result<PoolConnection<Any>> {
         let connection = self.0.database.write.acquire().await.map_err(|error| self.failed(error.into()))?;
         self.outage().map_or(Ok(connection), |reason| Err(StoreError::Unavailable(reason)))
@@ -265,6 +266,12 @@ impl Store {
             Dialect::Sqlite => Ok(call.await?),
             Dialect::Postgres => Ok(timeout(PATIENCE, call).await.map_err(|_| StoreError::SILENT)??),
         }
+    }
+
+    /// Bounds a whole transaction: a server that is gone without a word answers none of its statements.
+    pub(crate) async fn transaction<T>(&self, calls: impl Future<Output = Result<T>>) -> Result<T> {
+        let time = self.dialect().pick(Duration::MAX, Duration::from_secs(6));
+        timeout(time, calls).await.unwrap_or(Err(StoreError::SILENT.in_commit()))
     }
 
     /// Notes an error that makes the store unusable.

@@ -5,8 +5,9 @@ use crate::StoreConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::postgres::{PgListener, PgPoolOptions};
-use sqlx::{AnyConnection, AnyPool, ConnectOptions as _};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _};
 use std::{fs, path::Path};
+use tokio::time::timeout;
 
 /// Bounds what a slow or vanished server can hold up; the first statement of every connection. Plans are made once: that
 /// of a dispatcher's turn takes longer to make than to run.
@@ -25,7 +26,7 @@ pub(super) async fn open(url: &SecretString, config: &StoreConfig) -> Result<Dat
 }
 
 /// sqlx's options for the URL, with the password from a file if there is one.
-fn address(url: &SecretString, password: Option<&Path>) -> Result<AnyConnectOptions, String> {
+pub(crate) fn address(url: &SecretString, password: Option<&Path>) -> Result<AnyConnectOptions, String> {
     let parsed = url.expose_secret().parse::<AnyConnectOptions>();
     let mut options = parsed.map_err(|_| "store.url is no valid address".to_owned())?;
     if let Some(file) = password {
@@ -42,8 +43,15 @@ fn pool(options: &AnyConnectOptions, connections: u32) -> AnyPool {
     let pool = AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(super::PATIENCE)
+        .after_release(|connection, _| Box::pin(still_answers(connection)))
         .after_connect(|connection, _| Box::pin(check(connection)));
     pool.connect_lazy_with(options.clone())
+}
+
+/// The pool would wait without end for the answer to what was asked before a server or a firewall forgot the connection.
+async fn still_answers(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    let silent = |_| sqlx::Error::Protocol("no answer".to_owned());
+    timeout(super::PATIENCE, connection.ping()).await.map_err(silent)?.map(|()| true)
 }
 
 /// A server in recovery (a standby, or the old primary after a fail-over) is refused: it is not the one that writes.

@@ -9,6 +9,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, io};
+use url::Url;
 
 /// Marks a file as ours (`PRAGMA application_id`): "chsq".
 const APPLICATION_ID: i64 = 0x6368_7371;
@@ -80,14 +81,12 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// sqlx's address of the file; `%`-encoded, since a path may hold anything.
+/// sqlx's address of the file, whose path may hold anything and be relative.
 fn address(path: &Path, mode: &str) -> Result<AnyConnectOptions, sqlx::Error> {
-    let encode = |byte: &u8| match byte {
-        b'/' | b'.' | b'-' | b'_' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(*byte).to_string(),
-        other => format!("%{other:02X}"),
-    };
-    let path: String = path.as_os_str().as_encoded_bytes().iter().map(encode).collect();
-    Ok(format!("sqlite://{path}?mode={mode}").parse::<AnyConnectOptions>()?.disable_statement_logging())
+    let path = Url::from_file_path(std::path::absolute(path)?);
+    let path = path.map_err(|()| sqlx::Error::Configuration("the path has no address".into()))?;
+    let address = format!("sqlite://{}?mode={mode}", path.path());
+    Ok(address.parse::<AnyConnectOptions>()?.disable_statement_logging())
 }
 
 /// Never makes a file, so that one which has vanished stays noticed.

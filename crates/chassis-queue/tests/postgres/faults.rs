@@ -1,8 +1,10 @@
 //! PostgreSQL that fails, and processes that share one. Killed and updated processes under load are in `tests/peers/replicas.rs`.
 
 use crate::{Database, suite::*};
-use chassis_queue::{Enqueue, Enqueued, JobState, Outcome, Refused, Store, StoreConfig, StoreUrl};
+use chassis_queue::{Enqueue, Enqueued, JobState, Outcome, Refused, Statement, Store, StoreConfig, StoreUrl};
 use chassis_test::postgres::Server;
+use futures_util::future::join_all;
+use sqlx::PgPool;
 use std::{
     sync::{
         Arc,
@@ -10,6 +12,8 @@ use std::{
     },
     time::{Duration, Instant},
 };
+use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio::{io::copy_bidirectional, net::TcpListener, net::TcpStream, task::spawn_blocking};
 
 fn config_of(port: u16) -> StoreConfig {
@@ -42,6 +46,69 @@ async fn proxy(to: u16) -> (u16, Arc<AtomicU16>) {
         }
     });
     (port, target)
+}
+
+/// A firewall in between, which forgets the connections of now when it is told: it passes nothing more, and says nothing.
+async fn firewall(to: u16) -> (u16, watch::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (forget, forgotten) = watch::channel(());
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut forgotten = forgotten.clone();
+            forgotten.mark_unchanged();
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+                tokio::select! {
+                    _ = copy_bidirectional(&mut client, &mut server) => {}
+                    Ok(()) = forgotten.changed() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    (port, forget)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_a_firewall_forgets_while_they_are_used_are_replaced() {
+    const SLOW: &str = "SELECT CAST(pg_sleep(3) AS TEXT)";
+    const ASLEEP: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    let server = server(&[]).await;
+    let direct = PgPool::connect(&server.url("postgres")).await.unwrap();
+    let (port, forget) = firewall(server.port).await;
+    let database = Database::at(format!("postgres://test@127.0.0.1:{port}/postgres"));
+    let running = Arc::new(Running::started(&database, config(), Script::default()).await);
+    let id = running.accept(running.job()).await;
+    let slow = || Enqueue { writes: vec![Statement { sql: SLOW, values: Vec::new() }], ..running.job() };
+    let writes = (0..4).map(|_| running.queue.enqueue(slow()));
+    let reads = (0..4).map(|_| async {
+        let mut reader = running.queue.store().read("slow").await.unwrap();
+        // As a handler that gives up.
+        timeout(Duration::from_secs(4), sqlx::query(SLOW).execute(&mut *reader)).await.is_err()
+    });
+    let forgets = async {
+        let asleep = async || sqlx::query_scalar(ASLEEP).fetch_one(&direct).await.unwrap_or(0_i64) > 4;
+        running.wait("not all are asleep", asleep).await;
+        forget.send(()).unwrap();
+    };
+    let all = async { tokio::join!(join_all(writes), join_all(reads), forgets) };
+    let (written, read, ()) = timeout(PATIENCE, all).await.expect("somebody waits without end");
+    assert!(read.iter().all(|gave_up| *gave_up));
+    assert!(written.iter().all(Result::is_err), "{written:?}");
+    let accepted = async || running.queue.enqueue(slow()).await == Ok(Enqueued::New);
+    running.wait("it accepts nothing again", accepted).await;
+    running.wait("it reads nothing again", async || running.queue.find(id).await.is_ok()).await;
+    let readers = join_all((0..4).map(|_| running.queue.store().read("all"))).await;
+    assert!(readers.iter().all(Result::is_ok), "no reader is lost");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_that_are_all_busy_are_no_outage() {
+    let running = Running::alone(config(), Script::default()).await;
+    let _busy = join_all((0..4).map(|_| running.queue.store().read("busy"))).await;
+    assert!(running.queue.find(running.queue.new_id(1)).await.is_err());
+    assert!(running.queue.store().outages().borrow().is_none());
+    running.accept(running.job()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -135,7 +202,7 @@ async fn a_server_that_hangs_refuses_within_three_seconds() {
     }
     server.signal("-CONT");
     running.wait("it did not resume", async || running.queue.enqueue(running.job()).await.is_ok()).await;
-    running.wait("not all ran", async || running.ledger().await.queued() == 0).await;
+    running.wait("not all ran", async || queued(running.ledger().await) == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -149,7 +216,7 @@ async fn an_attempt_whose_start_a_hanging_server_commits_late_is_made() {
     assert!(running.queue.enqueue(running.job()).await.is_err());
     server.signal("-CONT");
     running.wait("it did not resume", async || running.queue.enqueue(running.job()).await.is_ok()).await;
-    running.wait("not all ran", async || running.ledger().await.queued() == 1).await;
+    running.wait("not all ran", async || queued(running.ledger().await) == 1).await;
     // As the server does with a commit that its client has given up.
     running
         .execute("UPDATE job SET state = 5, spent = 1, worker = (SELECT id FROM worker) WHERE state = 3")

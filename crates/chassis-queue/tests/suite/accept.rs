@@ -18,7 +18,7 @@ async fn an_accepted_job_runs_once_and_is_accounted_for() {
     assert_eq!(serde_json::from_str::<Job>(&record.payload).unwrap(), job);
     assert_eq!(running.script.attempts.lock()[0].0, job);
     let ledger = running.ledger().await;
-    assert_eq!((ledger.accepted, ledger.completed, ledger.queued()), (1, 1, 0));
+    assert_eq!((ledger.accepted, ledger.completed, queued(ledger)), (1, 1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -67,7 +67,7 @@ async fn jobs_that_wait_for_a_retry_still_fill_the_backlog() {
 async fn room_is_free_again_for_exactly_as_many_as_have_finished() {
     let running = Running::alone(backlog(100), telling(&vec![RETRY; 200])).await;
     running.accept_many(100).await;
-    running.wait("not all finished", async || running.ledger().await.queued() == 0).await;
+    running.wait("not all finished", async || queued(running.ledger().await) == 0).await;
     running
         .wait("a job that is gone takes room", async || {
             running.queue.enqueue(running.jobs(100)).await.is_ok()
@@ -166,7 +166,7 @@ async fn a_job_does_not_run_before_its_time_and_can_be_cancelled_until_then() {
     assert_eq!((cancelled, jobs[0].state), (1, JobState::Cancelled));
     assert_eq!(running.queue.cancel(later_id).await.unwrap().unwrap().0, 0, "only once");
     let ledger = running.ledger().await;
-    assert_eq!((ledger.cancelled, ledger.queued()), (1, 0));
+    assert_eq!((ledger.cancelled, queued(ledger)), (1, 0));
 }
 
 #[tokio::test]
@@ -265,4 +265,25 @@ async fn ids_rise_across_restarts() {
     let running = Running::open(&database, config(), Script::default()).await;
     let next = running.queue.new_id(1);
     assert!(next > far, "{next} is not above {far}");
+}
+
+#[tokio::test]
+async fn a_cancelled_job_makes_room_where_it_stood() {
+    let mut config = config();
+    config.queue.max_scheduled = 1;
+    let running = Running::alone(config, Script::default()).await;
+    let tomorrow = running.queue.store().now_ms() + 86_400_000;
+    let scheduled = || Enqueue { run_at: Some(tomorrow), not_after: i64::MAX, ..running.job() };
+    let id = running.accept(scheduled()).await;
+    assert!(matches!(running.queue.enqueue(scheduled()).await, Err(Refused::BacklogFull { .. })));
+    assert_eq!(running.queue.cancel(id).await.unwrap().unwrap().0, 1);
+    running.accept(scheduled()).await;
+    assert!(matches!(running.queue.enqueue(scheduled()).await, Err(Refused::BacklogFull { .. })));
+}
+
+#[tokio::test]
+async fn a_queue_that_can_accept_nothing_any_more_ends() {
+    let mut running = Running::alone(config(), Script { panics_at_accept: true, ..Script::default() }).await;
+    assert_eq!(running.queue.enqueue(running.job()).await, Err(Refused::CommitUnknown));
+    timeout(PATIENCE, running.run.take().unwrap()).await.unwrap().unwrap();
 }

@@ -109,7 +109,7 @@ async fn a_batch_is_accepted_whole_or_not_at_all_and_takes_its_room_before_it_is
     // The same bounds hold after a restart, of what is still not expanded.
     let running = Running::open(&database, backlog(10), Script::default()).await;
     assert!(matches!(running.queue.enqueue(running.job()).await, Err(Refused::BacklogFull { .. })));
-    assert_eq!(running.ledger().await.queued(), 1010);
+    assert_eq!(queued(running.ledger().await), 1010);
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn ninety_thousand_members_are_accepted_at_once() {
     let id = accept(&running, batch).await;
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     assert_eq!(count(&shown(&running, id).await, JobState::Accepted), 90_000);
-    assert_eq!(running.ledger().await.queued(), 90_000);
+    assert_eq!(queued(running.ledger().await), 90_000);
 }
 
 #[tokio::test]

@@ -228,3 +228,16 @@ async fn lag_and_gauges_follow_what_the_store_holds() {
     running.wait("lag stays", async || running.queue.lag().waits == Duration::ZERO).await;
     running.queue.measure();
 }
+
+#[tokio::test]
+async fn what_waits_for_a_paused_channel_is_not_behind() {
+    let (script, gate) = gated();
+    let running = Running::alone(workers(1), script).await;
+    running.accept_many(2).await;
+    running.wait("one never waited", async || running.queue.lag().waits > Duration::ZERO).await;
+    running.script.paused.store(true, Ordering::Relaxed);
+    running.wait("it still waits", async || running.queue.lag().waits == Duration::ZERO).await;
+    running.script.paused.store(false, Ordering::Relaxed);
+    gate.add_permits(2);
+    running.wait("not all ran", async || running.ledger().await.completed == 2).await;
+}

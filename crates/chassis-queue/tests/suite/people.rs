@@ -83,7 +83,7 @@ async fn a_group_is_found_and_cancelled_as_one() {
     assert!(running.queue.cancel(running.queue.new_id(1)).await.unwrap().is_none());
     assert!(running.queue.find(id.part(1)).await.unwrap().is_none(), "a part is not a group");
     gate.add_permits(10);
-    running.wait("not all ended", async || running.ledger().await.queued() == 0).await;
+    running.wait("not all ended", async || queued(running.ledger().await) == 0).await;
     assert_eq!(running.ledger().await.cancelled, 3);
 }
 
@@ -100,6 +100,21 @@ async fn retention_deletes_what_is_finished_and_the_ledger_keeps_counting_it() {
     running.wait("it was never deleted", gone).await;
     assert_eq!(running.ledger_counts().await, (2, 1));
     assert_eq!(running.find(kept).await.len(), 1);
+}
+
+#[tokio::test]
+async fn retention_deletes_a_group_as_a_whole() {
+    let mut short = hold();
+    short.queue.retention = Duration::from_millis(100);
+    let running = Running::alone(short, telling(&[DONE, UNKNOWN])).await;
+    let group = running.accept(running.jobs(2)).await;
+    running.wait("not all ended", async || queued(running.ledger().await) == 0).await;
+    let single = running.accept(running.job()).await;
+    let gone = async || running.find(single).await.is_empty() && running.ledger().await.completed == 2;
+    running.wait("it was never deleted", gone).await;
+    assert_eq!(running.find(group).await.len(), 2, "one of them waits for a person");
+    assert_eq!(running.queue.resolve(group, Verdict::Failed).await, Ok(Some(Ok(()))));
+    running.wait("it was never deleted", async || running.find(group).await.is_empty()).await;
 }
 
 impl Running {
