@@ -283,6 +283,20 @@ mod tests {
     }
 
     #[test]
+    fn a_password_that_cannot_be_used_is_a_fault() {
+        let file = ("APP_STORE__PASSWORD_FILE", "/nowhere/password");
+        for (url, why) in [
+            ("postgres://user@localhost/epro", "/nowhere/password"),
+            ("sqlite://data/epro.db", "is for PostgreSQL"),
+        ] {
+            let faults = faults(&[file, ("APP_STORE__URL", url)]);
+            let told =
+                faults.iter().any(|fault| fault.contains("store.password_file") && fault.contains(why));
+            assert!(told, "{faults:#?}");
+        }
+    }
+
+    #[test]
     fn a_time_out_that_others_cut_short_is_warned_of() {
         let values = [
             ("APP_SMS__PROVIDER", "http"),

@@ -42,7 +42,7 @@ struct Asked<T> {
 }
 
 impl<T: Clone + Send + 'static> Lookup<T> {
-    /// And what answers, until the last clone is dropped.
+    /// Returns the handle and the task that serves it, which ends with the last clone of the handle.
     pub fn new(store: Store, look: Look<T>) -> (Self, impl Future<Output = ()> + Send) {
         let (asking, asked) = mpsc::channel(WAITING);
         (Self { store: store.clone(), name: look.name, asking }, answer(store, look, asked))

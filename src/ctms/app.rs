@@ -4,7 +4,7 @@ use super::{
     Config, METRICS, NAME, api,
     reports::{METHODS, Reports},
 };
-use chassis::{Admin, Failure, Health, Pages, Shutdown, Tasks};
+use chassis::{Admin, Failure, Health, Pages, Shutdown, Tasks, config::Settings as _};
 use chassis_http::{Limits, server};
 use chassis_rpc::Channel;
 use chassis_telemetry::{Service, Setup, Telemetry};
@@ -45,7 +45,7 @@ async fn serve(
     telemetry: &Telemetry,
     shutdown: Shutdown,
 ) -> Result<(), Failure> {
-    config.warnings().for_each(|warning| tracing::warn!("{warning}"));
+    config.warnings().iter().for_each(|warning| tracing::warn!("{warning}"));
     let (health, tasks) = (Health::default(), Tasks::new(&shutdown));
     let (http_check, epro_check) = (health.check("http"), health.check("epro"));
     let keys = config.auth.keys().map_err(|faults| faults.join("; "))?;

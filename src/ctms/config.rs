@@ -55,11 +55,6 @@ pub struct EproConfig {
 }
 
 impl Config {
-    /// What an operator is warned of at start.
-    pub fn warnings(&self) -> impl Iterator<Item = String> {
-        unencrypted(&self.listeners()).chain(self.limits.warning()).collect::<Vec<_>>().into_iter()
-    }
-
     fn listeners(&self) -> [Listening; 2] {
         let (http, admin) = (&self.http, &self.admin);
         let tls = http.server.tls.is_set();
@@ -81,14 +76,16 @@ impl Settings for Config {
                 checks.fault(&format!("{key}.{}", fault.setting), fault.to_string());
             }
         }
-        for fault in self.auth.keys().err().unwrap_or_default() {
-            checks.fault("auth.api_keys_file", fault);
-        }
+        checks.faults("auth.api_keys_file", self.auth.keys().err().into_iter().flatten());
         // A caller whose call failed still has to be answered from the cache.
         if self.epro.client.deadline >= self.http.server.handler_timeout {
             checks
                 .fault("epro.deadline", "must be shorter than http.handler_timeout; lower it or raise that");
         }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        unencrypted(&self.listeners()).chain(self.limits.warning()).collect()
     }
 }
 
@@ -106,7 +103,7 @@ mod tests {
     fn the_defaults_are_valid_and_warn_of_nothing() {
         let config = load::<Config>(Sources::variables([])).unwrap();
         assert_eq!(config.admin.listen.port(), 9465);
-        assert_eq!(config.warnings().count(), 0);
+        assert_eq!(config.warnings(), [""; 0]);
     }
 
     #[test]
@@ -127,6 +124,6 @@ mod tests {
     fn callers_without_keys_are_served_on_loopback_alone() {
         assert!(fault(&[("APP_HTTP__LISTEN", "0.0.0.0:1")]).contains("loopback"));
         let config = load::<Config>(Sources::variables([("APP_ADMIN__LISTEN", "0.0.0.0:1")])).unwrap();
-        assert!(config.warnings().any(|warning| warning.contains("admin.listen")));
+        assert!(config.warnings().iter().any(|warning| warning.contains("admin.listen")));
     }
 }

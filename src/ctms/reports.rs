@@ -12,11 +12,9 @@ use chassis_telemetry::{
     catalogue::{Metric, Values, counter, gauge},
 };
 use moka::{notification::RemovalCause, policy::EvictionPolicy, sync::Cache};
+use parking_lot::Mutex;
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tonic::{Code, Status};
@@ -73,7 +71,7 @@ enum Standing {
 pub struct Reports {
     client: EproServiceClient<Channel>,
     cache: Cache<String, Arc<Report>>,
-    standing: AtomicU8,
+    standing: Mutex<Standing>,
     check: Check,
 }
 
@@ -86,7 +84,7 @@ impl Reports {
         let others = [("live", "found"), ("live", "not_found"), ("none", "misconfigured")];
         sources.chain(others).for_each(|(source, reason)| count(source, reason, 0));
         check.ok();
-        let (client, standing) = (EproServiceClient::new(channel), AtomicU8::new(Standing::Answers as u8));
+        let (client, standing) = (EproServiceClient::new(channel), Standing::Answers.into());
         Self { client, cache: cache(cache_max), standing, check }
     }
 
@@ -142,9 +140,9 @@ impl Reports {
 
     /// Publishes a change of how the ePRO service is.
     fn is(&self, standing: Standing) {
-        let now = standing as u8;
-        // Read first: it hardly ever changes, and all requests share it.
-        if self.standing.load(Ordering::Relaxed) == now || self.standing.swap(now, Ordering::Relaxed) == now {
+        // Held until it is published, so that the last change is the one that stays.
+        let mut now = self.standing.lock();
+        if std::mem::replace(&mut *now, standing) == standing {
             return;
         }
         match standing {

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use utoipa::ToSchema;
 
 const NO_NOTIFICATION: ApiError = ApiError::NotFound("There is no notification of this id.");
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// A body that may be refused by now although it was accepted before.
 pub(super) type Body<T> = Idempotent<Result<Valid<Json<T>>, Problem>>;
@@ -350,7 +350,8 @@ pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
-pub(super) fn queue_key(key: RequestKey) -> Key {
+/// The key as the queue takes it.
+pub fn queue_key(key: RequestKey) -> Key {
     Key { scope: key.scope, digest: key.digest }
 }
 

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     error::{ApiError, Conflict, NotFound},
     http::PathId,
-    model::Moment,
+    model::{Moment, ensure},
 };
 use axum::{
     Json,
@@ -116,8 +116,8 @@ pub async fn replay_dead_letter(
 #[serde(deny_unknown_fields)]
 pub struct Replay {
     /// A reason as `GET /dead-letters` shows it.
-    #[garde(length(max = 64))]
-    #[schema(max_length = 64)]
+    #[garde(custom(is_reason))]
+    #[schema(pattern = "^[a-z0-9_]{1,64}$")]
     reason: Option<String>,
     #[garde(skip)]
     channel: Option<Channel>,
@@ -130,6 +130,12 @@ pub struct Replay {
     #[garde(range(min = 1, max = 1_000_000))]
     #[schema(minimum = 1, maximum = 1_000_000)]
     limit: Option<usize>,
+}
+
+fn is_reason(reason: &Option<String>, _: &()) -> garde::Result {
+    let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    let fits = |reason: &String| (1..=64).contains(&reason.len()) && reason.bytes().all(word);
+    ensure(reason.as_ref().is_none_or(fits), "must be 1 to 64 of a-z, 0-9 and _")
 }
 
 #[derive(Serialize, ToSchema)]

@@ -276,16 +276,16 @@ impl Schedule {
 }
 
 fn within_a_year(send_at: &Option<Moment>, _: &()) -> garde::Result {
-    let now = Timestamp::now().to_zoned(tz::TimeZone::UTC);
     // The clocks of callers may go a little before ours.
-    let last = now.checked_add(1.year().minutes(1)).map_or(Timestamp::MAX, |last| last.timestamp());
-    ensure(send_at.is_none_or(|at| at.0 <= last), "must lie within a year")
+    let last = || Timestamp::now().to_zoned(tz::TimeZone::UTC).checked_add(1.year().minutes(1));
+    let too_late = |at: Moment| last().is_ok_and(|last| at.0 > last.timestamp());
+    ensure(!send_at.is_some_and(too_late), "must lie within a year")
 }
 
 fn ends_after(send_at: Option<Moment>) -> impl FnOnce(&Option<Moment>, &()) -> garde::Result {
     move |not_after, ()| {
-        let due = send_at.map_or_else(Moment::now, |at| at.max(Moment::now()));
-        ensure(not_after.is_none_or(|end| end > due), "must be later than sendAt, and in the future")
+        let due = || send_at.map_or_else(Moment::now, |at| at.max(Moment::now()));
+        ensure(not_after.is_none_or(|end| end > due()), "must be later than sendAt, and in the future")
     }
 }
 

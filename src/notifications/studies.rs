@@ -218,7 +218,7 @@ impl Notifications {
         if members.groups + skipped == 0 {
             return Err(ApiError::NotFound("Nobody is enrolled in this study."));
         }
-        let id = self.queue.new_id(members.jobs + 1);
+        let id = self.queue.new_id(1);
         let receipt = BatchReceipt { batch_id: id, accepted: members.groups, skipped };
         let enqueue = Enqueue {
             priority,

@@ -5,18 +5,18 @@ use super::{
     model::{NewReport, Report, Submitted},
 };
 use crate::{
-    error::ApiError,
+    error::{ApiError, NotFound},
     http::{IdempotencyKey, PathId},
     model::PatientId,
+    notifications::api::{REPLAYED, queue_key},
 };
 use axum::{
     Extension, Json,
     extract::{Path, State},
-    http::{HeaderName, StatusCode, header},
+    http::{StatusCode, header},
     response::{AppendHeaders, IntoResponse, Response},
 };
 use chassis_http::{Idempotent, Problem, ProblemBody, Valid};
-use chassis_queue::Key;
 use chassis_telemetry::http::ResourceId;
 
 /// Bytes of a submission's body: each of the content's 32 KiB may take six in JSON.
@@ -43,7 +43,7 @@ pub async fn submit(
 ) -> Result<Response, ApiError> {
     let Idempotent { key, body: Valid(Json(report)) } =
         body.inspect_err(|_| metrics::submission(Source::Http, false))?;
-    let key = key.map(|key| Key { scope: key.scope, digest: key.digest });
+    let key = key.map(queue_key);
     let (submitted, replayed) = match reports.submit(Source::Http, report, key).await? {
         Submission::New(submitted) => (submitted, None),
         Submission::Replayed(submitted) => (submitted, Some((REPLAYED, "true"))),
@@ -54,13 +54,12 @@ pub async fn submit(
 }
 
 const NO_REPORT: ApiError = ApiError::NotFound("There is no such report.");
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// See a report
 #[utoipa::path(
     get, path = "/api/v1/reports/{reportId}", tag = "reports", operation_id = "getReport",
     params(("reportId" = String, Path, description = "The id of a report.")),
-    responses((status = 200, body = Report, description = "The report."), NoReport)
+    responses((status = 200, body = Report, description = "The report."), NotFound)
 )]
 pub async fn show(State(reports): State<Reports>, PathId(id): PathId) -> Result<impl IntoResponse, ApiError> {
     let report = reports.find(id).await?.ok_or(NO_REPORT)?;
@@ -71,12 +70,7 @@ pub async fn show(State(reports): State<Reports>, PathId(id): PathId) -> Result<
 #[utoipa::path(
     get, path = "/api/v1/patients/{patientId}/reports/latest", tag = "reports", operation_id = "getLatestReport",
     params(("patientId" = PatientId, Path, description = "The caller's own identifier of the patient.")),
-    responses(
-        (status = 200, body = Report, description = "The latest report."),
-        (status = 422, body = ProblemBody, content_type = "application/problem+json",
-            description = "The patientId is not valid."),
-        NoReport,
-    )
+    responses((status = 200, body = Report, description = "The latest report."), NotFound)
 )]
 pub async fn latest(
     State(reports): State<Reports>,
@@ -91,18 +85,6 @@ fn about(report_id: &str) -> Extension<ResourceId> {
     Extension(ResourceId(report_id.to_owned()))
 }
 
-/// Answers of every call that looks for a report.
-#[derive(utoipa::IntoResponses)]
-#[expect(dead_code, reason = "describes answers, and is never made")]
-enum NoReport {
-    /// There is no such report.
-    #[response(status = 404, content_type = "application/problem+json")]
-    NotFound(ProblemBody),
-    /// The store cannot be read now.
-    #[response(status = 503, content_type = "application/problem+json")]
-    Unavailable(ProblemBody),
-}
-
 /// See a report as PDF
 ///
 /// Shed before anything else under overload.
@@ -114,7 +96,7 @@ enum NoReport {
         (status = 200, body = [u8], content_type = "application/pdf", description = "The report on A4 pages."),
         (status = 501, body = ProblemBody, content_type = "application/problem+json",
             description = "No font is configured."),
-        NoReport,
+        NotFound,
     )
 )]
 pub async fn preview(State(reports): State<Reports>, PathId(id): PathId) -> Result<Response, ApiError> {

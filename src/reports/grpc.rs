@@ -7,6 +7,7 @@ use super::{
 use crate::{
     error::ApiError,
     model::{Moment, PatientId},
+    notifications::api::queue_key,
     proto::epro::{
         GetLatestReportRequest, GetLatestReportResponse, Report as ReportMessage, SubmitReportRequest,
         SubmitReportResponse, epro_service_server::EproService,
@@ -89,14 +90,17 @@ fn read(request: &Request<SubmitReportRequest>) -> Result<(NewReport, Option<Key
 
 /// Two messages are the same if they are once they are encoded again.
 fn key(request: &Request<SubmitReportRequest>) -> Result<Option<Key>, Fault> {
-    let Some(caller) = request.extensions().get::<Caller>() else { return Ok(None) };
+    let caller = request.extensions().get::<Caller>();
+    // It is encoded for nothing else.
+    let caller = caller.filter(|_| request.metadata().contains_key("idempotency-key"));
+    let Some(caller) = caller else { return Ok(None) };
     let message = request.get_ref().encode_to_vec();
     let key = RequestKey::read(request.metadata().as_ref(), caller, "POST", SUBMIT, &[&message]);
     let fault = |problem| Fault {
         pointer: "idempotency-key".to_owned(),
         detail: Status::from(problem).message().to_owned(),
     };
-    Ok(key.map_err(fault)?.map(|key| Key { scope: key.scope, digest: key.digest }))
+    Ok(key.map_err(fault)?.map(queue_key))
 }
 
 fn faults(report: garde::Report, field: &str) -> Vec<Fault> {

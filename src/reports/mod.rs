@@ -138,18 +138,19 @@ impl Reports {
             Some(receipts) => Some(receipts.prepare(&report.patient_id).await),
             None => None,
         };
-        let (enqueue, submitted) = self.enqueue(&report, key)?;
-        let mut with_receipt = enqueue.clone();
+        let (mut enqueue, submitted) = self.enqueue(&report, key)?;
+        let mut without_receipt = None;
         if let Some(Ok(receipt)) = &receipt {
-            with_receipt.id = receipt.id;
-            with_receipt.jobs.clone_from(&receipt.jobs);
-            with_receipt.guard.clone_from(&receipt.guard);
+            without_receipt = Some(enqueue.clone());
+            enqueue.id = receipt.id;
+            enqueue.jobs.clone_from(&receipt.jobs);
+            enqueue.guard.clone_from(&receipt.guard);
         }
-        let mut enqueued = queue.enqueue(with_receipt).await;
-        if let (Some(Ok(_)), Some(why)) = (&receipt, enqueued.as_ref().err().and_then(Skipped::of)) {
+        let mut enqueued = queue.enqueue(enqueue).await;
+        if let (Some(again), Some(why)) = (without_receipt, enqueued.as_ref().err().and_then(Skipped::of)) {
             // A receipt that can't be queued is no reason to refuse the report.
             receipt = Some(Err(why));
-            enqueued = queue.enqueue(enqueue).await;
+            enqueued = queue.enqueue(again).await;
         }
         match enqueued? {
             Enqueued::New => {

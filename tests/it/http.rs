@@ -385,7 +385,7 @@ fn a_strange_request_gets_a_clear_answer() {
     }
 }
 
-fn with_host(address: SocketAddr, hosts: &[&str]) -> u16 {
+pub fn with_host(address: SocketAddr, hosts: &[&str]) -> u16 {
     let hosts: String = hosts.iter().map(|host| format!("Host: {host}\r\n")).collect();
     ask_raw(address, &format!("GET /livez HTTP/1.1\r\n{hosts}\r\n")).unwrap().status
 }

@@ -71,11 +71,11 @@ impl<S: Send + Sync, B: FromRequest<S, Rejection: Into<Problem>>> FromRequest<S>
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let caller = Caller::of(request.extensions())?.clone();
         let (parts, bytes) = whole_body(request).await?;
+        let caller = Caller::of(&parts.extensions)?;
         let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
         let asked: [&[u8]; 2] = [parts.uri.path().as_bytes(), &bytes];
-        let key = RequestKey::read(&parts.headers, &caller, parts.method.as_str(), route, &asked)?;
+        let key = RequestKey::read(&parts.headers, caller, parts.method.as_str(), route, &asked)?;
         let request = Request::from_parts(parts, Body::from(bytes));
         let body = B::from_request(request, state).await.map_err(Into::into)?;
         Ok(Self { key, body })

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 use ::metrics::{Histogram, HistogramFn, Key};
 use metrics_exporter_prometheus::formatting as prometheus;
 use opentelemetry::trace::{SpanId, TraceId};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 /// Gives the ids of the current span where it is sampled.
 pub type CurrentTrace = fn() -> Option<(TraceId, SpanId)>;
@@ -55,16 +55,19 @@ pub(super) struct Exemplars {
     pub current: CurrentTrace,
     /// Of the histograms in the catalogues.
     pub edges: HashMap<&'static str, &'static [f64]>,
-    pub series: Mutex<HashMap<Key, Arc<Series>>>,
+    pub series: RwLock<HashMap<Key, Arc<Series>>>,
 }
 
 impl Exemplars {
     /// The histogram of `key` with exemplars beside it; a histogram that is in no catalogue stays as it is.
-    pub fn beside(&self, key: &Key, counts: Histogram) -> Histogram {
-        let Some(&edges) = self.edges.get(key.name()) else { return counts };
+    pub fn beside(&self, key: &Key, counts: impl FnOnce() -> Histogram) -> Histogram {
+        if let Some(series) = self.series.read().get(key) {
+            return Histogram::from_arc(Arc::clone(series));
+        }
+        let Some(&edges) = self.edges.get(key.name()) else { return counts() };
         let slots = || (0..=edges.len()).map(|_| Slot::default()).collect();
-        let new = || Arc::new(Series { counts, current: self.current, edges, slots: slots() });
-        let mut all = self.series.lock();
+        let new = || Arc::new(Series { counts: counts(), current: self.current, edges, slots: slots() });
+        let mut all = self.series.write();
         let series = all.entry(key.clone()).or_insert_with(new);
         Histogram::from_arc(Arc::clone(series))
     }
@@ -72,7 +75,7 @@ impl Exemplars {
     /// The exemplars of now, by the bucket's series as the exporter writes it.
     pub fn snapshot(&self) -> HashMap<String, Exemplar> {
         let mut taken = HashMap::new();
-        for (key, series) in &*self.series.lock() {
+        for (key, series) in &*self.series.read() {
             let edges = series.edges.iter().map(ToString::to_string).chain(["+Inf".to_owned()]);
             let kept = edges.zip(&series.slots).filter_map(|(edge, slot)| Some((edge, (*slot.0.lock())?)));
             taken.extend(kept.map(|(edge, exemplar)| (bucket_of(key, &edge), exemplar)));

@@ -12,7 +12,7 @@ use std::{collections::HashMap, io, sync::Arc, thread, time::Duration};
 
 use ::metrics::{Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio_metrics::{RuntimeMetricsReporterBuilder, RuntimeMonitor};
 
 use catalogue::{Kind, Metric, Values};
@@ -59,7 +59,7 @@ impl Metrics {
             builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), buckets)?;
         }
         let counts = builder.build_recorder();
-        let exemplars = Arc::new(Exemplars { current, edges, series: Mutex::default() });
+        let exemplars = Arc::new(Exemplars { current, edges, series: RwLock::default() });
         let metrics = Self { hooks: Arc::default(), handle: counts.handle(), exemplars: exemplars.clone() };
         Ok((metrics, MetricsRecorder { counts, exemplars }))
     }
@@ -160,7 +160,7 @@ impl Recorder for MetricsRecorder {
     }
 
     fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> ::metrics::Histogram {
-        self.exemplars.beside(key, self.counts.register_histogram(key, metadata))
+        self.exemplars.beside(key, || self.counts.register_histogram(key, metadata))
     }
 }
 

@@ -1,5 +1,5 @@
 //! Finds the endpoints of a target and follows their changes. Whether an endpoint is healthy is found out by
-//! `probe`: discovery only says where to ask.
+//! `endpoints`: discovery only says where to ask.
 
 use crate::Target;
 use crate::catalogue::LOOKUPS;

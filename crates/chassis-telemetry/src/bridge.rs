@@ -104,8 +104,8 @@ impl Sampling {
 
     /// Decides in the caller's place on a trace whose id an untrusted caller chose.
     fn decide_untrusted(&self, context: TraceContext) -> bool {
-        let place = self.key.hash_one(context.trace_id()) as f64 / u64::MAX as f64;
-        place < self.fraction || self.fraction >= 1.0
+        let place = || self.key.hash_one(context.trace_id) as f64 / u64::MAX as f64;
+        self.fraction >= 1.0 || place() < self.fraction
     }
 }
 

@@ -14,7 +14,7 @@ use chassis_http::{
     Caller, Keys, LimitsConfig, Problem, Scope, ServerConfig, TlsConfig, host_check, identify, layers,
     require_key_to_change, server,
 };
-use chassis_telemetry::{Exposition, LogFilter, Metrics, Service, Telemetry};
+use chassis_telemetry::{Exposition, LogFilter, Metrics, PLATFORM_VERSION, Service, Telemetry};
 use conf::Conf;
 use serde_json::{Value, json};
 use std::{net::SocketAddr, thread, time::Duration};
@@ -139,7 +139,8 @@ fn router(pages: Pages, telemetry: &Telemetry, guarded: bool) -> Router {
     router
         .layer(option_layer(guarded.then(|| require_key_to_change(Scope::Operate))))
         .layer(identify(&keys, &LimitsConfig::default()))
-        .layer(host_check(keys.is_open()))
+        // Where no key is asked for, no web page may call through a name of its own.
+        .layer(host_check(keys.is_open() || !guarded))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(layers::catch_panic())
 }
@@ -152,7 +153,7 @@ async fn readyz(State(health): State<Health>) -> Response {
 
 async fn version(State(service): State<Service>) -> Json<Value> {
     let Service { version, commit, rustc, .. } = service;
-    Json(json!({ "version": version, "platformVersion": crate::VERSION, "commit": commit, "rustc": rustc }))
+    Json(json!({ "version": version, "platformVersion": PLATFORM_VERSION, "commit": commit, "rustc": rustc }))
 }
 
 async fn render(State(metrics): State<Metrics>, headers: HeaderMap) -> Result<Response, Problem> {

@@ -102,13 +102,13 @@ impl Check {
     fn set(&self, ok: bool, reason: Option<Cow<'static, str>>) {
         let mut state = self.health.0.lock();
         let Some(verdict) = state.checks.get_mut(self.at) else { return };
-        verdict.reason = reason;
+        verdict.reason.clone_from(&reason);
         let changed = std::mem::replace(&mut verdict.ok, ok) != ok;
         state.publish();
         drop(state);
         match (changed, ok) {
             (true, true) => tracing::info!(check = self.name, "check passes"),
-            (true, false) => tracing::warn!(check = self.name, "check fails"),
+            (true, false) => tracing::warn!(check = self.name, reason = reason.as_deref(), "check fails"),
             (false, _) => {}
         }
     }

@@ -26,6 +26,3 @@ use chassis_telemetry::catalogue::Metric;
 
 /// The metrics of this crate, for [`chassis_telemetry::Setup`].
 pub const METRICS: &[Metric] = &[tasks::PANICS];
-
-/// The version of the chassis, `platformVersion` of `/version`.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -51,7 +51,9 @@ pub fn meaning(status: StatusCode, headers: &HeaderMap, is_push: bool) -> Meanin
             (Outcome::Snooze { reason, after: None }, Health::Misconfigured)
         }
         410 if is_push => (Outcome::Failed { reason: "token_gone" }, Health::Well),
-        _ => (Outcome::Failed { reason }, Health::Well),
+        400..=499 => (Outcome::Failed { reason }, Health::Well),
+        // HTTP knows no such answer: nobody can tell what it says.
+        _ => (Outcome::Unknown { reason }, Health::Unwell),
     };
     Meaning { outcome, health }
 }
@@ -123,7 +125,7 @@ mod tests {
 
     #[test]
     fn each_status_means_what_the_table_says() {
-        for code in 200..1000_u16 {
+        for code in 100..1000_u16 {
             let Meaning { outcome, health } =
                 meaning(StatusCode::from_u16(code).unwrap(), &HeaderMap::new(), false);
             let (right, expected) = match code {
@@ -136,7 +138,8 @@ mod tests {
                 300..=399 | 401 | 403 | 404 | 405 | 407 => {
                     (matches!(outcome, Outcome::Snooze { .. }), Health::Misconfigured)
                 }
-                _ => (matches!(outcome, Outcome::Failed { .. }), Health::Well),
+                400..=499 => (matches!(outcome, Outcome::Failed { .. }), Health::Well),
+                _ => (matches!(outcome, Outcome::Unknown { .. }), Health::Unwell),
             };
             assert!(right && health == expected, "{code}: {outcome:?} {health:?}");
         }

@@ -1,6 +1,7 @@
 //! Which addresses may be listened on, what a start refuses, and the commands around it.
 
 use super::WRONG;
+use crate::http::with_host;
 use crate::support::{
     keys::{ask_by, line, text, with_keys},
     prelude::*,
@@ -128,4 +129,6 @@ fn a_running_service_is_asked_how_it_is_whatever_became_of_its_key_file() {
     command.env("APP_ADMIN__LISTEN", service.admin.to_string()).arg("healthcheck");
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
+    // A page whose name leads here would call without a key.
+    assert_eq!(with_host(service.admin, &["evil.example"]), 421);
 }

@@ -87,7 +87,7 @@ fn a_whole_outage_of_dead_letters_is_replayed_by_one_call() {
     let bulk = |body: &str| service.ask("POST", "/api/v1/dead-letters/replay", body);
     for wrong in [
         r#"{"reason":5}"#, r#"{"channel":"fax"}"#, r#"{"since":"yesterday"}"#, r#"{"limit":0}"#,
-        r#"{"all":true}"#,
+        r#"{"all":true}"#, r#"{"reason":""}"#, r#"{"reason":"\u0000"}"#, r#"{"reason":"Status 422"}"#,
     ] {
         bulk(wrong).problem(422, "invalid");
     }

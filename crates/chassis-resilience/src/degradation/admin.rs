@@ -3,10 +3,10 @@
 use super::{Degradation, Feature};
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Extension, Json, Router};
+use chassis_http::Problem;
 use chassis_telemetry::http::CallerKey;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -59,25 +59,21 @@ async fn pin(
     State(degradation): State<Degradation>,
     caller: Option<Extension<CallerKey>>,
     body: Bytes,
-) -> Response {
+) -> Result<Json<Value>, Problem> {
+    let wrong = |detail: String| {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no-such-level", "No such level").detail(detail)
+    };
     let level = match serde_json::from_slice(&body) {
         Ok(Pin { level }) if level == "auto" => None,
         // Whatever else it is, no feature has such a level.
         Ok(Pin { level }) => Some(level.as_u64().and_then(|level| level.try_into().ok()).unwrap_or(u8::MAX)),
-        Err(error) if error.is_data() => return refuse(StatusCode::UNPROCESSABLE_ENTITY, &error),
-        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error),
+        Err(error) if error.is_data() => {
+            return Err(wrong("The body is an object with one field, level: a number or auto.".to_owned()));
+        }
+        Err(_) => return Err(Problem::bad_request("The body is not JSON.")),
     };
-    if let Err(error) = degradation.pin(level) {
-        return refuse(StatusCode::UNPROCESSABLE_ENTITY, &error);
-    }
+    degradation.pin(level).map_err(|error| wrong(error.to_string()))?;
     let key = caller.as_ref().and_then(|caller| caller.get());
     tracing::info!(key, level = degradation.level(), pinned = level.is_some(), "degradation set by hand");
-    show(State(degradation)).await.into_response()
-}
-
-fn refuse(status: StatusCode, error: &dyn std::error::Error) -> Response {
-    let (title, detail) = (status.canonical_reason(), error.to_string());
-    let problem =
-        json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail });
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], problem.to_string()).into_response()
+    Ok(show(State(degradation)).await)
 }
