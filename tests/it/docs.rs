@@ -85,7 +85,7 @@ fn the_api_page_tells_every_problem_type() {
 #[test]
 fn every_link_leads_somewhere() {
     let mut pages: Vec<PathBuf> = vec!["README.md".into(), "CONTRIBUTING.md".into()];
-    for folder in ["docs", "docs/decisions"] {
+    for folder in ["docs", "docs/decisions", "deploy/runbooks"] {
         let files = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().path());
         let pages_of_it = files.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
         pages.extend(pages_of_it.map(|path| path.strip_prefix(root()).unwrap().to_owned()));
@@ -96,6 +96,9 @@ fn every_link_leads_somewhere() {
         let text = read(page.to_str().unwrap());
         for link in between(&text, "](", ")").into_iter().filter(|link| !link.starts_with("http")) {
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            // Runbooks are served without the rest of the repository.
+            let is_served = !page.starts_with("deploy/runbooks") || !file.contains('/');
+            assert!(is_served, "{}: {link} is not served beside it", page.display());
             let target = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
             assert!(root().join(&target).exists(), "{}: {link}", page.display());
             let found = anchor.is_empty() || anchors(&read(target.to_str().unwrap())).contains(anchor);

@@ -42,11 +42,6 @@ const WORDS: &[(&str, &str)] = &[
     ("      - 127.0.0.1:50051:50051\n", ""),
     (", \"sms-gateway\"];", "];"),
     // Links to documents that are left out.
-    (" ([how](../../docs/operations.md#upgrade-and-rollback))", ""),
-    (
-        " ([how](../../docs/operations.md#backup-and-restore))",
-        ": stop, remove the file with its `-wal` and `-shm`, put the last copy made by `epro-notify backup` there, start",
-    ),
     (" ([performance](../performance.md))", ""),
     // The collector's list of fields.
     ("      - grpc\n", ""),
