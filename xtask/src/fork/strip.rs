@@ -42,6 +42,7 @@ const WORDS: &[(&str, &str)] = &[
     ("      - 127.0.0.1:50051:50051\n", ""),
     (", \"sms-gateway\"];", "];"),
     // Links to documents that are left out.
+    ("; *Runbooks on Kubernetes* in `docs/operations.md` says more", ""),
     (" ([performance](../performance.md))", ""),
     // The collector's list of fields.
     ("      - grpc\n", ""),
