@@ -19,7 +19,7 @@ pub struct Options {
     /// Three short rounds and a twentieth of the jobs: to see that it works, not to judge.
     #[arg(long)]
     pub quick: bool,
-    /// End with status 1 when a goal is missed or could not be measured.
+    /// End with status 1 when a minimum is missed or could not be measured.
     #[arg(long)]
     pub check: bool,
     /// Keep rounds beside foreign load; their rows are marked and not judged.

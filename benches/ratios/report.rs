@@ -9,7 +9,7 @@ use crate::Result;
 use crate::machine::description;
 use crate::options::Scenario;
 
-/// What a figure has to reach: first, and to be superb.
+/// What a figure has to reach at least, and what it should reach: a minimum and a target.
 #[derive(Clone, Copy)]
 pub enum Goal {
     AtLeast(f64, f64),
@@ -20,10 +20,10 @@ pub enum Goal {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    Superb,
+    OnTarget,
     Ok,
     Missed,
-    /// There is no goal.
+    /// There is neither minimum nor target.
     Told,
     /// Measured beside foreign load, or in too small a way.
     NotJudged,
@@ -50,10 +50,10 @@ impl Row {
             (Err(_), _) => Verdict::NotMeasured,
             (Ok(_), Goal::None) => Verdict::Told,
             (Ok(_), _) if self.doubtful => Verdict::NotJudged,
-            (Ok(value), Goal::AtLeast(_, superb)) if *value >= superb => Verdict::Superb,
-            (Ok(value), Goal::AtLeast(first, _)) if *value >= first => Verdict::Ok,
-            (Ok(value), Goal::AtMost(_, superb)) if *value <= superb => Verdict::Superb,
-            (Ok(value), Goal::AtMost(first, _)) if *value <= first => Verdict::Ok,
+            (Ok(value), Goal::AtLeast(_, target)) if *value >= target => Verdict::OnTarget,
+            (Ok(value), Goal::AtLeast(minimum, _)) if *value >= minimum => Verdict::Ok,
+            (Ok(value), Goal::AtMost(_, target)) if *value <= target => Verdict::OnTarget,
+            (Ok(value), Goal::AtMost(minimum, _)) if *value <= minimum => Verdict::Ok,
             (Ok(_), _) => Verdict::Missed,
         }
     }
@@ -69,11 +69,11 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Whether every goal was measured and reached.
+    /// Whether every minimum was measured and reached.
     pub fn holds(&self) -> bool {
-        use Verdict::{Ok, Superb, Told};
+        use Verdict::{Ok, OnTarget, Told};
         self.rows.iter().all(|row| {
-            matches!(row.verdict(), Superb | Ok | Told)
+            matches!(row.verdict(), OnTarget | Ok | Told)
                 || matches!((row.goal, &row.measured), (Goal::None, Err(_)))
         })
     }
@@ -82,22 +82,23 @@ impl Report {
     pub fn table(&self) -> String {
         let mut text = format!("\nRatios on {}\n\n", description());
         let width = self.rows.iter().map(|row| row.figure.chars().count()).max().unwrap_or(0);
-        let head = ("figure", "measured", "goal", "superb", "verdict", "numbers behind it");
-        let line = |(figure, measured, first, superb, verdict, raw): (&str, &str, &str, &str, &str, &str)| {
-            format!("{figure:<width$}  {measured:>15}  {first:>9}  {superb:>9}  {verdict:<12}  {raw}\n")
-        };
+        let head = ("figure", "measured", "minimum", "target", "verdict", "numbers behind it");
+        let line =
+            |(figure, measured, minimum, target, verdict, raw): (&str, &str, &str, &str, &str, &str)| {
+                format!("{figure:<width$}  {measured:>15}  {minimum:>9}  {target:>9}  {verdict:<14}  {raw}\n")
+            };
         text += &line(head);
         for row in &self.rows {
-            let (first, superb) = match row.goal {
-                Goal::AtLeast(first, superb) => (format!("≥ {first}"), format!("≥ {superb}")),
-                Goal::AtMost(first, superb) => (format!("≤ {first}"), format!("≤ {superb}")),
+            let (minimum, target) = match row.goal {
+                Goal::AtLeast(minimum, target) => (format!("≥ {minimum}"), format!("≥ {target}")),
+                Goal::AtMost(minimum, target) => (format!("≤ {minimum}"), format!("≤ {target}")),
                 Goal::None => (String::new(), String::new()),
             };
             let (measured, raw) = match &row.measured {
                 Ok(value) => (format!("{value:.2} {}", row.unit), row.raw.clone()),
                 Err(reason) => ("–".to_owned(), reason.clone()),
             };
-            text += &line((row.figure, measured.trim(), &first, &superb, word(row.verdict()), &raw));
+            text += &line((row.figure, measured.trim(), &minimum, &target, word(row.verdict()), &raw));
         }
         text
     }
@@ -118,9 +119,9 @@ impl Report {
 
 impl Row {
     fn json(&self) -> Value {
-        let (kind, first, superb) = match self.goal {
-            Goal::AtLeast(first, superb) => ("at least", Some(first), Some(superb)),
-            Goal::AtMost(first, superb) => ("at most", Some(first), Some(superb)),
+        let (kind, minimum, target) = match self.goal {
+            Goal::AtLeast(minimum, target) => ("at least", Some(minimum), Some(target)),
+            Goal::AtMost(minimum, target) => ("at most", Some(minimum), Some(target)),
             Goal::None => ("none", None, None),
         };
         json!({
@@ -129,7 +130,7 @@ impl Row {
             "unit": self.unit,
             "measured": self.measured.as_ref().ok(),
             "reason": self.measured.as_ref().err(),
-            "goal": {"kind": kind, "first": first, "superb": superb},
+            "goal": {"kind": kind, "minimum": minimum, "target": target},
             "verdict": word(self.verdict()),
             "raw": self.raw,
         })
@@ -138,7 +139,7 @@ impl Row {
 
 fn word(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Superb => "ok, superb",
+        Verdict::OnTarget => "ok, on target",
         Verdict::Ok => "ok",
         Verdict::Missed => "MISSED",
         Verdict::Told => "",

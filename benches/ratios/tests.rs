@@ -201,7 +201,7 @@ fn disturbed_rounds_are_repeated_and_never_silently_kept() {
 }
 
 #[test]
-fn a_verdict_says_which_goal_is_reached_and_judges_nothing_doubtful() {
+fn a_verdict_says_whether_minimum_or_target_is_reached_and_judges_nothing_doubtful() {
     let row = |measured, goal, doubtful| Row {
         scenario: Scenario::Accept,
         figure: "figure",
@@ -213,11 +213,11 @@ fn a_verdict_says_which_goal_is_reached_and_judges_nothing_doubtful() {
     };
     let (least, most) = (Goal::AtLeast(0.35, 0.7), Goal::AtMost(3.2, 1.6));
     for (value, goal, verdict) in [
-        (0.7, least, Verdict::Superb),
+        (0.7, least, Verdict::OnTarget),
         (0.35, least, Verdict::Ok),
         (0.34, least, Verdict::Missed),
         (f64::NAN, least, Verdict::Missed),
-        (1.6, most, Verdict::Superb),
+        (1.6, most, Verdict::OnTarget),
         (3.2, most, Verdict::Ok),
         (3.3, most, Verdict::Missed),
         (3.3, Goal::None, Verdict::Told),
