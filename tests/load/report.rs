@@ -102,7 +102,7 @@ impl Report {
         let short = if quick { " **A quick run: its figures say that it works, and no more.**" } else { "" };
         let machine = format!(
             "# Load tests\n\nBy `cargo xtask load`. The machine: {cores} cores ({model}), {memory} of memory, {system}. {k6}, the gateway \
-             and the collector run on the same cores as the service.\n"
+             and the collector run on the same cores as the service. Durations\nare in milliseconds unless the name says otherwise.\n"
         );
         let run = format!("Commit {commit}, {build}, {day}.{short}");
         let page = fs::read_to_string(folder.join("README.md")).unwrap_or_default();
