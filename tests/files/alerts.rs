@@ -74,10 +74,14 @@ fn each_alert_has_its_section_and_each_section_its_alert() {
 }
 
 #[test]
-fn each_section_says_what_it_means_how_to_see_it_what_to_do_and_when_it_is_over() {
+fn each_section_says_impact_diagnosis_mitigation_and_when_it_is_resolved() {
     for (page, text) in texts("deploy/runbooks", ".md") {
         for section in text.split("\n## ").skip(1) {
-            for part in ["**Means.**", "**See.**", "**Do.**", "**Over.**", "**Do not**", "```promql\n"] {
+            let parts = [
+                "**Impact.**", "**Diagnose.**", "**Mitigate.**", "**Resolved when.**", "**Do not**",
+                "```promql\n",
+            ];
+            for part in parts {
                 assert!(section.contains(part), "{page}: {part} is missing in {section}");
             }
         }
