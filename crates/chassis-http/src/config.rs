@@ -22,7 +22,7 @@ pub struct ServerConfig {
     /// Connections open at once; each takes an open file, and more wait to be accepted.
     #[arg(env, default_value = "20000", value_parser = between("1", "1000000", number))]
     pub max_connections: usize,
-    /// Origins whose pages may call from a browser and read the answers (CORS), or `*` for all.
+    /// Allowed CORS origins, whose pages may call from a browser and read the answers, or `*` for all.
     #[arg(repeat, env)]
     pub cors_origins: Vec<Origin>,
     #[conf(flatten, env_prefix = "TLS__")]

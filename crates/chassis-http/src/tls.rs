@@ -23,7 +23,7 @@ const LARGEST: u64 = 1024 * 1024;
 #[derive(Conf, Clone, Debug, Default)]
 #[conf(validation_predicate = TlsConfig::both_or_neither)]
 pub struct TlsConfig {
-    /// PEM file of the listener's certificate, then those that lead to a root; read again when it changes.
+    /// PEM file of the listener's certificate chain, leaf first; read again when it changes.
     #[arg(env)]
     pub cert_file: Option<PathBuf>,
     /// PEM file of the certificate's private key.

@@ -67,7 +67,7 @@ pub struct RetryConfig {
     /// After an attempt whose effect is unknown: `retry` (same id, costs an attempt) or `hold` (a person decides).
     #[arg(env, default_value = "retry")]
     pub on_unknown: OnUnknown,
-    /// Repeats after an unknown outcome before a person decides.
+    /// Retries after unknown outcomes before the job waits for a person.
     #[arg(env, default_value = "3", value_parser = between("0", "1000", number))]
     pub max_unknown: u32,
 }

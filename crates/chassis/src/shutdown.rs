@@ -17,7 +17,7 @@ pub struct ShutdownConfig {
     /// How long the service reports that it is not ready before its listeners close, so that balancers notice.
     #[arg(env, default_value = "0s", value_parser = between("0s", "10m", duration))]
     pub not_ready_for: Duration,
-    /// How long requests and jobs in hand may then take to finish.
+    /// How long requests and jobs in flight may then take to finish.
     #[arg(env, default_value = "20s", value_parser = between("100ms", "1h", duration))]
     pub drain_deadline: Duration,
 }

@@ -12,10 +12,10 @@ pub struct DegradationConfig {
     /// A request of a watched route that takes longer is slow.
     #[arg(env, default_value = "100ms", value_parser = between("1ms", "1m", duration))]
     pub latency: Duration,
-    /// Slow ones of a hundred watched requests within two seconds from which on features are shed.
+    /// Percentage of slow watched requests, over two seconds, at which shedding starts.
     #[arg(env, default_value = "5", value_parser = between("1", "100", number::<u32>))]
     pub slow_percent: u32,
-    /// Requests in flight (HTTP and gRPC) from which on features are shed.
+    /// Requests in flight (HTTP and gRPC) at which shedding starts.
     #[arg(env, default_value = "2000", value_parser = between("1", "1000000", number::<usize>))]
     pub in_flight: usize,
     /// How long it has to be calm before a feature comes back; up to four times that if it was too soon.
