@@ -38,7 +38,7 @@ impl Key {
     }
 }
 
-/// The files, and what belongs into them.
+/// The files, and what belongs in them.
 pub struct Files {
     /// The keys that are let in.
     pub keys: PathBuf,
