@@ -34,7 +34,7 @@ const STAGES: &[Stage] = &[
         "tests, hermetic, as built by default",
         &[
             "test", "--package", "epro-notify", "--locked", "--no-fail-fast", "--test", "it", "--",
-            "config::", "openapi::", "process::start", "reports::",
+            "config::", "openapi::", "process::start", "reports::preview::",
         ],
     ),
     Stage::cargo(
@@ -43,7 +43,7 @@ const STAGES: &[Stage] = &[
     )
     .needing(&[Tool::K6]),
     Stage::cargo("forks: built, tested, started and called", &["xtask", "check-forks"]),
-    Stage::cargo("fuzzing, seconds a target", &["xtask", "fuzz", "--seconds", "3"]).needing(&[Tool::Cxx]),
+    Stage::cargo("fuzzing, seconds a target", &["xtask", "fuzz", "--seconds", "2"]).needing(&[Tool::Cxx]),
     Stage::target("the queue on PostgreSQL", &[Tool::Postgres], "postgres"),
     Stage::peer("tests with strace", &[Tool::Strace], "system_calls::"),
     Stage::peer("tests with promtool", &[Tool::Promtool], "metrics_page::"),

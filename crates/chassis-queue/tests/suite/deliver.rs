@@ -1,6 +1,8 @@
 //! Running: attempts, deadlines, priorities, channels, clocks, stops.
 
 use super::*;
+use chassis_queue::METRICS;
+use chassis_telemetry::{Exposition, Metrics};
 
 #[tokio::test]
 async fn a_failed_attempt_is_repeated_with_its_history_until_the_maximum() {
@@ -226,7 +228,30 @@ async fn lag_and_gauges_follow_what_the_store_holds() {
     running.start();
     running.wait("it is still behind", async || running.ledger().await.completed == 3).await;
     running.wait("lag stays", async || running.queue.lag().waits == Duration::ZERO).await;
-    running.queue.measure();
+    running.wait("gauges stay", async || running.ledger_gauge("queued") == 0.0).await;
+    assert_eq!((running.ledger_gauge("accepted"), running.ledger_gauge("done")), (3.0, 3.0));
+}
+
+#[tokio::test]
+async fn a_job_that_is_lost_is_missing_in_the_ledgers_gauges() {
+    let running = Running::alone(config(), Script::default()).await;
+    let tomorrow = running.queue.store().now_ms() + 86_400_000;
+    running.accept(Enqueue { run_at: Some(tomorrow), not_after: i64::MAX, ..running.job() }).await;
+    running.wait("it is never counted", async || running.ledger_gauge("queued") == 1.0).await;
+    running.execute("DELETE FROM job").await;
+    running.wait("nobody notices", async || running.ledger_gauge("queued") == 0.0).await;
+    assert_eq!(running.ledger_gauge("accepted"), 1.0);
+}
+
+impl Running {
+    /// The ledger's gauge for a state, as it is scraped.
+    fn ledger_gauge(&self, state: &str) -> f64 {
+        let (shown, recorder) = Metrics::new(&[METRICS], || None).unwrap();
+        metrics::with_local_recorder(&recorder, || self.queue.measure());
+        let (page, state) = (shown.render(Exposition::Text), format!("state=\"{state}\""));
+        let line = page.lines().find(|line| line.starts_with(NAMES.ledger_metric) && line.contains(&state));
+        line.and_then(|line| line.rsplit(' ').next()).unwrap().parse().unwrap()
+    }
 }
 
 #[tokio::test]
