@@ -18,7 +18,7 @@ pub(crate) fn readyz(config: &AdminConfig) -> Result<(bool, String), Box<dyn Err
     let client = builder.tls_danger_accept_invalid_certs(true).build()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        // Under a name that is served with and without keys.
+        // Under a name that is served without keys as well.
         let asked = client.get(format!("{scheme}://{}/readyz", reachable(config.listen)));
         let answer = asked.header("host", "localhost").send().await?;
         let ready = answer.status().is_success();
