@@ -43,6 +43,7 @@ pub struct Deliver {
     contacts: Lookup<Contact>,
     sms: Gateway,
     push: Gateway,
+    facts: metrics::Facts,
 }
 
 impl Deliver {
@@ -61,7 +62,7 @@ impl Deliver {
         let push = Gateway::new(Channel::Push, &config.push, connections, caller_waits)?;
         metrics::provider(Channel::Sms, sms.provider());
         metrics::provider(Channel::Push, push.provider());
-        Ok(Self { store, contacts, sms, push })
+        Ok(Self { store, contacts, sms, push, facts: metrics::Facts::default() })
     }
 
     pub fn contacts(&self) -> &Lookup<Contact> {
@@ -133,6 +134,6 @@ impl Worker for Deliver {
     }
 
     fn observe(&self, fact: &Fact) {
-        metrics::observe(fact);
+        self.facts.observe(fact);
     }
 }

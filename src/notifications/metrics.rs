@@ -5,8 +5,9 @@ use super::{
     view::{Status, outcome_word},
 };
 use chassis_queue::{Fact, ledger_metric};
+use chassis_telemetry::Handles;
 use chassis_telemetry::catalogue::{Label, Metric, Values, counter, histogram};
-use metrics::Counter;
+use metrics::{Counter, Histogram};
 
 const CHANNEL: Label = ("channel", Values::Closed(Channel::NAMES));
 const PRIORITY: Label = ("priority", Values::Closed(&["urgent", "normal", "bulk"]));
@@ -72,26 +73,46 @@ pub fn refused(reason: &'static str) {
 }
 
 /// Counts what has been committed.
-pub fn observe(fact: &Fact) {
-    match *fact {
-        Fact::Accepted { channel, priority, jobs } => {
-            metrics::counter!(ACCEPTED.name, "channel" => channel, "priority" => priority.as_str())
-                .increment(jobs as u64);
-        }
-        Fact::Attempted { channel, provider, outcome, took } => {
-            attempts(channel, provider, outcome_word(outcome)).increment(1);
-            metrics::histogram!(ATTEMPT_DURATION.name, "channel" => channel, "provider" => provider)
-                .record(took);
-        }
-        Fact::Finished { channel, priority, state, end_to_end } => {
-            let (priority, outcome) = (priority.as_str(), Status::from(state).as_str());
-            metrics::counter!(
-                FINISHED.name, "channel" => channel, "priority" => priority, "outcome" => outcome
-            )
-            .increment(1);
-            if let Some(took) = end_to_end {
-                metrics::histogram!(END_TO_END_DURATION.name, "channel" => channel, "priority" => priority)
-                    .record(took);
+#[derive(Default)]
+pub struct Facts {
+    accepted: Handles<[&'static str; 2], Counter>,
+    attempted: Handles<[&'static str; 3], (Counter, Histogram)>,
+    finished: Handles<[&'static str; 3], Counter>,
+    end_to_end: Handles<[&'static str; 2], Histogram>,
+}
+
+impl Facts {
+    pub fn observe(&self, fact: &Fact) {
+        match *fact {
+            Fact::Accepted { channel, priority, jobs } => {
+                let priority = priority.as_str();
+                let make = || metrics::counter!(ACCEPTED.name, "channel" => channel, "priority" => priority);
+                self.accepted.get([channel, priority], make).increment(jobs as u64);
+            }
+            Fact::Attempted { channel, provider, outcome, took } => {
+                let outcome = outcome_word(outcome);
+                let (count, duration) = self.attempted.get([channel, provider, outcome], || {
+                    let labels = [("channel", channel), ("provider", provider)];
+                    (
+                        attempts(channel, provider, outcome),
+                        metrics::histogram!(ATTEMPT_DURATION.name, &labels),
+                    )
+                });
+                count.increment(1);
+                duration.record(took);
+            }
+            Fact::Finished { channel, priority, state, end_to_end } => {
+                let (priority, outcome) = (priority.as_str(), Status::from(state).as_str());
+                let make = || {
+                    let labels = [("channel", channel), ("priority", priority), ("outcome", outcome)];
+                    metrics::counter!(FINISHED.name, &labels)
+                };
+                self.finished.get([channel, priority, outcome], make).increment(1);
+                if let Some(took) = end_to_end {
+                    let labels = [("channel", channel), ("priority", priority)];
+                    let make = || metrics::histogram!(END_TO_END_DURATION.name, &labels);
+                    self.end_to_end.get([channel, priority], make).record(took);
+                }
             }
         }
     }

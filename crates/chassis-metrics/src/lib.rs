@@ -6,6 +6,7 @@
 pub mod catalogue;
 mod exemplars;
 mod exposition;
+mod handles;
 mod open_metrics;
 
 use std::{collections::HashMap, io, sync::Arc, thread, time::Duration};
@@ -20,6 +21,7 @@ use exemplars::Exemplars;
 
 pub use exemplars::CurrentTrace;
 pub use exposition::Exposition;
+pub use handles::Handles;
 pub use metrics_exporter_prometheus::BuildError;
 
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);

@@ -38,7 +38,7 @@ mod spans;
 mod tap;
 
 pub use bridge::SpanExt;
-pub use chassis_metrics::{Exposition, Metrics};
+pub use chassis_metrics::{Exposition, Handles, Metrics};
 pub use context::TraceContext;
 pub use filter::LogFilter;
 pub use init::{InitError, PLATFORM_VERSION, Scoped, Service, Setup, Telemetry, init};

@@ -1,7 +1,7 @@
 //! What the HTTP and gRPC layers share: a request is measured from its headers to its end, however it ends.
 
 use std::net::{IpAddr, SocketAddr};
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use ::http::HeaderMap;
 use axum::body::{Body, Bytes};
@@ -9,7 +9,6 @@ use axum::extract::{ConnectInfo, Request};
 use axum::response::Response;
 use http_body_util::BodyExt as _;
 use metrics::{Gauge, Histogram};
-use parking_lot::RwLock;
 use tonic::Code;
 use tower_http::classify::{ServerErrorsAsFailures, SharedClassifier};
 use tower_http::trace::{MakeSpan, TraceLayer};
@@ -17,7 +16,7 @@ use tracing::{Span, info};
 
 use crate::grpc::{self, Methods, code_name};
 use crate::http::{self, CallerKey, ResourceId};
-use crate::{Begin, Observe, SpanExt as _, TraceContext, bridge, names, propagation};
+use crate::{Begin, Handles, Observe, SpanExt as _, TraceContext, bridge, names, propagation};
 
 /// The status of a request whose caller left before the answer (nginx's convention; never sent).
 const CALLER_GONE: u16 = 499;
@@ -49,9 +48,8 @@ struct Kept {
     /// Of a gRPC server; else it is about HTTP.
     methods: Option<Methods>,
     in_flight: Gauge,
-    /// Histograms by target and status, made on first use and kept: the macro with labels made at run time costs a
-    /// microsecond.
-    durations: RwLock<HashMap<(Target, u16), Histogram>>,
+    /// By target and status.
+    durations: Handles<(Target, u16), Histogram>,
 }
 
 /// What is called: the method and route of HTTP, or the service and method of gRPC. Both come from closed sets.
@@ -60,7 +58,7 @@ pub(crate) type Target = (&'static str, &'static str);
 /// Measures every request, puts its status on its span, writes its line, and puts `traceparent` on its response.
 /// Belongs inside the trace layer: exemplar and line get the span's ids.
 pub(crate) fn metrics_layer(methods: Option<Methods>, in_flight: Gauge) -> Observe<impl Begin> {
-    let kept = Arc::new(Kept { methods, in_flight, durations: RwLock::default() });
+    let kept = Arc::new(Kept { methods, in_flight, durations: Handles::default() });
     Observe(move |request: &mut Request| {
         kept.in_flight.increment(1.0);
         let target = kept.methods.as_ref().map_or_else(|| http::target(request), |all| all.target(request));
@@ -152,18 +150,13 @@ impl Drop for InFlight {
 
 impl Kept {
     fn record(&self, key: (Target, u16), seconds: f64) {
-        if let Some(durations) = self.durations.read().get(&key) {
-            return durations.record(seconds);
-        }
         let ((one, two), status) = key;
-        let durations = if self.methods.is_none() {
-            metrics::histogram!("http_request_duration_seconds",
-                "method" => one, "route" => two, "status" => status.to_string())
-        } else {
-            grpc::histogram(one, two, Code::from_i32(status.into()), "server")
+        let make = || match self.methods {
+            None => metrics::histogram!("http_request_duration_seconds",
+                "method" => one, "route" => two, "status" => status.to_string()),
+            Some(_) => grpc::histogram(one, two, Code::from_i32(status.into()), "server"),
         };
-        durations.record(seconds);
-        self.durations.write().insert(key, durations);
+        self.durations.get(key, make).record(seconds);
     }
 }
 

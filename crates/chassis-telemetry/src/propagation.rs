@@ -97,8 +97,10 @@ impl TextMapPropagator for Propagator {
                 injector.set(JAEGER, format!("{trace_id}:{span_id}:0:{flags:x}"));
             }
         }
-        let allowed = Context::new().with_baggage(self.allowed_baggage(context));
-        BaggagePropagator::new().inject_context(&allowed, injector);
+        let allowed = self.allowed_baggage(context);
+        if !allowed.is_empty() {
+            BaggagePropagator::new().inject_context(&Context::new().with_baggage(allowed), injector);
+        }
     }
 
     /// Jaeger's header counts where there is no `traceparent` at all. One that is there twice is not valid.

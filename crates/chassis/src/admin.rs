@@ -172,7 +172,7 @@ async fn set_log_filter(
 ) -> Result<StatusCode, Problem> {
     let text = std::str::from_utf8(&text).map_err(|_| Problem::bad_request("A log filter is UTF-8 text."))?;
     filter.set(text.trim()).map_err(Problem::bad_request)?;
-    let key = caller.and_then(|caller| caller.key.as_ref().map(ToString::to_string));
+    let key = caller.and_then(|caller| caller.key().map(ToString::to_string));
     tracing::info!(key, "log filter changed");
     Ok(StatusCode::NO_CONTENT)
 }

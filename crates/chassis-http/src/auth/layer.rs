@@ -19,13 +19,16 @@ use tracing::Span;
 pub struct Caller {
     /// Who shares the rate limit's bucket and the scope of idempotency keys.
     pub client: Client,
-    /// The key's name, where a known one was presented.
-    pub key: Option<KeyName>,
     identity: Identity,
     keys: Keys,
 }
 
 impl Caller {
+    /// The key's name, where a known one was presented.
+    pub fn key(&self) -> Option<&KeyName> {
+        if let Client::Key(name) = &self.client { Some(name) } else { None }
+    }
+
     /// Who calls, as [`identify`] has found out.
     pub(crate) fn of(extensions: &Extensions) -> Result<&Self, Problem> {
         extensions.get().ok_or_else(|| {
@@ -72,14 +75,10 @@ pub fn identify(keys: &Keys, limits: &LimitsConfig) -> Gate<impl Decide> {
     let (keys, limits) = (keys.clone(), Arc::new(limits.clone()));
     Gate(move |request: &mut Request| {
         let identity = keys.identify(request.headers());
-        let key = match &identity {
-            Identity::Holder(holder) => Some(holder.name.clone()),
-            Identity::Open | Identity::Unknown | Identity::Nobody => None,
-        };
-        let client = if let Some(key) = &key {
-            Span::current().record(names::USER_NAME, key.as_str());
-            request.extensions_mut().get_or_insert_default::<CallerKey>().set(Arc::clone(&key.0));
-            Client::Key(key.clone())
+        let client = if let Identity::Holder(holder) = &identity {
+            Span::current().record(names::USER_NAME, holder.name.as_str());
+            request.extensions_mut().get_or_insert_default::<CallerKey>().set(Arc::clone(&holder.name.0));
+            Client::Key(holder.name.clone())
         } else {
             let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
             let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(peer)| peer.ip());
@@ -88,7 +87,7 @@ pub fn identify(keys: &Keys, limits: &LimitsConfig) -> Gate<impl Decide> {
         if matches!(identity, Identity::Unknown) {
             keys.0.nobody.unknown_key.increment(1);
         }
-        request.extensions_mut().insert(Caller { client, key, identity, keys: keys.clone() });
+        request.extensions_mut().insert(Caller { client, identity, keys: keys.clone() });
         Ok(())
     })
 }
@@ -145,6 +144,6 @@ impl Caller {
     /// A caller at this address where no keys are configured.
     pub(crate) fn open(peer: IpAddr) -> Self {
         let (client, keys) = (Client::Network(network(peer)), Keys::open());
-        Self { client, key: None, identity: Identity::Open, keys }
+        Self { client, identity: Identity::Open, keys }
     }
 }
