@@ -52,10 +52,11 @@ impl<T: Clone + Send + 'static> Lookup<T> {
     /// The store can't be read.
     pub async fn of(&self, patient: &PatientId) -> Result<Option<T>, StoreError> {
         const CLOSED: StoreError = StoreError::Unavailable("the store is closed");
-        let _span = self.store.read_span(self.name);
+        let span = self.store.read_span(self.name);
         let (answer, answered) = oneshot::channel();
         self.asking.send(Asked { patient: patient.clone(), answer }).await.map_err(|_| CLOSED)?;
-        answered.await.unwrap_or(Err(CLOSED))
+        let answer = answered.await.unwrap_or(Err(CLOSED));
+        answer.inspect_err(|_| _ = span.record("otel.status_code", "ERROR"))
     }
 }
 

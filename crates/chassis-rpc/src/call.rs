@@ -91,12 +91,13 @@ impl<'a> Call<'a> {
 
     async fn attempt(&self, last: Option<&Attempt>, permit: &mut Permit) -> Result<Attempt, Refusal> {
         let slow_after = self.channel.deadline / 4;
-        // A slow probe has failed: its place belongs to the next one, and its caller need not wait.
-        let left = if permit.is_probe() { self.left().min(slow_after) } else { self.left() };
-        let Some(endpoint) = self.channel.endpoints.choose(last.map(|last| &last.endpoint)).await else {
+        let chosen = timeout(self.left(), self.channel.endpoints.choose(last.map(|last| &last.endpoint)));
+        let Ok(Some(endpoint)) = chosen.await else {
             permit.record(Verdict::Failure);
             return Err(self.refuse(Refusal::NoEndpoint, "no_endpoint"));
         };
+        // A slow probe has failed: its place belongs to the next one, and its caller need not wait.
+        let left = if permit.is_probe() { self.left().min(slow_after) } else { self.left() };
         let number = last.map_or(1, |last| last.number + 1);
         let mut record = Record::begin(self.method, number, &endpoint);
         last.and_then(|last| last.span).into_iter().for_each(|last| record.span.link_to(last));
@@ -200,10 +201,10 @@ async fn exchange(channel: transport::Channel, request: Request<Body>) -> Result
     let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(|error| Failed::transport(&*error))?;
     let status = Status::from_header_map(&head.headers);
     match status.or_else(|| body.trailers().and_then(Status::from_header_map)) {
-        Some(status) if status.code() != Code::Ok => Err(Failed::answer(status)),
+        Some(status) if status.code() == Code::Ok => Ok(Response::from_parts(head, body)),
+        Some(status) => Err(Failed::answer(status)),
         None if head.status.is_server_error() => Err(Failed::answer(Status::unavailable("a proxy answered"))),
-        // What is neither is for the generated client to judge.
-        _ => Ok(Response::from_parts(head, body)),
+        None => Err(Failed::answer(Status::unknown("the answer has no status"))),
     }
 }
 

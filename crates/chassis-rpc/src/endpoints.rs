@@ -160,7 +160,8 @@ impl Endpoints {
 
     /// Counts the endpoints, and whether the first ones are known.
     fn changed(&self) {
-        let members = self.members.read();
+        // For one at a time: the last one to set the gauges knows the last change.
+        let members = self.members.write();
         let states = [(Health::New, "new"), (Health::Up, "up"), (Health::Down, "down")];
         let [new, up, down] = states.map(|(health, state)| {
             let count = members.values().filter(|endpoint| *endpoint.health.lock() == health).count();

@@ -34,8 +34,10 @@ const RENEWAL: Duration = Duration::from_secs(3);
 /// A channel to the members of a cluster. A call that met a dead one is made again anyway.
 fn connect(members: &[String]) -> Channel {
     let endpoint = |member| Endpoint::from_shared(format!("http://{member}")).ok();
-    let timed = |endpoint: Endpoint| endpoint.connect_timeout(TIMEOUT).timeout(TIMEOUT).tcp_nodelay(true);
-    Channel::balance_list(members.iter().filter_map(endpoint).map(timed))
+    let timed = |endpoint: Endpoint| endpoint.connect_timeout(TIMEOUT).timeout(TIMEOUT);
+    // A member that is gone without a word is found by its silence; etcd allows a ping each five seconds.
+    let watched = |endpoint: Endpoint| endpoint.http2_keep_alive_interval(2 * RENEWAL);
+    Channel::balance_list(members.iter().filter_map(endpoint).map(timed).map(watched))
 }
 
 /// The address in a value: go-zero writes it alone, gRPC-go's resolver as `Addr` in a JSON object.
@@ -54,8 +56,7 @@ pub(crate) async fn follow(members: Vec<String>, prefix: String, mut found: Foun
     loop {
         match client.range(all.clone()).await {
             Ok(answer) => {
-                let entries = answer.into_inner().kvs;
-                found.endpoints(entries.iter().filter_map(|entry| named(&entry.value)).collect());
+                found.endpoints(answer.get_ref().kvs.iter().filter_map(|kv| named(&kv.value)).collect());
             }
             Err(_) => found.failed("etcd is away"),
         }
@@ -104,18 +105,18 @@ impl Registration<'_> {
         if let Some(id) = self.lease {
             let request = stream::iter([LeaseKeepAliveRequest { id }]);
             let answer = leases.lease_keep_alive(request).await?.into_inner().message().await?;
-            if answer.is_some_and(|answer| answer.ttl > 0) {
-                return Ok(());
-            }
-            self.lease = None;
+            self.lease = answer.filter(|answer| answer.ttl > 0).map(|_| id);
         }
-        let lease = leases.lease_grant(LeaseGrantRequest { ttl: TTL_SECONDS }).await?.into_inner().id;
-        // A key for each lease, as go-zero has it: an old lease that runs out takes no new key with it.
+        if self.lease.is_none() {
+            self.lease =
+                Some(leases.lease_grant(LeaseGrantRequest { ttl: TTL_SECONDS }).await?.into_inner().id);
+            tracing::info!(endpoint = self.address, "registered");
+        }
+        let lease = self.lease.unwrap_or_default();
+        // A key for each lease, as go-zero has it: an old lease that runs out takes no new key with it. It is put each
+        // time, since somebody may have deleted it.
         let (key, value) = (format!("{}/{lease}", self.prefix), self.address.clone());
         let put = PutRequest { key: key.into_bytes(), value: value.into_bytes(), lease };
-        KvClient::new(self.etcd.clone()).put(put).await?;
-        self.lease = Some(lease);
-        tracing::info!(endpoint = self.address, "registered");
-        Ok(())
+        KvClient::new(self.etcd.clone()).put(put).await.map(drop)
     }
 }

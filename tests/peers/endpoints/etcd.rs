@@ -150,12 +150,27 @@ async fn an_etcd_that_has_forgotten_everything_is_told_again() {
     etcd.kill();
     etcd.folder = tempfile::tempdir().unwrap();
     etcd.start_again();
+    until_registered(&etcd).await;
+    until_called(&channel, &[&instance]).await;
+}
+
+#[tokio::test]
+async fn a_key_that_somebody_deleted_is_put_again() {
+    let etcd = Etcd::start();
+    let instance = Instance::start();
+    let _registration = etcd.register(instance.address);
+    until_registered(&etcd).await;
+    let all = json!({"key": encoded("services/test/"), "range_end": encoded("services/test0")});
+    assert_eq!(etcd.ask("kv/deleterange", &all)["deleted"], "1");
+    until_registered(&etcd).await;
+}
+
+async fn until_registered(etcd: &Etcd) {
     let began = Instant::now();
     while etcd.registered().is_null() {
-        assert!(began.elapsed() < LONG, "not registered again");
+        assert!(began.elapsed() < LONG, "not registered");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    until_called(&channel, &[&instance]).await;
 }
 
 #[tokio::test]

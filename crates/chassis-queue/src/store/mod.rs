@@ -141,6 +141,7 @@ impl Store {
             "read",
             otel.name = name,
             otel.kind = "client",
+            otel.status_code = tracing::field::Empty,
             db.system.name = self.system(),
             db.operation.name = "SELECT",
             db.query.summary = name

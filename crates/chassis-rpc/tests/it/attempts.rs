@@ -64,6 +64,19 @@ fn an_error_reaches_the_caller_and_is_on_the_span() {
 }
 
 #[test]
+fn an_answer_without_a_status_is_a_failure() {
+    let observed = observe(async || {
+        let server = Server::doing(Act::NoStatus);
+        assert_eq!(Client::to(&[server.address]).read().await.unwrap_err().code(), Code::Unknown);
+    });
+    assert_eq!(observed.count("grpc_request_duration_seconds_count", &[("grpc_code", "OK")]), 0);
+    for span in observed.attempts() {
+        assert_eq!(text(&span.attributes, "rpc.response.status_code"), "UNKNOWN");
+    }
+    assert!(observed.count("grpc_request_duration_seconds_count", &[("grpc_code", "UNKNOWN")]) >= 1);
+}
+
+#[test]
 fn a_call_without_time_is_not_made() {
     let observed = observe(async || {
         let server = Server::start();

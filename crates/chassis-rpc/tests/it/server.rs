@@ -35,6 +35,8 @@ pub enum Act {
     /// UNAVAILABLE on purpose.
     Shed,
     Hang,
+    /// An answer that ends before its status, as behind a proxy that cut it off. Only as what is always done.
+    NoStatus,
 }
 
 /// How a server is started.
@@ -230,7 +232,11 @@ impl Service<http::Request<Body>> for Scripted {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let handler = Handler(Arc::clone(&self.0));
         let codec = ProstCodec::<String, String>::default();
-        Box::pin(async move { Ok(Grpc::new(codec).unary(handler, request).await) })
+        let cut = self.0.lock().always == Some(Act::NoStatus);
+        Box::pin(async move {
+            let answer = Grpc::new(codec).unary(handler, request).await;
+            Ok(if cut { answer.map(|_| Body::empty()) } else { answer })
+        })
     }
 }
 
@@ -252,7 +258,7 @@ impl Act {
     async fn done(self) -> Result<Response<String>, Status> {
         let unavailable = |details| Err(Status::with_error_details(Code::Unavailable, "as told", details));
         match self {
-            Self::Answer => {}
+            Self::Answer | Self::NoStatus => {}
             Self::Slow(time) => tokio::time::sleep(time).await,
             Self::Fail(code) => return Err(Status::new(code, "as told")),
             Self::Later(time) => return unavailable(ErrorDetails::with_retry_info(Some(time))),
