@@ -2,7 +2,6 @@
 
 use crate::support::{
     keys::{line, text, with_keys},
-    locked::Locked,
     prelude::*,
 };
 use chassis_test::{
@@ -13,7 +12,6 @@ use chassis_test::{
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    time::{Duration, Instant},
 };
 
 const NOTIFICATION: &str = "/api/v1/notifications/{id}";
@@ -417,17 +415,4 @@ fn without_keys_only_loopback_names_are_answered_and_a_host_is_given_once() {
     // With keys a proxy's name is as good as any.
     let service = with_keys(Site::new(), &[line("app", "read")]).start();
     assert_eq!(with_host(service.http, &["api.example"]), 401);
-}
-
-#[test]
-fn a_slow_handler_is_answered_503_in_time() {
-    let site = Site::new().with("APP_HTTP__HANDLER_TIMEOUT", "500ms");
-    let service = site.start();
-    let locked = Locked::new(&site);
-    let begun = Instant::now();
-    let answer = service.ask("PUT", "/api/v1/patients/p-1", PATIENT);
-    assert_eq!(answer.status, 503, "{answer:?}");
-    assert!(begun.elapsed() < Duration::from_secs(10), "{answer:?}");
-    drop(locked);
-    until_so("it is ready", || service.readiness().0);
 }

@@ -276,6 +276,12 @@ fn a_flood_of_clients_is_forgotten_again() {
             });
         }
     });
+    let page = service.metrics();
+    assert_eq!(
+        page.sum("rate_limit_decisions_total", &[("decision", "allowed")]),
+        FLOOD as u64,
+        "one client each"
+    );
     let clients = || service.metrics().sum("rate_limit_clients", &[]);
     until_so("all are forgotten", || clients() == 0);
     let grown = service.resident().saturating_sub(quiet);

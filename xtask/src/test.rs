@@ -76,6 +76,7 @@ const STAGES: &[Stage] = &[
         &[Tool::Prometheus, Tool::Etcd, Tool::Pdf, Tool::Collector, Tool::Jaeger],
         "live::walk::",
     ),
+    Stage::long("the checks of live answers", "live::checks::"),
     Stage::long("tests with many kills", "kills::"),
     Stage::peer(
         "replicas on PostgreSQL: killed, without their server, updated",

@@ -39,7 +39,7 @@ pub const METRICS: &[Metric] = &[
         .from_zero(),
     counter(
         CONNECTIONS_LIMIT_REACHED,
-        "Times that a connection had to wait since as many were open as are allowed",
+        "Times that a connection had to wait since as many were open as are allowed, again each second",
     )
     .labels(&[LISTENER]),
     counter(TLS_HANDSHAKES_FAILED, "TLS handshakes that failed, other than by time").labels(&[LISTENER]),

@@ -3,7 +3,7 @@
 use crate::raw::connect;
 use parking_lot::Mutex;
 use std::{
-    io::{Read, Result, Write},
+    io::{ErrorKind, Read, Result, Write},
     net::{SocketAddr, TcpStream},
     sync::Arc,
     thread::JoinHandle,
@@ -40,7 +40,8 @@ impl Frame {
 /// A connection. A thread of its own acknowledges settings and pings and keeps all frames.
 pub struct Http2 {
     stream: Arc<Mutex<TcpStream>>,
-    reading: JoinHandle<Vec<Frame>>,
+    /// Its frames, and how it ended.
+    reading: JoinHandle<(Vec<Frame>, ErrorKind)>,
 }
 
 impl Http2 {
@@ -70,15 +71,19 @@ impl Http2 {
         let writer = Arc::clone(&stream);
         let reading = std::thread::spawn(move || {
             let mut frames = Vec::new();
-            while let Ok((flags, found)) = read(&mut reader) {
+            let ended = loop {
+                let (flags, found) = match read(&mut reader) {
+                    Ok(read) => read,
+                    Err(error) => break error.kind(),
+                };
                 if acknowledges && matches!(found.kind, SETTINGS | PING) && flags & ACK == 0 {
                     let payload: &[u8] = if found.kind == PING { &found.payload } else { b"" };
                     // The end is noticed by reading.
                     let _ = writer.lock().write_all(&frame(found.kind, ACK, 0, payload));
                 }
                 frames.push(found);
-            }
-            frames
+            };
+            (frames, ended)
         });
         Self { stream, reading }
     }
@@ -95,7 +100,10 @@ impl Http2 {
 
     /// Waits until the server closes, and returns the frames that it sent.
     pub fn closed(self) -> Vec<Frame> {
-        self.reading.join().unwrap()
+        let (frames, ended) = self.reading.join().unwrap();
+        let open = matches!(ended, ErrorKind::WouldBlock | ErrorKind::TimedOut);
+        assert!(!open, "the server does not close: {frames:?}");
+        frames
     }
 }
 

@@ -67,8 +67,13 @@ fn what_is_no_level_is_refused_and_changes_nothing() {
         let answer = degradation(&service, "PUT", body);
         assert_eq!(answer.status, status, "{body}: {answer:?}");
     }
-    let long = format!(r#"{{"level":{}1}}"#, " ".repeat(2000));
-    assert_eq!(degradation(&service, "PUT", &long).status, 413);
+    let long = format!(r#"{{"level":{}1}}"#, " ".repeat(5000));
+    let answer = degradation(&service, "PUT", &long);
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (413, Some("application/problem+json")),
+        "{answer:?}"
+    );
     let allow = degradation(&service, "POST", "");
     assert!(allow.header("allow").is_some_and(|allow| allow.contains("PUT")), "{allow:?}");
     assert_eq!(level(&service), 0);

@@ -14,7 +14,7 @@ fn trickled_headers_are_cut_off_and_counted_without_an_answer() {
     let mut stream = target.connect();
     trickle(&mut stream, format!("{}\r\n", GET.trim_end().repeat(3)).as_bytes());
     assert_eq!(rest(&mut stream), b"");
-    assert_eq!(target.timed_out(), 1);
+    target.until_timed_out(1);
     target.survived();
 }
 

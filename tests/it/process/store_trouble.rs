@@ -59,7 +59,7 @@ fn what_was_accepted_before_the_lock_is_delivered_once_after_it() {
 
 #[test]
 fn a_stop_while_the_store_is_locked_ends_in_time_and_loses_nothing() {
-    let gateway = Gateway::behaving(r#"{"latency":"500ms"}"#);
+    let gateway = Gateway::behaving(r#"{"latency":"2s"}"#);
     let site = Site::sending_to(&gateway).with("APP_SHUTDOWN__DRAIN_DEADLINE", "4s");
     let service = site.start_with_patient();
     let ids: Vec<String> = (0..3).map(|_| service.accept()).collect();
@@ -76,7 +76,7 @@ fn a_stop_while_the_store_is_locked_ends_in_time_and_loses_nothing() {
 
 #[test]
 fn a_call_whose_end_cannot_be_committed_in_time_is_told_that_it_may_have_been_stored() {
-    let gateway = Gateway::behaving(r#"{"latency":"500ms"}"#);
+    let gateway = Gateway::behaving(r#"{"latency":"2s"}"#);
     let site = Site::sending_to(&gateway)
         .with("APP_SMS__HTTP__TIMEOUT", "3s")
         .with("APP_HTTP__HANDLER_TIMEOUT", "4s");

@@ -78,11 +78,12 @@ fn a_message_for_later_waits_as_scheduled_and_across_a_restart() {
     let at = (Timestamp::now() + SignedDuration::from_secs(3)).round(jiff::Unit::Millisecond).unwrap();
     let body = SMS.replace('}', &format!(r#","sendAt":"{at}","priority":"normal"}}"#));
     let id = send(&service, &body, 20);
-    let gauge = |service: &Service, state| service.counted().sum("queue_jobs", &[("state", state)]);
-    assert_eq!((gauge(&service, "scheduled"), gauge(&service, "ready")), (20, 0));
+    let page = service.counted();
+    let gauge = |state| page.sum("queue_jobs", &[("state", state)]);
+    assert_eq!((gauge("scheduled"), gauge("ready")), (20, 0));
     service.kill();
     let service = site.start();
-    assert_eq!(service.ledger().of("queued"), 20);
+    assert_eq!(service.ledger().of("accepted"), 20);
     let shown = batch(&service, &id);
     assert_eq!(
         (shown["dueAt"].as_str().unwrap().parse().ok(), &shown["priority"]),

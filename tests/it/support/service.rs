@@ -10,7 +10,6 @@ use std::{
     net::SocketAddr,
     ops::{Deref, DerefMut},
     thread,
-    time::{Duration, Instant},
 };
 
 /// The patient that tests write to.
@@ -250,21 +249,14 @@ impl Service {
     }
 }
 
-/// The figures of the store are counted a few times a second: later than this all are of after it was asked.
-const COUNTED: Duration = Duration::from_millis(1200);
-
 /// A page whose figures of the store were counted after this was asked.
 pub fn counted(page: impl Fn() -> Page) -> Page {
     let recounts = |page: &Page| page.of("queue_recounts_total").next().map(|sample| sample.value);
-    let (before, begun) = (recounts(&page()), Instant::now());
+    let before = recounts(&page()).unwrap();
     until("the jobs are counted", || {
         let page = page();
-        // The next one may have begun before.
-        let counted = match (before, recounts(&page)) {
-            (Some(before), Some(now)) => now >= before + 2.0,
-            _ => begun.elapsed() > COUNTED,
-        };
-        counted.then_some(page)
+        // The next one may have begun before, and the last one may be counted already while its figures are not shown yet.
+        (recounts(&page)? >= before + 3.0).then_some(page)
     })
 }
 

@@ -53,11 +53,15 @@ impl Limited {
             self.full.store(false, Relaxed);
             return Ok(permit);
         }
-        metrics::counter!(names::CONNECTIONS_LIMIT_REACHED, "listener" => self.name).increment(1);
         if !self.full.swap(true, Relaxed) {
             tracing::warn!(listener = self.name, "as many connections are open as are allowed, more wait");
         }
-        Arc::clone(&self.room).acquire_owned().await.map_err(io::Error::other)
+        loop {
+            metrics::counter!(names::CONNECTIONS_LIMIT_REACHED, "listener" => self.name).increment(1);
+            if let Ok(permit) = timeout(PATIENCE, Arc::clone(&self.room).acquire_owned()).await {
+                return permit.map_err(io::Error::other);
+            }
+        }
     }
 }
 
@@ -74,18 +78,20 @@ impl AddrListener<Noted, Peer> for Limited {
     async fn accept_stream(&self) -> io::Result<(Noted, Peer)> {
         let permit = self.permit().await?;
         let (tcp, address) = self.tcp.accept().await?;
-        // Answers are complete: waiting for more of them to fill a packet only delays them. The option can't be set on
-        // a connection that is already gone.
+        // Answers are complete. The option can't be set on a connection that is already gone.
         let _ = tcp.set_nodelay(true);
         let mut stream = TimeoutWriter::new(tcp);
         stream.set_timeout(Some(self.patience));
         let activity = Arc::new(Activity::begin(self, permit));
         let (reading, writing) = (Arc::clone(&activity), Arc::clone(&activity));
-        let wrote: Note = Box::new(move |_| {
+        let wrote: Note = Box::new(move |bytes| {
             writing.unanswered.store(false, Relaxed);
             writing.note(&writing.written);
+            // An answer that is being taken is no idling; pings are shorter.
+            (bytes.len() > 1024).then(|| writing.note(&writing.done));
         });
-        let read: Note = Box::new(move |_| reading.unanswered.store(true, Relaxed));
+        // Nothing was read at the end.
+        let read: Note = Box::new(move |bytes| _ = reading.unanswered.fetch_or(!bytes.is_empty(), Relaxed));
         let stream = InspectReader::new(InspectWriter::new(Box::pin(stream), wrote), read);
         Ok((stream, Peer { address, activity }))
     }

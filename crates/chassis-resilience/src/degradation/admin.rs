@@ -2,7 +2,7 @@
 
 use super::{Degradation, Feature};
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Extension, Json, Router};
@@ -10,9 +10,6 @@ use chassis_http::Problem;
 use chassis_telemetry::http::CallerKey;
 use serde::Deserialize;
 use serde_json::{Value, json};
-
-/// A body holds a number or a word.
-const BODY_MAX: usize = 1024;
 
 impl Degradation {
     /// What decides about the level, at one moment. Signals are shown also while the level is pinned.
@@ -38,10 +35,7 @@ impl Degradation {
     /// `GET /degradation` shows level, signals and features; `PUT /degradation` with `{"level": 2}` pins the level and with
     /// `{"level": "auto"}` returns it to the signals. Who may do that is the admin listener's decision.
     pub fn admin_routes(&self) -> Router {
-        Router::new()
-            .route("/degradation", get(show).put(pin))
-            .layer(DefaultBodyLimit::max(BODY_MAX))
-            .with_state(self.clone())
+        Router::new().route("/degradation", get(show).put(pin)).with_state(self.clone())
     }
 }
 
