@@ -20,7 +20,10 @@ pub(super) async fn open(url: &SecretString, config: &StoreConfig) -> Result<Dat
     let options = address(url, config.password_file.as_deref())
         .map_err(|reason| OpenError::unusable("PostgreSQL", &reason))?;
     let shown = format!("PostgreSQL at {}", options.database_url.host_str().unwrap_or("localhost"));
-    let (write, read) = (pool(&options, config.max_connections), pool(&options, config.max_readers));
+    let connect = |pool: AnyPoolOptions| pool.connect_lazy_with(options.clone());
+    // What writes is closed where it is given back in the middle of a call; who reads may just leave.
+    let readers = pool(config.max_readers).after_release(|reader, _| Box::pin(still_answers(reader)));
+    let (write, read) = (connect(pool(config.max_connections)), connect(readers));
     check_durable(&write).await.map_err(|reason| OpenError::unusable(&shown, &reason))?;
     Ok(Database { dialect: Dialect::Postgres, shown, write, read, file: None, address: Some(options) })
 }
@@ -39,13 +42,11 @@ pub(crate) fn address(url: &SecretString, password: Option<&Path>) -> Result<Any
 }
 
 /// A pool whose connections are checked when they are made, and again before each use.
-fn pool(options: &AnyConnectOptions, connections: u32) -> AnyPool {
-    let pool = AnyPoolOptions::new()
+fn pool(connections: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(super::PATIENCE)
-        .after_release(|connection, _| Box::pin(still_answers(connection)))
-        .after_connect(|connection, _| Box::pin(check(connection)));
-    pool.connect_lazy_with(options.clone())
+        .after_connect(|connection, _| Box::pin(check(connection)))
 }
 
 /// The pool would wait without end for the answer to what was asked before a server or a firewall forgot the connection.
