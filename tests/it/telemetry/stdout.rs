@@ -96,3 +96,19 @@ fn a_reader_that_stalls_cannot_hold_up_the_end() {
     burst(service.http, 400);
     assert_eq!(service.terminate(), Some(0));
 }
+
+#[test]
+fn for_people_a_line_is_words_and_a_trace() {
+    let mut site = Site::new().with("APP_LOG__FORMAT", "pretty");
+    let service = site.start_quietly();
+    let id = service.accept();
+    service.until_status(&id, "delivered");
+    let output = service.stop_and_read();
+    assert!(output.lines().any(|line| line.contains(" attempt finished ") && line.contains(&id)), "{output}");
+    for line in output.lines() {
+        let trace = line.split("trace_id=").nth(1).unwrap_or_else(|| panic!("{line}"));
+        let digits = trace.chars().take_while(char::is_ascii_hexdigit).count();
+        assert!(digits == 32 && !line.starts_with('{'), "{line}");
+        assert!(!line.contains("p-1") && !line.contains("a reminder"), "{line}");
+    }
+}

@@ -58,7 +58,7 @@ async fn firewall(to: u16) -> (u16, watch::Sender<()>) {
             let mut forgotten = forgotten.clone();
             forgotten.mark_unchanged();
             tokio::spawn(async move {
-                let mut server = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+                let Ok(mut server) = TcpStream::connect(("127.0.0.1", to)).await else { return };
                 tokio::select! {
                     _ = copy_bidirectional(&mut client, &mut server) => {}
                     Ok(()) = forgotten.changed() => std::future::pending().await,
@@ -72,7 +72,10 @@ async fn firewall(to: u16) -> (u16, watch::Sender<()>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_a_firewall_forgets_while_they_are_used_are_replaced() {
     const SLOW: &str = "SELECT CAST(pg_sleep(3) AS TEXT)";
-    const ASLEEP: &str = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    const SLOWER: &str = "SELECT CAST(pg_sleep(4) AS TEXT)";
+    const ASLEEP: &str =
+        "SELECT count(*), count(*) FILTER (WHERE query LIKE '%sleep(4)%') FROM pg_stat_activity
+        WHERE wait_event = 'PgSleep'";
     let server = server(&[]).await;
     let direct = PgPool::connect(&server.url("postgres")).await.unwrap();
     let (port, forget) = firewall(server.port).await;
@@ -84,10 +87,13 @@ async fn connections_that_a_firewall_forgets_while_they_are_used_are_replaced() 
     let reads = (0..4).map(|_| async {
         let mut reader = running.queue.store().read("slow").await.unwrap();
         // As a handler that gives up.
-        timeout(Duration::from_secs(4), sqlx::query(SLOW).execute(&mut *reader)).await.is_err()
+        timeout(Duration::from_secs(3), sqlx::query(SLOWER).execute(&mut *reader)).await.is_err()
     });
     let forgets = async {
-        let asleep = async || sqlx::query_scalar(ASLEEP).fetch_one(&direct).await.unwrap_or(0_i64) > 4;
+        let asleep = async || {
+            let (all, reads): (i64, i64) = sqlx::query_as(ASLEEP).fetch_one(&direct).await.unwrap();
+            all > reads && reads == 4
+        };
         running.wait("not all are asleep", asleep).await;
         forget.send(()).unwrap();
     };
