@@ -109,7 +109,7 @@ impl Stage {
     fn threads(&self) -> Option<(&'static str, String)> {
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         matches!(self.run, Run::Cargo(_) | Run::Target(_))
-            .then(|| ("RUST_TEST_THREADS", (3 * cores).to_string()))
+            .then(|| ("RUST_TEST_THREADS", (2 * cores).to_string()))
     }
 
     fn command(&self) -> Command {
