@@ -3,6 +3,7 @@
 
 use crate::model::PatientId;
 use chassis_queue::{Store, StoreError};
+use chassis_telemetry::names;
 use std::collections::HashMap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::yield_now;
@@ -54,9 +55,11 @@ impl<T: Clone + Send + 'static> Lookup<T> {
         const CLOSED: StoreError = StoreError::Unavailable("the store is closed");
         let span = self.store.read_span(self.name);
         let (answer, answered) = oneshot::channel();
-        self.asking.send(Asked { patient: patient.clone(), answer }).await.map_err(|_| CLOSED)?;
-        let answer = answered.await.unwrap_or(Err(CLOSED));
-        answer.inspect_err(|_| _ = span.record("otel.status_code", "ERROR"))
+        let asked = async {
+            self.asking.send(Asked { patient: patient.clone(), answer }).await.map_err(|_| CLOSED)?;
+            answered.await.unwrap_or(Err(CLOSED))
+        };
+        asked.await.inspect_err(|_| _ = span.record(names::OTEL_STATUS_CODE, "ERROR"))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::bench::Bench;
 use crate::options::Scenario;
 use crate::report::{Goal, Report, Row};
 
-/// A figure that a scenario tells whether or not it can be measured, its unit, and what it has to reach.
+/// A figure that a scenario reports whether or not it can be measured, its unit, and its minimum and target.
 #[derive(Clone, Copy)]
 pub struct Promise(pub &'static str, pub &'static str, pub Goal);
 

@@ -4,7 +4,7 @@ use std::{collections::HashMap, hash::Hash};
 
 use parking_lot::RwLock;
 
-/// Handles by what tells their series apart.
+/// Metric handles, keyed by the labels of their series.
 #[derive(Debug)]
 pub struct Handles<K, H>(RwLock<HashMap<K, H>>);
 

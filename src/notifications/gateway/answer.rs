@@ -52,7 +52,7 @@ pub fn meaning(status: StatusCode, headers: &HeaderMap, is_push: bool) -> Meanin
         }
         410 if is_push => (Outcome::Failed { reason: "token_gone" }, Health::Well),
         400..=499 => (Outcome::Failed { reason }, Health::Well),
-        // HTTP knows no such answer: nobody can tell what it says.
+        // Not a final status of HTTP: what it means is unknown.
         _ => (Outcome::Unknown { reason }, Health::Unwell),
     };
     Meaning { outcome, health }

@@ -8,7 +8,7 @@ use crate::{config::HttpGatewayConfig, notifications::model::Channel};
 use bytes::Bytes;
 use chassis_queue::{Attempt, Outcome};
 use chassis_resilience::{Breaker, BreakerConfig};
-use chassis_telemetry::propagation;
+use chassis_telemetry::{names, propagation};
 use governor::{DefaultDirectRateLimiter, InsufficientCapacity, Quota, RateLimiter};
 use http::{HeaderMap, HeaderValue, header};
 use http_body_util::{BodyExt as _, Full};
@@ -221,8 +221,8 @@ impl HttpGateway {
         | Outcome::Failed { reason }
         | Outcome::Unknown { reason } = meaning.outcome
         {
-            span.record("error.type", reason);
-            span.record("otel.status_code", "ERROR");
+            span.record(names::ERROR_TYPE, reason);
+            span.record(names::OTEL_STATUS_CODE, "ERROR");
         }
         meaning
     }

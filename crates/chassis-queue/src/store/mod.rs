@@ -269,7 +269,8 @@ impl Store {
         }
     }
 
-    /// Bounds a whole transaction: a server that is gone without a word answers none of its statements.
+    /// Bounds a whole transaction, somewhat longer than the server bounds one statement: a server that has vanished answers
+    /// none of them.
     pub(crate) async fn transaction<T>(&self, calls: impl Future<Output = Result<T>>) -> Result<T> {
         let time = self.dialect().pick(Duration::MAX, Duration::from_secs(6));
         timeout(time, calls).await.unwrap_or(Err(StoreError::SILENT.in_commit()))
