@@ -52,7 +52,11 @@ fn path(template: &str) -> String {
 fn each_scope_opens_its_routes_and_no_other_one() {
     let site = with_keys(Site::new(), &SCOPES.map(|scope| line(scope, scope)));
     let service = site.start();
+    let document = service.get("/api/v1/openapi.json").json();
     for (method, template, needed) in routes() {
+        let security = &document["paths"][*template][method.to_lowercase()]["security"];
+        let scopes = security[0].as_object().and_then(|schemes| schemes.values().next());
+        assert_eq!(scopes, Some(&json!([needed])), "{method} {template}: {security}");
         let path = path(template);
         let unknown = ask_by(service.http, WRONG, method, &path, "{}");
         unknown.problem(401, "unauthenticated");
