@@ -189,8 +189,9 @@ impl Endpoints {
         let started = Instant::now();
         match timeout(TIMEOUT, check(endpoint.channel.clone())).await {
             Ok(health) => self.set(endpoint, health),
-            // The health service is slow, but calls are answered.
-            Err(_) if endpoint.load.has_answered_since(started) => {}
+            // The health service is slow, but calls are answered; or this process stood still, so that the answer
+            // may have come long ago.
+            Err(_) if endpoint.load.has_answered_since(started) || started.elapsed() > TIMEOUT + PAUSE => {}
             Err(_) => self.set(endpoint, Err("no answer in time")),
         }
     }
@@ -285,6 +286,22 @@ mod tests {
         endpoints.set(&all[0], Err("as the test wants"));
         endpoints.set(&all[0], Ok(()));
         assert!(choices(&endpoints, 300).contains_key("a:1"));
+    }
+
+    #[tokio::test]
+    async fn a_process_that_stood_still_holds_that_against_no_endpoint() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoints = endpoints();
+        let endpoint = endpoints.update(&set(&[&silent.local_addr().unwrap().to_string()])).remove(0);
+        endpoints.set(&endpoint, Ok(()));
+        let stall = async {
+            tokio::task::yield_now().await;
+            std::thread::sleep(TIMEOUT + 10 * PAUSE);
+        };
+        tokio::join!(endpoints.probe(&endpoint), stall);
+        assert_eq!(endpoints.healthy(None).len(), 1);
+        endpoints.probe(&endpoint).await;
+        assert!(endpoints.healthy(None).is_empty());
     }
 
     #[tokio::test]
