@@ -78,9 +78,12 @@ pub fn etcd(folder: &Path, addresses: [SocketAddr; 2]) -> Program {
     program
 }
 
-/// An address of this machine where nobody listens yet, for a program that can't tell which one it got.
+/// An address of this machine where nobody listens yet, for a program that can't tell which one it got. Any host of
+/// 127.0.0.0/8 is this one; on one drawn at random, nobody else takes the port before the program does, or between
+/// two of its runs.
 pub fn free_address() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    let host = Ipv4Addr::from(0x7f00_0000 | rand::random_range(0x1_0000..0xff_0000));
+    TcpListener::bind((host, 0)).unwrap().local_addr().unwrap()
 }
 
 /// A file or folder of the repository.

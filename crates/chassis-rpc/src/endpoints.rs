@@ -289,6 +289,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "the process stands still")]
     async fn a_process_that_stood_still_holds_that_against_no_endpoint() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoints = endpoints();

@@ -6,7 +6,11 @@ use crate::{
     support::instance::Instance,
 };
 use chassis_test::Signal;
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
 use tempfile::TempDir;
 
 const NAME: &str = "servers.test";
@@ -14,14 +18,14 @@ const NAME: &str = "servers.test";
 /// dnsmasq on a free port, which knows what its file of hosts holds and nothing else.
 struct NameServer {
     folder: TempDir,
-    port: u16,
+    address: SocketAddr,
     running: Option<Program>,
 }
 
 impl NameServer {
     fn start(addresses: &[&str]) -> Self {
         let mut server =
-            Self { folder: tempfile::tempdir().unwrap(), port: free_address().port(), running: None };
+            Self { folder: tempfile::tempdir().unwrap(), address: free_address(), running: None };
         server.write(addresses);
         server.start_again();
         server
@@ -31,10 +35,11 @@ impl NameServer {
         let hosts = format!("--addn-hosts={}", self.folder.path().join("hosts").display());
         self.running = Some(Program::start("dnsmasq", self.folder.path(), |command| {
             command.args(["--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user=root"]);
-            command.args(["--listen-address=127.0.0.1", "--bind-interfaces", "--no-resolv", "--no-hosts"]);
+            command.args(["--bind-interfaces", "--no-resolv", "--no-hosts"]);
             // Records live for a second, and what the file does not know there is not.
             command.args(["--local-ttl=1", "--neg-ttl=1", "--local=/test/", &hosts]);
-            command.arg(format!("--port={}", self.port));
+            command.arg(format!("--listen-address={}", self.address.ip()));
+            command.arg(format!("--port={}", self.address.port()));
         }));
     }
 
@@ -54,13 +59,13 @@ impl NameServer {
     }
 
     fn target(&self, port: u16) -> String {
-        format!("dns://127.0.0.1:{}/{NAME}:{port}", self.port)
+        format!("dns://{}/{NAME}:{port}", self.address)
     }
 }
 
 /// Servers on these addresses and one port, as the pods of a headless service have it.
 fn instances<const N: usize>(addresses: [&str; N]) -> ([Instance; N], u16) {
-    let port = free_address().port();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let at = |address: &str| format!("{address}:{port}").parse().unwrap();
     (addresses.map(|address| Instance::at(at(address))), port)
 }

@@ -95,7 +95,7 @@ async fn servers_that_register_are_called_until_they_withdraw() {
     let (first, second) = (Instance::start(), Instance::start());
     let registration = etcd.register(first.address);
     // A member that is not there is passed over.
-    let dead = format!("etcd://127.0.0.1:{},", free_address().port());
+    let dead = format!("etcd://{},", free_address());
     let channel = open(&etcd.target().replace("etcd://", &dead));
     until_called(&channel, &[&first]).await;
     let _other = etcd.register(second.address);
