@@ -80,6 +80,17 @@ async fn every_member_becomes_one_job_with_an_id_and_a_trace_of_its_own() {
 }
 
 #[tokio::test]
+async fn no_chunk_is_lost_however_the_database_plans_to_take_one() {
+    let running = Running::alone(large(), Script::default()).await;
+    let first = accept(&running, batch(&running, &[1; 10])).await;
+    completed(&running, first, 10).await;
+    // As a vacuum does by itself: from now on the table is known to be empty.
+    running.execute("ANALYZE chunk").await;
+    let second = accept(&running, batch(&running, &[1; 300])).await;
+    completed(&running, second, 300).await;
+}
+
+#[tokio::test]
 async fn a_member_of_several_jobs_is_one_group() {
     let running = Running::alone(large(), Script::default()).await;
     let id = accept(&running, batch(&running, &[3, 1, 2])).await;
