@@ -10,7 +10,7 @@ const RECOUNT: Duration = Duration::from_millis(250);
 const RECOUNT_SHARE: u32 = 20;
 /// A recount begins in less time, or not at all: commits wait for it.
 const BEGIN: Duration = Duration::from_millis(500);
-/// Jobs looked at, or rows deleted, in one transaction.
+/// Jobs looked at, or keys deleted (the statement's own bound), in one transaction.
 const PIECE: i64 = 500;
 /// Between two such transactions, so that callers' commits come between.
 const BREATH: Duration = Duration::from_millis(20);
@@ -85,7 +85,7 @@ impl<W: Worker> Core<W> {
             sleep(pause).await;
             if self.store.outage().is_none() {
                 let delete = sqlx::query(include_str!("../sql/clear_keys.sql"));
-                let keys = self.store.one_call(delete.bind(self.store.now_ms()).bind(PIECE)).await;
+                let keys = self.store.one_call(delete.bind(self.store.now_ms())).await;
                 let keys = keys.inspect_err(|error| tracing::warn!(%error, "could not delete expired keys"));
                 pause = if keys.is_ok_and(|keys| keys.len() as i64 == PIECE) { BREATH } else { RECOUNT };
             }
@@ -107,8 +107,9 @@ impl<W: Worker> Core<W> {
         let (mut after, mut deleted) = (0_i64, 0);
         while !self.stop.is_cancelled() {
             let look = sqlx::query_as(include_str!("../sql/clear_look.sql")).bind(after).bind(PIECE);
+            let (look, mut reader) = (look.bind(self.store.now_ms()), self.store.reader().await?);
             let (last, accepted): (Option<i64>, Option<i64>) =
-                look.fetch_one(&mut *self.store.reader().await?).await?;
+                self.store.bounded(look.fetch_one(&mut *reader)).await?;
             let Some(last) = last else { break };
             let delete = sqlx::query(include_str!("../sql/clear_delete.sql"));
             deleted += self.store.one_call(delete.bind(after).bind(last).bind(cutoff)).await?.len();

@@ -9,11 +9,11 @@ use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _};
 use std::{fs, path::Path};
 use tokio::time::timeout;
 
-/// Bounds what a slow or vanished server can hold up; the first statement of every connection. Plans are made once: that
-/// of a dispatcher's turn takes longer to make than to run.
+/// Bounds what a slow or vanished server can hold up; the first statement of every connection. Plans are made once, and not
+/// compiled: that of a dispatcher's turn takes longer to make, or with millions of jobs to compile, than to run.
 const SETTINGS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '2s'; \
     SET idle_in_transaction_session_timeout = '10s'; SET default_transaction_isolation = 'read committed'; \
-    SET plan_cache_mode = force_generic_plan";
+    SET plan_cache_mode = force_generic_plan; SET jit = off";
 
 /// Opens the pools, and refuses a server that acknowledges commits before they are durable.
 pub(super) async fn open(url: &SecretString, config: &StoreConfig) -> Result<Database, OpenError> {

@@ -15,7 +15,7 @@ use url::Url;
 const APPLICATION_ID: i64 = 0x6368_7371;
 /// How long the one writer, whom everybody waits for, may take; its own waits are bounded by its busy time-out.
 const TURN: Duration = Duration::from_secs(10);
-/// Bytes in the log from which on it is copied into the file.
+/// Bytes in the log beyond which it is copied into the file; SQLite cuts a log that begins anew back to as many.
 const COPY_AT: u64 = 32 * 1024 * 1024;
 /// Bytes in the log from which on the log file is also cut back.
 const CUT_AT: u64 = 128 * 1024 * 1024;
@@ -137,7 +137,7 @@ impl DatabaseFile {
     pub(super) async fn checkpoint(&self, write: &AnyPool) -> Result<()> {
         let log = PathBuf::from(format!("{}-wal", self.path.display()));
         let bytes = fs::metadata(&log).map_or(0, |metadata| metadata.len());
-        if bytes < COPY_AT {
+        if bytes <= COPY_AT {
             return Ok(());
         }
         let mut connection = self.checkpoints.acquire().await?;

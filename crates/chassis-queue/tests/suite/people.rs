@@ -103,6 +103,22 @@ async fn retention_deletes_what_is_finished_and_the_ledger_keeps_counting_it() {
 }
 
 #[tokio::test]
+async fn a_job_that_was_accepted_while_the_clock_was_ahead_keeps_no_other() {
+    let mut short = config();
+    short.queue.retention = Duration::from_millis(100);
+    let running = Running::alone(short, Script::default()).await;
+    let later = Some(running.queue.store().now_ms() + 60_000);
+    // More than are looked at together, and they are kept.
+    for _ in 0..6 {
+        running.accept(Enqueue { run_at: later, ..running.jobs(100) }).await;
+    }
+    running.execute("UPDATE job SET accepted_at = accepted_at + 31536000000").await;
+    let id = running.accept(running.job()).await;
+    let gone = async || running.find(id).await.is_empty() && running.ledger().await.completed == 1;
+    running.wait("it was never deleted", gone).await;
+}
+
+#[tokio::test]
 async fn retention_deletes_a_group_as_a_whole() {
     let mut short = hold();
     short.queue.retention = Duration::from_millis(100);
