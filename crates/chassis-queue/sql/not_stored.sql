@@ -1,5 +1,6 @@
-SELECT v.group_id,
-  CAST(CASE WHEN i.digest = unhex(v.digest) THEN 1 WHEN i.digest IS NOT NULL THEN 0 END AS BIGINT),
+-- A key that was in the way and has expired meanwhile is told as one in flight: the repeat will be stored.
+SELECT v.group_id, CAST(CASE WHEN i.digest = unhex(v.digest) THEN 1 WHEN i.digest IS NOT NULL THEN 0
+    WHEN v.scope IS NOT NULL AND {guard} THEN 1 END AS BIGINT),
   CAST(i.status AS BIGINT), i.body, i.location
   FROM {rows} LEFT JOIN idempotency i ON i.scope = unhex(v.scope)
   WHERE v.id = v.group_id AND NOT CASE
