@@ -136,11 +136,10 @@ fn read_contacts(rows: &str) -> Found<Contact> {
 /// The store cannot be written.
 pub async fn forget_device(store: &Store, patient: &PatientId, device: &Device) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
-    sqlx::query("DELETE FROM devices WHERE hash = $1 AND patient = $2")
-        .bind(hash(&device.token))
-        .bind(patient.as_str())
-        .execute(&mut *tx)
-        .await?;
+    let delete = sqlx::query("DELETE FROM devices WHERE hash = $1 AND patient = $2");
+    let delete = delete.bind(hash(&device.token)).bind(patient.as_str());
+    // An attempt waits for it.
+    store.bounded(delete.execute(&mut *tx)).await?;
     tx.commit().await
 }
 

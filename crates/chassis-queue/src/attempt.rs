@@ -2,14 +2,15 @@
 
 use crate::{
     Answer, Attempt, AttemptOutcome, AttemptRecord, Fact, JobRecord, JobState, Key, Ledger, OnUnknown,
-    Outcome, Report, RetryConfig, Worker, queue::Core, sql::Sql,
+    Outcome, Report, RetryConfig, Worker,
+    queue::Core,
+    sql::{Query, Sql},
 };
 use chassis_telemetry::{SpanExt as _, names};
 use data_encoding::HEXLOWER;
 use futures_util::FutureExt as _;
 use rand::Rng as _;
 use serde::{Serialize, de::IgnoredAny};
-use sqlx::{Any, any::AnyArguments, query::Query};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -159,7 +160,7 @@ impl Ended {
 
 impl<W: Worker> Core<W> {
     /// A query that ends attempts, with its first values.
-    pub(crate) fn ending(&self, sql: &Sql, all: &[Ended]) -> Query<'static, Any, AnyArguments> {
+    pub(crate) fn ending(&self, sql: &Sql, all: &[Ended]) -> Query<'static> {
         let mut more = Ledger::default();
         all.iter().for_each(|ended| more.add(ended.decision.state, 1));
         let query = sql.query().bind(rows(all)).bind(all.len() as i64).bind(more.completed);

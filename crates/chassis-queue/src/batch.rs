@@ -245,7 +245,7 @@ impl<W: Worker> Core<W> {
                     channel,
                     priority: priority as u8,
                     state: JobState::Accepted as i64,
-                    first_due: Some(info.first_due),
+                    first_due: Some(info.first_due.min(self.store.steady_ms())),
                     not_after: info.not_after,
                     trace,
                     payload: Some(merge(&info.template, member.get())),

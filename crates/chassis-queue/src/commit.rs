@@ -3,12 +3,12 @@
 use crate::backlog::Reservation;
 use crate::enqueue::{Enqueued, Value};
 use crate::queue::{Core, commit_span};
-use crate::sql::Sql;
+use crate::sql::{Query, Sql};
 use crate::store::Tx;
 use crate::{Answer, Enqueue, Fact, Ledger, Refused, Result, Statement, StoreError, Worker, metrics};
 use chassis_telemetry::{SpanExt as _, names};
 use futures_util::{StreamExt as _, stream};
-use sqlx::{Any, AnyConnection, FromRow, Row as _, any::AnyArguments, any::AnyRow, query::Query};
+use sqlx::{AnyConnection, FromRow, Row as _, any::AnyRow};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -198,7 +198,7 @@ fn rows<J>(batch: &[Pending<J>]) -> String {
 
 impl<W: Worker> Core<W> {
     /// A statement that takes rows of jobs.
-    pub(crate) fn bind(&self, sql: &Sql, rows: &str) -> Query<'static, Any, AnyArguments> {
+    pub(crate) fn bind(&self, sql: &Sql, rows: &str) -> Query<'static> {
         let (steady, wall) = (self.store.steady_ms(), self.store.now_ms());
         let identity = self.identity.load(Ordering::Relaxed);
         sql.query().bind(rows.to_owned()).bind(steady).bind(wall).bind(identity)
@@ -206,7 +206,7 @@ impl<W: Worker> Core<W> {
 }
 
 impl Statement {
-    pub(crate) fn query(&self) -> Query<'_, Any, AnyArguments> {
+    pub(crate) fn query(&self) -> Query<'_> {
         let mut query = sqlx::query(self.sql);
         for value in &self.values {
             query = match value {

@@ -94,7 +94,11 @@ impl<W: Worker> Dispatcher<W> {
 
     /// Takes an attempt that has ended, and gives its worker back.
     fn take(&mut self, ended: Ended) {
-        self.core.in_hand.lock().remove(&ended.job.id.0);
+        let (id, worker, mut in_hand) = (ended.job.id.0, ended.job.worker, self.core.in_hand.lock());
+        // Under a new identity the same job may run again already.
+        if in_hand.get(&id).is_some_and(|hand| [0, worker].contains(&hand.worker)) {
+            in_hand.remove(&id);
+        }
         self.ended.push(ended);
     }
 
@@ -225,8 +229,8 @@ impl<W: Worker> Dispatcher<W> {
     /// Hands a job to a worker.
     fn start(&self, job: JobRecord) {
         let core = Arc::clone(&self.core);
-        let hand = InHand { channel: job.channel, priority: job.priority, sync: job.sync };
-        core.in_hand.lock().insert(job.id.0, hand);
+        let JobRecord { id, channel, priority, worker, sync, .. } = job;
+        core.in_hand.lock().insert(id.0, InHand { channel, priority, worker, sync });
         #[expect(clippy::disallowed_methods, reason = "each attempt has a span of its own")]
         tokio::spawn(async move {
             let ended = job.attempt(&core).await;

@@ -256,7 +256,7 @@ impl<W: Worker> Queue<W> {
         let running = in_hand.values().filter(|job| job.sync && job.channel == channel).count();
         let free = running < self.core.setup.config.workers;
         if free {
-            let hand = |part| (id.part(part).0, InHand { channel, priority, sync: true });
+            let hand = |part| (id.part(part).0, InHand { channel, priority, worker: 0, sync: true });
             in_hand.extend((0..enqueue.jobs.len()).map(hand));
         }
         free
@@ -270,7 +270,7 @@ impl<W: Worker> Queue<W> {
         let core = &self.core;
         let (id, count, key) = (enqueue.id, enqueue.jobs.len(), enqueue.key.clone());
         let enqueued = self.submit(enqueue, count, Start::Now, &Span::current()).await;
-        let read = async { core.group(&mut *core.store.reader().await?, id).await };
+        let read = core.store.transaction(async { core.group(&mut *core.store.reader().await?, id).await });
         let jobs = if enqueued == Ok(Enqueued::New) { read.await.ok() } else { None };
         let Some(jobs) = jobs else {
             core.in_hand.lock().retain(|job, _| !(id.0..id.part(count).0).contains(job));
@@ -306,10 +306,13 @@ impl<W: Worker> Queue<W> {
         answer: impl Fn(JobId, &[JobState]) -> Answer,
     ) -> Result<Finished, Refused> {
         const OWNER: &str = "SELECT owner FROM idempotency WHERE scope = $1";
-        let mut reader = self.core.store.read("find jobs").await?;
-        let owner = sqlx::query_scalar(OWNER).bind(&key.scope[..]).fetch_optional(&mut *reader).await;
-        let first = JobId(owner.map_err(StoreError::from)?.unwrap_or_default());
-        let jobs = self.core.group(&mut reader, first).await?;
+        let found = async {
+            let mut reader = self.core.store.read("find jobs").await?;
+            let owner = sqlx::query_scalar(OWNER).bind(&key.scope[..]).fetch_optional(&mut *reader).await?;
+            let first = JobId(owner.unwrap_or_default());
+            Ok((first, self.core.group(&mut reader, first).await?))
+        };
+        let (first, jobs) = self.core.store.transaction(found).await?;
         let states: Vec<JobState> = jobs.iter().map(|job| job.state).collect();
         if states.is_empty() || !states.iter().all(|state| state.is_final()) {
             return Err(Refused::InFlight);

@@ -49,9 +49,10 @@ impl<W: Worker> Core<W> {
 
     /// On SQLite, at start: decides on everything that a crash interrupted, and undoes what a wrong clock did.
     pub(crate) async fn recover_all(self: &Arc<Self>) -> Result<()> {
-        const SQL: &str = "UPDATE job SET at = $1 WHERE state IN (2, 4) AND state <= 4 AND at > $2";
+        const SQL: &str = "UPDATE job SET at = $1 WHERE state IN (2, 4) AND state <= 4
+            AND at > CASE state WHEN 2 THEN $1 ELSE $2 END; UPDATE batch SET first_due = $1 WHERE state = 2 AND first_due > $1";
         if self.store.dialect() == Dialect::Sqlite {
-            // No delay is longer: these were stored while the clock was ahead.
+            // What is not scheduled is due, and no delay is longer: these were stored while the clock was ahead.
             let now = self.store.steady_ms();
             let longest = self.setup.retry.max_delay.max(Duration::from_secs(3600)).as_millis() as i64;
             self.store.one_call(sqlx::query(SQL).bind(now).bind(now + longest)).await?;
@@ -64,14 +65,12 @@ impl<W: Worker> Core<W> {
     async fn recover(self: &Arc<Self>) -> Result<usize> {
         let (mut tx, _counting) = self.begin().await?;
         let now = self.store.steady_ms();
+        // First: one that renews its lease in this moment waits for it, and takes a new identity.
+        sqlx::query("DELETE FROM worker WHERE lease_until <= $1").bind(now).execute(&mut *tx).await?;
         let orphans = self.records(&mut tx, self.sql.orphans.query().bind(now)).await?;
         let interrupted: Vec<_> = orphans.into_iter().map(|job| job.interrupted(self)).collect();
         let count = interrupted.len();
         self.ending(&self.sql.complete, &interrupted).execute(&mut *tx).await?;
-        if count < PIECE {
-            // Whoever comes back after this takes a new identity.
-            sqlx::query("DELETE FROM worker WHERE lease_until <= $1").bind(now).execute(&mut *tx).await?;
-        }
         tx.commit().await?;
         if count > 0 {
             metrics::recovered(&self.store, count);
@@ -88,10 +87,10 @@ impl<W: Worker> Core<W> {
         while self.store.dialect() == Dialect::Postgres {
             let beat = async {
                 self.heartbeat().await?;
-                if well_since.get_or_insert_with(Instant::now).elapsed() < GRACE {
-                    // The server may make commits only now that we have given up.
-                    self.doubt.store(true, Ordering::Relaxed);
-                } else if let Err(error) = self.recover().await {
+                // The server may make commits only now that we have given up.
+                self.doubt.store(true, Ordering::Relaxed);
+                let grace_is_over = well_since.get_or_insert_with(Instant::now).elapsed() >= GRACE;
+                if grace_is_over && let Err(error) = self.recover().await {
                     tracing::warn!(%error, "could not take over jobs");
                 }
                 Ok(())

@@ -2,9 +2,9 @@
 
 use crate::{
     AttemptOutcome, AttemptRecord, Fact, JobId, JobRecord, JobState, Ledger, Queue, Result, Tx, Worker,
-    enqueue::read_json, model::Stored, queue::Core,
+    enqueue::read_json, model::Stored, queue::Core, sql::Query,
 };
-use sqlx::{Any, AnyConnection, AssertSqlSafe, Row as _, any::AnyArguments, any::AnyRow, query::Query};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _, any::AnyRow};
 
 /// Which failed jobs to replay; everything is optional. Times are Unix milliseconds of the failure.
 #[derive(Clone, Debug, Default)]
@@ -176,20 +176,14 @@ impl<W: Worker> Core<W> {
         self.records(connection, self.jobs(WHERE).bind(group.0)).await
     }
 
-    pub(crate) async fn records(
-        &self,
-        connection: &mut AnyConnection,
-        query: Query<'_, Any, AnyArguments>,
-    ) -> Result<Vec<JobRecord>> {
-        self.read(&query.fetch_all(connection).await?)
+    pub(crate) async fn records(&self, on: &mut AnyConnection, query: Query<'_>) -> Result<Vec<JobRecord>> {
+        self.read(&query.fetch_all(on).await?)
     }
 
     pub(crate) fn read(&self, rows: &[AnyRow]) -> Result<Vec<JobRecord>> {
         let mut jobs = Vec::new();
         for row in rows {
-            let stored: Vec<Stored<'_>> = read_json(row.try_get(0)?)?;
-            jobs.reserve(stored.len());
-            for job in stored {
+            for job in read_json::<Vec<Stored<'_>>>(row.try_get(0)?)? {
                 jobs.push(job.record(self)?);
             }
         }
@@ -197,13 +191,13 @@ impl<W: Worker> Core<W> {
     }
 
     /// A query of jobs.
-    pub(crate) fn jobs(&self, which: &str) -> Query<'static, Any, AnyArguments> {
+    pub(crate) fn jobs(&self, which: &str) -> Query<'static> {
         sqlx::query(AssertSqlSafe(format!("{} {which}", self.sql.job)))
     }
 
     /// A query of what its transaction then changes: on PostgreSQL others could change it in between. On SQLite there
     /// is one writer.
-    fn locking(&self, which: &str) -> Query<'static, Any, AnyArguments> {
+    fn locking(&self, which: &str) -> Query<'static> {
         self.jobs(&format!("{which}{}", self.store.dialect().pick("", " FOR UPDATE")))
     }
 

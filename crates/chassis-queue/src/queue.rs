@@ -61,6 +61,8 @@ pub(crate) struct Core<W: Worker> {
 pub(crate) struct InHand {
     pub(crate) channel: &'static str,
     pub(crate) priority: Priority,
+    /// The identity that it runs under; 0 until it is committed.
+    pub(crate) worker: i64,
     /// Its caller waits: it takes none of the channel's workers.
     pub(crate) sync: bool,
 }

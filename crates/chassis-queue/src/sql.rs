@@ -4,15 +4,18 @@
 //! two forms stand side by side in the folder `sql`.
 
 use crate::store::Dialect;
-use sqlx::{Any, AssertSqlSafe, any::AnyArguments, query::Query};
+use sqlx::{Any, AssertSqlSafe, any::AnyArguments};
 use std::sync::Arc;
+
+/// A query on either database.
+pub(crate) type Query<'q> = sqlx::query::Query<'q, Any, AnyArguments>;
 
 /// A statement's text.
 #[derive(Clone, Debug)]
 pub(crate) struct Sql(Arc<str>);
 
 impl Sql {
-    pub(crate) fn query(&self) -> Query<'static, Any, AnyArguments> {
+    pub(crate) fn query(&self) -> Query<'static> {
         sqlx::query(AssertSqlSafe(Arc::clone(&self.0)))
     }
 }

@@ -10,12 +10,11 @@ pub use error::{OpenError, StoreError};
 pub use migrate::{Component, Migration};
 pub(crate) use postgres::CHANNEL;
 
-use crate::{JobId, Result, StoreConfig, StoreUrl, id::IdMaker};
+use crate::{JobId, Result, StoreConfig, StoreUrl, id::IdMaker, sql::Query};
 use clock::Clock;
-use sqlx::any::{AnyArguments, AnyConnectOptions, AnyRow};
+use sqlx::any::{AnyConnectOptions, AnyRow};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgListener;
-use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Executor as _};
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
@@ -247,7 +246,7 @@ impl Store {
     }
 
     /// Runs one call that is a transaction of its own. An error leaves the connection clean, or closes it.
-    pub(crate) async fn one_call(&self, query: Query<'_, Any, AnyArguments>) -> Result<Vec<AnyRow>> {
+    pub(crate) async fn one_call(&self, query: Query<'_>) -> Result<Vec<AnyRow>> {
         let mut connection = self.writer().await?;
         let called = self.bounded(query.fetch_all(&mut *connection)).await;
         let postgres = self.dialect() == Dialect::Postgres;

@@ -140,6 +140,25 @@ async fn a_process_whose_lease_ended_completes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_attempt_that_outlives_its_lease_does_not_hide_the_next_one() {
+    let (script, gate) = gated();
+    let script = Script { gated_channel: Some("test"), ..script };
+    let running = Running::alone(workers(2), script).await;
+    let id = running.accept(running.job()).await;
+    running.attempted(1).await;
+    running.execute("UPDATE job SET state = 2, worker = 0; DELETE FROM worker").await;
+    running.attempted(2).await;
+    // The first of the two, under the old identity.
+    gate.add_permits(1);
+    running.wait("it never ended", async || gate.available_permits() == 0).await;
+    let other = running.accept(Enqueue { channel: "other", ..running.job() }).await;
+    running.until(other, JobState::Completed).await;
+    gate.add_permits(100);
+    running.until(id, JobState::Completed).await;
+    assert_eq!(running.attempts(), 3, "two, and the other job's");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_wakes_a_worker_of_another_process() {
     let database = Database::new().await;
     let (script, gate) = gated();
