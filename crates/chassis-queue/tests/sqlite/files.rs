@@ -76,6 +76,16 @@ async fn a_wall_clock_that_jumps_back_stops_no_retry_and_starts_nothing_early() 
 }
 
 #[tokio::test]
+async fn a_batch_for_later_is_delivered_by_a_clock_that_jumped_forward() {
+    let running = Running::alone(config(), Script::default()).await;
+    let store = running.queue.store();
+    store.shift_wall_clock(3_600_000);
+    let batch = batches::later(batches::batch(&running, &[1; 3]), store.now_ms() + 200);
+    let id = batches::accept(&running, batch).await;
+    batches::completed(&running, id, 3).await;
+}
+
+#[tokio::test]
 async fn a_clock_that_was_wrong_does_no_lasting_harm() {
     let database = Database::new().await;
     let running = Running::open(&database, config(), Script::default()).await;
@@ -88,11 +98,14 @@ async fn a_clock_that_was_wrong_does_no_lasting_harm() {
         .enqueue(Enqueue { run_at: Some(tomorrow), not_after: i64::MAX, ..scheduled })
         .await
         .unwrap();
-    // As if they had been accepted, or were to be retried, while the clock was a year ahead.
-    running.execute("UPDATE job SET at = at + 31536000000 WHERE state <> 3").await;
+    let batch_id = batches::accept(&running, batches::batch(&running, &[1; 3])).await;
+    // As if they had been accepted while the clock was half an hour ahead.
+    running.execute("UPDATE job SET at = at + 1800000 WHERE state <> 3").await;
+    running.execute("UPDATE batch SET first_due = first_due + 1800000").await;
     running.stop().await;
     let running = Running::started(&database, config(), Script::default()).await;
     running.until(ahead_id, JobState::Completed).await;
+    batches::completed(&running, batch_id, 3).await;
     assert_eq!(running.find(scheduled_id).await[0].first_due, tomorrow);
 }
 

@@ -8,7 +8,7 @@ struct To {
     to: usize,
 }
 
-fn batch(running: &Running, groups: &[usize]) -> Batch<Job> {
+pub fn batch(running: &Running, groups: &[usize]) -> Batch<Job> {
     let mut members = Members::default();
     for jobs in groups {
         members.push(&(0..*jobs).map(|to| To { to }).collect::<Vec<_>>()).unwrap();
@@ -23,7 +23,7 @@ fn batch(running: &Running, groups: &[usize]) -> Batch<Job> {
     Batch { enqueue, template: r#"{"text":"template"}"#.to_owned(), members, skipped: 7 }
 }
 
-fn later(mut batch: Batch<Job>, run_at: i64) -> Batch<Job> {
+pub fn later(mut batch: Batch<Job>, run_at: i64) -> Batch<Job> {
     batch.enqueue.run_at = Some(run_at);
     batch
 }
@@ -32,7 +32,7 @@ fn large() -> Config {
     backlog(10_000)
 }
 
-async fn accept(running: &Running, batch: Batch<Job>) -> JobId {
+pub async fn accept(running: &Running, batch: Batch<Job>) -> JobId {
     let id = batch.enqueue.id;
     assert_eq!(running.queue.enqueue_batch(batch).await, Ok(Enqueued::New));
     id
@@ -50,7 +50,7 @@ fn count(record: &BatchRecord, of: JobState) -> usize {
     record.counts.iter().filter(|(state, _)| *state == of).map(|(_, count)| count).sum()
 }
 
-async fn completed(running: &Running, id: JobId, groups: usize) -> BatchRecord {
+pub async fn completed(running: &Running, id: JobId, groups: usize) -> BatchRecord {
     running
         .wait("the batch never got there", async || {
             count(&shown(running, id).await, JobState::Completed) >= groups

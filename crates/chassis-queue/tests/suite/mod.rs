@@ -1,7 +1,7 @@
 //! What the queue promises, on any database: `crate::Database` says which.
 
 mod accept;
-mod batches;
+pub mod batches;
 mod crash;
 mod deliver;
 mod people;
