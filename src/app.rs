@@ -119,7 +119,8 @@ async fn serve(
 fn suggest(http: SocketAddr, admin: SocketAddr, open: bool) {
     if open && stdout().is_terminal() {
         let body = r#"{"patientId":"p-17","message":"Please fill in your diary."}"#;
-        let curl = format!("curl {http}/api/v1/notifications/sms/async --json '{body}'");
+        let json = "-H content-type:application/json";
+        let curl = format!("curl {http}/api/v1/notifications/sms/async {json} -d '{body}'");
         tracing::info!("try: {curl}   and see its trace at http://{admin}{PATH}");
     }
 }

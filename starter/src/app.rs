@@ -104,7 +104,8 @@ async fn serve(
 /// On a terminal, the last line of the start says what to try and where to look.
 fn suggest(http: SocketAddr, admin: SocketAddr, open: bool) {
     if open && stdout().is_terminal() {
-        let curl = format!("curl {http}/api/v1/examples --json '{{\"text\":\"a few words\"}}'");
+        let (json, body) = ("-H content-type:application/json", r#"{"text":"a few words"}"#);
+        let curl = format!("curl {http}/api/v1/examples {json} -d '{body}'");
         tracing::info!("try: {curl}   and see its trace at http://{admin}{PATH}");
     }
 }

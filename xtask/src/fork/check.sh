@@ -3,12 +3,15 @@
 # that the README has under "Make it yours". Only what is committed is checked.
 #
 # They share this repository's build folder, in which Cargo finds crates/ built, since a fork has them as they are. Members that differ
-# under the same name (xtask, fuzz, starter) are not built there.
+# under the same name (xtask, fuzz, starter) are built in another one.
 #   cargo xtask check-forks [complete|stripped]
 set -euo pipefail
+# Those of a git hook that runs this: commits would go to this repository.
+unset $(git rev-parse --local-env-vars)
 root=$(git rev-parse --show-toplevel)
 export CARGO_TARGET_DIR=$1
 kind=${2:-both}
+case $kind in both | complete | stripped) ;; *) echo "usage: cargo xtask check-forks [complete|stripped]" >&2 && exit 64 ;; esac
 # Those of the command that runs this.
 unset CARGO CARGO_MANIFEST_DIR RUSTUP_TOOLCHAIN
 room=$CARGO_TARGET_DIR/forks
@@ -67,6 +70,7 @@ refused '1 changed or untracked files, untracked among them' fork-complete ../co
 rm template/untracked
 refused 'is not an empty folder' fork-complete ..
 refused 'is inside the repository' fork-complete ./complete
+refused 'is inside the repository' fork-complete ./new/complete
 refused 'is not in kebab-case' Fork ../complete
 
 if [ "$kind" != stripped ]; then
@@ -78,6 +82,7 @@ if [ "$kind" != stripped ]; then
   timed "build and tests of the complete fork" env -C complete cargo test --locked --all-features --lib --test files --test it -- \
     --skip settings_that_do_not_fit_together \
     alerts:: config:: contract:: dashboards:: deploy:: docs:: process::start reference::
+  timed "its commands" env -C complete CARGO_TARGET_DIR="$room/xtask" cargo test --quiet --locked --package xtask
   FORK_COMPLETE_GRPC__LISTEN=127.0.0.1:0 call fork-complete FORK_COMPLETE '{"patientId":"p-1","message":"a reminder"}' \
     /api/v1/notifications/sms/async
 fi

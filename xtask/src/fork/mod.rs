@@ -28,10 +28,15 @@ pub fn run(words: &[&str]) -> ExitCode {
         }
     };
     let names = Names::new(name, &workspace()).and_then(|names| is_empty(folder).map(|()| names));
+    let new = !folder.exists();
     let (made, code) = match names.and_then(|names| is_clean(folder).map(|()| names)) {
         Ok(names) => (make(&names, folder, stripped), ExitCode::FAILURE),
         Err(why) => (Err(why), ExitCode::from(crate::EX_USAGE)),
     };
+    if made.is_err() && new {
+        // The next try finds the place as this one did.
+        let _ = fs::remove_dir_all(folder);
+    }
     match made {
         Ok(said) => {
             println!("{said}; next: cd {} && cargo test && cargo run", folder.display());
@@ -72,8 +77,9 @@ fn is_clean(folder: &Path) -> Result<(), String> {
              fork is of what is committed"
         ));
     }
-    let above = folder.parent().filter(|above| *above != Path::new("")).unwrap_or(Path::new("."));
-    let inside = fs::canonicalize(above).is_ok_and(|above| above.starts_with(&root));
+    let absolute = std::path::absolute(folder).map_err(|error| format!("DIR: {error}"))?;
+    let above = absolute.ancestors().skip(1).find_map(|above| fs::canonicalize(above).ok());
+    let inside = above.is_some_and(|above| above.starts_with(&root));
     if inside && git(&root, &["check-ignore", "--quiet", &folder.to_string_lossy()]).is_err() {
         return Err(format!("DIR: {} is inside the repository: choose a folder beside it", folder.display()));
     }
@@ -98,15 +104,13 @@ fn make(names: &Names, folder: &Path, stripped: bool) -> Result<String, String> 
         strip::manifest(names, &root, folder, &written)?;
     }
     // Names have another length and another place in the alphabet now; the versions of the lock file stay.
-    command(folder, "cargo", &["metadata", "--format-version", "1"])?;
+    command(folder, "cargo", &["update", "--workspace", "--offline", "--quiet"])?;
     command(folder, "cargo", &["fmt", "--all"])?;
     let (old, not) =
         if stripped { (&strip::SAMPLE[..], &strip::ELSEWHERE[..]) } else { (&names::OLD[..], &[][..]) };
     names_nothing(names, folder, &written, old, not)?;
-    let said = format!("{} files in {}", plan.len(), folder.display());
-    if git(folder, &["init", "--quiet"]).is_err() {
-        return Ok(said + ", no repository of its own, for lack of git");
-    }
+    // The branch that the workflow watches.
+    git(folder, &["init", "--quiet", "--initial-branch=main"])?;
     let message = format!(
         "{}: forked from {TEMPLATE} {}",
         names.kebab,
@@ -115,8 +119,8 @@ fn make(names: &Names, folder: &Path, stripped: bool) -> Result<String, String> 
     let known = git(folder, &["config", "user.email"]).is_ok();
     let author = if known { &[][..] } else { &["-c", "user.name=fork", "-c", "user.email=fork@localhost"] };
     git(folder, &["add", "--all"])?;
-    git(folder, &[author, &["commit", "--quiet", "--message", &message]].concat())?;
-    Ok(said + ", a git repository with one commit")
+    git(folder, &[author, &["commit", "--quiet", "--no-gpg-sign", "--message", &message]].concat())?;
+    Ok(format!("{} files in {}, a git repository with one commit", plan.len(), folder.display()))
 }
 
 fn is_unchanged(file: &str) -> bool {
@@ -165,11 +169,18 @@ fn git(folder: &Path, words: &[&str]) -> Result<String, String> {
     command(folder, "git", words)
 }
 
+/// What belongs to whoever runs this: cargo, or git for a hook, which would have the fork committed to this repository.
+const OUTER: [&str; 5] =
+    ["CARGO_MANIFEST_DIR", "GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "RUSTUP_TOOLCHAIN"];
+
 /// What a command prints, without the settings of the one that runs this.
 fn command(folder: &Path, program: &str, words: &[&str]) -> Result<String, String> {
     let mut command = Command::new(program);
     command.args(words).current_dir(folder).stdin(Stdio::null());
-    let output = command.env_remove("CARGO_MANIFEST_DIR").env_remove("RUSTUP_TOOLCHAIN").output();
+    for variable in OUTER {
+        command.env_remove(variable);
+    }
+    let output = command.output();
     let what = || format!("{program} {}", words.join(" "));
     let output = output.map_err(|error| format!("{}: {error}", what()))?;
     match output.status.success() {

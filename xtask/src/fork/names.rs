@@ -39,6 +39,7 @@ impl Names {
             ("runtime-telemetry", format!("{name}-runtime")),
             ("epro-rpc", format!("{name}-rpc")),
             ("d/notifications", format!("d/{name}-notifications")),
+            ("dashboard-notifications", format!("dashboard-{name}-notifications")),
             ("[notifications.json]", format!("[{name}-notifications.json]")),
             ("dashboards/notifications", format!("dashboards/{name}-notifications")),
             ("\"uid\": \"notifications\"", format!("\"uid\": \"{name}-notifications\"")),
@@ -150,26 +151,26 @@ mod tests {
                 "{refusal}"
             );
         }
-        for name in ["order", "order-service", "o2", "patient-sms-service"] {
+        for name in ["parcel", "parcel-desk", "o2", "patient-sms-service"] {
             assert_eq!(refusal(name), "");
         }
     }
 
     #[test]
     fn each_spelling_of_the_name_is_replaced_and_words_of_others_are_not() {
-        let names = Names::new("order-service", &workspace()).unwrap();
+        let names = Names::new("parcel-desk", &workspace()).unwrap();
         for (text, renamed) in [
-            ("epro-notify_abc epro_notify::app", "order-service_abc order_service::app"),
-            ("$EPRO_NOTIFY_KEY APP_HTTP__LISTEN", "$ORDER_SERVICE_KEY ORDER_SERVICE_HTTP__LISTEN"),
+            ("epro-notify_abc epro_notify::app", "parcel-desk_abc parcel_desk::app"),
+            ("$EPRO_NOTIFY_KEY APP_HTTP__LISTEN", "$PARCEL_DESK_KEY PARCEL_DESK_HTTP__LISTEN"),
             ("MYAPP_X ePRO epro.v1.EproService", "MYAPP_X ePRO epro.v1.EproService"),
-            ("/d/service-overview?viewPanel=3", "/d/order-service-overview?viewPanel=3"),
-            ("dashboards/notifications.json", "dashboards/order-service-notifications.json"),
+            ("/d/service-overview?viewPanel=3", "/d/parcel-desk-overview?viewPanel=3"),
+            ("dashboards/notifications.json", "dashboards/parcel-desk-notifications.json"),
             ("notifications are sent", "notifications are sent"),
         ] {
             assert_eq!(names.rename("x", text), renamed);
         }
         let title = names.rename("dashboards/x.json", "{\n  \"title\": \"Limits\"");
-        assert_eq!(title, "{\n  \"title\": \"Order service: Limits\"");
-        assert_eq!(names.without("order-service ORDER_SERVICE_X patient").trim(), "_X patient");
+        assert_eq!(title, "{\n  \"title\": \"Parcel desk: Limits\"");
+        assert_eq!(names.without("parcel-desk PARCEL_DESK_X patient").trim(), "_X patient");
     }
 }
