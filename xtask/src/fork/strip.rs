@@ -44,6 +44,9 @@ const WORDS: &[(&str, &str)] = &[
     // Links to documents that are left out.
     ("; *Runbooks on Kubernetes* in `docs/operations.md` says more", ""),
     (" ([performance](../performance.md))", ""),
+    // Only tests with real peers need more rights.
+    (" Some tests make mount namespaces of their own.", ""),
+    ("      options: --privileged\n", ""),
     // The collector's list of fields.
     ("      - grpc\n", ""),
     ("      - push\n", ""),
