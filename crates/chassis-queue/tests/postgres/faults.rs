@@ -261,6 +261,36 @@ async fn a_server_that_does_not_sync_is_refused() {
     }
 }
 
+#[tokio::test]
+async fn the_password_is_that_of_its_file_with_or_without_a_line_end() {
+    const ASK: &str =
+        "ALTER USER test PASSWORD 'a:b@/%c'; DO $$ BEGIN EXECUTE format('COPY (SELECT %L) TO %L',
+        'host all all 127.0.0.1/32 scram-sha-256', current_setting('hba_file')); END $$";
+    let server = server(&[]).await;
+    server.execute("postgres", ASK);
+    server.execute("postgres", "SELECT pg_reload_conf()");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let opened = async |password: &str| {
+        std::fs::write(file.path(), password).unwrap();
+        let password_file = Some(file.path().to_owned());
+        Store::open(&StoreConfig { password_file, ..config_of(server.port) }, &[]).await
+    };
+    let refused = async {
+        loop {
+            match opened("canary").await {
+                Err(error) => return error.to_string(),
+                // It has not read its file yet.
+                Ok(store) => store.close().await,
+            }
+        }
+    };
+    let told = timeout(PATIENCE, refused).await.expect("the server asks for no password");
+    assert!(told.contains("the server refused the login") && !told.contains("canary"), "{told}");
+    for right in ["a:b@/%c", "a:b@/%c\r\n"] {
+        opened(right).await.unwrap().close().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_fail_over_the_new_primary_is_used_and_a_standby_never() {
     let first = server(&[]).await;
