@@ -61,10 +61,10 @@ fn a_reader_that_stalls_and_resumes_gets_every_line_that_is_counted_as_written()
             counted.fetch_add(1, SeqCst);
         }
     });
-    // Each accept is a line of its request, of its message and of its attempt.
+    // Each accept is a line of its request and of its attempt.
     until_so("what was kept is written", || {
         let (written, dropped) = lines_at_rest(&service);
-        written > stalled && written + dropped - service.read >= 3 * BURST as u64
+        written > stalled && written + dropped - service.read >= 2 * BURST as u64
     });
     burst(service.http, 80);
     until_drained(&service);
@@ -73,7 +73,7 @@ fn a_reader_that_stalls_and_resumes_gets_every_line_that_is_counted_as_written()
     until("as many lines are read as were written", || (read.load(SeqCst) == written).then_some(()));
     // Health tells little.
     let (told, accepts) = (written + dropped - service.read, BURST as u64 + 80);
-    assert!((3 * accepts..3 * accepts + 10).contains(&told), "{told} lines of {accepts} accepts");
+    assert!((2 * accepts..2 * accepts + 10).contains(&told), "{told} lines of {accepts} accepts");
     assert_eq!(service.terminate(), Some(0));
     reading.join().unwrap();
 }
@@ -86,7 +86,7 @@ fn a_reader_that_goes_away_ends_nothing() {
     burst(service.http, 400);
     until_drained(&service);
     let (_, dropped) = lines_at_rest(&service);
-    assert!(dropped >= 1200, "{dropped}");
+    assert!(dropped >= 800, "{dropped}");
     assert_eq!(service.terminate(), Some(0));
 }
 
