@@ -2,8 +2,8 @@
 
 use garde::Validate;
 use jiff::{Timestamp, civil::DateTime, tz::Offset};
-use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use serde::{Deserialize, Deserializer, Serialize, de::IntoDeserializer};
+use std::{borrow::Cow, fmt, str::FromStr};
 use utoipa::ToSchema;
 
 /// The caller's own identifier of a patient.
@@ -11,6 +11,16 @@ use utoipa::ToSchema;
 #[garde(transparent)]
 #[schema(min_length = 1, max_length = 64, pattern = r"^[A-Za-z0-9._-]+$", example = "p-17")]
 pub struct PatientId(#[garde(custom(identifier))] String);
+
+/// A patient in a path.
+#[derive(Deserialize, Validate, utoipa::IntoParams)]
+#[serde(rename_all = "camelCase")]
+#[into_params(parameter_in = Path)]
+pub struct PatientPath {
+    /// The caller's own identifier of the patient.
+    #[garde(dive)]
+    pub patient_id: PatientId,
+}
 
 /// Reading a text with its check (for what comes from no JSON body), and a `Debug` that hides it.
 macro_rules! texts {
@@ -62,6 +72,23 @@ pub fn is_visible(c: char) -> bool {
             | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
             | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
             | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}'))
+}
+
+/// Reads a word of a closed set: a text alone, where serde takes `{"word": null}` for the same.
+///
+/// # Errors
+/// It is no text, or none of the words.
+pub fn word<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    T::deserialize(Cow::<str>::deserialize(from)?.into_deserializer())
+}
+
+/// The same for a field that may be left out.
+///
+/// # Errors
+/// As [`word`].
+pub fn word_if_any<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    let word = Option::<Cow<'_, str>>::deserialize(from)?;
+    word.map(|word| T::deserialize(word.into_deserializer())).transpose()
 }
 
 /// A time in RFC 3339 with `Z` or an offset, shown in UTC with milliseconds.

@@ -4,7 +4,7 @@ use super::{
     Config,
     reports::{Latest, Reports},
 };
-use crate::model::{Moment, PatientId};
+use crate::model::{Moment, PatientPath};
 use axum::{
     Json, Router,
     extract::{Path, State},
@@ -40,7 +40,7 @@ struct LatestReport {
 #[utoipa::path(
     get, path = "/api/v1/patients/{patientId}/latest-report", tag = "reports", operation_id = "getLatestReport",
     security(("bearer" = ["read"])),
-    params(("patientId" = PatientId, Path, description = "The caller's own identifier of the patient.")),
+    params(PatientPath),
     responses(
         (status = 200, body = LatestReport, description = "The report.",
             headers(("Age" = u64, description = "Seconds since the ePRO service answered, if stale."))),
@@ -53,9 +53,9 @@ struct LatestReport {
 )]
 async fn latest(
     State(reports): State<Arc<Reports>>,
-    Valid(Path(patient)): Valid<Path<PatientId>>,
+    Valid(Path(PatientPath { patient_id })): Valid<Path<PatientPath>>,
 ) -> Result<Response, Problem> {
-    let Latest { report, age } = reports.latest(&patient).await?;
+    let Latest { report, age } = reports.latest(&patient_id).await?;
     let shown = LatestReport {
         report_id: report.id.clone(),
         content: report.content.clone(),

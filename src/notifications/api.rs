@@ -8,7 +8,7 @@ use super::{
 use crate::{
     error::{ApiError, Conflict, NotFound, Refusal},
     http::{IdempotencyKey, PathId},
-    model::{Moment, PatientId},
+    model::{Moment, PatientId, word},
 };
 use axum::{
     Json,
@@ -178,6 +178,7 @@ pub enum Judgement {
 #[serde(deny_unknown_fields)]
 pub struct Resolve {
     #[garde(skip)]
+    #[serde(deserialize_with = "word")]
     status: Judgement,
 }
 

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     error::{ApiError, Conflict, NotFound},
     http::PathId,
-    model::{Moment, ensure},
+    model::{Moment, ensure, word_if_any},
 };
 use axum::{
     Json,
@@ -120,6 +120,7 @@ pub struct Replay {
     #[schema(pattern = "^[a-z0-9_]{1,64}$")]
     reason: Option<String>,
     #[garde(skip)]
+    #[serde(default, deserialize_with = "word_if_any")]
     channel: Option<Channel>,
     /// Those that died at this time or later.
     #[garde(skip)]

@@ -4,7 +4,7 @@
 //! `Valid<Json<…>>`, so it never sees a value that breaks a rule. A rule's message says what would be right and never
 //! repeats the value; no `Debug` shows a value either, so none reaches a line or a span.
 
-use crate::model::{Moment, PatientId, ensure, identifier, is_visible, texts};
+use crate::model::{Moment, PatientId, ensure, identifier, is_visible, texts, word};
 use chassis_queue::Priority;
 use garde::Validate;
 use jiff::{SignedDuration, Timestamp, ToSpan as _, tz, tz::TimeZoneDatabase};
@@ -108,6 +108,7 @@ pub enum Platform {
 #[serde(deny_unknown_fields, remote = "Self")]
 pub struct Device {
     #[garde(skip)]
+    #[serde(deserialize_with = "word")]
     pub platform: Platform,
     #[garde(dive)]
     pub token: Token,
@@ -178,7 +179,7 @@ pub struct SmsLater {
     #[garde(dive)]
     pub message: Message,
     #[garde(skip)]
-    #[serde(default = "normal")]
+    #[serde(default = "normal", deserialize_with = "word")]
     pub priority: Priority,
     /// When to send, within a year; a time in the past means now.
     #[garde(custom(within_a_year))]
@@ -211,7 +212,7 @@ pub struct PushLater {
     #[garde(dive)]
     pub message: Message,
     #[garde(skip)]
-    #[serde(default = "normal")]
+    #[serde(default = "normal", deserialize_with = "word")]
     pub priority: Priority,
     /// When to send, within a year; a time in the past means now.
     #[garde(custom(within_a_year))]
@@ -226,6 +227,7 @@ pub struct PushLater {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct StudyMessage {
     #[garde(skip)]
+    #[serde(deserialize_with = "word")]
     pub channel: Channel,
     /// Required for push, refused for SMS.
     #[garde(dive, custom(title_for(self.channel)))]
@@ -233,7 +235,7 @@ pub struct StudyMessage {
     #[garde(dive)]
     pub message: Message,
     #[garde(skip)]
-    #[serde(default = "bulk")]
+    #[serde(default = "bulk", deserialize_with = "word")]
     pub priority: Priority,
     /// When to send, within a year; a time in the past means now.
     #[garde(custom(within_a_year))]

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     error::{ApiError, NotFound},
     lookup::{Found, Look, Lookup},
-    model::PatientId,
+    model::{PatientId, PatientPath},
 };
 use axum::{
     Json,
@@ -16,8 +16,6 @@ use axum::{
 };
 use chassis_http::Valid;
 use chassis_queue::{Migration, Store, StoreError, Tx};
-use garde::Validate;
-use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use std::{collections::HashMap, sync::Arc};
 
@@ -50,15 +48,6 @@ const FIND_POSTGRES: &str = "SELECT coalesce(CAST(json_agg(
     WHERE p.id IN (SELECT value FROM json_array_elements_text(CAST($1 AS json)) AS asked (value))";
 
 const NO_PATIENT: ApiError = ApiError::NotFound("The directory has no such patient.");
-
-#[derive(Deserialize, Validate, utoipa::IntoParams)]
-#[serde(rename_all = "camelCase")]
-#[into_params(parameter_in = Path)]
-pub struct PatientPath {
-    /// The caller's own identifier of the patient.
-    #[garde(dive)]
-    pub patient_id: PatientId,
-}
 
 /// Makes or replaces a contact.
 ///

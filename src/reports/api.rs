@@ -7,7 +7,7 @@ use super::{
 use crate::{
     error::{ApiError, NotFound},
     http::{IdempotencyKey, PathId},
-    model::PatientId,
+    model::PatientPath,
     notifications::api::{REPLAYED, queue_key},
 };
 use axum::{
@@ -69,14 +69,14 @@ pub async fn show(State(reports): State<Reports>, PathId(id): PathId) -> Result<
 /// See a patient's latest report
 #[utoipa::path(
     get, path = "/api/v1/patients/{patientId}/reports/latest", tag = "reports", operation_id = "getLatestReport",
-    params(("patientId" = PatientId, Path, description = "The caller's own identifier of the patient.")),
+    params(PatientPath),
     responses((status = 200, body = Report, description = "The latest report."), NotFound)
 )]
 pub async fn latest(
     State(reports): State<Reports>,
-    Valid(Path(patient)): Valid<Path<PatientId>>,
+    Valid(Path(PatientPath { patient_id })): Valid<Path<PatientPath>>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let report = reports.latest(&patient).await?.ok_or(NO_REPORT)?;
+    let report = reports.latest(&patient_id).await?.ok_or(NO_REPORT)?;
     Ok((about(&report.report_id), Json(report)))
 }
 

@@ -194,6 +194,14 @@ fn a_caller_that_still_writes_a_body_nobody_wants_gets_its_answer() {
 }
 
 #[test]
+fn a_body_that_says_it_will_be_too_large_is_refused_before_any_of_it_comes() {
+    let service = Site::new().start();
+    let head = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 10000000";
+    let answer = exchange(service.http, &format!("POST {ASYNC} HTTP/1.1\r\n{head}\r\n\r\n"));
+    assert_eq!(answer.status, 413);
+}
+
+#[test]
 fn a_caller_that_asks_before_it_sends_is_told_to_go_on_or_why_not() {
     let service = Site::new().start();
     let head = |path: &str, length: usize| {

@@ -81,6 +81,7 @@ fn the_document_and_its_page_are_served_to_everybody_and_load_nothing_from_elsew
         page = service.get(page.header("location").unwrap());
     }
     assert_eq!(page.status, 200, "{page:?}");
+    service.get("/api/v1/docs/nowhere.js").problem(404, "not-found");
     assert!(page.header("content-type").unwrap().starts_with("text/html"), "{page:?}");
     for loading in ["src=\"http", "href=\"http", "src=\"//", "@import", "url(http"] {
         assert!(!page.body.contains(loading), "{loading}");

@@ -2,7 +2,7 @@
 
 use crate::{Decide, Gate, Problem};
 use axum::extract::Request;
-use http::{HeaderMap, StatusCode, Uri, header, uri::Authority};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, uri::Authority};
 use std::net::IpAddr;
 
 /// Answers a missing, repeated or malformed `Host` with 400, and where `open` (no API keys are configured) a name or
@@ -21,10 +21,8 @@ fn check(uri: &Uri, headers: &HeaderMap, open: bool) -> Result<(), Problem> {
     if repeated || (host.is_none() && uri.authority().is_none()) {
         return Err(Problem::bad_request("Send one Host header."));
     }
-    let host = host.map(|host| {
-        let parsed = Authority::try_from(host.as_bytes()).ok();
-        parsed.filter(|authority| !authority.as_str().contains('@'))
-    });
+    let parsed = |host: &HeaderValue| Authority::try_from(host.as_bytes()).ok();
+    let host = host.map(|host| parsed(host).filter(|authority| !authority.as_str().contains('@')));
     if matches!(host, Some(None)) {
         return Err(Problem::bad_request("The Host header is not a host with an optional port."));
     }
@@ -49,7 +47,6 @@ fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     fn status(uri: &str, hosts: &[&str], open: bool) -> u16 {
         let mut headers = HeaderMap::new();

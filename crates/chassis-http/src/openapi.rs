@@ -1,12 +1,14 @@
 //! The API's description: the document, and a page that shows it offline.
 
-use crate::ProblemBody;
+use crate::{Problem, ProblemBody};
 use axum::Router;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use tower::util::MapResponseLayer;
 use tower_http::compression::CompressionLayer;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{Content, OpenApi, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::{Content, OpenApi, Ref, ResponseBuilder};
 use utoipa::{Modify, PartialSchema, ToSchema};
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -15,7 +17,11 @@ pub const SECURITY: &str = "bearer";
 
 /// Serves the document at `json` and a page that shows it at `page`, compressed for callers that take it.
 pub fn router(page: &'static str, json: &'static str, document: OpenApi) -> Router {
-    Router::from(SwaggerUi::new(page).url(json, document)).layer(CompressionLayer::new())
+    let named = MapResponseLayer::new(|answer: Response| match answer.status() {
+        StatusCode::NOT_FOUND => Problem::not_found("Nothing is served at this path.").into_response(),
+        _ => answer,
+    });
+    Router::from(SwaggerUi::new(page).url(json, document)).layer((CompressionLayer::new(), named))
 }
 
 /// Adds what all operations share: the schema of problems, the security scheme, and the problems that the layers answer
@@ -26,8 +32,7 @@ pub struct Common;
 impl Modify for Common {
     fn modify(&self, document: &mut OpenApi) {
         let components = document.components.get_or_insert_default();
-        let mut schemas: Vec<(String, RefOr<Schema>)> =
-            vec![(ProblemBody::name().into_owned(), ProblemBody::schema())];
+        let mut schemas = vec![(ProblemBody::name().into_owned(), ProblemBody::schema())];
         ProblemBody::schemas(&mut schemas);
         components.schemas.extend(schemas);
         let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
@@ -63,10 +68,7 @@ fn add(operation: &mut Operation) {
     }
 }
 
-fn problem(words: &str) -> Response {
-    let schema = utoipa::openapi::Ref::from_schema_name(ProblemBody::name());
-    ResponseBuilder::new()
-        .description(words)
-        .content("application/problem+json", Content::new(Some(RefOr::<Schema>::Ref(schema))))
-        .build()
+fn problem(words: &str) -> utoipa::openapi::Response {
+    let content = Content::new(Some(Ref::from_schema_name(ProblemBody::name())));
+    ResponseBuilder::new().description(words).content("application/problem+json", content).build()
 }

@@ -6,7 +6,7 @@ use axum::{Json, RequestExt};
 use bytes::Bytes;
 use garde::Validate;
 use heck::ToLowerCamelCase;
-use http::{HeaderMap, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 use http_body::Body as _;
 use mime::Mime;
 use serde::Deserialize;
@@ -88,10 +88,11 @@ impl<S: Send + Sync> FromRequest<S> for NoBody {
 /// # Errors
 /// 413 if it is too large, 400 if its framing is broken, 499 if the caller left.
 pub(crate) async fn whole_body(request: Request) -> Result<(Parts, Bytes), Problem> {
-    let declared = request.body().size_hint().lower();
+    let length = |value: &HeaderValue| value.to_str().ok()?.parse::<u64>().ok();
+    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(length).unwrap_or_default();
     let (parts, body) = request.with_limited_body().into_parts();
     // The limit caps the hint. What says that it is too large is refused before its sender is told to go on.
-    if body.size_hint().lower() < declared {
+    if body.size_hint().upper().is_some_and(|most| most < declared) {
         return Err(too_large());
     }
     let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(|error| broken(&error))?;
@@ -116,8 +117,7 @@ fn broken(error: &(dyn Error + 'static)) -> Problem {
         };
         let left =
             |error: &hyper::Error| error.is_incomplete_message() || error.is_canceled() || error.is_closed();
-        let gone = error.downcast_ref().is_some_and(reset) || error.downcast_ref().is_some_and(left);
-        if gone {
+        if error.downcast_ref().is_some_and(reset) || error.downcast_ref().is_some_and(left) {
             // Nobody reads this answer; logs and metrics show 499.
             let left = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
             return Problem::new(left, "caller-gone", "The caller left");
@@ -130,7 +130,8 @@ fn broken(error: &(dyn Error + 'static)) -> Problem {
 /// `application/json` or `application/…+json`, with any parameters, exactly once, and not compressed: 415 otherwise.
 fn declared_as_json(headers: &HeaderMap) -> Result<(), Problem> {
     let mut kinds = headers.get_all(header::CONTENT_TYPE).iter();
-    let kind = kinds.next().and_then(|kind| kind.to_str().ok()?.parse::<Mime>().ok());
+    let kind =
+        kinds.next().and_then(|kind| kind.to_str().ok()?.split(';').next()?.trim().parse::<Mime>().ok());
     let json =
         |kind: Mime| kind.type_() == "application" && kind.suffix().unwrap_or(kind.subtype()) == "json";
     if kind.is_some_and(json) && kinds.next().is_none() && !headers.contains_key(header::CONTENT_ENCODING) {
@@ -179,6 +180,8 @@ fn token(segment: &Segment) -> Option<String> {
 fn mismatch(mut path: Vec<String>, message: &str) -> Fault {
     let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
     let expected = message.rfind(", expected ").and_then(|at| message.get(at + 2..));
+    // Without Rust's names of types.
+    let expected = expected.map(|text| if text.contains("struct ") { "expected an object" } else { text });
     let quoted = |prefix: &str| message.strip_prefix(prefix)?.split('`').next().map(str::to_owned);
     for (prefix, rule) in [("missing field `", "is missing"), ("duplicate field `", "is given twice")] {
         if let Some(field) = quoted(prefix) {
@@ -298,8 +301,8 @@ mod tests {
             (r#"{"fullName":"a","lineItems":"canary"}"#, "/lineItems", "expected a sequence"),
             (r#"[{"fullName":"a"}]"#, "", "expected an object"),
             (r#"["canary",[],null]"#, "", "expected an object"),
-            (r#""canary""#, "", "expected struct Order"),
-            ("null", "", "expected struct Order"),
+            (r#""canary""#, "", "expected an object"),
+            ("null", "", "expected an object"),
         ] {
             let (status, faults) = read(body.as_bytes());
             assert_eq!((status, faults.len()), (422, 1), "{body}: {faults:?}");
@@ -342,7 +345,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_json_only_if_it_says_so() {
-        for kind in ["application/json", "Application/JSON; charset=utf-8", "application/merge-patch+json"] {
+        for kind in [
+            "application/json", "Application/JSON; charset=utf-8", "application/json ; charset=utf-8",
+            "application/merge-patch+json",
+        ] {
             assert_eq!(media(Some(kind), None).await, 200, "{kind}");
         }
         for kind in

@@ -76,12 +76,12 @@ impl Watch {
     /// Resolves when the files are to be read again, and says whether SIGHUP asked for it. The first time is soon, since
     /// what was read before the watch began may have changed.
     async fn changed(&mut self) -> bool {
-        let mut asked = false;
         loop {
             tokio::select! {
-                Some(()) = self.hangups.recv() => (asked, self.reported) = (true, None),
+                // At once, whatever is being written: a key that was withdrawn is refused from now on.
+                Some(()) = self.hangups.recv() => return true,
                 _ = self.looks.tick() => if self.look().await {
-                    return asked;
+                    return false;
                 },
             }
         }

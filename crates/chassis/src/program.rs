@@ -51,7 +51,7 @@ struct Options {
     set: Vec<String>,
 }
 
-/// The commands of every program.
+// The commands of every program. A doc comment would stand in place of the program's own description.
 #[derive(Subcommand)]
 enum Common {
     /// Run the service (the default)
@@ -79,8 +79,8 @@ impl<C: Settings> Program<C> {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => print(io::stdout(), &error.to_string(), 0),
             _ => {
                 let text = error.to_string();
-                let line = text.lines().next().unwrap_or_default();
-                print(io::stderr(), &format!("{line}; see --help"), USAGE)
+                let lines: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+                print(io::stderr(), &format!("{}; see --help", lines.join(" ")), USAGE)
             }
         })
     }

@@ -221,7 +221,8 @@ impl HttpGateway {
         | Outcome::Failed { reason }
         | Outcome::Unknown { reason } = meaning.outcome
         {
-            span.record(names::ERROR_TYPE, reason);
+            // The conventions want a status as it is.
+            span.record(names::ERROR_TYPE, reason.strip_prefix("status_").unwrap_or(reason));
             span.record(names::OTEL_STATUS_CODE, "ERROR");
         }
         meaning

@@ -117,6 +117,7 @@ fn a_new_key_is_told_once_and_its_line_lets_it_in() {
     ] {
         assert_eq!(site.faults(wrong).len(), 1, "{wrong:?}");
     }
+    assert!(site.faults(&["new-key", "app"])[0].contains("--scopes"), "what is missing is named");
 }
 
 #[test]

@@ -28,7 +28,9 @@ fn a_report_is_kept_and_given_out_as_the_latest_and_by_its_id() {
     for nobody in ["0000000000000", "no-id", "zzzzzzzzzzzzz"] {
         service.ask("GET", &format!("{REPORTS}/{nobody}"), "").problem(404, "not-found");
     }
-    latest(&service, "p%201").problem(422, "invalid");
+    let answer = latest(&service, "p%201");
+    answer.problem(422, "invalid");
+    assert_eq!(answer.pointers(), ["/patientId"]);
     assert_eq!(counted(&service, "success", "http"), 1);
     // The line names the report, and neither patient nor content.
     let output = service.stop_and_read();

@@ -106,6 +106,8 @@ fn a_faulty_body_is_told_and_stores_nothing() {
         (r#"{"channel":"push","message":"x"}"#, "/title"),
         (r#"{"channel":"sms","message":"x","patientId":"p-1"}"#, "/patientId"),
         (r#"{"channel":"sms","message":"x","priority":"low"}"#, "/priority"),
+        (r#"{"channel":"sms","message":"x","priority":{"urgent":null}}"#, "/priority"),
+        (r#"{"channel":{"sms":null},"message":"x"}"#, "/channel"),
         (r#"{"channel":"sms","message":"x","notAfter":"2020-01-01T00:00:00Z"}"#, "/notAfter"),
     ] {
         let answer = service.ask("POST", SEND, body);

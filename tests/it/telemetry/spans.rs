@@ -118,7 +118,7 @@ fn assert_told(trace: &Trace, id: &str, calls: &[&Span]) {
     for call in before {
         assert_eq!(integer(call, "http.response.status_code"), 503);
         assert_eq!(call.status.as_ref().unwrap().code(), StatusCode::Error, "{call:#?}");
-        assert_eq!(text(call, "error.type"), "status_503");
+        assert_eq!(text(call, "error.type"), "503");
     }
     for call in calls {
         assert_eq!((text(call, "server.address"), text(call, "http.request.method")), ("127.0.0.1", "POST"));
