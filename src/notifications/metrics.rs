@@ -11,7 +11,8 @@ use metrics::{Counter, Histogram};
 
 const CHANNEL: Label = ("channel", Values::Closed(Channel::NAMES));
 const PRIORITY: Label = ("priority", Values::Closed(&["urgent", "normal", "bulk"]));
-const PROVIDER: Label = ("provider", Values::Open("the configured one"));
+const PROVIDER: Label =
+    ("provider", Values::Open("the configured one, or none for an attempt that a crash cut off"));
 const STORE: Label = ("store", Values::Open("a short id that is kept in the store"));
 const LEDGER: Label = (
     "state",

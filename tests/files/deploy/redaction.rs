@@ -8,9 +8,10 @@ use epro_notify::app::SAFE_ATTRIBUTES;
 use std::{collections::BTreeSet, fs};
 
 /// What SDKs and the collector add to a resource or a record, and what fields of spans are no attributes.
-const OF_RESOURCES: [&str; 7] = [
-    "deployment.environment.name", "service.instance.id", "service.name", "service.version",
-    "telemetry.sdk.language", "telemetry.sdk.name", "telemetry.sdk.version",
+const OF_RESOURCES: [&str; 9] = [
+    "deployment.environment.name", "k8s.namespace.name", "k8s.pod.name", "service.instance.id",
+    "service.name", "service.version", "telemetry.sdk.language", "telemetry.sdk.name",
+    "telemetry.sdk.version",
 ];
 const OF_THE_RECEIVER: &str = "log.iostream";
 
