@@ -17,9 +17,12 @@ use chassis_traces::{PATH, Traces};
 use std::{
     io::{IsTerminal as _, stdout},
     net::SocketAddr,
+    pin::pin,
     process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
+use tokio::{task::JoinHandle, time::timeout};
 
 pub const SERVICE: Service = Service {
     name: env!("CARGO_PKG_NAME"),
@@ -103,16 +106,31 @@ async fn serve(
     // Withdrawn from discovery before the listeners close.
     config.grpc.register.hold(grpc_address, shutdown.begun()).await;
 
-    let drained = async {
-        // Requests finish first: a synchronous one still makes its attempt.
-        let _ = tokio::join!(http, grpc);
-        queue.stop();
-        let _ = queue_task.await;
-        store.close().await;
-    };
+    let listeners = async { tokio::join!(http, grpc) };
+    let half = config.shutdown.drain_deadline / 2;
+    let drained = drain(listeners, half, &queue, queue_task, &store);
     let ended = shutdown.sequence(&health, &config.shutdown, drained).await;
     admin.stop().await;
     ended.map_err(Failure::from)
+}
+
+/// The end of what serves and works. Requests finish first: a synchronous one still makes its attempt. Callers that do not let go
+/// of their connections within `time` leave the rest of the deadline to the attempts in hand.
+async fn drain<T>(
+    listeners: impl Future<Output = T>,
+    time: Duration,
+    queue: &Queue,
+    queue_task: JoinHandle<()>,
+    store: &Store,
+) {
+    let mut listeners = pin!(listeners);
+    let in_time = timeout(time, &mut listeners).await;
+    queue.stop();
+    let _ = queue_task.await;
+    if in_time.is_err() {
+        listeners.await;
+    }
+    store.close().await;
 }
 
 /// On a terminal, the last line of the start says what to try and where to look.

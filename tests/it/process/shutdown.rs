@@ -157,3 +157,23 @@ fn a_request_that_never_ends_cannot_hold_it_past_its_deadline() {
     assert_eq!(code, 70, "{output}");
     assert!(output.contains("deadline"), "{output}");
 }
+
+#[test]
+fn a_request_that_never_ends_cuts_off_no_attempt() {
+    let gateway = Gateway::behaving(r#"{"latency":"100ms"}"#);
+    let site = Site::sending_to(&gateway)
+        .with("APP_QUEUE__WORKERS", "4")
+        .with("APP_SHUTDOWN__DRAIN_DEADLINE", "4s")
+        .with("APP_HTTP__BODY_TIMEOUT", "10m");
+    let service = site.start_with_patient();
+    let mut held = Connection::open(service.http).unwrap();
+    let head = "host: localhost\r\ncontent-type: application/json\r\ncontent-length: 99";
+    held.write(format!("POST {ASYNC} HTTP/1.1\r\n{head}\r\n\r\n{{").as_bytes()).unwrap();
+    // More than the workers can send before the deadline.
+    for _ in 0..300 {
+        service.accept();
+    }
+    service.signal(Signal::TERM);
+    assert_eq!(service.ended().0, 70);
+    assert_eq!(site.start().recovered(), 0, "an attempt was cut off");
+}
