@@ -49,12 +49,13 @@ pub fn router(
         .layer(metrics_layer(methods))
         .layer(grpc::catch_panic())
         .layer(host_check(keys.is_open()))
-        .layer(grpc::only())
-        .layer(degradation.in_flight_layer());
-    let guarded = (around.clone(), identify(keys, &config.limits), limits.grpc_layer());
+        .layer(grpc::only());
+    // Health is no work, and whoever asks for it shows no key: it moves no level.
+    let in_flight = degradation.in_flight_layer();
+    let guarded = (around.clone(), in_flight, identify(keys, &config.limits), limits.grpc_layer());
     let services =
         grpc::router(services.into()).merge(grpc::reflection(&[DESCRIPTOR], shutdown.stop())?).layer(guarded);
-    Ok(services.merge(open.layer(around)))
+    Ok(services.merge(open.layer((around, unary()))))
 }
 
 fn degraded(shed: Shed) -> Response {

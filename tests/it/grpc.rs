@@ -204,11 +204,15 @@ async fn the_callers_deadline_is_kept_and_one_that_cannot_be_read_is_refused() {
     }
 }
 
-/// A call as frames: its head, and its message if it is to be whole.
+/// A call of our service as frames.
 fn frames(stream: u32, method: &str, message: Option<&[u8]>) -> Vec<u8> {
-    let path = format!("/{SERVICE}/{method}");
+    call_frames(stream, &format!("/{SERVICE}/{method}"), message)
+}
+
+/// A call as frames: its head, and its message if it is to be whole.
+fn call_frames(stream: u32, path: &str, message: Option<&[u8]>) -> Vec<u8> {
     // The content type of JSON is left out.
-    let mut block = request("GET", &path);
+    let mut block = request("GET", path);
     block[0] = 0x83;
     block.extend(header("content-type", "application/grpc"));
     block.extend(header("te", "trailers"));
@@ -239,6 +243,16 @@ fn a_message_that_never_comes_is_given_up() {
     let labels = [("grpc_method", "SubmitReport"), ("side", "server")];
     until_so("it is given up", || service.metrics().sum(DURATION, &labels) == 1);
     assert_eq!(counted(&service.metrics(), "OK", SERVICE, "SubmitReport"), 0);
+}
+
+#[test]
+fn a_question_after_health_that_never_comes_is_given_up_and_no_work() {
+    let service = Site::new().with("APP_HTTP__BODY_TIMEOUT", "300ms").start();
+    let open = Http2::open(service.grpc);
+    open.send(&call_frames(1, "/grpc.health.v1.Health/Check", None)).unwrap();
+    let labels = [("grpc_method", "Check"), ("side", "server")];
+    until_so("it is given up", || service.metrics().sum(DURATION, &labels) == 1);
+    assert_eq!(counted(&service.metrics(), "OK", "grpc.health.v1.Health", "Check"), 0);
 }
 
 #[tokio::test]
