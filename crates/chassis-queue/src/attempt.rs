@@ -103,8 +103,8 @@ impl JobRecord {
 
     fn expired<W: Worker>(self, core: &Core<W>) -> Ended {
         let (at, spent) = (core.store.now_ms(), self.spent.saturating_sub(1));
-        let mut ended =
-            self.ended(core, undone(Outcome::Failed { reason: "expired" }, Duration::ZERO), at, Span::none());
+        let (span, report) = (self.span(core), undone(Outcome::Failed { reason: "expired" }, Duration::ZERO));
+        let mut ended = self.ended(core, report, at, span);
         ended.record = None;
         ended.decision = Decision { state: JobState::Expired, spent, reason: None, ..ended.decision };
         ended
