@@ -9,8 +9,9 @@ use chassis_metrics::{BuildError, MetricsRecorder};
 use metrics::{counter, gauge};
 use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
 use opentelemetry::{InstrumentationScope, SpanId, TraceId};
-use opentelemetry_otlp::{Protocol, WithExportConfig as _};
+use opentelemetry_otlp::{Protocol, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanExporter};
+use reqwest::redirect::Policy;
 use tracing::{Dispatch, dispatcher};
 use tracing_subscriber::{Registry, layer::SubscriberExt as _};
 
@@ -133,9 +134,13 @@ fn exemplar() -> Option<(TraceId, SpanId)> {
 
 fn exporter(http: bool) -> Result<opentelemetry_otlp::SpanExporter, InitError> {
     let builder = opentelemetry_otlp::SpanExporter::builder();
-    let built = match http {
-        true => builder.with_http().with_protocol(Protocol::HttpBinary).build(),
-        false => builder.with_tonic().build(),
+    let built = if http {
+        // A redirect would carry the headers, which may hold secrets, to an address that nobody configured.
+        let client = reqwest::Client::builder().redirect(Policy::none()).build();
+        let builder = builder.with_http().with_http_client(client.map_err(|_| InitError::Exporter)?);
+        builder.with_protocol(Protocol::HttpBinary).build()
+    } else {
+        builder.with_tonic().build()
     };
     built.map_err(|_| InitError::Exporter)
 }

@@ -50,6 +50,21 @@ fn a_collector_that_accepts_in_time_however_slowly_has_exactly_what_the_account_
 }
 
 #[test]
+fn a_collector_that_sends_elsewhere_is_not_followed() {
+    let (collector, elsewhere) = (RawGateway::start(), RawGateway::start());
+    let answer = format!("HTTP/1.1 307 x\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n", elsewhere.url());
+    collector.always(Act::Bytes(answer.leak()));
+    let service = impatient(&format!("http://{}", collector.address))
+        .with("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+        .with("OTEL_EXPORTER_OTLP_HEADERS", "x-key=secret")
+        .start();
+    burst(service.http, 10);
+    let account = service.account_at_rest();
+    assert_eq!((account.exported, account.failed), (0, account.ended), "{account:?}");
+    assert_eq!(elsewhere.connections(), 0);
+}
+
+#[test]
 fn a_collector_that_never_takes_anything_has_every_span_counted_as_failed_or_dropped() {
     let collector = Collector::start(Behaviour::Fail(usize::MAX, Code::Unavailable));
     let service = impatient(&collector.endpoint()).start();
