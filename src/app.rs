@@ -14,15 +14,13 @@ use chassis_queue::{QueueSetup, Store};
 use chassis_resilience::{Degradation, Feature, Pressure, Signal};
 use chassis_telemetry::{Service, Setup, Telemetry};
 use chassis_traces::{PATH, Traces};
+use futures_util::future::join;
 use std::{
     io::{IsTerminal as _, stdout},
     net::SocketAddr,
-    pin::pin,
     process::ExitCode,
     sync::Arc,
-    time::Duration,
 };
-use tokio::{task::JoinHandle, time::timeout};
 
 pub const SERVICE: Service = Service {
     name: env!("CARGO_PKG_NAME"),
@@ -97,8 +95,7 @@ async fn serve(
     let http_router = http::router(Api { notifications, reports }, &config, &keys, &limits);
     let http = server::serve(http_listener, http_router, &config.http.server, shutdown.stop());
     let grpc = server::serve(grpc_listener, grpc_router, &config.grpc_server(), shutdown.stop());
-    let http = tasks.spawn_essential("http", http);
-    let grpc = tasks.spawn_essential("grpc", grpc);
+    let listeners = join(tasks.spawn_essential("http", http), tasks.spawn_essential("grpc", grpc));
     queue_check.ok();
     let [sms, push] = Channel::ALL.map(|channel| queue.worker().gateway(channel).provider());
     tracing::info!(http = %http_address, grpc = %grpc_address, admin = %admin.address(), sms, push, "ready");
@@ -106,31 +103,18 @@ async fn serve(
     // Withdrawn from discovery before the listeners close.
     config.grpc.register.hold(grpc_address, shutdown.begun()).await;
 
-    let listeners = async { tokio::join!(http, grpc) };
-    let half = config.shutdown.drain_deadline / 2;
-    let drained = drain(listeners, half, &queue, queue_task, &store);
+    let drained = async {
+        // Requests finish first: a synchronous one still makes its attempt.
+        let work = async {
+            queue.stop();
+            queue_task.await
+        };
+        config.shutdown.drain(listeners, work).await;
+        store.close().await;
+    };
     let ended = shutdown.sequence(&health, &config.shutdown, drained).await;
     admin.stop().await;
     ended.map_err(Failure::from)
-}
-
-/// The end of what serves and works. Requests finish first: a synchronous one still makes its attempt. Callers that do not let go
-/// of their connections within `time` leave the rest of the deadline to the attempts in hand.
-async fn drain<T>(
-    listeners: impl Future<Output = T>,
-    time: Duration,
-    queue: &Queue,
-    queue_task: JoinHandle<()>,
-    store: &Store,
-) {
-    let mut listeners = pin!(listeners);
-    let in_time = timeout(time, &mut listeners).await;
-    queue.stop();
-    let _ = queue_task.await;
-    if in_time.is_err() {
-        listeners.await;
-    }
-    store.close().await;
 }
 
 /// On a terminal, the last line of the start says what to try and where to look.

@@ -15,12 +15,9 @@ use chassis_traces::{PATH, Traces};
 use std::{
     io::{IsTerminal as _, stdout},
     net::SocketAddr,
-    pin::pin,
     process::ExitCode,
     sync::Arc,
-    time::Duration,
 };
-use tokio::{task::JoinHandle, time::timeout};
 
 pub const SERVICE: Service = Service {
     name: env!("CARGO_PKG_NAME"),
@@ -92,29 +89,18 @@ async fn serve(
     suggest(address, admin.address(), keys.is_open() && traces.tap().is_some());
     shutdown.begun().await;
 
-    let drained = drain(http, config.shutdown.drain_deadline / 2, &queue, queue_task, &store);
+    let drained = async {
+        // Requests finish first: what they enqueue is still committed.
+        let work = async {
+            queue.stop();
+            queue_task.await
+        };
+        config.shutdown.drain(http, work).await;
+        store.close().await;
+    };
     let ended = shutdown.sequence(&health, &config.shutdown, drained).await;
     admin.stop().await;
     ended.map_err(Failure::from)
-}
-
-/// The end of what serves and works. Requests finish first: what they enqueue is still committed. Callers that do not let go of
-/// their connections within `time` leave the rest of the deadline to the attempts in hand.
-async fn drain<T>(
-    listeners: impl Future<Output = T>,
-    time: Duration,
-    queue: &Queue,
-    queue_task: JoinHandle<()>,
-    store: &Store,
-) {
-    let mut listeners = pin!(listeners);
-    let in_time = timeout(time, &mut listeners).await;
-    queue.stop();
-    let _ = queue_task.await;
-    if in_time.is_err() {
-        listeners.await;
-    }
-    store.close().await;
 }
 
 /// On a terminal, the last line of the start says what to try and where to look.

@@ -1,11 +1,8 @@
 //! Asks a running service's admin listener whether it is ready, for images without a shell.
 
 use crate::AdminConfig;
-use std::{
-    error::Error,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    time::Duration,
-};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{error::Error, time::Duration};
 
 /// How long the whole probe may take.
 const DEADLINE: Duration = Duration::from_secs(2);

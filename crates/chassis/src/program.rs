@@ -2,19 +2,13 @@
 //!
 //! Faults of usage and configuration are plain lines on stderr: nothing is logged before the configuration is known.
 
-use crate::{
-    AdminConfig,
-    config::{Settings, Sources, load, load_section},
-    probe,
-    run::{FAILURE, Failure, USAGE},
-};
+use crate::config::{Settings, Sources, load, load_section};
+use crate::run::{FAILURE, Failure, USAGE};
+use crate::{AdminConfig, probe};
 use chassis_http::{KeyName, Scopes, auth};
 use clap::{ArgMatches, Args, Command, FromArgMatches as _, Subcommand, error::ErrorKind};
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::io::{self, Write};
+use std::{path::PathBuf, process::ExitCode};
 
 /// A program: what its command line is called, and what its commands do. `C` is its configuration.
 pub struct Program<C> {

@@ -3,12 +3,10 @@
 use crate::Health;
 use chassis_telemetry::settings::{between, duration};
 use conf::Conf;
-use std::{
-    io,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::sync::{Arc, OnceLock};
+use std::{io, pin::pin, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// The section `[shutdown]`.
@@ -20,6 +18,18 @@ pub struct ShutdownConfig {
     /// How long requests and jobs in flight may then take to finish.
     #[arg(env, default_value = "20s", value_parser = between("100ms", "1h", duration))]
     pub drain_deadline: Duration,
+}
+
+impl ShutdownConfig {
+    /// Waits for what serves, then for `work`. Callers that do not let go of their connections leave `work` half of the deadline.
+    pub async fn drain(&self, listeners: impl Future, work: impl Future) {
+        let mut listeners = pin!(listeners);
+        let in_time = timeout(self.drain_deadline / 2, &mut listeners).await;
+        work.await;
+        if in_time.is_err() {
+            listeners.await;
+        }
+    }
 }
 
 /// Why the service stops.
@@ -95,10 +105,10 @@ impl Shutdown {
         health.not_ready("shutting down");
         // Waiting for balancers does not heal a part that failed.
         if self.cause() == Some(Cause::Signal) {
-            tokio::time::sleep(config.not_ready_for).await;
+            sleep(config.not_ready_for).await;
         }
         self.0.stop.cancel();
-        tokio::time::timeout(config.drain_deadline, drained).await.map_err(|_| ShutdownError::Deadline)?;
+        timeout(config.drain_deadline, drained).await.map_err(|_| ShutdownError::Deadline)?;
         match self.cause() {
             Some(Cause::Failed { part }) => Err(ShutdownError::Failed { part }),
             _ => Ok(()),
@@ -131,6 +141,8 @@ impl Shutdown {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::future::Either;
+    use std::cell::Cell;
     use std::future::{pending, ready};
 
     fn config(not_ready_for: u64, drain_deadline: u64) -> ShutdownConfig {
@@ -145,7 +157,7 @@ mod tests {
         let (shutdown, health, config) = (Shutdown::default(), Health::default(), config(50, 5000));
         health.check("part").ok();
         let stop = shutdown.stop();
-        let mut sequence = std::pin::pin!(shutdown.sequence(&health, &config, async {}));
+        let mut sequence = pin!(shutdown.sequence(&health, &config, async {}));
         assert!(futures_util::poll!(sequence.as_mut()).is_pending());
         assert!(health.readiness().ready);
         shutdown.begin(Cause::Signal);
@@ -162,6 +174,22 @@ mod tests {
         shutdown.begin(Cause::Signal);
         let late = shutdown.sequence(&health, &config(0, 20), pending()).await;
         assert_eq!(late, Err(ShutdownError::Deadline));
+    }
+
+    #[tokio::test]
+    async fn work_follows_what_serves_and_waits_for_half_of_the_deadline_at_most() {
+        let served = Cell::new(false);
+        let (serving, work) =
+            (async { served.set(true) }, async { assert!(served.get(), "work came first") });
+        config(0, 60_000).drain(serving, work).await;
+        let (done, worked) = tokio::sync::oneshot::channel();
+        let deadline = config(0, 20);
+        let hanging = pin!(deadline.drain(pending::<()>(), async { done.send(()) }));
+        let cut = futures_util::future::select(hanging, worked).await;
+        assert!(
+            matches!(cut, Either::Right((Ok(()), _))),
+            "the work was not done, or the listeners were left"
+        );
     }
 
     #[tokio::test]

@@ -142,15 +142,21 @@ fn what_waits_at_a_clean_stop_is_still_queued_and_is_delivered_by_the_next_start
     assert_eq!(arrivals, ids.into_iter().collect());
 }
 
+/// A request whose body does not come.
+fn held(service: &Service) -> Connection {
+    let mut held = Connection::open(service.http).unwrap();
+    let head = "host: localhost\r\ncontent-type: application/json\r\ncontent-length: 99";
+    held.write(format!("POST {ASYNC} HTTP/1.1\r\n{head}\r\n\r\n{{").as_bytes()).unwrap();
+    held
+}
+
 #[test]
 fn a_request_that_never_ends_cannot_hold_it_past_its_deadline() {
     let service = Site::new()
         .with("APP_SHUTDOWN__DRAIN_DEADLINE", "100ms")
         .with("APP_HTTP__BODY_TIMEOUT", "10m")
         .start();
-    let mut held = Connection::open(service.http).unwrap();
-    let head = "host: localhost\r\ncontent-type: application/json\r\ncontent-length: 99";
-    held.write(format!("POST {ASYNC} HTTP/1.1\r\n{head}\r\n\r\n{{").as_bytes()).unwrap();
+    let _held = held(&service);
     until_so("it is in hand", || service.metrics().sum("http_requests_in_flight", &[]) == 1);
     service.signal(Signal::TERM);
     let (code, output) = service.ended();
@@ -166,9 +172,7 @@ fn a_request_that_never_ends_cuts_off_no_attempt() {
         .with("APP_SHUTDOWN__DRAIN_DEADLINE", "4s")
         .with("APP_HTTP__BODY_TIMEOUT", "10m");
     let service = site.start_with_patient();
-    let mut held = Connection::open(service.http).unwrap();
-    let head = "host: localhost\r\ncontent-type: application/json\r\ncontent-length: 99";
-    held.write(format!("POST {ASYNC} HTTP/1.1\r\n{head}\r\n\r\n{{").as_bytes()).unwrap();
+    let _held = held(&service);
     // More than the workers can send before the deadline.
     for _ in 0..300 {
         service.accept();
