@@ -25,10 +25,11 @@ impl<W: Worker> Core<W> {
     /// Recounts a few times a second. Never ends.
     pub(crate) async fn keep_counting(&self) {
         loop {
-            let (begun, counted) = (Instant::now(), self.store.transaction(self.count()).await);
+            let begun = Instant::now();
+            let counted = self.store.transaction(self.count()).await;
+            let counted = counted.inspect_err(|error| tracing::debug!(%error, "could not count jobs"));
             // One that failed has waited rather than worked.
             let share = if counted.is_ok() { RECOUNT_SHARE } else { 1 };
-            let _ = counted.inspect_err(|error| tracing::debug!(%error, "could not count jobs"));
             sleep(RECOUNT.max(begun.elapsed() * share)).await;
         }
     }
