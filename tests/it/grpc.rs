@@ -247,12 +247,16 @@ fn a_message_that_never_comes_is_given_up() {
 
 #[test]
 fn a_question_after_health_that_never_comes_is_given_up_and_no_work() {
-    let service = Site::new().with("APP_HTTP__BODY_TIMEOUT", "300ms").start();
+    // One request in flight raises the level within 300 ms.
+    let site = Site::new().with("APP_HTTP__BODY_TIMEOUT", "1s").with("APP_DEGRADATION__IN_FLIGHT", "1");
+    let service = site.start();
     let open = Http2::open(service.grpc);
     open.send(&call_frames(1, "/grpc.health.v1.Health/Check", None)).unwrap();
     let labels = [("grpc_method", "Check"), ("side", "server")];
     until_so("it is given up", || service.metrics().sum(DURATION, &labels) == 1);
     assert_eq!(counted(&service.metrics(), "OK", "grpc.health.v1.Health", "Check"), 0);
+    let output = service.stop_and_read();
+    assert!(!output.contains("level of degradation rises"), "{output}");
 }
 
 #[tokio::test]

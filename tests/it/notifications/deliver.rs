@@ -104,4 +104,7 @@ fn what_is_due_too_late_expires_unsent() {
     service.until_status(&service.accept(), "delivered");
     assert_eq!(gateway.sent_of(&id), sent);
     assert_eq!(service.ledger().of("expired"), 1);
+    let trace = service.get(&format!("/api/v1/notifications/{id}")).text("traceId");
+    let told = |line: &Value| line["fields"]["status"] == "expired" && line["trace_id"] == *trace;
+    until_so("a line of its trace tells of it", || service.lines().iter().any(told));
 }
