@@ -50,7 +50,7 @@ pub fn router(
         .layer(grpc::catch_panic())
         .layer(host_check(keys.is_open()))
         .layer(grpc::only());
-    // Health is no work, and whoever asks for it shows no key: it moves no level.
+    // Not around health: anybody may ask for it without a key, and it must not raise the level.
     let in_flight = degradation.in_flight_layer();
     let guarded = (around.clone(), in_flight, identify(keys, &config.limits), limits.grpc_layer());
     let services =

@@ -169,7 +169,7 @@ fn git(folder: &Path, words: &[&str]) -> Result<String, String> {
     command(folder, "git", words)
 }
 
-/// What belongs to whoever runs this: cargo, or git for a hook, which would have the fork committed to this repository.
+/// Variables of the cargo, or of the git hook, that runs this. With a hook's, the fork would be committed to this repository.
 const OUTER: [&str; 5] =
     ["CARGO_MANIFEST_DIR", "GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "RUSTUP_TOOLCHAIN"];
 
