@@ -2,9 +2,7 @@
 
 use crate::{
     Answer, Attempt, AttemptOutcome, AttemptRecord, Fact, JobRecord, JobState, Key, Ledger, OnUnknown,
-    Outcome, Report, RetryConfig, Worker,
-    queue::Core,
-    sql::{Query, Sql},
+    Outcome, Report, RetryConfig, Worker, queue::Core, sql::Query, sql::Sql,
 };
 use chassis_telemetry::{SpanExt as _, names};
 use data_encoding::HEXLOWER;
@@ -197,7 +195,8 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     fn new(Ended { job, decision, record, at, span, answer, .. }: &'a Ended) -> Self {
-        let last = span.trace_context().or(job.last_trace).filter(|_| decision.state == JobState::Retrying);
+        let again = Some(span).filter(|_| decision.state == JobState::Retrying);
+        let last = again.and_then(|span| span.trace_context().or(job.last_trace));
         Self {
             id: job.id.0,
             worker: job.worker,

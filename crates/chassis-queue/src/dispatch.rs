@@ -4,14 +4,14 @@ use crate::attempt::{Ended, rows};
 use crate::queue::{Core, InHand, LINKS, commit_span};
 use crate::{JobRecord, Priority, Result, StoreError, Worker, metrics};
 use chassis_telemetry::{SpanExt as _, names};
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::join};
 use sqlx::Row as _;
 use std::collections::HashSet;
 use std::mem::{replace, take};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-use tokio::task::{JoinHandle, yield_now};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until};
 use tracing::{Instrument as _, Span};
 
@@ -32,6 +32,8 @@ struct Lane {
 struct Dispatcher<W: Worker> {
     core: Arc<Core<W>>,
     lanes: Vec<Lane>,
+    /// They start beside the next transaction: the database does not wait for that.
+    claimed: Vec<JobRecord>,
     /// Ended, not committed.
     ended: Vec<Ended>,
     /// Tells of those that the last transaction ended.
@@ -47,13 +49,11 @@ impl<W: Worker> Core<W> {
         let mut ended = self.ended.lock().await;
         let lane = |channel: &&'static str| Lane { channel, look: true, more_bulk: false };
         let lanes = self.setup.channels.iter().map(lane).collect();
-        let (core, next_look) = (Arc::clone(self), Instant::now());
-        let telling = self.completed(Vec::new());
+        let (core, telling, next_look) = (Arc::clone(self), self.completed(Vec::new()), Instant::now());
+        let (claimed, first) = (Vec::new(), Vec::new());
         let mut dispatcher =
-            Dispatcher { core, lanes, ended: Vec::new(), telling, next_look, expects: false };
+            Dispatcher { core, lanes, claimed, ended: first, telling, next_look, expects: false };
         loop {
-            // What is ready to run goes first, and attempts that end meanwhile share the next transaction.
-            yield_now().await;
             while let Ok(more) = ended.try_recv() {
                 dispatcher.take(more);
             }
@@ -66,6 +66,7 @@ impl<W: Worker> Core<W> {
                 }
                 continue;
             }
+            dispatcher.start_claimed();
             if stopping && self.in_hand.lock().is_empty() {
                 let _ = dispatcher.telling.await;
                 return;
@@ -122,8 +123,11 @@ impl<W: Worker> Dispatcher<W> {
                     metrics::committed(&self.core.store, "complete", ended, begun.elapsed());
                     metrics::committed(&self.core.store, "begin", started.len(), begun.elapsed());
                 });
-                drop(span);
-                started.into_iter().for_each(|job| self.start(job));
+                let hand = |&JobRecord { id, channel, priority, worker, sync, .. }: &_| {
+                    (id.0, InHand { channel, priority, worker, sync })
+                };
+                self.core.in_hand.lock().extend(started.iter().map(hand));
+                self.claimed = started;
                 true
             }
             Err(error) => {
@@ -167,7 +171,8 @@ impl<W: Worker> Dispatcher<W> {
         }
         // Until the backlog knows.
         let _counting = core.counting.read().await;
-        let claimed = core.read(&core.store.one_call(query).await?)?;
+        let (called, ()) = join(core.store.one_call(query), async { self.start_claimed() }).await;
+        let claimed = core.read(&called?)?;
         for (lane, &(free, most_bulk)) in self.lanes.iter_mut().zip(&room).filter(|(_, room)| room.0 > 0) {
             let mine = || claimed.iter().filter(|job| job.channel == lane.channel);
             lane.look = mine().count() == free;
@@ -189,6 +194,7 @@ impl<W: Worker> Dispatcher<W> {
     /// After an uncertain commit: drops what is stored already of what has ended, and gives the jobs that run under our
     /// identity and that nobody here runs. Their attempts have not begun.
     async fn resolve(&mut self) -> Result<Vec<JobRecord>> {
+        self.start_claimed();
         let core = Arc::clone(&self.core);
         let mut reader = core.store.reader().await?;
         let query = core.sql.running.query().bind(rows(&self.ended));
@@ -226,16 +232,16 @@ impl<W: Worker> Dispatcher<W> {
         (free, (workers - workers.div_ceil(4)).max(1).saturating_sub(bulk).min(free))
     }
 
-    /// Hands a job to a worker.
-    fn start(&self, job: JobRecord) {
-        let core = Arc::clone(&self.core);
-        let JobRecord { id, channel, priority, worker, sync, .. } = job;
-        core.in_hand.lock().insert(id.0, InHand { channel, priority, worker, sync });
-        #[expect(clippy::disallowed_methods, reason = "each attempt has a span of its own")]
-        tokio::spawn(async move {
-            let ended = job.attempt(&core).await;
-            // The dispatcher waits for every attempt: it takes this one.
-            let _ = core.ends.send(ended).await;
-        });
+    /// Hands the claimed jobs to workers.
+    fn start_claimed(&mut self) {
+        for job in take(&mut self.claimed) {
+            let core = Arc::clone(&self.core);
+            #[expect(clippy::disallowed_methods, reason = "each attempt has a span of its own")]
+            tokio::spawn(async move {
+                let ended = job.attempt(&core).await;
+                // The dispatcher waits for every attempt: it takes this one.
+                let _ = core.ends.send(ended).await;
+            });
+        }
     }
 }

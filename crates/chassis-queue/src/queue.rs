@@ -2,12 +2,7 @@
 
 use crate::{
     AttemptOutcome, JobId, JobState, Ledger, Priority, QueueConfig, Result, RetryConfig, Store, StoreError,
-    Worker,
-    attempt::Ended,
-    backlog::Backlog,
-    commit::{self, Pending},
-    metrics::Counts,
-    sql::Statements,
+    Worker, attempt::Ended, backlog::Backlog, commit, commit::Pending, metrics::Counts, sql::Statements,
     store::Tx,
 };
 use chassis_telemetry::{SpanExt as _, TraceContext};
