@@ -6,13 +6,14 @@ use std::future::ready;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use axum::body::{Body, Bytes};
+use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use epro_notify::proto::epro::epro_service_server::EproServiceServer;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt as _, Full};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -50,7 +51,10 @@ pub fn run(arguments: &[&str]) -> Result<()> {
         }
         [LAYERED, upto] => layered::run(upto),
         [GATEWAY] => serve(&single()?, Router::new().fallback(deliver)),
-        [SINK] => serve(&single()?, Router::new().route("/spans", get(spans)).fallback(take)),
+        [SINK] => {
+            let router = Router::new().route("/spans", get(spans)).fallback(take);
+            serve(&single()?, router.layer(DefaultBodyLimit::disable()))
+        }
         [BARE_GRPC] => bare_grpc(&multi()?),
         _ => Err(format!("no server is called {arguments:?}").into()),
     }
@@ -130,10 +134,13 @@ async fn spans() -> String {
     SPANS.load(Relaxed).to_string()
 }
 
-/// Takes a gRPC call, counts its spans and answers with an empty message: five zero bytes, then the trailers.
-async fn take(body: Body) -> Response {
-    if let Ok(body) = body.collect().await {
-        SPANS.fetch_add(otlp::spans(&body.to_bytes()), Relaxed);
+/// Takes spans over HTTP, or as a gRPC call, whose message has a head of five bytes; the answer is an empty message.
+async fn take(headers: HeaderMap, body: Bytes) -> Response {
+    let is_grpc = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/grpc");
+    let request = body.get(if is_grpc { 5 } else { 0 }..).unwrap_or_default();
+    SPANS.fetch_add(otlp::spans(request), Relaxed);
+    if !is_grpc {
+        return StatusCode::OK.into_response();
     }
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));

@@ -182,7 +182,11 @@ pub fn common(bench: &Bench, telemetry: Telemetry) -> Environment {
     ]);
     match telemetry {
         Telemetry::Off => environment.insert("OTEL_SDK_DISABLED", "true".to_owned()),
-        _ => environment.insert("OTEL_EXPORTER_OTLP_ENDPOINT", bench.sink.endpoint()),
+        _ => {
+            // As it is deployed.
+            environment.insert("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf".to_owned());
+            environment.insert("OTEL_EXPORTER_OTLP_ENDPOINT", bench.sink.endpoint())
+        }
     };
     environment
 }

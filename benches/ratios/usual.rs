@@ -10,8 +10,11 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_http::{Bytes, HttpClient, HttpError, Request as HttpRequest, Response as HttpResponse};
+use opentelemetry_otlp::WithHttpConfig as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
+use tokio::runtime::Handle;
 use tower_http::trace::TraceLayer;
 use tracing::{Span, field::Empty, info, info_span, instrument};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
@@ -37,7 +40,9 @@ pub fn telemetry() -> Result<Telemetry> {
     let (writer, guard) =
         NonBlockingBuilder::default().buffered_lines_limit(1_000_000).finish(std::io::stdout());
     let lines_dropped = writer.error_counter();
-    let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().build()?;
+    let client = OnRuntime(Handle::current(), reqwest::Client::new());
+    let exporter =
+        opentelemetry_otlp::SpanExporter::builder().with_http().with_http_client(client).build()?;
     let config = BatchConfigBuilder::default().with_max_queue_size(262_144).with_max_export_batch_size(4096);
     let processor = BatchSpanProcessor::builder(exporter).with_batch_config(config.build()).build();
     let provider = SdkTracerProvider::builder()
@@ -50,6 +55,21 @@ pub fn telemetry() -> Result<Telemetry> {
         .with(fmt::layer().json().with_writer(writer))
         .try_init()?;
     Ok(Telemetry { lines_dropped, _writer: guard, _provider: provider })
+}
+
+/// Sends from the runtime, which the thread of the SDK's batch processor is not part of.
+#[derive(Debug)]
+struct OnRuntime(Handle, reqwest::Client);
+
+#[tonic::async_trait]
+impl HttpClient for OnRuntime {
+    async fn send_bytes(
+        &self,
+        spans: HttpRequest<Bytes>,
+    ) -> std::result::Result<HttpResponse<Bytes>, HttpError> {
+        let client = self.1.clone();
+        self.0.spawn(async move { client.send_bytes(spans).await }).await?
+    }
 }
 
 /// The accept call, and `/account`: how many were accepted, and how many lines were dropped.
