@@ -43,7 +43,7 @@ impl Image {
             let (to, from) = words.split_last().unwrap();
             let from = from.join(" ").replace("/programs/", "\"$1\"/");
             // The folder of the store is where the volume is mounted.
-            if *to != "/data" {
+            if *to != "/" {
                 script += &format!("mkdir -p \"$0\"/root{to}; cp -L {from} \"$0\"/root{to}\n");
             }
         }
