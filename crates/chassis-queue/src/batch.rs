@@ -221,7 +221,7 @@ impl<W: Worker> Core<W> {
                 span.record(names::OTEL_STATUS_CODE, "ERROR");
             }
         })?;
-        self.committed_jobs();
+        self.committed_jobs([self.channel(&info.channel)?]);
         Ok(true)
     }
 

@@ -10,11 +10,10 @@ use chassis_telemetry::{SpanExt as _, names};
 use futures_util::{StreamExt as _, stream};
 use sqlx::{AnyConnection, FromRow, Row as _, any::AnyRow};
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{Instrument as _, Span};
+use tracing::{Instrument as _, Span, record_all};
 
 /// Enqueues that wait for a commit.
 const WAITING: usize = 4096;
@@ -64,15 +63,15 @@ async fn commit<W: Worker>(core: &Core<W>, mut batch: Vec<Pending<W::Job>>) {
         Ok(others) => {
             let jobs: usize = batch.iter().map(|pending| pending.jobs).sum();
             metrics::committed(&core.store, "accept", jobs, begun.elapsed());
+            if jobs > 0 {
+                core.committed_jobs(batch.iter().map(|pending| pending.enqueue.channel));
+            }
             for mut pending in batch {
                 let told = others.get(&pending.enqueue.id.0).cloned().unwrap_or(Ok(Enqueued::New));
                 if told == Ok(Enqueued::New) {
                     pending.stored(core);
                 }
                 pending.tell(told, begun);
-            }
-            if jobs > 0 {
-                core.committed_jobs();
             }
         }
         // One statement of a service can be wrong; the others in the batch shall not suffer from it.
@@ -93,8 +92,8 @@ async fn commit<W: Worker>(core: &Core<W>, mut batch: Vec<Pending<W::Job>>) {
 impl<J> Pending<J> {
     fn tell(self, told: Result<Enqueued, Refused>, begun: Instant) {
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
-        self.span.record(names::WAITED_MS, ms(begun.saturating_duration_since(self.since)));
-        self.span.record(names::COMMITTED_MS, ms(begun.elapsed()));
+        let waited_ms = ms(begun.saturating_duration_since(self.since));
+        record_all!(self.span, waited_ms, committed_ms = ms(begun.elapsed()));
         // This clone must not outlive the caller's span.
         drop(self.span);
         // The caller may have left; what is committed stays committed.

@@ -4,12 +4,11 @@ use crate::attempt::{Ended, rows};
 use crate::queue::{Core, InHand, LINKS, commit_span};
 use crate::{JobRecord, Priority, Result, StoreError, Worker, metrics};
 use chassis_telemetry::{SpanExt as _, names};
-use futures_util::{FutureExt as _, future::join};
+use futures_util::future::join;
 use sqlx::Row as _;
 use std::collections::HashSet;
 use std::mem::{replace, take};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until};
@@ -57,9 +56,10 @@ impl<W: Worker> Core<W> {
             while let Ok(more) = ended.try_recv() {
                 dispatcher.take(more);
             }
-            dispatcher.look(self.wake.notified().now_or_never().is_some());
+            dispatcher.look();
             let stopping = self.stop.is_cancelled();
-            if dispatcher.has_work() {
+            if !dispatcher.ended.is_empty() || dispatcher.lanes.iter().any(|lane| dispatcher.room(lane).0 > 0)
+            {
                 if !dispatcher.turn().await {
                     sleep(AGAIN).await;
                     let _ = self.store.outages().wait_for(Option::is_none).await;
@@ -73,7 +73,7 @@ impl<W: Worker> Core<W> {
             }
             tokio::select! {
                 Some(one) = ended.recv() => dispatcher.take(one),
-                () = self.wake.notified() => dispatcher.look(true),
+                () = self.wake.notified() => {}
                 () = sleep_until(dispatcher.next_look.into()), if !stopping => {}
                 () = self.stop.cancelled(), if !stopping => {}
             }
@@ -82,15 +82,15 @@ impl<W: Worker> Core<W> {
 }
 
 impl<W: Worker> Dispatcher<W> {
-    /// Looks for due jobs of all channels if it was woken, and now and then.
-    fn look(&mut self, woken: bool) {
-        let now = Instant::now();
-        let due = now >= self.next_look;
-        if due {
+    /// Looks for due jobs of the channels that it was woken for, and now and then of all.
+    fn look(&mut self) {
+        let (now, woken) = (Instant::now(), take(&mut *self.core.due.lock()));
+        let all = now >= self.next_look;
+        if all {
             self.next_look = now + POLL.mul_f64(rand::random_range(0.75..1.25));
         }
-        self.expects |= woken;
-        self.lanes.iter_mut().for_each(|lane| lane.look |= due || woken);
+        self.expects |= !woken.is_empty();
+        self.lanes.iter_mut().for_each(|lane| lane.look |= all || woken.contains(lane.channel));
     }
 
     /// Takes an attempt that has ended, and gives its worker back.
@@ -101,10 +101,6 @@ impl<W: Worker> Dispatcher<W> {
             in_hand.remove(&id);
         }
         self.ended.push(ended);
-    }
-
-    fn has_work(&self) -> bool {
-        !self.ended.is_empty() || self.lanes.iter().any(|lane| self.room(lane).0 > 0)
     }
 
     /// One transaction. `false` if it failed: what has ended is kept.

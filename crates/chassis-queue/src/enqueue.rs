@@ -8,8 +8,7 @@ use chassis_telemetry::{SpanExt as _, TraceContext};
 use data_encoding::HEXLOWER;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize, Serializer};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing::{Instrument as _, Span};
@@ -174,7 +173,7 @@ impl<W: Worker> Queue<W> {
         }
         tx.then.push(Box::new(move || {
             batch.iter_mut().for_each(|pending| pending.stored(&core));
-            core.committed_jobs();
+            core.committed_jobs(batch.iter().map(|pending| pending.enqueue.channel));
         }));
         Ok(Enqueued::New)
     }
@@ -276,7 +275,7 @@ impl<W: Worker> Queue<W> {
             core.in_hand.lock().retain(|job, _| !(id.0..id.part(count).0).contains(job));
             // If they are committed all the same, the dispatcher finds and starts them.
             core.doubt.store(true, Ordering::Relaxed);
-            core.wake.notify_one();
+            core.wake(core.setup.channels.iter().copied());
             return match (enqueued, &key) {
                 // A crash may have left it without its answer: the jobs know.
                 (Err(Refused::InFlight), Some(key)) => self.finished_before(key, answer).await,

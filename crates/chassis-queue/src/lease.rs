@@ -7,8 +7,7 @@
 use crate::queue::Core;
 use crate::store::{CHANNEL, Dialect};
 use crate::{Result, StoreError, Worker, metrics};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
@@ -76,7 +75,7 @@ impl<W: Worker> Core<W> {
             metrics::recovered(&self.store, count);
             tracing::warn!(jobs = count, "recovered jobs whose attempt a process's end interrupted");
             let _ = self.completed(interrupted).await;
-            self.wake.notify_one();
+            self.wake(self.setup.channels.iter().copied());
         }
         Ok(count)
     }
@@ -135,7 +134,7 @@ impl<W: Worker> Core<W> {
         while let Some(listener) = self.store.listener().await {
             if let Ok(mut listener) = listener {
                 while listener.recv().await.is_ok() {
-                    self.wake.notify_one();
+                    self.wake(self.setup.channels.iter().copied());
                 }
             }
             sleep(AGAIN).await;

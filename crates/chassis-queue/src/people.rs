@@ -225,7 +225,7 @@ impl<W: Worker> Core<W> {
         self.write_ledger(&mut tx, more).await?;
         tx.commit().await?;
         self.backlog.changed([jobs.len() as i64, 0]);
-        self.committed_jobs();
+        self.committed_jobs(jobs.iter().map(|job| job.channel));
         Ok(())
     }
 }

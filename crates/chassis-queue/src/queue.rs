@@ -7,7 +7,7 @@ use crate::{
 };
 use chassis_telemetry::{SpanExt as _, TraceContext};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::time::Duration;
@@ -43,7 +43,9 @@ pub(crate) struct Core<W: Worker> {
     pub(crate) ended: AsyncMutex<mpsc::Receiver<Ended>>,
     /// A commit was uncertain: jobs may be running under our identity that we do not know of.
     pub(crate) doubt: AtomicBool,
-    /// There may be due jobs.
+    /// Channels that may have due jobs which the dispatcher has not looked for.
+    pub(crate) due: Mutex<HashSet<&'static str>>,
+    /// There are some.
     pub(crate) wake: Notify,
     /// A batch was accepted.
     pub(crate) unexpanded: Notify,
@@ -175,6 +177,7 @@ impl<W: Worker> Core<W> {
             ends,
             ended: ended.into(),
             doubt: AtomicBool::default(),
+            due: Mutex::default(),
             wake: Notify::new(),
             unexpanded: Notify::new(),
             announce: Notify::new(),
@@ -184,9 +187,15 @@ impl<W: Worker> Core<W> {
         }
     }
 
-    /// Wakes the workers of every process for jobs that were committed.
-    pub(crate) fn committed_jobs(&self) {
+    /// Wakes the dispatcher for jobs of these channels: it does not ask the database about others.
+    pub(crate) fn wake(&self, channels: impl IntoIterator<Item = &'static str>) {
+        self.due.lock().extend(channels);
         self.wake.notify_one();
+    }
+
+    /// The same in every process, for jobs that were committed.
+    pub(crate) fn committed_jobs(&self, channels: impl IntoIterator<Item = &'static str>) {
+        self.wake(channels);
         self.announce.notify_one();
     }
 

@@ -12,7 +12,6 @@ pub const LABEL_STATE: &str = "state";
 pub const LABEL_STORE: &str = "store";
 
 // Span attributes, by OpenTelemetry's conventions and our own.
-pub const COMMITTED_MS: &str = "committed_ms";
 pub const ERROR_TYPE: &str = "error.type";
 pub const OTEL_STATUS_CODE: &str = "otel.status_code";
 pub const OUTCOME: &str = "outcome";
