@@ -177,6 +177,27 @@ fn a_commit_is_one_span_in_a_trace_of_its_own_with_128_links_at_most() {
 }
 
 #[test]
+fn accepting_makes_no_transaction_but_its_own_while_every_worker_of_its_channel_is_busy() {
+    let collector = Collector::start(Behaviour::Accept);
+    let (gateway, _tap, site) = site();
+    let service =
+        site.exporting_to(&collector.endpoint()).with("APP_QUEUE__WORKERS", "1").start_with_patient();
+    gateway.behave(r#"{"blackHole":true}"#);
+    let first = accept(&service);
+    until_so("it hangs", || gateway.arrivals_of(&first.0) == 1);
+    let more: Vec<Accepted> = (0..5).map(|_| accept(&service)).collect();
+    gateway.behave("{}");
+    more.iter().for_each(|(id, ..)| drop(service.until_status(id, "delivered")));
+    service.stop();
+    // The push workers are free all the time, and are asked for nothing.
+    let commits = named(&collector.spans(), "commit", SpanKind::Client);
+    assert!(commits.len() >= more.len());
+    commits
+        .iter()
+        .for_each(|commit| assert_ne!(integer(commit, "db.operation.batch.size"), 0, "{commits:#?}"));
+}
+
+#[test]
 fn the_same_trace_goes_on_after_a_kill_and_links_to_the_last_attempt_that_is_known() {
     let collector = Collector::start(Behaviour::Accept);
     let (gateway, tap, site) = site();
