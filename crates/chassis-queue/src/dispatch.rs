@@ -24,6 +24,8 @@ struct Lane {
     channel: &'static str,
     /// There may be due jobs.
     look: bool,
+    /// There are some, as far as is known. A look that expects none has no span.
+    expects: bool,
     /// Bulk jobs may wait for another to end.
     more_bulk: bool,
 }
@@ -38,20 +40,17 @@ struct Dispatcher<W: Worker> {
     /// Tells of those that the last transaction ended.
     telling: JoinHandle<()>,
     next_look: Instant,
-    /// There are due jobs, as far as is known. A look that expects none has no span.
-    expects: bool,
 }
 
 impl<W: Worker> Core<W> {
     /// Runs until the queue is stopped and the attempts in hand are committed.
     pub(crate) async fn dispatch(self: &Arc<Self>) {
         let mut ended = self.ended.lock().await;
-        let lane = |channel: &&'static str| Lane { channel, look: true, more_bulk: false };
+        let lane = |channel: &&'static str| Lane { channel, look: true, expects: false, more_bulk: false };
         let lanes = self.setup.channels.iter().map(lane).collect();
         let (core, telling, next_look) = (Arc::clone(self), self.completed(Vec::new()), Instant::now());
         let (claimed, first) = (Vec::new(), Vec::new());
-        let mut dispatcher =
-            Dispatcher { core, lanes, claimed, ended: first, telling, next_look, expects: false };
+        let mut dispatcher = Dispatcher { core, lanes, claimed, ended: first, telling, next_look };
         loop {
             while let Ok(more) = ended.try_recv() {
                 dispatcher.take(more);
@@ -89,8 +88,8 @@ impl<W: Worker> Dispatcher<W> {
         if all {
             self.next_look = now + POLL.mul_f64(rand::random_range(0.75..1.25));
         }
-        self.expects |= !woken.is_empty();
-        self.lanes.iter_mut().for_each(|lane| lane.look |= all || woken.contains(lane.channel));
+        self.lanes.iter_mut().for_each(|lane| lane.expects |= woken.contains(lane.channel));
+        self.lanes.iter_mut().for_each(|lane| lane.look |= all || lane.expects);
     }
 
     /// Takes an attempt that has ended, and gives its worker back.
@@ -105,7 +104,8 @@ impl<W: Worker> Dispatcher<W> {
 
     /// One transaction. `false` if it failed: what has ended is kept.
     async fn turn(&mut self) -> bool {
-        let expected = take(&mut self.expects) || !self.ended.is_empty();
+        let expected =
+            !self.ended.is_empty() || self.lanes.iter().any(|it| it.expects && self.room(it).0 > 0);
         let mut span = if expected { self.span() } else { Span::none() };
         let (begun, around) = (Instant::now(), span.clone());
         match self.commit().instrument(around).await {
@@ -173,7 +173,7 @@ impl<W: Worker> Dispatcher<W> {
             let mine = || claimed.iter().filter(|job| job.channel == lane.channel);
             lane.look = mine().count() == free;
             lane.more_bulk = mine().filter(|job| job.priority == Priority::Bulk).count() == most_bulk;
-            self.expects |= lane.look;
+            lane.expects = lane.look;
         }
         started.extend(claimed);
         let room = Vec::with_capacity(self.ended.len());
