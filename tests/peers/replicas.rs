@@ -48,6 +48,9 @@ fn site(server: &Server, gateway: &Gateway) -> Site {
         .with("APP_QUEUE__WORKERS", &WORKERS.to_string())
         .with("APP_RETRY__MAX_UNKNOWN", "1000")
         .with("APP_RETRY__MAX_ATTEMPTS", "1000")
+        // On a machine with other work every answer is slow, and the load's bulk messages would be shed.
+        .with("APP_DEGRADATION__LATENCY", "1m")
+        .with("APP_DEGRADATION__QUEUE_AGE", "1h")
 }
 
 impl Replicas {
