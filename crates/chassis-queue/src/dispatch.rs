@@ -49,16 +49,15 @@ impl<W: Worker> Core<W> {
         let lane = |channel: &&'static str| Lane { channel, look: true, expects: false, more_bulk: false };
         let lanes = self.setup.channels.iter().map(lane).collect();
         let (core, telling, next_look) = (Arc::clone(self), self.completed(Vec::new()), Instant::now());
-        let (claimed, first) = (Vec::new(), Vec::new());
-        let mut dispatcher = Dispatcher { core, lanes, claimed, ended: first, telling, next_look };
+        let mut dispatcher =
+            Dispatcher { core, lanes, claimed: Vec::new(), ended: Vec::new(), telling, next_look };
         loop {
             while let Ok(more) = ended.try_recv() {
                 dispatcher.take(more);
             }
             dispatcher.look();
             let stopping = self.stop.is_cancelled();
-            if !dispatcher.ended.is_empty() || dispatcher.lanes.iter().any(|lane| dispatcher.room(lane).0 > 0)
-            {
+            if !dispatcher.ended.is_empty() || dispatcher.has_room(|_| true) {
                 if !dispatcher.turn().await {
                     sleep(AGAIN).await;
                     let _ = self.store.outages().wait_for(Option::is_none).await;
@@ -102,10 +101,14 @@ impl<W: Worker> Dispatcher<W> {
         self.ended.push(ended);
     }
 
+    /// Whether jobs of one of these lanes may start.
+    fn has_room(&self, of: impl Fn(&Lane) -> bool) -> bool {
+        self.lanes.iter().any(|lane| of(lane) && self.room(lane).0 > 0)
+    }
+
     /// One transaction. `false` if it failed: what has ended is kept.
     async fn turn(&mut self) -> bool {
-        let expected =
-            !self.ended.is_empty() || self.lanes.iter().any(|it| it.expects && self.room(it).0 > 0);
+        let expected = !self.ended.is_empty() || self.has_room(|lane| lane.expects);
         let mut span = if expected { self.span() } else { Span::none() };
         let (begun, around) = (Instant::now(), span.clone());
         match self.commit().instrument(around).await {

@@ -1,9 +1,8 @@
 //! Accepting jobs: callers that arrive while a commit runs share the next one.
 
-use crate::commit::Pending;
 use crate::model::SCHEDULED;
 use crate::queue::{Core, InHand};
-use crate::{JobId, JobState, Priority, Queue, Result, StoreError, Tx, Worker, commit};
+use crate::{JobId, JobState, Priority, Queue, Result, StoreError, Tx, Worker, commit, commit::Pending};
 use chassis_telemetry::{SpanExt as _, TraceContext};
 use data_encoding::HEXLOWER;
 use futures_util::future::join_all;

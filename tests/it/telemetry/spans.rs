@@ -189,7 +189,7 @@ fn accepting_makes_no_transaction_but_its_own_while_every_worker_of_its_channel_
     gateway.behave("{}");
     more.iter().for_each(|(id, ..)| drop(service.until_status(id, "delivered")));
     service.stop();
-    // The push workers are free all the time, and are asked for nothing.
+    // Push has free workers throughout, and nothing to send.
     let commits = named(&collector.spans(), "commit", SpanKind::Client);
     assert!(commits.len() >= more.len());
     commits
