@@ -40,10 +40,7 @@ impl<W: Worker> Core<W> {
     }
 
     fn lease_until(&self) -> i64 {
-        match self.store.dialect() {
-            Dialect::Sqlite => i64::MAX,
-            Dialect::Postgres => self.store.steady_ms() + LEASE.as_millis() as i64,
-        }
+        self.store.dialect().pick(i64::MAX, self.store.steady_ms() + LEASE.as_millis() as i64)
     }
 
     /// On SQLite, at start: decides on everything that a crash interrupted, and undoes what a wrong clock did.

@@ -16,7 +16,7 @@ pub(crate) struct Clock {
     /// Whether the wall clock is the steady one: the server's.
     served: bool,
     /// Moves the wall clock, for tests.
-    shift: AtomicI64,
+    pub(super) shift: AtomicI64,
 }
 
 impl Clock {
@@ -39,10 +39,6 @@ impl Clock {
     /// What callers call now; it may jump.
     pub(crate) fn wall(&self) -> i64 {
         if self.served { self.steady() } else { machine_ms() + self.shift.load(Ordering::Relaxed) }
-    }
-
-    pub(crate) fn shift_wall(&self, ms: i64) {
-        self.shift.fetch_add(ms, Ordering::Relaxed);
     }
 
     fn elapsed(&self) -> i64 {

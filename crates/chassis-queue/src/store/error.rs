@@ -88,13 +88,11 @@ fn from_database(error: &dyn DatabaseError) -> StoreError {
             None => StoreError::Statement(error.message().to_owned()),
         };
     }
+    let constraint = error.constraint().map(|name| format!(" ({name})")).unwrap_or_default();
     match postgres_outage(&code) {
         Some(reason) => StoreError::Unavailable(reason),
         // PostgreSQL's messages may quote values.
-        None => StoreError::Statement(format!(
-            "PostgreSQL error {code}{}",
-            error.constraint().map(|name| format!(" ({name})")).unwrap_or_default()
-        )),
+        None => StoreError::Statement(format!("PostgreSQL error {code}{constraint}")),
     }
 }
 

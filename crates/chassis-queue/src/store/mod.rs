@@ -18,9 +18,9 @@ use sqlx::postgres::PgListener;
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Executor as _};
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool, atomic::Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard, watch};
 use tokio::time::{sleep, timeout};
 use tracing::Span;
 
@@ -50,11 +50,21 @@ struct Database {
     shown: String,
     /// On SQLite one connection: the one writer.
     write: AnyPool,
+    /// It stays out of the pool, which would ask its thread whether it still works each time before it lends it again:
+    /// everybody who waits would wait for that too.
+    kept: Slot,
+    /// It was left in the middle of a transaction.
+    spoilt: AtomicBool,
     read: AnyPool,
     file: Option<sqlite::DatabaseFile>,
     /// PostgreSQL's address, for listening.
     address: Option<AnyConnectOptions>,
 }
+
+type Connection = PoolConnection<Any>;
+type Slot = Arc<Mutex<Option<Connection>>>;
+/// A connection while somebody uses it.
+type Lent = OwnedMappedMutexGuard<Option<Connection>, Connection>;
 
 /// The two databases, where their SQL differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +76,7 @@ pub(crate) enum Dialect {
 /// A write transaction; dereferences to sqlx's connection: `sqlx::query(..).execute(&mut *tx)`. Dropped without
 /// [`Tx::commit`], its connection is closed, which rolls it back.
 pub struct Tx {
-    connection: PoolConnection<Any>,
+    connection: Lent,
     store: Store,
     open: bool,
     /// Runs after the commit.
@@ -75,7 +85,7 @@ pub struct Tx {
 
 /// A connection that only reads, under a CLIENT span that ends with it: `sqlx::query(..).fetch_all(&mut *reader)`.
 pub struct Reader {
-    connection: PoolConnection<Any>,
+    connection: Connection,
     _span: Span,
 }
 
@@ -120,7 +130,7 @@ impl Store {
         self.begin_on(self.writer().await?, self.dialect().begin()).await
     }
 
-    async fn begin_on(&self, connection: PoolConnection<Any>, begin: &'static str) -> Result<Tx> {
+    async fn begin_on(&self, connection: Lent, begin: &'static str) -> Result<Tx> {
         let mut tx = Tx { connection, store: self.clone(), open: true, then: Vec::new() };
         tx.control(begin).await?;
         Ok(tx)
@@ -174,8 +184,9 @@ impl Store {
 
     /// Closes the connections, once those in use are given back, and lets go of the file.
     pub async fn close(&self) {
-        let Database { read, write, file, .. } = &self.0.database;
+        let Database { read, write, kept, file, .. } = &self.0.database;
         read.close().await;
+        *kept.lock().await = None;
         match file {
             Some(file) => file.close(write).await,
             None => write.close().await,
@@ -199,7 +210,7 @@ impl Store {
     /// Moves the wall clock, for tests.
     #[doc(hidden)]
     pub fn shift_wall_clock(&self, ms: i64) {
-        self.0.clock.shift_wall(ms);
+        self.0.clock.shift.fetch_add(ms, Ordering::Relaxed);
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
@@ -222,7 +233,7 @@ impl Store {
     /// A transaction that only reads, all of it in one snapshot.
     pub(crate) async fn snapshot(&self) -> Result<Tx> {
         let begin = self.dialect().pick("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ");
-        self.begin_on(self.reader().await?, begin).await
+        self.begin_on(lend(Slot::default().lock_owned().await, &self.0.database.read).await?, begin).await
     }
 
     /// What other processes of the store say with `NOTIFY`; `None` on SQLite, which has no others.
@@ -240,18 +251,18 @@ impl Store {
     }
 
     /// A connection that writes. Fails at once if the store went down while the caller waited for it.
-    pub(crate) async fn writer(&self) -> Result<PoolConnection<Any>> {
-        let connection = self.0.database.write.acquire().await.map_err(|error| self.failed(error.into()))?;
+    pub(crate) async fn writer(&self) -> Result<Lent> {
+        let connection = self.0.database.writer().await.map_err(|error| self.failed(error.into()))?;
         self.outage().map_or(Ok(connection), |reason| Err(StoreError::Unavailable(reason)))
     }
 
     /// Runs one call that is a transaction of its own. An error leaves the connection clean, or closes it.
     pub(crate) async fn one_call(&self, query: Query<'_>) -> Result<Vec<AnyRow>> {
         let mut connection = self.writer().await?;
-        let called = self.bounded(query.fetch_all(&mut *connection)).await;
+        let called = self.bounded(query.fetch_all(&mut **connection)).await;
         let postgres = self.dialect() == Dialect::Postgres;
         if called.is_err() && (postgres || connection.execute("ROLLBACK").await.is_err()) {
-            connection.close_on_drop();
+            self.0.database.spoil(&mut connection);
         }
         called.map_err(|error| self.failed(error.in_commit()))
     }
@@ -302,7 +313,7 @@ impl Store {
         let Some(file) = &self.0.database.file else { return };
         loop {
             sleep(sqlite::CHECKPOINT_EVERY).await;
-            if let Err(error) = file.checkpoint(&self.0.database.write).await {
+            if let Err(error) = file.checkpoint(self.0.database.writer()).await {
                 tracing::warn!(%error, "a checkpoint failed; the log grows until one succeeds");
                 sleep(sqlite::CHECKPOINT_AGAIN).await;
             }
@@ -310,7 +321,7 @@ impl Store {
     }
 
     async fn probe(&self) -> Result<()> {
-        let mut tx = self.begin_on(self.0.database.write.acquire().await?, self.dialect().begin()).await?;
+        let mut tx = self.begin_on(self.0.database.writer().await?, self.dialect().begin()).await?;
         sqlx::query("UPDATE store SET probed_at = $1").bind(self.now_ms()).execute(&mut *tx).await?;
         tx.commit().await
     }
@@ -333,6 +344,32 @@ async fn highest_id(connection: &mut AnyConnection, components: &[Component]) ->
         highest = highest.max(sqlx::query_scalar(sql).fetch_one(&mut *connection).await?);
     }
     Ok(highest)
+}
+
+impl Database {
+    async fn writer(&self) -> Result<Lent, sqlx::Error> {
+        let slot = self.dialect.pick(Arc::clone(&self.kept), Slot::default());
+        let slot = timeout(sqlite::TURN, slot.lock_owned()).await;
+        let mut slot = slot.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        if self.spoilt.swap(false, Ordering::Relaxed) {
+            *slot = None;
+        }
+        lend(slot, &self.write).await
+    }
+
+    /// Closes a connection once it is given back, or, where it is kept, before its next use.
+    fn spoil(&self, connection: &mut Lent) {
+        connection.close_on_drop();
+        self.spoilt.store(self.dialect == Dialect::Sqlite, Ordering::Relaxed);
+    }
+}
+
+/// Lends the connection in a slot; an empty one gets one from the pool.
+async fn lend(mut slot: OwnedMutexGuard<Option<Connection>>, pool: &AnyPool) -> Result<Lent, sqlx::Error> {
+    if slot.is_none() {
+        *slot = Some(Box::pin(pool.acquire()).await?);
+    }
+    OwnedMutexGuard::try_map(slot, Option::as_mut).map_err(|_| sqlx::Error::PoolClosed)
 }
 
 impl Dialect {
@@ -375,7 +412,7 @@ impl Tx {
     }
 
     async fn control(&mut self, sql: &'static str) -> Result<()> {
-        let done = self.store.bounded(sqlx::query(sql).execute(&mut *self.connection)).await;
+        let done = self.store.bounded(sqlx::query(sql).execute(&mut **self.connection)).await;
         done.map(drop).map_err(|error| self.store.failed(error))
     }
 }
@@ -383,7 +420,7 @@ impl Tx {
 impl Drop for Tx {
     fn drop(&mut self) {
         if self.open {
-            self.connection.close_on_drop();
+            self.store.0.database.spoil(&mut self.connection);
         }
     }
 }

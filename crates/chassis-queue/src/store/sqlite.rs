@@ -1,6 +1,6 @@
 //! The SQLite file: its folder, lock, modes and pragmas, whose file it is, checkpoints and backups.
 
-use super::{Database, Dialect, OpenError, Result, StoreError};
+use super::{Database, Dialect, Lent, OpenError, Result, Slot, StoreError};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _};
 use std::fmt::Display;
@@ -14,7 +14,7 @@ use url::Url;
 /// Marks a file as ours (`PRAGMA application_id`): "chsq".
 const APPLICATION_ID: i64 = 0x6368_7371;
 /// How long the one writer, whom everybody waits for, may take; its own waits are bounded by its busy time-out.
-const TURN: Duration = Duration::from_secs(10);
+pub(super) const TURN: Duration = Duration::from_secs(10);
 /// Bytes in the log beyond which it is copied into the file; SQLite cuts a log that begins anew back to as many.
 const COPY_AT: u64 = 32 * 1024 * 1024;
 /// Bytes in the log from which on the log file is also cut back.
@@ -64,7 +64,8 @@ pub(super) async fn open(path: &Path, synchronous: bool, readers: u32) -> Result
     let marked = sqlx::raw_sql(mark).execute(&write).await;
     marked.map_err(|error| unusable(&StoreError::from(error)))?;
     let file = Some(DatabaseFile { path, checkpoints, lock: Some(lock).into() });
-    Ok(Database { dialect: Dialect::Sqlite, shown, write, read, file, address: None })
+    let (kept, spoilt) = (Slot::default(), false.into());
+    Ok(Database { dialect: Dialect::Sqlite, shown, write, kept, spoilt, read, file, address: None })
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {
@@ -133,8 +134,11 @@ impl DatabaseFile {
     }
 
     /// Copies the log into the file once it is long. The bulk is copied beside running commits, the rest while
-    /// `write`'s one connection is held for a moment, so that the next commit starts the log from its beginning.
-    pub(super) async fn checkpoint(&self, write: &AnyPool) -> Result<()> {
+    /// the `writer` is held for a moment, so that the next commit starts the log from its beginning.
+    pub(super) async fn checkpoint(
+        &self,
+        writer: impl Future<Output = Result<Lent, sqlx::Error>>,
+    ) -> Result<()> {
         let log = PathBuf::from(format!("{}-wal", self.path.display()));
         let bytes = fs::metadata(&log).map_or(0, |metadata| metadata.len());
         if bytes <= COPY_AT {
@@ -142,7 +146,7 @@ impl DatabaseFile {
         }
         let mut connection = self.checkpoints.acquire().await?;
         sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_all(&mut *connection).await?;
-        let _held = write.acquire().await?;
+        let _held = writer.await?;
         // Cutting waits for readers; those that are long are waited for by trying again.
         let rest = if bytes < CUT_AT {
             "PRAGMA wal_checkpoint(PASSIVE)"
