@@ -210,17 +210,15 @@ impl<W: Worker> Core<W> {
         let (id, members, info): (i64, String, String) = FromRow::from_row(&chunk)?;
         let info: BatchInfo = read_json(&info)?;
         let (rows, spans) = self.expanded(id, &info, &members)?;
-        let span = commit_span(&self.store, Some(spans.len()), std::iter::once(info.trace()));
+        let span = commit_span(&self.store, Some(spans.len()));
+        span.link_to(info.trace());
         let insert = self.bind(&self.sql.expand, &rows);
         let stored = async {
             insert.execute(&mut *tx).await?;
             tx.commit().await
         };
-        stored.instrument(span).await.inspect_err(|_| {
-            for span in &spans {
-                span.record(names::OTEL_STATUS_CODE, "ERROR");
-            }
-        })?;
+        let failed = |span: &Span| _ = span.record(names::OTEL_STATUS_CODE, "ERROR");
+        stored.instrument(span).await.inspect_err(|_| spans.iter().for_each(failed))?;
         self.committed_jobs([self.channel(&info.channel)?]);
         Ok(true)
     }

@@ -2,12 +2,12 @@
 
 use crate::backlog::Reservation;
 use crate::enqueue::{Enqueued, Value};
-use crate::queue::{Core, commit_span};
+use crate::queue::{Core, commit_span, link_commit};
 use crate::sql::{Query, Sql};
 use crate::store::Tx;
 use crate::{Answer, Enqueue, Fact, Ledger, Refused, Result, Statement, StoreError, Worker, metrics};
 use chassis_telemetry::{SpanExt as _, names};
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::join, stream};
 use sqlx::{AnyConnection, FromRow, Row as _, any::AnyRow};
 use std::collections::HashMap;
 use std::sync::{Arc, atomic::Ordering};
@@ -43,9 +43,7 @@ pub(crate) fn spawn<W: Worker>(core: &Arc<Core<W>>, committers: usize) -> mpsc::
     let core = Arc::clone(core);
     let commits = batches.for_each_concurrent(committers, move |batch: Vec<Pending<W::Job>>| {
         let jobs = batch.iter().map(|pending| pending.jobs).sum();
-        let of = batch.iter().filter(|pending| pending.jobs > 0);
-        let of = of.filter_map(|pending| pending.span.trace_context());
-        let span = commit_span(&core.store, Some(jobs), of);
+        let span = commit_span(&core.store, Some(jobs));
         let core = Arc::clone(&core);
         async move { commit(&core, batch).await }.instrument(span)
     });
@@ -59,7 +57,11 @@ pub(crate) fn spawn<W: Worker>(core: &Arc<Core<W>>, committers: usize) -> mpsc::
 async fn commit<W: Worker>(core: &Core<W>, mut batch: Vec<Pending<W::Job>>) {
     let begun = Instant::now();
     let counting = core.counting.read().await;
-    match core.store.transaction(store(core, &batch)).await {
+    let stored = core.store.transaction(store(core, &batch));
+    let of = batch.iter().filter(|pending| pending.jobs > 0);
+    let links = async { link_commit(of.filter_map(|pending| pending.span.trace_context())) };
+    let (stored, ()) = join(stored, links).await;
+    match stored {
         Ok(others) => {
             let jobs: usize = batch.iter().map(|pending| pending.jobs).sum();
             metrics::committed(&core.store, "accept", jobs, begun.elapsed());

@@ -1,7 +1,7 @@
 //! The dispatcher: one transaction after another ends attempts and starts due jobs for the workers that are free.
 
 use crate::attempt::{Ended, rows};
-use crate::queue::{Core, InHand, LINKS, commit_span};
+use crate::queue::{Core, InHand, LINKS, commit_span, link_commit};
 use crate::{JobRecord, Priority, Result, StoreError, Worker, metrics};
 use chassis_telemetry::{SpanExt as _, names};
 use futures_util::future::join;
@@ -14,10 +14,9 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until};
 use tracing::{Instrument as _, Span};
 
-/// Between two looks for due jobs if nothing wakes the dispatcher; with jitter, for replicas.
+/// Between two looks for due jobs if nothing wakes the dispatcher; with jitter, for replicas. Also after a transaction that
+/// failed.
 const POLL: Duration = Duration::from_millis(250);
-/// After a transaction that failed.
-const AGAIN: Duration = Duration::from_millis(250);
 
 /// The workers of one channel.
 struct Lane {
@@ -59,7 +58,7 @@ impl<W: Worker> Core<W> {
             let stopping = self.stop.is_cancelled();
             if !dispatcher.ended.is_empty() || dispatcher.has_room(|_| true) {
                 if !dispatcher.turn().await {
-                    sleep(AGAIN).await;
+                    sleep(POLL).await;
                     let _ = self.store.outages().wait_for(Option::is_none).await;
                 }
                 continue;
@@ -109,12 +108,12 @@ impl<W: Worker> Dispatcher<W> {
     /// One transaction. `false` if it failed: what has ended is kept.
     async fn turn(&mut self) -> bool {
         let expected = !self.ended.is_empty() || self.has_room(|lane| lane.expects);
-        let mut span = if expected { self.span() } else { Span::none() };
+        let mut span = if expected { commit_span(&self.core.store, None) } else { Span::none() };
         let (begun, around) = (Instant::now(), span.clone());
         match self.commit().instrument(around).await {
             Ok((ended, started)) => {
                 if span.is_none() && !started.is_empty() {
-                    span = self.span();
+                    span = commit_span(&self.core.store, None);
                 }
                 started.iter().take(LINKS.saturating_sub(ended)).for_each(|job| span.link_to(job.trace));
                 span.record("db.operation.batch.size", (ended + started.len()) as i64);
@@ -144,11 +143,6 @@ impl<W: Worker> Dispatcher<W> {
         }
     }
 
-    fn span(&self) -> Span {
-        let contexts = self.ended.iter().filter_map(|ended| ended.span.trace_context());
-        commit_span(&self.core.store, None, contexts)
-    }
-
     /// Ends attempts, and starts as many jobs as there are free workers, in one call. Gives how many ended, and those
     /// that started.
     async fn commit(&mut self) -> Result<(usize, Vec<JobRecord>)> {
@@ -170,7 +164,11 @@ impl<W: Worker> Dispatcher<W> {
         }
         // Until the backlog knows.
         let _counting = core.counting.read().await;
-        let (called, ()) = join(core.store.one_call(query), async { self.start_claimed() }).await;
+        let beside = async {
+            self.start_claimed();
+            link_commit(self.ended.iter().filter_map(|ended| ended.span.trace_context()));
+        };
+        let (called, ()) = join(core.store.one_call(query), beside).await;
         let claimed = core.read(&called?)?;
         for (lane, &(free, most_bulk)) in self.lanes.iter_mut().zip(&room).filter(|(_, room)| room.0 > 0) {
             let mine = || claimed.iter().filter(|job| job.channel == lane.channel);

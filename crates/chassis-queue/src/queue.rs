@@ -255,14 +255,10 @@ impl<W: Worker> Core<W> {
 /// Links of one commit's span, at most.
 pub(crate) const LINKS: usize = 128;
 
-/// A CLIENT span of one commit, in a trace of its own, linked to those that it serves. Whoever does not know yet how
-/// many rows it writes records that later.
-pub(crate) fn commit_span(
-    store: &Store,
-    rows: Option<usize>,
-    of: impl Iterator<Item = TraceContext>,
-) -> Span {
-    let span = tracing::info_span!(
+/// A CLIENT span of one commit, in a trace of its own. Whoever does not know yet how many rows it writes records that
+/// later.
+pub(crate) fn commit_span(store: &Store, rows: Option<usize>) -> Span {
+    tracing::info_span!(
         parent: None,
         "commit",
         otel.kind = "client",
@@ -271,7 +267,11 @@ pub(crate) fn commit_span(
         db.operation.name = "COMMIT",
         db.operation.batch.size = rows.map(|rows| rows as i64),
         store = store.label(),
-    );
+    )
+}
+
+/// Links the current commit's span to those that it serves. It takes its time: belongs beside the call.
+pub(crate) fn link_commit(of: impl Iterator<Item = TraceContext>) {
+    let span = Span::current();
     of.take(LINKS).for_each(|of| span.link_to(of));
-    span
 }
