@@ -268,13 +268,9 @@ fn decide(config: &RetryConfig, spent: u32, unknowns: u32, sync: bool, outcome: 
 /// Exponential backoff with full jitter: uniform in 0 … min(max, base × 2^(attempt − 1)).
 /// Source: AWS Architecture Blog, "Exponential Backoff And Jitter" (2015).
 fn backoff(config: &RetryConfig, attempt: u32) -> Duration {
-    let ceiling = ceiling(config, attempt).as_millis() as u64;
-    Duration::from_millis(rand::rng().random_range(0..=ceiling))
-}
-
-fn ceiling(config: &RetryConfig, attempt: u32) -> Duration {
     let doublings = attempt.saturating_sub(1).min(31);
-    config.base_delay.saturating_mul(1 << doublings).min(config.max_delay)
+    let ceiling = config.base_delay.saturating_mul(1 << doublings).min(config.max_delay);
+    Duration::from_millis(rand::rng().random_range(0..=ceiling.as_millis() as u64))
 }
 
 #[cfg(test)]

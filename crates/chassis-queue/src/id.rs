@@ -1,7 +1,7 @@
 //! Ids of jobs and of other rows: numbers that rise with time and serve as primary keys.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use std::{fmt, str::FromStr};
+use std::{fmt, fmt::Write as _, str::FromStr};
 
 /// Crockford's base 32 (<https://www.crockford.com/base32.html>), lower case: no i, l, o, u.
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -32,13 +32,8 @@ impl JobId {
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [b'0'; LENGTH];
-        let mut rest = self.0 as u64;
-        for digit in text.iter_mut().rev() {
-            *digit = DIGITS.get((rest & 31) as usize).copied().unwrap_or(b'0');
-            rest >>= 5;
-        }
-        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        let digit = |place| char::from(DIGITS[(self.0 >> (5 * place)) as usize & 31]);
+        (0..LENGTH).rev().try_for_each(|place| f.write_char(digit(place)))
     }
 }
 
@@ -63,13 +58,9 @@ impl FromStr for JobId {
     type Err = NotAnId;
 
     fn from_str(text: &str) -> Result<Self, NotAnId> {
-        if text.len() != LENGTH {
-            return Err(NotAnId);
-        }
-        let number = text.bytes().try_fold(0_u128, |number, byte| {
-            let digit = DIGITS.iter().position(|digit| *digit == byte).ok_or(NotAnId)?;
-            Ok(number << 5 | digit as u128)
-        })?;
+        let digit = |byte| DIGITS.iter().position(|digit| *digit == byte);
+        let number = text.bytes().try_fold(0_u128, |number, byte| Some(number << 5 | digit(byte)? as u128));
+        let number = number.filter(|_| text.len() == LENGTH).ok_or(NotAnId)?;
         i64::try_from(number).map(Self).map_err(|_| NotAnId)
     }
 }

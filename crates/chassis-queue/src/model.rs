@@ -16,15 +16,12 @@ pub trait Worker: Send + Sync + 'static {
 
     /// Whether no attempt of this channel would be made now, as while a circuit breaker is open. Its due jobs stay
     /// where they are; asked again within a quarter of a second.
-    fn paused(&self, channel: &'static str) -> bool {
-        let _ = channel;
+    fn paused(&self, _channel: &'static str) -> bool {
         false
     }
 
     /// Counts what has been committed.
-    fn observe(&self, fact: &Fact) {
-        let _ = fact;
-    }
+    fn observe(&self, _fact: &Fact) {}
 }
 
 /// How soon a job is taken when others wait: weighted 16:4:1, so that none starves another.
@@ -41,11 +38,7 @@ impl Priority {
     pub const ALL: [Self; 3] = [Self::Urgent, Self::Normal, Self::Bulk];
 
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Urgent => "urgent",
-            Self::Normal => "normal",
-            Self::Bulk => "bulk",
-        }
+        ["urgent", "normal", "bulk"][self as usize]
     }
 
     pub(crate) fn from_stored(number: i64) -> Result<Self> {
@@ -246,8 +239,6 @@ impl Stored<'_> {
             let bytes = HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?;
             TraceContext::from_bytes(&bytes)
         };
-        let Self { accepted_at, first_due, at, not_after, reason, payload, spent, unknowns, worker, .. } =
-            self;
         Ok(JobRecord {
             id: JobId(self.id),
             group: JobId(self.id - self.part),
@@ -259,15 +250,15 @@ impl Stored<'_> {
             attempts: serde_json::from_str(&self.history).unwrap_or_default(),
             sync: self.sync == 1,
             last_trace: self.last_trace.and_then(context),
-            accepted_at,
-            first_due,
-            at,
-            not_after,
-            reason,
-            payload,
-            spent,
-            unknowns,
-            worker,
+            accepted_at: self.accepted_at,
+            first_due: self.first_due,
+            at: self.at,
+            not_after: self.not_after,
+            reason: self.reason,
+            payload: self.payload,
+            spent: self.spent,
+            unknowns: self.unknowns,
+            worker: self.worker,
         })
     }
 }

@@ -9,13 +9,9 @@ mod ring;
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::{HeaderMap, header},
-    response::{Html, IntoResponse, Response},
-    routing::get,
-};
+use axum::http::{HeaderMap, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::{Json, Router, extract::State, routing::get};
 use chassis_telemetry::Tap;
 use ring::Ring;
 

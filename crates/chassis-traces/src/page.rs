@@ -45,10 +45,8 @@ fn waterfall(page: &mut String, trace: &Trace) {
         rows.iter().filter(|span| !known(&span.parent_span_id)).map(|span| (0, *span)).collect();
     while let Some((depth, span)) = open.pop() {
         row(page, depth, span, (begin, whole));
-        lines
-            .iter()
-            .filter(|line| line.span_id == span.span_id)
-            .for_each(|line| log(page, depth + 1, line, begin));
+        let own = lines.iter().filter(|line| line.span_id == span.span_id);
+        own.for_each(|line| log(page, depth + 1, line, begin));
         let below = rows.iter().filter(|other| other.parent_span_id == span.span_id);
         open.extend(below.map(|other| (depth + 1, *other)));
     }

@@ -101,11 +101,8 @@ impl<C: Settings> Program<C> {
 
     /// Runs the service, or a command of the program's own.
     fn run(&self, config: C, command: Option<(&str, &ArgMatches)>) -> ExitCode {
-        let own = command.and_then(|(name, arguments)| {
-            let own = self.commands.iter().find(|command| command.command.get_name() == name);
-            own.zip(Some(arguments))
-        });
-        match own {
+        let named = |name| self.commands.iter().find(|command| command.command.get_name() == name);
+        match command.and_then(|(name, arguments)| Some((named(name)?, arguments))) {
             Some((own, arguments)) => match (own.run)(config, arguments) {
                 Ok(text) => print(io::stdout(), &text, 0),
                 Err(failure) => print(io::stderr(), &failure.to_string(), FAILURE),
