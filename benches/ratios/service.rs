@@ -13,6 +13,8 @@ use crate::http::{KEY, call};
 use crate::{Result, account, ceiling};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_epro-notify");
+/// tokio's own setting.
+const THREADS: &str = "TOKIO_WORKER_THREADS";
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy)]
@@ -180,6 +182,10 @@ pub fn common(bench: &Bench, telemetry: Telemetry) -> Environment {
         ("APP_LIMITS__PER_CLIENT__BURST", "1000000".to_owned()),
         ("RUST_LOG", if telemetry == Telemetry::On { "info" } else { "off" }.to_owned()),
     ]);
+    // As the bench was told itself.
+    if let Ok(threads) = std::env::var(THREADS) {
+        environment.insert(THREADS, threads);
+    }
     match telemetry {
         Telemetry::Off => environment.insert("OTEL_SDK_DISABLED", "true".to_owned()),
         _ => {
