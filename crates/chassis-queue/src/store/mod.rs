@@ -51,8 +51,9 @@ struct Database {
     /// On SQLite one connection: the one writer.
     write: AnyPool,
     /// It stays out of the pool, which would ask its thread whether it still works each time before it lends it again:
-    /// everybody who waits would wait for that too.
-    kept: Slot,
+    /// everybody who waits would wait for that too. Never dropped: it needs a runtime, which has gone at the end of a
+    /// process that did not close its store.
+    kept: std::mem::ManuallyDrop<Slot>,
     /// It was left in the middle of a transaction.
     spoilt: AtomicBool,
     read: AnyPool,

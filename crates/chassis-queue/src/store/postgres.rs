@@ -1,6 +1,6 @@
 //! PostgreSQL: the address with its password, what every connection is checked for, and the server's clock.
 
-use super::{Database, Dialect, OpenError, Slot, StoreError};
+use super::{Database, Dialect, OpenError, StoreError};
 use crate::StoreConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -25,7 +25,7 @@ pub(super) async fn open(url: &SecretString, config: &StoreConfig) -> Result<Dat
     let readers = pool(config.max_readers).after_release(|reader, _| Box::pin(still_answers(reader)));
     let (write, read) = (connect(pool(config.max_connections)), connect(readers));
     check_durable(&write).await.map_err(|reason| OpenError::unusable(&shown, &reason))?;
-    let (dialect, kept, spoilt) = (Dialect::Postgres, Slot::default(), false.into());
+    let (dialect, kept, spoilt) = (Dialect::Postgres, Default::default(), false.into());
     Ok(Database { dialect, shown, write, kept, spoilt, read, file: None, address: Some(options) })
 }
 

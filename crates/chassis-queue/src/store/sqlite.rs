@@ -1,6 +1,6 @@
 //! The SQLite file: its folder, lock, modes and pragmas, whose file it is, checkpoints and backups.
 
-use super::{Database, Dialect, Lent, OpenError, Result, Slot, StoreError};
+use super::{Database, Dialect, Lent, OpenError, Result, StoreError};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _};
 use std::fmt::Display;
@@ -64,7 +64,7 @@ pub(super) async fn open(path: &Path, synchronous: bool, readers: u32) -> Result
     let marked = sqlx::raw_sql(mark).execute(&write).await;
     marked.map_err(|error| unusable(&StoreError::from(error)))?;
     let file = Some(DatabaseFile { path, checkpoints, lock: Some(lock).into() });
-    let (kept, spoilt) = (Slot::default(), false.into());
+    let (kept, spoilt) = (Default::default(), false.into());
     Ok(Database { dialect: Dialect::Sqlite, shown, write, kept, spoilt, read, file, address: None })
 }
 
