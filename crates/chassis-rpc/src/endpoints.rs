@@ -274,7 +274,8 @@ mod tests {
         assert!(endpoints.healthy(None).is_empty());
     }
 
-    #[tokio::test]
+    // Time stands still: a call during which the machine takes a break would make its endpoint look slow.
+    #[tokio::test(start_paused = true)]
     async fn equal_endpoints_share_and_one_that_failed_is_avoided_until_it_comes_up_again() {
         let endpoints = endpoints();
         let all = endpoints.update(&set(&["a:1", "b:1", "c:1"]));
