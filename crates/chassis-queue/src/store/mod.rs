@@ -18,7 +18,7 @@ use sqlx::postgres::PgListener;
 use sqlx::{Any, AnyConnection, AnyPool, AssertSqlSafe, Executor as _};
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
-use std::sync::{Arc, atomic::AtomicBool, atomic::Ordering};
+use std::sync::{Arc, atomic::Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard, watch};
 use tokio::time::{sleep, timeout};
@@ -54,15 +54,20 @@ struct Database {
     /// everybody who waits would wait for that too. Never dropped: it needs a runtime, which has gone at the end of a
     /// process that did not close its store.
     kept: std::mem::ManuallyDrop<Slot>,
-    /// It was left in the middle of a transaction.
-    spoilt: AtomicBool,
     read: AnyPool,
     file: Option<sqlite::DatabaseFile>,
     /// PostgreSQL's address, for listening.
     address: Option<AnyConnectOptions>,
 }
 
-type Connection = PoolConnection<Any>;
+/// A connection of a pool.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    connection: PoolConnection<Any>,
+    /// It was left in the middle of a transaction, and is to be closed.
+    spoilt: bool,
+}
+
 type Slot = Arc<Mutex<Option<Connection>>>;
 /// A connection while somebody uses it.
 type Lent = OwnedMappedMutexGuard<Option<Connection>, Connection>;
@@ -86,7 +91,7 @@ pub struct Tx {
 
 /// A connection that only reads, under a CLIENT span that ends with it: `sqlx::query(..).fetch_all(&mut *reader)`.
 pub struct Reader {
-    connection: Connection,
+    connection: PoolConnection<Any>,
     _span: Span,
 }
 
@@ -263,7 +268,7 @@ impl Store {
         let called = self.bounded(query.fetch_all(&mut **connection)).await;
         let postgres = self.dialect() == Dialect::Postgres;
         if called.is_err() && (postgres || connection.execute("ROLLBACK").await.is_err()) {
-            self.0.database.spoil(&mut connection);
+            connection.spoil();
         }
         called.map_err(|error| self.failed(error.in_commit()))
     }
@@ -314,7 +319,7 @@ impl Store {
         let Some(file) = &self.0.database.file else { return };
         loop {
             sleep(sqlite::CHECKPOINT_EVERY).await;
-            if let Err(error) = file.checkpoint(self.0.database.writer()).await {
+            if let Err(error) = file.checkpoint(&self.0.database).await {
                 tracing::warn!(%error, "a checkpoint failed; the log grows until one succeeds");
                 sleep(sqlite::CHECKPOINT_AGAIN).await;
             }
@@ -352,23 +357,23 @@ impl Database {
         let slot = self.dialect.pick(Arc::clone(&self.kept), Slot::default());
         let slot = timeout(sqlite::TURN, slot.lock_owned()).await;
         let mut slot = slot.map_err(|_| sqlx::Error::PoolTimedOut)?;
-        if self.spoilt.swap(false, Ordering::Relaxed) {
-            *slot = None;
-        }
+        slot.take_if(|kept| kept.spoilt);
         lend(slot, &self.write).await
     }
+}
 
-    /// Closes a connection once it is given back, or, where it is kept, before its next use.
-    fn spoil(&self, connection: &mut Lent) {
-        connection.close_on_drop();
-        self.spoilt.store(self.dialect == Dialect::Sqlite, Ordering::Relaxed);
+impl Connection {
+    /// Closes it once it is given back, or, where it is kept, before its next use.
+    fn spoil(&mut self) {
+        self.connection.close_on_drop();
+        self.spoilt = true;
     }
 }
 
 /// Lends the connection in a slot; an empty one gets one from the pool.
 async fn lend(mut slot: OwnedMutexGuard<Option<Connection>>, pool: &AnyPool) -> Result<Lent, sqlx::Error> {
     if slot.is_none() {
-        *slot = Some(Box::pin(pool.acquire()).await?);
+        *slot = Some(Connection { connection: Box::pin(pool.acquire()).await?, spoilt: false });
     }
     OwnedMutexGuard::try_map(slot, Option::as_mut).map_err(|_| sqlx::Error::PoolClosed)
 }
@@ -421,7 +426,7 @@ impl Tx {
 impl Drop for Tx {
     fn drop(&mut self) {
         if self.open {
-            self.store.0.database.spoil(&mut self.connection);
+            self.connection.spoil();
         }
     }
 }
@@ -444,4 +449,4 @@ macro_rules! connections {
     )*};
 }
 
-connections!(Tx Reader);
+connections!(Tx Reader Connection);

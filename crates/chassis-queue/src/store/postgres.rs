@@ -25,8 +25,8 @@ pub(super) async fn open(url: &SecretString, config: &StoreConfig) -> Result<Dat
     let readers = pool(config.max_readers).after_release(|reader, _| Box::pin(still_answers(reader)));
     let (write, read) = (connect(pool(config.max_connections)), connect(readers));
     check_durable(&write).await.map_err(|reason| OpenError::unusable(&shown, &reason))?;
-    let (dialect, kept, spoilt) = (Dialect::Postgres, Default::default(), false.into());
-    Ok(Database { dialect, shown, write, kept, spoilt, read, file: None, address: Some(options) })
+    let (dialect, kept) = (Dialect::Postgres, Default::default());
+    Ok(Database { dialect, shown, write, kept, read, file: None, address: Some(options) })
 }
 
 /// sqlx's options for the URL, with the password from a file if there is one.

@@ -1,6 +1,6 @@
 //! The SQLite file: its folder, lock, modes and pragmas, whose file it is, checkpoints and backups.
 
-use super::{Database, Dialect, Lent, OpenError, Result, StoreError};
+use super::{Database, Dialect, OpenError, Result, StoreError};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _};
 use std::fmt::Display;
@@ -64,8 +64,8 @@ pub(super) async fn open(path: &Path, synchronous: bool, readers: u32) -> Result
     let marked = sqlx::raw_sql(mark).execute(&write).await;
     marked.map_err(|error| unusable(&StoreError::from(error)))?;
     let file = Some(DatabaseFile { path, checkpoints, lock: Some(lock).into() });
-    let (kept, spoilt) = (Default::default(), false.into());
-    Ok(Database { dialect: Dialect::Sqlite, shown, write, kept, spoilt, read, file, address: None })
+    let kept = Default::default();
+    Ok(Database { dialect: Dialect::Sqlite, shown, write, kept, read, file, address: None })
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {
@@ -134,11 +134,8 @@ impl DatabaseFile {
     }
 
     /// Copies the log into the file once it is long. The bulk is copied beside running commits, the rest while
-    /// the `writer` is held for a moment, so that the next commit starts the log from its beginning.
-    pub(super) async fn checkpoint(
-        &self,
-        writer: impl Future<Output = Result<Lent, sqlx::Error>>,
-    ) -> Result<()> {
+    /// the writing connection is held for a moment, so that the next commit starts the log from its beginning.
+    pub(super) async fn checkpoint(&self, database: &Database) -> Result<()> {
         let log = PathBuf::from(format!("{}-wal", self.path.display()));
         let bytes = fs::metadata(&log).map_or(0, |metadata| metadata.len());
         if bytes <= COPY_AT {
@@ -146,7 +143,7 @@ impl DatabaseFile {
         }
         let mut connection = self.checkpoints.acquire().await?;
         sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_all(&mut *connection).await?;
-        let _held = writer.await?;
+        let _held = database.writer().await?;
         // Cutting waits for readers; those that are long are waited for by trying again.
         let rest = if bytes < CUT_AT {
             "PRAGMA wal_checkpoint(PASSIVE)"
