@@ -1,7 +1,7 @@
 //! Ids of jobs and of other rows: numbers that rise with time and serve as primary keys.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-use std::{fmt, fmt::Write as _, str::FromStr};
+use std::{fmt, str::FromStr};
 
 /// Crockford's base 32 (<https://www.crockford.com/base32.html>), lower case: no i, l, o, u.
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -32,8 +32,9 @@ impl JobId {
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digit = |place| char::from(DIGITS[(self.0 >> (5 * place)) as usize & 31]);
-        (0..LENGTH).rev().try_for_each(|place| f.write_char(digit(place)))
+        // The first digit holds the bits from 60 on.
+        let text: [u8; LENGTH] = std::array::from_fn(|at| DIGITS[(self.0 >> (60 - 5 * at)) as usize & 31]);
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -59,9 +60,9 @@ impl FromStr for JobId {
 
     fn from_str(text: &str) -> Result<Self, NotAnId> {
         let digit = |byte| DIGITS.iter().position(|digit| *digit == byte);
-        let number = text.bytes().try_fold(0_u128, |number, byte| Some(number << 5 | digit(byte)? as u128));
-        let number = number.filter(|_| text.len() == LENGTH).ok_or(NotAnId)?;
-        i64::try_from(number).map(Self).map_err(|_| NotAnId)
+        let mut bytes = Some(text).filter(|text| text.len() == LENGTH).ok_or(NotAnId)?.bytes();
+        let number = bytes.try_fold(0_u128, |bits, byte| Some(bits << 5 | digit(byte)? as u128));
+        number.and_then(|number| i64::try_from(number).ok()).map(Self).ok_or(NotAnId)
     }
 }
 
