@@ -182,7 +182,7 @@ pub fn common(bench: &Bench, telemetry: Telemetry) -> Environment {
         ("APP_LIMITS__PER_CLIENT__BURST", "1000000".to_owned()),
         ("RUST_LOG", if telemetry == Telemetry::On { "info" } else { "off" }.to_owned()),
     ]);
-    // As the bench was told itself.
+    // The number that the bench was started with, if any.
     if let Ok(threads) = std::env::var(THREADS) {
         environment.insert(THREADS, threads);
     }
